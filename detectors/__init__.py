@@ -1,0 +1,1 @@
+"""One folder per detector; `pipeline.core.plugins` finds them by name."""

@@ -1,0 +1,1 @@
+"""keytrail: audit analytics and anomaly detection for secret stores."""

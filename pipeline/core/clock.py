@@ -1,0 +1,13 @@
+"""Time, as something that can be handed over: nothing between poll and append asks the machine for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], int]  # nanoseconds since 1970, UTC
+
+
+def system_clock() -> int:
+    """The machine's own time."""
+    return time.time_ns()

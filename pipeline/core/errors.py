@@ -1,0 +1,51 @@
+"""The one exception tree. Bad input is never an exception: it is data (see `schema.REJECTED`)."""
+
+from __future__ import annotations
+
+
+class KeytrailError(Exception):
+    """Anything keytrail raises on purpose; the command line prints it without a traceback and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class ConfigError(KeytrailError):
+    """The configuration or a command's arguments cannot be used."""
+
+    exit_code = 2
+
+
+class NoInputError(KeytrailError):
+    """There is nothing to read: no such path, or a folder without a readable log."""
+
+    exit_code = 3
+
+
+class IntegrityBrokenError(KeytrailError):
+    """A verification refused what it was given."""
+
+    exit_code = 10
+
+
+class StoreError(KeytrailError):
+    """The lake could not be read or written; nothing was committed."""
+
+
+class FencedError(StoreError):
+    """Another writer has taken this lake over; what this one holds must be dropped."""
+
+
+class SourceError(KeytrailError):
+    """A source cannot go on; what it delivered so far is safe."""
+
+
+class DeliveryError(KeytrailError):
+    """A sink did not take a message; it stays in the outbox.
+
+    `retry_after` is the receiver's own wish in seconds, `permanent` says that no retry can help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.permanent = permanent

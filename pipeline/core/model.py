@@ -1,0 +1,163 @@
+"""The small frozen values that travel beside the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+Frames = Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stream is to be read from next.
+
+    `partition` names what the offset counts in: a file's identity, a topic partition. `state` holds what the source
+    needs to recognise it again (inode, size, head hash; topic id, leader epoch) and must survive JSON.
+    """
+
+    stream: str
+    partition: str
+    offset: int
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Oversize:
+    """A record past the size cap: what is kept of it is in the batch, this says what it was."""
+
+    record: int  # row of the batch
+    size: int  # bytes, all of it
+    sha256: bytes  # of all of it
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Consecutive records of one file or partition: the RAW frame.
+
+    Record `i` is `data[starts[i]:ends[i]]`, without its line end. `positions[i]` is its byte offset in the
+    (decompressed) file, or its Kafka offset. `after[i]` is the offset to resume from when records up to and
+    including `i` are done.
+    """
+
+    stream: str
+    file: str
+    partition: str
+    data: Bytes
+    starts: Ints
+    ends: Ints
+    positions: Ints
+    after: Ints
+    ingest_ns: int
+    state: Mapping[str, Any] = field(default_factory=dict)
+    oversize: Sequence[Oversize] = ()
+    final: bool = False  # nothing follows in this file for now and the reader will not wait: decode what is there
+    fault: str = ""  # what the source noticed just before this batch: truncated, recreated, gap … ("" = nothing)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def record(self, index: int) -> bytes:
+        """The bytes of one record. For the exception path and for tests, not for every event."""
+        return self.data[self.starts[index] : self.ends[index]].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The records as the decoder framed them: a torn and glued line becomes several, a pretty-printed object one.
+
+    Piece `i` is `data[starts[i]:ends[i]]` of the batch, at `positions[i]`. Every non-blank byte range consumed is in
+    exactly one piece, and every piece is either in `events` or in `rejected`.
+    """
+
+    starts: Ints
+    ends: Ints
+    positions: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a decoder made of a batch.
+
+    `consumed` counts the records of the batch that are done with; later ones (an object that is not finished yet)
+    must be delivered again, with more behind them. `replaced` maps a piece to the text to store instead of its
+    bytes, with the values that stood there in clear taken out.
+    """
+
+    format: str
+    consumed: int
+    pieces: Pieces
+    events: pl.DataFrame  # schema.DECODED
+    rejected: pl.DataFrame  # columns: piece UInt32, reason String
+    replaced: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a detector is, for lists, reports and the fields that never vary from finding to finding.
+
+    `techniques` are ATT&CK ids of `attack_version`; `measures` are the failure modes and SLIs it serves (F3, M9 …).
+    """
+
+    name: str
+    version: str
+    title: str
+    family: str
+    summary: str
+    techniques: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    attack_version: str = "18"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a detector sees when a stretch of event time is complete, or may become so.
+
+    `operations` are those whose `complete_time` lies in [start, end). `profiles` answers what was usual *before* this
+    window. `closed` is false when a run ends inside the window: upper-tail statistics hold, absence proves nothing,
+    and the detector must not learn, since the same window comes again.
+    """
+
+    start_us: int
+    end_us: int
+    operations: pl.DataFrame  # schema.OPERATION
+    integrity: pl.DataFrame  # schema.INTEGRITY rows found in it
+    profiles: Any  # ports.Profiles
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One state of one alert on its way to one sink: `event_id` is `<alert uid>:<revision>`, the same for ever."""
+
+    event_id: str
+    alert_uid: str
+    revision: int
+    alert: Mapping[str, Any]  # one row of schema.ALERT, times as datetimes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One step of the lake: all of it becomes visible, or none.
+
+    `append` are rows of append-only tables, already in files; `revise` replaces rows by key; `snapshot` replaces a
+    table whole. `states` is what the stateful parts need to go on from `positions`.
+    """
+
+    positions: Sequence[Position]
+    append: Frames
+    revise: Frames
+    snapshot: Frames
+    states: Mapping[str, Frames]
+    messages: Sequence[Message]
+    ledger: Mapping[str, Any]
+
+
