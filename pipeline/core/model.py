@@ -105,6 +105,8 @@ class DetectorInfo:
     """What a detector is, for lists, reports and the fields that never vary from finding to finding.
 
     `techniques` are ATT&CK ids of `attack_version`; `measures` are the failure modes and SLIs it serves (F3, M9 …).
+    `cadence` says how it is called: "operation" for a rule that judges each operation by itself (any cut of the
+    stream, as soon as operations are complete), "window" for statistics over a stretch of event time.
     """
 
     name: str
@@ -115,6 +117,7 @@ class DetectorInfo:
     techniques: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     attack_version: str = "18"
+    cadence: str = "window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +149,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One step of the lake: all of it becomes visible, or none.
+    """One step of the lake: with the rows written since the last one, all of it becomes visible, or none.
 
-    `append` are rows of append-only tables, already in files; `revise` replaces rows by key; `snapshot` replaces a
-    table whole. `states` is what the stateful parts need to go on from `positions`.
+    `revise` replaces rows of a table by their key; `snapshot` replaces a table whole. `states` is what the stateful
+    parts need to go on from `positions`. `ledger` is the head (size, root, checkpoint text) that covers these rows.
     """
 
     positions: Sequence[Position]
-    append: Frames
-    revise: Frames
-    snapshot: Frames
-    states: Mapping[str, Frames]
-    messages: Sequence[Message]
-    ledger: Mapping[str, Any]
-
-
+    revise: Frames = field(default_factory=dict)
+    snapshot: Frames = field(default_factory=dict)
+    states: Mapping[str, Frames] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+    ledger: Mapping[str, Any] = field(default_factory=dict)
