@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class KeytrailError(Exception):
-    """Anything keytrail raises on purpose; the command line prints it without a traceback and exits with `exit_code`."""
+    """Anything keytrail raises on purpose; the command line prints it plainly and exits with `exit_code`."""
 
     exit_code = 1
 

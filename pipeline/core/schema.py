@@ -1,7 +1,7 @@
 """Every frame that crosses a room's border, column by column.
 
-Times are UTC with microseconds. `uid` columns are 32 hexadecimal digits. A frame may be empty, never `None`; its columns
-are exactly those of its schema, in that order. The first columns of a table that lands in the lake are those that its
+Times are UTC with microseconds. `uid` columns are 32 hexadecimal digits. A frame may be empty, never `None`; its
+columns are exactly those of its schema, in that order. The first columns of a table that lands in the lake are those that its
 view promises; they may only grow at the end.
 """
 
@@ -73,7 +73,7 @@ DECODED: Final = pl.Schema(
         "flags": TEXTS,  # true-valued request options that rules ask for: exportable, no_parent, log_raw …
         "canary": pl.String(),  # the audited canary header's value
         "forwarded": pl.Boolean(),  # carried from a standby (V8): same id on two nodes is legitimate
-        "probe": pl.Boolean(),  # the lone sys/audit/test line a device writes at its start: an event, never an operation
+        "probe": pl.Boolean(),  # the sys/audit/test line a device starts with: an event, never an operation
         "clear": pl.Boolean(),  # the line carried values that should have been hashed
     }
 )
