@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 
 class KeytrailError(Exception):
     """Anything keytrail raises on purpose; the command line prints it plainly and exits with `exit_code`."""
@@ -49,3 +54,22 @@ class DeliveryError(KeytrailError):
         super().__init__(message)
         self.retry_after = retry_after
         self.permanent = permanent
+
+
+class PartialDeliveryError(DeliveryError):
+    """Some of a batch is safe with the receiver or refused for good; the rest stays in the outbox.
+
+    `delivered` and the keys of `refused` are event ids.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        delivered: Sequence[str],
+        refused: Mapping[str, str],
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.delivered = tuple(delivered)
+        self.refused = dict(refused)

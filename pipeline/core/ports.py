@@ -95,6 +95,44 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+class Outbox(Protocol):
+    """Messages on disk until each sink has them: one cursor per sink, none waits for another.
+
+    Filled by the commit, never from here. Every verb may be called from any thread and is durable when it returns.
+    All raise StoreError.
+    """
+
+    def pending(self, sink: str, limit: int, now_ns: int) -> Sequence[Message]:
+        """The oldest messages `sink` still has to get, in the order they were committed; none while postponed."""
+        ...
+
+    def delivered(self, sink: str, event_ids: Sequence[str]) -> None: ...
+
+    def postpone(self, sink: str, until_ns: int, reason: str) -> None:
+        """`sink` gets nothing before `until_ns`."""
+        ...
+
+    def dead(self, sink: str, refused: Mapping[str, str]) -> None:
+        """Set aside what `sink` will never take (event id to reason); kept for `replay`, out of the way of the rest."""
+        ...
+
+    def replay(self, sink: str) -> int:
+        """Make the dead letters of `sink` pending again; how many."""
+        ...
+
+    def depth(self, sink: str) -> int:
+        """Messages pending for `sink`."""
+        ...
+
+    def oldest_ns(self, sink: str) -> int | None:
+        """When the oldest pending message of `sink` was committed; None when there is none."""
+        ...
+
+    def bytes(self) -> int:
+        """Size of everything held, dead letters included."""
+        ...
+
+
 class Report(Protocol):
     """A named SQL query with a template: see reports/."""
 

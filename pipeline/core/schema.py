@@ -272,6 +272,9 @@ ALERT: Final = pl.Schema(
         "techniques": TEXTS,
         "evidence": TEXTS,
         "next_step": pl.String(),
+        "cause": pl.String(),
+        "families": TEXTS,  # of its own findings and of those that corroborate it
+        "detector_version": pl.String(),  # of the detector of the finding that is told first
     }
 )
 
@@ -331,3 +334,20 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         else pl.lit(None, dtype=kind).alias(name)
         for name, kind in schema.items()
     )
+
+# What a window holds: operations that are alike in everything detectors ask for are one row that counts them. A busy
+# hour stays as small as what is distinct in it.
+WINDOW_KEYS: Final = (
+    "principal", "principal_type", "store", "namespace", "mount", "secret", "operation", "outcome", "zone", "client_ip",
+    "session", "token_type", "discloses_value",
+)  # fmt: skip
+WINDOW: Final = pl.Schema(
+    {
+        **{name: OPERATION[name] for name in WINDOW_KEYS},
+        "n": pl.Int64(),  # operations
+        "time": TIME,  # of the first
+        "last_time": TIME,
+        "uid": pl.String(),  # of the first: evidence
+        "path": pl.String(),  # of the first
+    }
+)
