@@ -123,14 +123,15 @@ class DetectorInfo:
 class Window:
     """What a detector sees when a stretch of event time is complete, or may become so.
 
-    `operations` are those whose `complete_time` lies in [start, end). `profiles` answers what was usual *before* this
+    `operations` are those whose `complete_time` lies in [start, end): whole OPERATION rows for the cadence "operation",
+    counted WINDOW rows for the cadence "window" (and for learning). `profiles` answers what was usual *before* this
     window. `closed` is false when a run ends inside the window: upper-tail statistics hold, absence proves nothing,
     and the detector must not learn, since the same window comes again.
     """
 
     start_us: int
     end_us: int
-    operations: pl.DataFrame  # schema.OPERATION
+    operations: pl.DataFrame  # schema.OPERATION or schema.WINDOW
     integrity: pl.DataFrame  # schema.INTEGRITY rows found in it
     profiles: Any  # ports.Profiles
     closed: bool

@@ -1,0 +1,200 @@
+"""The canonical order of events over all streams.
+
+A store stamps entries before it takes the file's lock, so a stream steps back by milliseconds; two devices interleave.
+Everything with memory must nevertheless see one sequence, the same however the streams were cut into batches. So each
+event gets an `order_time` that depends on its own stream alone, and events are released in the order (order_time,
+stream, place in the stream) as soon as no stream can still bring an earlier one.
+
+    order_time = max(time, newest time of the stream so far - allowed disorder)
+
+An event that leaps more than `leap` ahead is held until `support` further events of its stream confirm the new time;
+contradicted, it is an outlier (a clock a year off) and is placed where its neighbours are. After `support` * 8 events
+in a row that lie more than `leap` back, the stream's clock is taken to have been set back and its order starts anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from pipeline.core.schema import EVENT, TIME, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.core.model import Frames, Ints
+
+NEVER = -(2**62)
+ALWAYS = 2**62
+MAX_UNCONFIRMED_LEAP_US = 30 * 86_400_000_000
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One stream's clock. `held` are events that leapt ahead and wait for confirmation."""
+
+    newest: int = NEVER
+    back: int = 0
+    held: pl.DataFrame = field(default_factory=lambda: empty(EVENT))
+    frames: list[pl.DataFrame] = field(default_factory=list)
+
+
+class Sequencer:
+    """Releases events in canonical order. Holds at most what lies within the disorder, or what other streams lag."""
+
+    def __init__(self, disorder_us: int = 500_000, leap_us: int = 3_600_000_000, support: int = 8) -> None:
+        self.disorder_us = disorder_us
+        self.leap_us = leap_us
+        self.support = support
+        self._streams: dict[str, _Stream] = {}
+        self._out: list[pl.DataFrame] = []
+
+    def progress(self) -> Mapping[str, int]:
+        """The newest trusted event time of each stream, in µs."""
+        return {name: s.newest for name, s in self._streams.items()}
+
+    def push(self, stream: str, events: pl.DataFrame) -> None:
+        """Take events (schema.EVENT) of one stream in the order they stand in it; `order_time` is set here."""
+        if events.is_empty():
+            return
+        state = self._streams.setdefault(stream, _Stream())
+        if not state.held.is_empty():
+            events = pl.concat([state.held, events])
+            state.held = empty(EVENT)
+        times = events["time"].to_physical().to_numpy()
+        self._place(state, events, times)
+
+    def _place(self, state: _Stream, events: pl.DataFrame, times: Ints) -> None:
+        newest = np.maximum.accumulate(np.maximum(times, state.newest))
+        before = np.concatenate(([state.newest], newest[:-1]))
+        calm = not ((times > before + self.leap_us).any() or (times < newest - self.leap_us).any())
+        if calm:
+            state.back = 0
+            state.newest = int(newest[-1])
+            self._keep(state, events, np.maximum(times, newest - self.disorder_us))
+            return
+        self._walk(state, events, times)
+
+    def _walk(self, state: _Stream, events: pl.DataFrame, times: Ints) -> None:
+        """The careful way for a batch in which a clock leaps: event by event, same rule whatever the cuts."""
+        placed = np.empty(len(times), dtype=np.int64)
+        start = 0  # events before it are kept already
+        hold: int | None = None
+        for i, time in enumerate(times.tolist()):
+            if hold is not None:
+                if time >= int(times[hold]) - self.leap_us and i - hold < self.support:
+                    continue
+                confirmed = time >= int(times[hold]) - self.leap_us
+                if state.newest == NEVER and not confirmed:
+                    state.newest = time
+                self._settle(state, times, placed, hold, i, confirmed=confirmed)
+                hold = None
+            if time > state.newest + self.leap_us:
+                hold = i
+                continue
+            if time < state.newest - self.leap_us:
+                state.back += 1
+                if state.back >= self.support * 8:
+                    self._keep(state, events[start:i], placed[start:i])
+                    self._release_all()
+                    start, state.newest, state.back = i, time, 0
+            else:
+                state.back = 0
+            state.newest = max(state.newest, time)
+            placed[i] = max(time, state.newest - self.disorder_us)
+        end = len(times) if hold is None else hold
+        self._keep(state, events[start:end], placed[start:end])
+        if hold is not None:
+            state.held = events[hold:]
+
+    def _settle(self, state: _Stream, times: Ints, placed: Ints, hold: int, end: int, *, confirmed: bool) -> None:
+        for j in range(hold, end):
+            if confirmed:
+                state.newest = max(state.newest, int(times[j]))
+                placed[j] = max(int(times[j]), state.newest - self.disorder_us)
+            else:
+                placed[j] = state.newest
+
+    def _keep(self, state: _Stream, events: pl.DataFrame, placed: Ints) -> None:
+        if events.is_empty():
+            return
+        order = pl.Series("order_time", placed, dtype=pl.Int64).cast(TIME)
+        state.frames.append(events.with_columns(order))
+
+    def watermark(self, live: Mapping[str, bool]) -> int:
+        """No event with an order_time below this can still come. `live` maps each stream to "more may come"."""
+        marks = [
+            (self._streams[name].newest if name in self._streams else NEVER) - self.disorder_us
+            for name, more in live.items()
+            if more
+        ]
+        return min(marks, default=ALWAYS)
+
+    def release(self, watermark: int) -> pl.DataFrame:
+        """Every event with an order_time below `watermark`, in canonical order."""
+        for name in sorted(self._streams):
+            state = self._streams[name]
+            if not state.frames:
+                continue
+            frame = pl.concat(state.frames) if len(state.frames) > 1 else state.frames[0]
+            due = frame["order_time"].to_physical() < watermark
+            self._out.append(frame.filter(due))
+            rest = frame.filter(~due)
+            state.frames = [rest] if len(rest) else []
+        return self._drain()
+
+    def confirm(self) -> None:
+        """The streams have ended for now: take what was held for confirmation as it is.
+
+        A leap of more than thirty days that nothing confirms stays an outlier.
+        """
+        for state in self._streams.values():
+            if state.held.is_empty():
+                continue
+            events, state.held = state.held, empty(EVENT)
+            times = events["time"].to_physical().to_numpy()
+            placed = np.empty(len(times), dtype=np.int64)
+            believable = state.newest == NEVER or int(times[0]) - state.newest <= MAX_UNCONFIRMED_LEAP_US
+            self._settle(state, times, placed, 0, len(times), confirmed=believable)
+            self._keep(state, events, placed)
+
+    def _release_all(self) -> None:
+        for state in self._streams.values():
+            self._out.extend(state.frames)
+            state.frames = []
+        if self._out:
+            self._out = [pl.concat(self._out).sort("order_time", "source", maintain_order=True)]
+
+    def _drain(self) -> pl.DataFrame:
+        frames, self._out = [f for f in self._out if len(f)], []
+        if not frames:
+            return empty(EVENT)
+        merged = pl.concat(frames) if len(frames) > 1 else frames[0]
+        times = merged["order_time"].to_physical().to_numpy()
+        if len(frames) == 1 and not (np.diff(times) < 0).any():
+            return merged
+        return merged.sort("order_time", "source", maintain_order=True)
+
+    def snapshot(self) -> Frames:
+        """Clocks, and the events that wait."""
+        rows = [(n, s.newest, s.back) for n, s in sorted(self._streams.items())]
+        waiting = [f for s in self._streams.values() for f in s.frames]
+        held = [s.held for s in self._streams.values() if len(s.held)]
+        return {
+            "clocks": pl.DataFrame(
+                rows, schema={"stream": pl.String, "newest": pl.Int64, "back": pl.Int64}, orient="row"
+            ),
+            "waiting": pl.concat(waiting) if waiting else empty(EVENT),
+            "held": pl.concat(held) if held else empty(EVENT),
+        }
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._streams = {n: _Stream(newest=t, back=b) for n, t, b in frames["clocks"].iter_rows()}
+        for (source,), part in frames["waiting"].group_by("source", maintain_order=True):
+            self._streams.setdefault(str(source), _Stream()).frames = [part]
+        for (source,), part in frames["held"].group_by("source", maintain_order=True):
+            self._streams.setdefault(str(source), _Stream()).held = part

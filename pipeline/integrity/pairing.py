@@ -1,0 +1,298 @@
+"""Request + response -> operation, over all devices that told of it (INTEGRITY rules V1-V9).
+
+The entries of one request share its id. An operation is complete when one device has both halves, or when the stream
+is `PAIR_TIMEOUT` past the first entry; it is handed on `HOLD` later, so that the other devices' copies are in it.
+Everything here depends on order_time alone, so the operations and their order are the same however the stream is cut.
+
+A copy that turns up later than that (a device read in a later run, a response after the timeout) corrects the
+operation that stands in the lake: the corrected row keeps its uid and replaces the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.core.schema import EVENT, OPERATION, TIME, conform, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames
+
+PAIR_TIMEOUT_US = 60_000_000
+HOLD_US = 500_000
+REMEMBER_US = 600_000_000
+REMEMBER_ROWS = 300_000
+
+Recall = Callable[[pl.Series, int, int], pl.DataFrame]  # ids, from, to (µs) -> OPERATION rows that the lake holds
+
+_POOL = pl.Schema({"key": pl.String(), **EVENT})
+_MEMORY = pl.Schema({"key": pl.String(), "complete_time": TIME})
+ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String()})  # an entry and the operation it told of
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What became known: new operations, corrections of earlier ones, and the entries that made them.
+
+    `entries` (ENTRY) say which operation each entry told of; the continuity rules read them.
+    """
+
+    operations: pl.DataFrame
+    corrections: pl.DataFrame
+    entries: pl.DataFrame
+
+
+class Pairing:
+    """Holds the entries whose operation is not complete, and a bounded memory of those handed on."""
+
+    def __init__(self, recall: Recall | None = None, *, lake_until_us: int = -(2**62)) -> None:
+        self.recall = recall
+        self.lake_until_us = lake_until_us
+        self._pool = empty(_POOL)
+        self._memory = empty(_MEMORY)
+        self._nameless: dict[str, int] = {}
+
+    def push(self, events: pl.DataFrame, watermark_us: int) -> Paired:
+        """Take released events (canonical order) and give the operations complete before `watermark_us`."""
+        fresh = self._keyed(events.filter(~pl.col("probe").fill_null(value=False)))
+        self._pool = pl.concat([self._pool, fresh]) if len(self._pool) else fresh
+        parts: list[Paired] = []
+        while (entries := self._due(watermark_us)) is not None:
+            parts.append(self._handed_on(entries))
+        if len(parts) == 1:
+            return parts[0]
+        return Paired(
+            pl.concat([empty(OPERATION), *(p.operations for p in parts)]).sort("complete_time", "uid"),
+            pl.concat([empty(OPERATION), *(p.corrections for p in parts)]),
+            pl.concat([empty(ENTRY), *(p.entries for p in parts)]),
+        )
+
+    def _keyed(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The pairing key: store and request id; entries without an id pair with their neighbour (V7)."""
+        key = pl.concat_str("store", pl.lit(":"), "correlation_uid")
+        keyed = events.select(key.alias("key"), pl.all()).select(_POOL.names())
+        if keyed["key"].null_count() == 0:
+            return keyed
+        named = keyed["key"].to_list()
+        rows = keyed.select("source", "path", "phase", "uid").rows()
+        for i, (source, path, phase, uid) in enumerate(rows):
+            if named[i] is None:
+                named[i] = self._name(source, path, phase, uid)
+        return keyed.with_columns(pl.Series("key", named, dtype=pl.String))
+
+    def _name(self, source: str, path: str | None, phase: str, uid: str) -> str:
+        """Requests and responses without id count up apart, per stream and path: the n-th answers the n-th."""
+        if phase == "single":
+            return f"~{uid}"
+        place = f"{source}\x00{path}\x00{phase}"
+        count = self._nameless.get(place, 0) + 1
+        if len(self._nameless) >= 10_000 and place not in self._nameless:
+            self._nameless.clear()
+        self._nameless[place] = count
+        return f"~{source}\x00{path}\x00{count}"
+
+    def _due(self, watermark_us: int) -> pl.DataFrame | None:
+        """Take the entries of every operation that is complete before `watermark_us` out of the pool."""
+        if self._pool.is_empty():
+            return None
+        ready = ready_times(self._pool).filter(pl.col("ready") < watermark_us)
+        if ready.is_empty():
+            return None
+        marked = self._pool.join(ready, on="key", how="left", maintain_order="left")
+        due = (pl.col("order_time").to_physical() <= pl.col("ready")).fill_null(value=False)
+        self._pool = marked.filter(~due).drop("ready")
+        return marked.filter(due)
+
+    def _handed_on(self, entries: pl.DataFrame) -> Paired:
+        """Tell new operations from copies of operations already handed on."""
+        old = entries["time"].to_physical() <= self.lake_until_us
+        doubtful = pl.concat(
+            [entries.filter(old)["key"], entries.join(self._memory, on="key", how="semi")["key"]]
+        ).unique()
+        stored = self._stored(entries.filter(pl.col("key").is_in(doubtful.implode()))) if len(doubtful) else None
+        if stored is None or stored.is_empty():
+            operations = merge(entries)
+            self._remember(operations)
+            return Paired(conform(operations, OPERATION), empty(OPERATION), _told(entries, operations))
+        fresh = entries.join(stored, on="key", how="anti", maintain_order="left")
+        copies = entries.join(stored, on="key", how="semi", maintain_order="left")
+        operations = merge(fresh)
+        corrected = correct(merge(copies), stored)
+        self._remember(operations)
+        told = _told(entries, pl.concat([operations.select("key", "uid"), corrected.select("key", "uid")]))
+        return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told)
+
+    def _stored(self, suspects: pl.DataFrame) -> pl.DataFrame:
+        """The lake's rows that these entries are copies of: same id, and a time within the pairing timeout."""
+        if self.recall is None:
+            return empty(OPERATION).with_columns(key=pl.lit(""))
+        times = suspects["time"].to_physical().to_numpy()
+        window = int(times.min()) - PAIR_TIMEOUT_US, int(times.max()) + PAIR_TIMEOUT_US
+        found = self.recall(suspects["correlation_uid"].drop_nulls().unique(), *window)
+        asked = suspects.group_by("key").agg(asked=pl.col("time").min())
+        near = found.with_columns(key=pl.concat_str("store", pl.lit(":"), "correlation_uid")).join(asked, on="key")
+        apart = (pl.col("time") - pl.col("asked")).abs() <= pl.duration(microseconds=PAIR_TIMEOUT_US)
+        return near.filter(apart).sort("time", "uid").unique("key", keep="first", maintain_order=True).drop("asked")
+
+    def _remember(self, operations: pl.DataFrame) -> None:
+        if operations.is_empty():
+            return
+        memory = pl.concat([self._memory, operations.select(_MEMORY.names())])
+        newest = operations["complete_time"].to_physical().to_numpy().max()
+        recent = memory.filter(pl.col("complete_time").to_physical() > int(newest) - REMEMBER_US)
+        self._memory = recent.tail(REMEMBER_ROWS)
+
+    def snapshot(self) -> Frames:
+        """The open entries, the memory and the counters of nameless entries."""
+        names = {"place": list(self._nameless), "count": list(self._nameless.values())}
+        return {
+            "pool": self._pool,
+            "memory": self._memory,
+            "nameless": pl.DataFrame(names, schema={"place": pl.String, "count": pl.Int64}),
+        }
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._pool = frames["pool"]
+        self._memory = frames["memory"]
+        self._nameless = dict(frames["nameless"].iter_rows())
+
+
+def ready_times(pool: pl.DataFrame) -> pl.DataFrame:
+    """When each key's operation may be handed on: columns key, ready (µs)."""
+    at = pl.col("order_time").to_physical()
+    times = pool.group_by("key").agg(
+        first=at.min(),
+        asked=at.filter(pl.col("phase") == "request").min(),
+        answered=at.filter(pl.col("phase") == "response").min(),
+        single=at.filter(pl.col("phase") == "single").min(),
+    )
+    whole = pl.coalesce("single", pl.when(pl.col("asked").is_not_null()).then(pl.max_horizontal("asked", "answered")))
+    both = pl.col("single").is_not_null() | (pl.col("asked").is_not_null() & pl.col("answered").is_not_null())
+    latest = pl.col("first") + PAIR_TIMEOUT_US
+    complete = pl.when(both).then(pl.min_horizontal(whole, latest)).otherwise(latest)
+    return times.select("key", ready=complete + HOLD_US)
+
+
+def merge(entries: pl.DataFrame) -> pl.DataFrame:
+    """One OPERATION row (and `key`) per key of `entries`, which hold `ready` and stand in canonical order.
+
+    The halves are those of the device that first had both; where none has, the first of each, without a latency.
+    """
+    entries = entries.with_row_index("i")
+    phase, i = pl.col("phase"), pl.col("i")
+    per_device = entries.group_by("key", "source", maintain_order=True).agg(
+        asked=i.filter(phase != "response").min(), answered=i.filter(phase != "request").min()
+    )
+    both = pl.col("asked").is_not_null() & pl.col("answered").is_not_null()
+    halves = per_device.group_by("key", maintain_order=True).agg(
+        first_asked=pl.col("asked").min(),
+        first_answered=pl.col("answered").min(),
+        asked=pl.col("asked").filter(both).sort_by(pl.col("answered").filter(both)).first(),
+        answered=pl.col("answered").filter(both).min(),
+        devices=pl.col("source").sort(),
+    )
+    one_device = halves["asked"].is_not_null()
+    request, response, owner = (
+        entries.select(pl.all().gather(halves.select(pl.coalesce(*pick)).to_series()))
+        for pick in (("asked", "first_asked"), ("answered", "first_answered"), ("first_asked", "first_answered"))
+    )
+    return _merged(request, response, owner, halves, one_device).sort("complete_time", "uid")
+
+
+# The response repeats its request and knows more (mounts, the identity a log-in made), so it is preferred throughout.
+_FROM_EITHER = (
+    "store", "cluster", "operation", "api_operation", "principal_type", "session", "client_ip", "user_agent",
+    "namespace",
+    "mount", "secret", "secret_version", "error", "correlation_uid", "path", "mount_type", "zone", "entity",
+    "policies", "token_type", "login_principal", "login_policies", "login_session", "token_ttl", "wrap_ttl", "flags",
+    "canary",
+)  # fmt: skip
+
+
+def _merged(
+    request: pl.DataFrame, response: pl.DataFrame, owner: pl.DataFrame, halves: pl.DataFrame, one_device: pl.Series
+) -> pl.DataFrame:
+    columns = {
+        name: response[name].fill_null(request[name])
+        if name not in ("policies", "flags", "login_policies")
+        else _either(response[name], request[name])
+        for name in _FROM_EITHER
+    }
+    elapsed = (response["time"] - request["time"]).dt.total_microseconds()
+    wide = pl.DataFrame(columns).with_columns(
+        owner["uid"],
+        halves["key"],
+        halves["devices"],
+        time=request["time"].fill_null(response["time"]),
+        latency_ms=(elapsed / 1000.0).set(~one_device, None),
+        request_leaf=request["leaf_index"],
+        response_leaf=response["leaf_index"],
+        paired=request["uid"].is_not_null() & response["uid"].is_not_null(),
+        complete_time=owner["ready"].cast(TIME),
+        request_uid=request["uid"],
+        response_uid=response["uid"],
+        clear=request["clear"].fill_null(value=False) | response["clear"].fill_null(value=False),
+        discloses_value=response["discloses_value"].fill_null(value=False),
+        q_outcome=request["outcome"],
+        p_outcome=response["outcome"],
+        q_principal=request["principal"],
+        p_principal=response["principal"],
+    )
+    refused = (pl.col("q_outcome") == "denied") & (pl.col("p_outcome") == "success")
+    logged_in = (pl.col("operation") == "auth") & (pl.col("login_principal").is_not_null())
+    return wide.with_columns(
+        outcome=pl.when(refused).then(pl.lit("denied")).otherwise(pl.coalesce("p_outcome", "q_outcome")),
+        principal=pl.when(logged_in & is_login())
+        .then("login_principal")
+        .otherwise(pl.coalesce("q_principal", "p_principal")),
+    ).select("key", *OPERATION.names())
+
+
+def _either(first: pl.Series, second: pl.Series) -> pl.Series:
+    return pl.select(pl.coalesce(first, second)).to_series()
+
+
+def is_login() -> pl.Expr:
+    """A log-in proper: its identity stands only in its response; a token creation has one already."""
+    return pl.col("path").str.contains(
+        r"^(?:[^/]+/)*auth/(?:[^/]+/)+(?:login|callback|oidc/callback)(?:/|$)"
+    ) & ~pl.col("path").str.contains("auth/token/", literal=True)
+
+
+def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The stored operations with what later copies add: devices always, the missing half where there was one."""
+    late = copies.join(stored.select("key"), on="key", how="semi").sort("key")
+    base = stored.join(late.select("key"), on="key", how="semi").sort("key")
+    answers = ~base["paired"] & (late["paired"] | late["response_uid"].is_not_null() & base["response_uid"].is_null())
+    late_by = (late["time"] - base["time"]).dt.total_microseconds() / 1000.0
+    one_device = base["devices"].list.set_intersection(late["devices"]).list.len() > 0
+    latency = late["latency_ms"].fill_null(late_by.set(~one_device, None))
+    taken = base.with_columns(
+        pl.when(answers).then(late[name]).otherwise(base[name]).alias(name)
+        for name in (
+            "outcome",
+            "error",
+            "discloses_value",
+            "secret_version",
+            "login_principal",
+            "login_policies",
+            "login_session",
+            "response_uid",
+            "response_leaf",
+        )
+    )
+    return taken.with_columns(
+        devices=base["devices"].list.concat(late["devices"]).list.unique().list.sort(),
+        paired=base["paired"] | (base["request_uid"].is_not_null() & taken["response_uid"].is_not_null()),
+        latency_ms=pl.when(answers).then(latency).otherwise(base["latency_ms"]),
+        clear=base["clear"] | late["clear"],
+    ).select("key", *OPERATION.names())
+
+
+def _told(entries: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
+    names = operations.select("key", operation_uid="uid")
+    return entries.join(names, on="key", how="left", maintain_order="left").select(ENTRY.names())
