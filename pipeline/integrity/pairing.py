@@ -37,12 +37,14 @@ ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String()})  # an entry an
 class Paired:
     """What became known: new operations, corrections of earlier ones, and the entries that made them.
 
-    `entries` (ENTRY) say which operation each entry told of; the continuity rules read them.
+    `entries` (ENTRY) say which operation each entry told of; the continuity rules read them. `repeats` are those of
+    them that a stream had already told when the operation was handed on.
     """
 
     operations: pl.DataFrame
     corrections: pl.DataFrame
     entries: pl.DataFrame
+    repeats: pl.DataFrame
 
 
 class Pairing:
@@ -68,6 +70,7 @@ class Pairing:
             pl.concat([empty(OPERATION), *(p.operations for p in parts)]).sort("complete_time", "uid"),
             pl.concat([empty(OPERATION), *(p.corrections for p in parts)]),
             pl.concat([empty(ENTRY), *(p.entries for p in parts)]),
+            pl.concat([empty(ENTRY), *(p.repeats for p in parts)]),
         )
 
     def _keyed(self, events: pl.DataFrame) -> pl.DataFrame:
@@ -116,14 +119,16 @@ class Pairing:
         if stored is None or stored.is_empty():
             operations = merge(entries)
             self._remember(operations)
-            return Paired(conform(operations, OPERATION), empty(OPERATION), _told(entries, operations))
+            told = _told(entries, operations)
+            return Paired(conform(operations, OPERATION), empty(OPERATION), told, empty(ENTRY))
         fresh = entries.join(stored, on="key", how="anti", maintain_order="left")
         copies = entries.join(stored, on="key", how="semi", maintain_order="left")
         operations = merge(fresh)
         corrected = correct(merge(copies), stored)
         self._remember(operations)
         told = _told(entries, pl.concat([operations.select("key", "uid"), corrected.select("key", "uid")]))
-        return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told)
+        repeats = told.join(_halves_told(stored), on=("operation_uid", "source", "phase"), how="semi")
+        return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told, repeats)
 
     def _stored(self, suspects: pl.DataFrame) -> pl.DataFrame:
         """The lake's rows that these entries are copies of: same id, and a time within the pairing timeout."""
@@ -296,3 +301,14 @@ def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 def _told(entries: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
     names = operations.select("key", operation_uid="uid")
     return entries.join(names, on="key", how="left", maintain_order="left").select(ENTRY.names())
+
+
+def _halves_told(stored: pl.DataFrame) -> pl.DataFrame:
+    """Which halves the stored operations already have, per device: operation_uid, source, phase."""
+    halves = [
+        stored.filter(pl.col(f"{phase}_uid").is_not_null()).select(
+            operation_uid="uid", source="devices", phase=pl.lit(phase)
+        )
+        for phase in ("request", "response")
+    ]
+    return pl.concat(halves).explode("source")

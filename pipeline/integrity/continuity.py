@@ -1,0 +1,236 @@
+"""What one stream shows of its own wholeness, as INTEGRITY rows (rules V2-V4, V7, V8, V10, V11, V14).
+
+A row names a connected place: `from_position` is the first byte of its first line, `to_position` of its last. Places
+that grow keep their uid, so that the longer row replaces the shorter one whatever the cuts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from pipeline.core.findings import uid_of
+from pipeline.core.schema import INTEGRITY, conform, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames
+    from pipeline.integrity.pairing import Paired
+
+LATE_US: Final = 1_500_000  # behind its order_time, which is itself 0.5 s behind the newest: 2 s in all (V10)
+AHEAD_US: Final = 3_600_000_000
+SUSTAINED: Final = 3  # entries in a row; fewer are `late`, not a clock that was set
+
+# What a source noticed about its file or partition, and the verdict that states it.
+FAULTS: Final = {
+    "truncated": "truncated", "gap": "gap", "recreated": "gap", "altered": "altered", "topic_recreated": "truncated",
+    "log_truncated": "truncated", "retention": "gap", "history_changed": "altered", "unreadable": "unverifiable",
+}  # fmt: skip
+TORN: Final = ("torn", "nul_run", "unterminated")
+
+# Requests that have no response by design, and responses whose request went elsewhere (V2-V4).
+_LONE_REQUEST = r"^(?:sys/(?:seal|step-down)$|sys/audit/[^/]+/?$|sys/wrapping/unwrap$)"
+_LONE_RESPONSE = r"^sys/audit/[^/]+/?$"
+
+_RUN = pl.Schema({"stream": pl.String(), **INTEGRITY})
+
+
+def place(source: str, verdict: str, first: str) -> str:
+    """The uid of a place: the same for its stream, verdict and first entry."""
+    return uid_of("integrity", source, verdict, first)
+
+
+class Continuity:
+    """Reads each stream's entries in the order they stand in it, and the operations made of them."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], dict[str, Any]] = {}  # (stream, kind) -> the growing row
+        self._alive: set[str] = set()  # streams whose device has told of its start
+
+    def stream(self, source: str, events: pl.DataFrame, rejected: pl.DataFrame, fault: str, file: str) -> pl.DataFrame:
+        """Rows that one batch of one stream gives: torn remains, faults of the source, clear text, device starts."""
+        rows: list[dict[str, Any]] = []
+        if fault:
+            rows.append(_fault(source, file, fault, events, rejected))
+        rows += self._torn(source, rejected)
+        rows += self._clear(source, events)
+        rows += self._starts(source, events)
+        return _frame(rows)
+
+    def clocks(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Rows for entries that lie behind or far ahead of their neighbours; `events` are released, in order."""
+        behind = (events["order_time"] - events["time"]).dt.total_microseconds()
+        odd = events.filter((behind > LATE_US) | (behind < -AHEAD_US))
+        if odd.is_empty() and not any(kind == "clock" for _, kind in self._open):
+            return empty(INTEGRITY)
+        rows: list[dict[str, Any]] = []
+        flags = events.select("source", odd=(behind > LATE_US) | (behind < -AHEAD_US), back=behind > LATE_US)
+        wanted = events.filter(flags["odd"] | events["source"].is_in([s for s, k in self._open if k == "clock"]))
+        marks = wanted.select("source", "uid", "time", "order_time", "position", "file")
+        for source, uid, time, order_time, position, file in marks.iter_rows():
+            lag = (order_time - time).total_seconds() * 1e6
+            if LATE_US >= lag >= -AHEAD_US:
+                self._open.pop((source, "clock"), None)
+                continue
+            rows.append(self._run(source, uid, time, position, file, ahead=lag < 0))
+        return _frame(list({row["uid"]: row for row in rows}.values()))
+
+    def _run(self, source: str, uid: str, time: Any, position: int, file: str, *, ahead: bool) -> dict[str, Any]:
+        row = self._open.get((source, "clock"))
+        if row is None:
+            row = _row(source, "late", position, time, uid, file, cause="clock")
+            self._open[(source, "clock")] = row
+        else:
+            row = {**row, "to_position": position, "to_time": time, "count": row["count"] + 1}
+        if ahead or row["count"] >= SUSTAINED:
+            row["verdict"] = "clock_step"
+        row["evidence"] = f"{row['count']} entries {'ahead of' if ahead else 'behind'} their neighbours"
+        self._open[(source, "clock")] = row
+        return dict(row)
+
+    def _torn(self, source: str, rejected: pl.DataFrame) -> list[dict[str, Any]]:
+        remains = rejected.filter(pl.col("reason").is_in(TORN))
+        return [
+            _row(source, "torn", position, time, str(position), file, cause=reason,
+                 evidence=f"{size} bytes that are no entry")
+            for position, time, reason, size, file in remains.select(
+                "position", "time", "reason", "size", "file").iter_rows()
+        ]  # fmt: skip
+
+    def _clear(self, source: str, events: pl.DataFrame) -> list[dict[str, Any]]:
+        bare = events.filter(pl.col("clear"))
+        if bare.is_empty():
+            return []
+        last = bare.row(-1, named=True)
+        row = self._open.get((source, "in_clear"))
+        if row is None:
+            first = bare.row(0, named=True)
+            row = _row(
+                source, "in_clear", first["position"], first["time"], "in_clear", first["file"], cause="in_clear"
+            )
+            row["count"] = 0
+        row = {**row, "to_position": last["position"], "to_time": last["time"], "count": row["count"] + len(bare)}
+        row["evidence"] = f"{row['count']} entries carry values that should have been hashed"
+        self._open[(source, "in_clear")] = row
+        return [dict(row)]
+
+    def _starts(self, source: str, events: pl.DataFrame) -> list[dict[str, Any]]:
+        probes = events.filter(pl.col("probe"))
+        rows = []
+        for uid, time, position, file in probes.select("uid", "time", "position", "file").iter_rows():
+            if source in self._alive:
+                rows.append(
+                    _row(source, "device_change", position, time, uid, file, cause="enabled_again",
+                         evidence="the device was enabled again: its salt is new, hashes before and after differ")
+                )  # fmt: skip
+            self._alive.add(source)
+        if len(events):
+            self._alive.add(source)
+        return rows
+
+    def operations(self, paired: Paired) -> pl.DataFrame:
+        """Rows for entries without their other half, halves that disagree, and entries told twice by one stream."""
+        parts = [unpaired(paired), answered_late(paired), disagreeing(paired), duplicates(paired)]
+        return pl.concat([empty(INTEGRITY), *(p for p in parts if len(p))])
+
+    def snapshot(self) -> Frames:
+        """The places that may still grow, and the devices known."""
+        rows = [{"stream": kind, **row} for (_, kind), row in sorted(self._open.items())]
+        return {
+            "open": pl.DataFrame(rows, schema=_RUN) if rows else empty(_RUN),
+            "alive": pl.DataFrame({"source": sorted(self._alive)}, schema={"source": pl.String}),
+        }
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        rows = frames["open"].to_dicts()
+        self._open = {(row["source"], row.pop("stream")): row for row in rows}
+        self._alive = set(frames["alive"]["source"])
+
+
+def _row(  # noqa: PLR0917  the columns of a row, in their order
+    source: str, verdict: str, position: int, time: Any, first: str, file: str, *, cause: str, evidence: str = ""
+) -> dict[str, Any]:
+    return {
+        "source": source, "verdict": verdict, "from_position": position, "to_position": position, "from_time": time,
+        "to_time": time, "count": 1, "evidence": evidence, "file": file, "cause": cause,
+        "uid": place(source, cause, first),
+    }  # fmt: skip
+
+
+def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
+
+
+def _fault(source: str, file: str, fault: str, events: pl.DataFrame, rejected: pl.DataFrame) -> dict[str, Any]:
+    position = int(events["position"][0]) if len(events) else int(rejected["position"][0]) if len(rejected) else 0
+    time = events["time"][0] if len(events) else None
+    verdict = FAULTS.get(fault, "unverifiable")
+    return _row(source, verdict, position, time, f"{fault}:{file}:{position}", file, cause=fault,
+                evidence=f"the source reported: {fault}")  # fmt: skip
+
+
+def _places(entries: pl.DataFrame, verdict: str, cause: str, evidence: pl.Expr) -> pl.DataFrame:
+    """INTEGRITY rows, one per operation of `entries`."""
+    if entries.is_empty():
+        return empty(INTEGRITY)
+    ordered = entries.sort("source", "position", maintain_order=True)
+    rows = ordered.group_by("source", "operation_uid", maintain_order=True).agg(
+        pl.col("file").first(), from_position=pl.col("position").first(), to_position=pl.col("position").last(),
+        from_time=pl.col("time").first(), to_time=pl.col("time").last(), count=pl.len().cast(pl.Int64),
+        evidence=evidence.first(), first=pl.col("operation_uid").first(),
+    )  # fmt: skip
+    uids = [place(source, cause, first) for source, first in rows.select("source", "first").rows()]
+    named = rows.with_columns(pl.Series("uid", uids, dtype=pl.String), verdict=pl.lit(verdict), cause=pl.lit(cause))
+    return conform(named, INTEGRITY)
+
+
+def unpaired(paired: Paired) -> pl.DataFrame:
+    """Requests never answered and answers never asked, save those that are so by design."""
+    lone = paired.operations.filter(~pl.col("paired") & (pl.col("store") == "vault"))
+    if lone.is_empty():
+        return empty(INTEGRITY)
+    asked = pl.col("request_uid").is_not_null()
+    by_design = (
+        pl.when(asked)
+        .then(pl.col("path").str.contains(_LONE_REQUEST))
+        .otherwise(pl.col("path").str.contains(_LONE_RESPONSE))
+    )
+    odd = lone.filter(~by_design.fill_null(value=False)).select(operation_uid="uid", asked=asked)
+    entries = paired.entries.join(odd, on="operation_uid", how="inner", maintain_order="left")
+    text = (
+        pl.when("asked")
+        .then(pl.lit("a request without its response"))
+        .otherwise(pl.lit("a response without its request"))
+    )
+    return _places(entries, "unpaired", "unpaired", text)
+
+
+def answered_late(paired: Paired) -> pl.DataFrame:
+    """An operation found unpaired in an earlier run whose other half has come: the place is told again as `late`."""
+    whole = paired.corrections.filter("paired").select(operation_uid="uid")
+    if whole.is_empty():
+        return empty(INTEGRITY)
+    entries = paired.entries.join(whole, on="operation_uid", how="semi", maintain_order="left")
+    return _places(entries, "late", "unpaired", pl.lit("its other half came later"))
+
+
+def disagreeing(paired: Paired) -> pl.DataFrame:
+    """Entries of one request that differ in what their halves and copies must share (V14)."""
+    shared = ("path", "api_operation", "client_ip", "namespace")
+    told = paired.operations.select(operation_uid="uid", **{f"{name}_told": name for name in shared})
+    entries = paired.entries.join(told, on="operation_uid", how="inner", maintain_order="left")
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in shared)
+    odd = entries.filter(differs & ~pl.col("forwarded").fill_null(value=False))
+    if odd.is_empty():
+        return empty(INTEGRITY)
+    both = entries.join(odd, on="operation_uid", how="semi", maintain_order="left")
+    return _places(both, "altered", "halves_differ", pl.lit("entries of one request disagree"))
+
+
+def duplicates(paired: Paired) -> pl.DataFrame:
+    """The same half told more than once by one stream, forwarding apart (V8)."""
+    entries = paired.entries.filter(~pl.col("forwarded").fill_null(value=False))
+    twice = entries.filter(pl.struct("operation_uid", "source", "phase").is_duplicated())
+    told = pl.concat([twice, paired.repeats]) if len(paired.repeats) else twice
+    return _places(told, "duplicate", "duplicate", pl.lit("one stream tells the same entry more than once"))
