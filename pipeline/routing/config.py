@@ -1,0 +1,68 @@
+"""What decides how findings fold, where alerts go, and which are kept quiet."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["informational", "low", "medium", "high", "critical"]
+
+
+class Suppression(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Findings nobody wants to hear of, for a reason and until a moment. They are stored all the same.
+
+    The match fields are globs (`*`, `?`); `client_ip` may also be a network in CIDR form. All given fields must match;
+    at least one must be given. `expires` is RFC 3339 with an offset. What cannot be used is reported, not applied.
+    """
+
+    reason: str = ""
+    expires: str = ""
+    owner: str = ""
+    detector: str = ""
+    cause: str = ""
+    principal: str = ""
+    secret: str = ""
+    client_ip: str = ""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[alerts]` table. Globs match detector names and causes.
+
+    `by_secret` are causes that tell of a secret whoever asks for it: they group by secret. `integrity` are those that
+    say that the record itself is broken. `unattributed` are principals that many share, so that two detectors that
+    agree on one of them prove nothing.
+    """
+
+    per_day: float = 5
+    group_hours: float = 24
+    quiet_minutes: float = 120
+    page_severity: Severity = "critical"
+    page_confidence: float = 0.8
+    agree_severity: Severity = "high"  # with this in two families, or as broken integrity, an alert pages
+    ticket_severity: Severity = "medium"
+    by_secret: tuple[str, ...] = ("rotation*", "secret_*", "stale*", "expired*", "leak*")
+    integrity: tuple[str, ...] = ("integrity*", "ledger*")
+    unattributed: tuple[str, ...] = ("", "anonymous", "token", "wrapping", "unknown")
+    suppressions: tuple[Suppression, ...] = ()
+    open_max: int = 10_000
+    seen_max: int = 200_000
+    principals_max: int = 100_000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quiet_minutes <= self.group_hours * 60:
+            raise ValueError("quiet_minutes must be above 0 and at most group_hours")
+        if not 0 <= self.page_confidence <= 1:
+            raise ValueError("page_confidence must lie in 0..1")
+        if min(self.open_max, self.seen_max, self.principals_max) < 1:
+            raise ValueError("open_max, seen_max and principals_max must be at least 1")
+
+    @property
+    def group_us(self) -> int:
+        """The stretch of event time one incident may cover, in µs."""
+        return round(self.group_hours * 3_600_000_000)
+
+    @property
+    def quiet_us(self) -> int:
+        """How long nothing must have come before an alert closes, in µs."""
+        return round(self.quiet_minutes * 60_000_000)

@@ -1,0 +1,232 @@
+"""From the outbox to the sinks: each at its own pace, at least once, in order, and nothing given up silently.
+
+What is promised: a message leaves the outbox only when its sink has it, or has refused it for good (a dead letter, kept
+and replayable). A message may arrive twice; its event id is the same both times. Messages are handed over in the order
+they were committed, so an alert's revisions arrive in order, except that a dead letter does not hold up the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.core.clock import Clock, system_clock
+from pipeline.core.errors import DeliveryError, PartialDeliveryError
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Message
+    from pipeline.core.ports import Outbox, Sink
+
+_SECOND = 1_000_000_000
+
+
+class OutboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[outbox]` table. `break_after` failures in a row open a sink's circuit: then one message probes it."""
+
+    retry_first_seconds: float = 0.5
+    retry_max_seconds: float = 300
+    retry_after_max_seconds: float = 3600  # of a receiver's own wish, more is not believed
+    max_bytes: int = 1_073_741_824
+    batch: int = 500
+    break_after: int = 5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.retry_first_seconds <= self.retry_max_seconds:
+            raise ValueError("retry_first_seconds must be above 0 and at most retry_max_seconds")
+        if min(self.max_bytes, self.batch, self.break_after) < 1:
+            raise ValueError("max_bytes, batch and break_after must be at least 1")
+
+
+@dataclass(slots=True)
+class SinkCounts:
+    """One sink, since the process started. `failures` is how many attempts in a row have failed up to now."""
+
+    delivered: int = 0
+    dead: int = 0
+    attempts: int = 0
+    failed: int = 0
+    failures: int = 0
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class _Done:
+    """What an attempt settled: message by message, in order."""
+
+    delivered: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    error: DeliveryError | None = None
+
+
+class Deliverer:
+    """Moves messages from `outbox` to `sinks`, one batch per sink and step.
+
+    Use it from the line's loop (`step`) or with a thread per sink (`start`, `stop`), not both at once. `rng` spreads
+    the retries. An exception of the outbox itself is not survived: `step` raises it, a thread keeps it for `check`.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        sinks: Mapping[str, Sink],
+        config: OutboxConfig,
+        clock: Clock = system_clock,
+        rng: Random | None = None,
+    ) -> None:
+        self.config = config
+        self.counts = {name: SinkCounts() for name in sinks}
+        self._outbox, self._sinks, self._clock = outbox, dict(sinks), clock
+        self._rng = rng or Random()  # noqa: S311  spreads retries, guards nothing
+        self._until_ns = dict.fromkeys(sinks, 0)
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._woken = {name: threading.Event() for name in sinks}
+        self._broken: Exception | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """The outbox is full: take in nothing more until a sink has made room."""
+        return self._outbox.bytes() >= self.config.max_bytes
+
+    def open_circuits(self) -> list[str]:
+        """The sinks that are only probed for now."""
+        return [name for name, counts in self.counts.items() if counts.failures >= self.config.break_after]
+
+    # --- one step
+
+    def step(self, now_ns: int | None = None) -> int:
+        """Try every sink that is due once; how many messages were settled (delivered or dead)."""
+        return sum(self._step(name, self._clock() if now_ns is None else now_ns) for name in self._sinks)
+
+    def due_ns(self) -> int:
+        """When the next sink may be tried."""
+        return min(self._until_ns.values(), default=0)
+
+    def drain(self, seconds: float, wait: Callable[[float], object] | None = None) -> bool:
+        """Step until every sink has everything, for at most `seconds`; whether it came to that."""
+        wait = wait or self._stopping.wait
+        end_ns = self._clock() + round(seconds * _SECOND)
+        while any(self._outbox.depth(name) for name in self._sinks):
+            settled = self.step()
+            now_ns = self._clock()
+            if now_ns >= end_ns:
+                return not any(self._outbox.depth(name) for name in self._sinks)
+            if not settled:
+                wait(min(max(self.due_ns() - now_ns, _SECOND // 20), end_ns - now_ns) / _SECOND)
+        return True
+
+    def _step(self, name: str, now_ns: int) -> int:
+        if now_ns < self._until_ns[name]:
+            return 0
+        counts = self.counts[name]
+        limit = 1 if counts.failures >= self.config.break_after else self.config.batch
+        messages = self._outbox.pending(name, limit, now_ns)
+        if not messages:
+            return 0
+        counts.attempts += 1
+        done = _Done()
+        self._send(self._sinks[name], messages, done)
+        self._settle(name, done, now_ns)
+        return len(done.delivered) + len(done.refused)
+
+    def _send(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
+        """Hand over; a batch refused for good is halved until the one that is at fault stands alone."""
+        try:
+            refused = dict(sink.send(messages))
+        except PartialDeliveryError as error:
+            done.delivered += error.delivered
+            done.refused |= error.refused
+            done.error = error
+        except DeliveryError as error:
+            if not error.permanent:
+                done.error = error
+            elif len(messages) == 1:
+                done.refused[messages[0].event_id] = str(error)
+            else:
+                self._halve(sink, messages, done)
+        except Exception as error:  # noqa: BLE001  a sink's own fault: counted, told by name, tried again
+            done.error = DeliveryError(f"the sink failed: {type(error).__name__}")
+        else:
+            done.refused |= refused
+            done.delivered += [message.event_id for message in messages if message.event_id not in refused]
+
+    def _halve(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
+        middle = len(messages) // 2
+        for half in (messages[:middle], messages[middle:]):
+            if done.error is None:
+                self._send(sink, half, done)
+
+    def _settle(self, name: str, done: _Done, now_ns: int) -> None:
+        counts = self.counts[name]
+        if done.delivered:
+            self._outbox.delivered(name, done.delivered)
+            counts.delivered += len(done.delivered)
+        if done.refused:
+            self._outbox.dead(name, done.refused)
+            counts.dead += len(done.refused)
+        if done.error is None:
+            counts.failures = 0
+            return
+        counts.failed += 1
+        counts.failures = 1 if done.delivered else counts.failures + 1
+        counts.last_error = str(done.error)
+        self._until_ns[name] = now_ns + self._delay_ns(counts.failures, done.error.retry_after)
+        self._outbox.postpone(name, self._until_ns[name], counts.last_error)
+
+    def _delay_ns(self, failures: int, retry_after: float | None) -> int:
+        """Full jitter: anywhere up to the doubled ceiling, and never before the receiver wants to be asked again."""
+        config = self.config
+        ceiling = min(config.retry_max_seconds, config.retry_first_seconds * 2.0 ** min(failures - 1, 60))
+        wish = min(retry_after or 0.0, config.retry_after_max_seconds)
+        return round((max(wish, 0.0) + self._rng.uniform(0.0, ceiling)) * _SECOND)
+
+    # --- threads
+
+    def start(self) -> None:
+        """One thread per sink, so that a slow one keeps nobody waiting."""
+        self._stopping.clear()
+        for name in self._sinks:
+            thread = threading.Thread(target=self._run, args=(name,), name=f"deliver-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        for event in self._woken.values():
+            event.set()
+
+    def stop(self, seconds: float = 5.0) -> bool:
+        """Let each thread finish the batch it is at; whether all did within `seconds`. The rest stays in the outbox."""
+        self._stopping.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(seconds)
+        finished = not any(thread.is_alive() for thread in self._threads)
+        self._threads = []
+        return finished
+
+    def check(self) -> None:
+        """Raise what ended a thread, if anything did."""
+        if self._broken is not None:
+            raise self._broken
+
+    def close(self) -> None:
+        """Close the sinks."""
+        for sink in self._sinks.values():
+            sink.close()
+
+    def _run(self, name: str) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._woken[name].clear()
+                now_ns = self._clock()
+                if self._step(name, now_ns) == 0:
+                    left = (self._until_ns[name] - now_ns) / _SECOND
+                    self._woken[name].wait(1.0 if left <= 0 else min(left, 1.0))
+        except Exception as error:  # noqa: BLE001  the state of the outbox is unknown: `check` hands it to the line
+            self._broken = error

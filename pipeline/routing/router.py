@@ -1,0 +1,332 @@
+"""Folds findings into alerts: one incident, one alert, that speaks when there is something new to say.
+
+An alert speaks (a revision, a message) when it is created; when its severity or its route rises; when its count reaches
+a power of two; when another family of detectors joins; when it opens after a suppression or again after quiet; when it
+closes. Its row is exact at all times.
+Findings are folded in the order (time, uid), and closing happens at its own moment of event time between them, so how
+an ordered stream of findings is cut into pushes decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from pipeline.core.findings import uid_of
+from pipeline.core.model import Frames, Message
+from pipeline.core.schema import ALERT, FINDING, SEVERITIES, empty
+from pipeline.routing.alert import LIVE, RANKS, Live, pack, unpack
+from pipeline.routing.config import Config
+from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
+from pipeline.routing.memory import Agreement, Seen, Timers
+
+PENDING_MAX: Final = 50_000
+_ROUTES: Final = ("log", "ticket", "page")
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingResult:
+    """What one push changed: `alerts` are the rows of schema.ALERT to replace by uid, `messages` what to deliver."""
+
+    alerts: pl.DataFrame
+    messages: list[Message]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was done since the process started. `alerts` counts creations by (detector, severity)."""
+
+    folded: int = 0
+    repeated: int = 0
+    suppressed: int = 0
+    evicted: int = 0
+    alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Router:
+    """Stateful: `restore(snapshot())` goes on exactly. State is bounded by the three `_max` of the config."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.counts = Counts()
+        self._rules, self._invalid = compile_rules(config.suppressions)
+        self._clock_us = -(1 << 62)
+        self._pending = empty(FINDING)
+        self._seen = Seen(config.seen_max)
+        self._agreement = Agreement(config.group_us, config.principals_max)
+        self._live: dict[str, Live] = {}
+        self._by_key: dict[tuple[str, str, str], list[str]] = {}
+        self._open_of: dict[str, set[str]] = {}
+        self._closing = Timers()
+        self._leaving = Timers()
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._messages: list[Message] = []
+
+    # --- the port
+
+    def push(self, findings: pl.DataFrame, watermark_us: int, *, hold: bool = False) -> RoutingResult:
+        """Fold `findings` (schema.FINDING) and let event time pass to `watermark_us`.
+
+        The watermark promises that later pushes bring no earlier finding; one that comes all the same is folded where
+        it belongs if its alert is still there. With `hold`, findings not before the watermark wait for a later push
+        that passes them or does not hold: so findings that are complete out of the order of their times fold in it.
+        A finding folded before changes nothing.
+        """
+        self._changed, self._messages = {}, []
+        for finding in self._due(findings, watermark_us, hold).iter_rows(named=True):
+            time_us = micros(finding["time"])
+            self._advance(time_us)
+            if self._seen.first_time(finding["uid"]):
+                self._fold(finding, time_us)
+            else:
+                self.counts.repeated += 1
+        self._advance(watermark_us)
+        rows = pl.DataFrame(list(self._changed.values()), schema=ALERT)
+        return RoutingResult(rows, self._messages)
+
+    @property
+    def notes(self) -> list[str]:
+        """A line about each suppression that hides nothing: what is wrong with it, or that its time is over."""
+        over = [f"suppression has expired: {r.text}" for r in self._rules if r.until_us <= self._clock_us]
+        return self._invalid + over
+
+    def snapshot(self) -> Frames:
+        """Frames `alerts`, `agreement`, `seen`, `pending`, `clock`."""
+        return {
+            "alerts": pack(list(self._live.values())),
+            "agreement": self._agreement.snapshot(),
+            "seen": self._seen.snapshot(),
+            "pending": self._pending,
+            "clock": pl.DataFrame({"clock_us": pl.Series([self._clock_us], dtype=pl.Int64)}),
+        }
+
+    def restore(self, frames: Frames) -> None:
+        """The inverse of `snapshot`, into a new router."""
+        self._agreement.restore(frames["agreement"])
+        self._seen.restore(frames["seen"])
+        self._pending = frames["pending"]
+        self._clock_us = frames["clock"]["clock_us"][0]
+        for alert in unpack(frames["alerts"].select(list(LIVE))):
+            self._index(alert)
+            if alert.done:
+                self._retire(alert)
+            else:
+                self._wake(alert)
+
+    # --- order
+
+    def _due(self, findings: pl.DataFrame, watermark_us: int, hold: bool) -> pl.DataFrame:
+        waiting = pl.concat([self._pending, findings]).sort("time", "uid")
+        ready = len(waiting)
+        if hold:
+            ready = int((waiting["time"].dt.epoch("us") < watermark_us).sum())
+            ready = max(ready, len(waiting) - PENDING_MAX)
+        self._pending = waiting[ready:]
+        return waiting[:ready]
+
+    def _advance(self, now_us: int) -> None:
+        """Let event time pass: close, open and forget what is due, each at its own moment."""
+        self._clock_us = max(self._clock_us, now_us)
+        while (uid := self._closing.take(self._clock_us)) is not None:
+            self._expire(self._live[uid])
+        while (uid := self._leaving.take(self._clock_us)) is not None:
+            self._forget(uid)
+
+    def _due_us(self, alert: Live) -> int:
+        quiet_us = alert.heard_us + self.config.quiet_us
+        return min(quiet_us, alert.expires_us) if alert.state == "suppressed" else quiet_us
+
+    def _expire(self, alert: Live) -> None:
+        due_us = self._due_us(alert)
+        if due_us > self._clock_us:
+            self._closing.set(alert.uid, due_us)
+        elif alert.state == "suppressed" and alert.expires_us < alert.last_us + self.config.quiet_us:
+            self._open(alert)
+        else:
+            self._close(alert)
+
+    # --- folding
+
+    def _fold(self, finding: Mapping[str, Any], time_us: int) -> None:
+        self.counts.folded += 1
+        rule = covering(self._rules, finding, time_us)
+        alert = self._find(finding, time_us) or self._create(finding, time_us)
+        before = self._standing(alert)
+        alert.add(finding, time_us)
+        if rule is not None:
+            alert.covered += 1
+            alert.suppression = rule.text
+        if rule is not None and not alert.invariant:
+            self._hush(alert, rule)
+        else:
+            self._hear(alert, finding, time_us, before)
+        self._touch(alert)
+        self._bound()
+
+    def _find(self, finding: Mapping[str, Any], time_us: int) -> Live | None:
+        """The alert of the same incident: same key, begun within the group window on either side."""
+        for uid in reversed(self._by_key.get(self._key(finding), [])):
+            alert = self._live[uid]
+            if abs(time_us - alert.anchor_us) < self.config.group_us:
+                return alert
+        return None
+
+    def _key(self, finding: Mapping[str, Any]) -> tuple[str, str, str]:
+        cause = finding["cause"] or finding["detector"]
+        principal, secret = finding["principal"] or "", finding["secret"] or ""
+        if secret and (not principal or any_glob(self.config.by_secret, cause)):
+            return "secret", secret, cause
+        return ("principal", principal, cause) if principal else ("store", finding["store"] or "", cause)
+
+    def _create(self, finding: Mapping[str, Any], time_us: int) -> Live:
+        kind, key, cause = self._key(finding)
+        alert = Live(
+            uid=uid_of("alert", cause, key, finding["uid"]),
+            kind=kind,
+            key=key,
+            cause=cause,
+            anchor_us=time_us,
+            first_us=time_us,
+            last_us=time_us,
+            heard_us=time_us,
+        )
+        self._index(alert)
+        return alert
+
+    def _hush(self, alert: Live, rule: Rule) -> None:
+        """A finding that is covered: counted and kept, but nothing is said because of it."""
+        self.counts.suppressed += 1
+        if alert.heard:
+            return
+        alert.heard_us = self._clock_us
+        alert.expires_us = min(alert.expires_us or rule.until_us, rule.until_us)
+        if not alert.revision:
+            alert.revision, alert.state = 1, "suppressed"
+            self._count(alert)
+        self._wake(alert)
+
+    def _hear(self, alert: Live, finding: Mapping[str, Any], time_us: int, before: tuple[int, ...]) -> None:
+        alert.heard += 1
+        alert.heard_us = self._clock_us
+        self._agree(alert, finding, time_us)
+        alert.integrity |= any_glob(self.config.integrity, alert.cause, *alert.detectors)
+        power_of_two = alert.heard & (alert.heard - 1) == 0
+        risen = any(new > old for new, old in zip(self._standing(alert), before, strict=True))
+        if not alert.revision:
+            self._say(alert, "open")
+            self._count(alert)
+        elif alert.state == "suppressed":
+            self._say(alert, "open")
+        elif alert.done or power_of_two or risen:
+            self._say(alert, "updated")
+        self._wake(alert)
+
+    def _standing(self, alert: Live) -> tuple[int, ...]:
+        """What is worth saying when it rises: severity, route, number of families."""
+        return alert.severity, _ROUTES.index(self._route(alert)), len(alert.families)
+
+    def _agree(self, alert: Live, finding: Mapping[str, Any], time_us: int) -> None:
+        """Note the family, and when it is the second or a further one, tell every open alert of the principal."""
+        principal, family = finding["principal"] or "", finding["family"] or ""
+        if principal in self.config.unattributed or not family:
+            return
+        high = RANKS.get(finding["severity"], 0) >= RANKS[self.config.agree_severity]
+        families, strong = self._agreement.add(principal, family, time_us, high=high)
+        if len(families) < 2:
+            return
+        self._corroborate(alert, families, strong)
+        for uid in sorted(self._open_of.get(principal, set()) - {alert.uid}):
+            other = self._live[uid]
+            if other.state != "suppressed" and self._corroborate(other, families, strong):
+                self._say(other, "updated")
+                self._touch(other)
+
+    def _corroborate(self, alert: Live, families: list[str], strong: int) -> bool:
+        new = [family for family in families if family not in alert.families]
+        alert.families += new
+        alert.corroborated = True
+        alert.agreed |= strong >= 2
+        return bool(new)
+
+    # --- states
+
+    def _say(self, alert: Live, state: str) -> None:
+        """A new revision, and a message of it."""
+        alert.revision += 1
+        alert.state = state
+        row = self._touch(alert)
+        event_id = f"{alert.uid}:{alert.revision}"
+        self._messages.append(Message(event_id, alert.uid, alert.revision, row))
+
+    def _touch(self, alert: Live) -> dict[str, Any]:
+        row = self._changed[alert.uid] = alert.row(self._route(alert))
+        return row
+
+    def _route(self, alert: Live) -> str:
+        if alert.invariant and alert.covered == alert.count:
+            return "log"  # declared beforehand, yet never out of sight
+        config, severity = self.config, alert.severity
+        serious = severity >= RANKS[config.agree_severity]
+        sure = severity >= RANKS[config.page_severity] and alert.confidence >= config.page_confidence
+        if sure or (serious and (alert.agreed or alert.integrity)):
+            return "page"
+        return "ticket" if severity >= RANKS[config.ticket_severity] else "log"
+
+    def _open(self, alert: Live) -> None:
+        """Its suppression has ended while it still goes on."""
+        alert.expires_us, alert.suppression = 0, ""
+        self._say(alert, "open")
+        self._wake(alert)
+
+    def _close(self, alert: Live) -> None:
+        """Quiet for long enough. One that was suppressed throughout stays so: nobody was told, nobody needs to be."""
+        if alert.state != "suppressed":
+            self._say(alert, "closed")
+        alert.done = True
+        self._retire(alert)
+        self._bound()
+
+    def _wake(self, alert: Live) -> None:
+        alert.done = False
+        self._leaving.drop(alert.uid)
+        self._closing.set(alert.uid, self._due_us(alert))
+        for principal in alert.principals:
+            self._open_of.setdefault(principal, set()).add(alert.uid)
+
+    # --- what is kept
+
+    def _index(self, alert: Live) -> None:
+        self._live[alert.uid] = alert
+        self._by_key.setdefault((alert.kind, alert.key, alert.cause), []).append(alert.uid)
+
+    def _retire(self, alert: Live) -> None:
+        """It is done, but the same incident may still come back to it."""
+        self._closing.drop(alert.uid)
+        self._leaving.set(alert.uid, alert.anchor_us + self.config.group_us)
+        for principal in alert.principals:
+            open_of = self._open_of.get(principal, set())
+            open_of.discard(alert.uid)
+            if not open_of:
+                self._open_of.pop(principal, None)
+
+    def _forget(self, uid: str) -> None:
+        alert = self._live.pop(uid)
+        key = (alert.kind, alert.key, alert.cause)
+        self._by_key[key].remove(uid)
+        if not self._by_key[key]:
+            del self._by_key[key]
+
+    def _bound(self) -> None:
+        """Keep at most `open_max` open and as many done: those that were quiet longest are closed, or forgotten."""
+        if len(self._closing) > self.config.open_max and (uid := self._closing.take()) is not None:
+            self.counts.evicted += 1
+            self._close(self._live[uid])
+        if len(self._leaving) > self.config.open_max and (uid := self._leaving.take()) is not None:
+            self._forget(uid)
+
+    def _count(self, alert: Live) -> None:
+        self.counts.alerts[alert.detectors[0], SEVERITIES[alert.severity]] += 1

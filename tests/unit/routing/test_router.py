@@ -1,0 +1,398 @@
+"""The router: what folds into what, when an alert speaks, and that the cut of the stream decides nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from pipeline.core.findings import uid_of
+from pipeline.core.schema import ALERT, FINDING
+from pipeline.routing import Config, Router, Suppression
+
+START = datetime(2026, 3, 2, 8, tzinfo=UTC)
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+
+
+def us(minutes: float) -> int:
+    return round(START.timestamp() * 1_000_000 + minutes * MINUTE)
+
+
+def finding(minutes: float, **given: Any) -> dict[str, Any]:
+    """One FINDING row, `minutes` after START."""
+    row = {
+        "time": START + timedelta(minutes=minutes),
+        "detector": "breadth",
+        "detector_version": "1",
+        "severity": "medium",
+        "confidence": 0.7,
+        "score": 0.9,
+        "principal": "approle/ci",
+        "secret": "kv/app/db",
+        "store": "vault",
+        "client_ip": "10.1.2.3",
+        "title": "Reads far more secrets than usual",
+        "message": "approle/ci read 41 secrets.",
+        "observed": "41",
+        "expected": "3",
+        "techniques": ["T1555.006"],
+        "evidence": ["e1"],
+        "family": "breadth",
+        "next_step": "Ask the owner.",
+    } | given
+    row.setdefault("cause", row["detector"])
+    row.setdefault("uid", uid_of(str(minutes), *(str(row[k]) for k in ("cause", "principal", "secret"))))
+    return row
+
+
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=FINDING)
+
+
+def one(alerts: pl.DataFrame) -> dict[str, Any]:
+    assert len(alerts) == 1
+    return alerts.row(0, named=True)
+
+
+def test_created_with_all_it_must_say() -> None:
+    """The first finding makes an open alert of revision 1 that carries its words, figures and evidence."""
+    result = Router(Config()).push(frame(finding(0)), us(1))
+    alert = one(result.alerts)
+    assert result.alerts.schema == ALERT
+    assert alert["state"] == "open"
+    assert (alert["revision"], alert["count"]) == (1, 1)
+    assert alert["uid"] == uid_of("alert", "breadth", "approle/ci", finding(0)["uid"])
+    assert (alert["observed"], alert["expected"], alert["evidence"]) == ("41", "3", ["e1"])
+    assert [m.event_id for m in result.messages] == [f"{alert['uid']}:1"]
+    assert result.messages[0].alert == alert
+
+
+def test_secrets_of_one_principal_and_cause_are_one_incident() -> None:
+    """Findings on several secrets by one principal for one cause fold into one alert that tells how many."""
+    rows = [finding(i, secret=f"kv/app/{i}", evidence=[f"e{i}"]) for i in range(5)]
+    alert = one(Router(Config()).push(frame(*rows), us(9)).alerts)
+    assert alert["count"] == 5
+    assert alert["message"] == "approle/ci read 41 secrets. And 4 more like it, 5 secrets."
+    assert alert["evidence"] == [f"e{i}" for i in range(5)]
+    assert alert["finding_uids"] == [row["uid"] for row in rows]
+
+
+def test_principals_of_one_secret_are_one_incident_for_causes_about_secrets() -> None:
+    """A cause that is about a secret groups by it whoever asks; another cause does not."""
+    config = Config(by_secret=("rotation*",))
+    rows = [finding(i, principal=f"approle/{i}", cause="rotation_lag", detector="rotation_lag") for i in range(3)]
+    assert one(Router(config).push(frame(*rows), us(9)).alerts)["count"] == 3
+    rows = [finding(i, principal=f"approle/{i}") for i in range(3)]
+    assert len(Router(config).push(frame(*rows), us(9)).alerts) == 3
+
+
+def test_without_a_principal_the_secret_then_the_store_decides() -> None:
+    """A finding about nobody groups by its secret, and one about nothing but a store by the store."""
+    rows = [
+        finding(0, principal=None),
+        finding(1, principal=""),
+        finding(2, principal=None, secret=None),
+        finding(3, principal=None, secret=None, store="aws"),
+    ]
+    alerts = Router(Config()).push(frame(*rows), us(9)).alerts
+    assert sorted(alerts["count"].to_list()) == [1, 1, 2]
+
+
+def test_a_repeated_finding_changes_nothing() -> None:
+    """A finding delivered again, in the same push or a later one, leaves no trace."""
+    router = Router(Config())
+    router.push(frame(finding(0), finding(0)), us(1))
+    again = router.push(frame(finding(0)), us(2))
+    assert again.alerts.is_empty()
+    assert again.messages == []
+    assert router.counts.repeated == 2
+
+
+def test_speaks_at_powers_of_two_but_counts_every_finding() -> None:
+    """Ten alike findings make four revisions while the row says ten."""
+    rows = [finding(i) for i in range(10)]
+    result = Router(Config()).push(frame(*rows), us(10))
+    assert [m.alert["count"] for m in result.messages] == [1, 2, 4, 8]
+    assert [m.revision for m in result.messages] == [1, 2, 3, 4]
+    alert = one(result.alerts)
+    assert (alert["count"], alert["revision"], alert["state"]) == (10, 4, "updated")
+
+
+def test_a_rise_of_severity_is_told_and_takes_the_headline() -> None:
+    """The third finding, more severe, is told although 3 is no power of two; the alert speaks with its words."""
+    rows = [finding(0), finding(1), finding(2, severity="high", message="It was worse.", secret="kv/root")]
+    result = Router(Config()).push(frame(*rows), us(5))
+    assert [m.alert["severity"] for m in result.messages] == ["medium", "medium", "high"]
+    alert = one(result.alerts)
+    assert alert["message"].startswith("It was worse. And 2 more like it")
+    assert alert["secret"] == "kv/root"
+
+
+def test_a_milder_finding_takes_nothing_back() -> None:
+    """A later informational finding leaves severity, headline and confidence as they were."""
+    rows = [finding(0, severity="high", confidence=0.6), finding(1, severity="informational", confidence=1.0)]
+    alert = one(Router(Config()).push(frame(*rows), us(5)).alerts)
+    assert (alert["severity"], alert["confidence"]) == ("high", 0.6)
+
+
+def test_closes_after_quiet_in_event_time() -> None:
+    """Two quiet hours of event time close an alert with one more revision, and not a microsecond earlier."""
+    router = Router(Config(quiet_minutes=120))
+    router.push(frame(finding(0)), us(1))
+    assert router.push(frame(), us(120) - 1).messages == []
+    closed = router.push(frame(), us(120))
+    assert [(m.revision, m.alert["state"]) for m in closed.messages] == [(2, "closed")]
+    assert one(closed.alerts)["state"] == "closed"
+
+
+def test_the_same_incident_after_a_gap_is_the_same_alert() -> None:
+    """Within the group window a closed alert opens again under its uid; after it, another one is made."""
+    router = Router(Config(group_hours=24))
+    first = one(router.push(frame(finding(0)), us(1)).alerts)
+    again = router.push(frame(finding(600)), us(601))
+    assert [m.alert["state"] for m in again.messages] == ["closed", "updated"]
+    assert one(again.alerts)["uid"] == first["uid"]
+    later = router.push(frame(finding(24 * 60)), us(24 * 60))
+    assert later.messages[-1].alert_uid != first["uid"]
+    assert later.messages[-1].revision == 1
+
+
+def test_two_families_on_one_principal_raise_both_alerts() -> None:
+    """Independent families that agree on a principal raise its open alerts one level, and each is told once."""
+    router = Router(Config())
+    router.push(frame(finding(0)), us(1))
+    rows = frame(finding(5, detector="source_novelty", family="source", secret="kv/other"))
+    result = router.push(rows, us(6))
+    assert set(result.alerts["severity"]) == {"high"}
+    assert sorted(m.revision for m in result.messages) == [1, 2]
+    assert set(map(tuple, result.alerts["families"].to_list())) == {("breadth", "source"), ("source", "breadth")}
+    assert all("2 families" in text for text in result.alerts["message"])
+    third = router.push(frame(finding(6, detector="source_novelty", family="source")), us(7))
+    assert set(third.alerts["severity"]) == {"high"}
+
+
+def test_agreement_does_not_reach_above_critical_nor_over_the_group_window() -> None:
+    """Critical stays critical; a family that spoke a day earlier corroborates nothing."""
+    other = {"detector": "d2", "family": "rate"}
+    alerts = (
+        Router(Config())
+        .push(frame(finding(0, severity="critical"), finding(1, severity="critical", **other)), us(2))
+        .alerts
+    )
+    assert set(alerts["severity"]) == {"critical"}
+    apart = Router(Config()).push(frame(finding(0), finding(24 * 60, **other)), us(24 * 60))
+    assert set(apart.alerts["severity"]) == {"medium"}
+
+
+@pytest.mark.parametrize("principal", ["anonymous", "", "token"])
+def test_shared_names_prove_no_agreement(principal: str) -> None:
+    """Two families that meet in a name many share raise nothing."""
+    rows = frame(finding(0, principal=principal), finding(1, principal=principal, detector="d2", family="rate"))
+    assert set(Router(Config()).push(rows, us(2)).alerts["severity"]) == {"medium"}
+
+
+@pytest.mark.parametrize(
+    ("given", "route"),
+    [
+        ({"severity": "critical", "confidence": 0.8}, "page"),
+        ({"severity": "critical", "confidence": 0.79}, "ticket"),
+        ({"severity": "high", "confidence": 1.0}, "ticket"),
+        ({"severity": "medium"}, "ticket"),
+        ({"severity": "low"}, "log"),
+        ({"severity": "informational"}, "log"),
+        ({"severity": "high", "detector": "integrity_gap"}, "page"),
+        ({"severity": "medium", "detector": "integrity_gap"}, "ticket"),
+    ],
+)
+def test_route(given: dict[str, Any], route: str) -> None:
+    """Sure and critical, or a broken record, pages; medium and high make a ticket; the rest is logged."""
+    assert one(Router(Config()).push(frame(finding(0, **given)), us(1)).alerts)["route"] == route
+
+
+def test_two_families_at_high_page() -> None:
+    """High findings of two families on one principal page, of one family they do not."""
+    high = {"severity": "high", "confidence": 0.5}
+    same = frame(finding(0, **high), finding(1, detector="breadth2", **high))
+    assert set(Router(Config()).push(same, us(2)).alerts["route"]) == {"ticket"}
+    two = frame(finding(0, **high), finding(1, detector="d2", family="rate", **high))
+    assert set(Router(Config()).push(two, us(2)).alerts["route"]) == {"page"}
+
+
+def test_a_rise_of_the_route_alone_is_told() -> None:
+    """A surer finding of the same severity that makes an alert page is told at once."""
+    rows = [finding(i, severity="critical", confidence=c) for i, c in enumerate([0.5, 0.5, 0.9])]
+    result = Router(Config()).push(frame(*rows), us(5))
+    assert [m.alert["route"] for m in result.messages] == ["ticket", "ticket", "page"]
+
+
+def rule(**given: str) -> Suppression:
+    return Suppression(
+        **({"reason": "planned move", "owner": "ops", "expires": (START + timedelta(hours=1)).isoformat()} | given)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "hidden"),
+    [
+        ({"detector": "breadth"}, True),
+        ({"detector": "bread"}, False),
+        ({"principal": "approle/*"}, True),
+        ({"secret": "kv/?pp/db"}, True),
+        ({"client_ip": "10.1.0.0/16"}, True),
+        ({"client_ip": "10.2.0.0/16"}, False),
+        ({"client_ip": "10.1.*"}, True),
+        ({"cause": "breadth", "principal": "other"}, False),
+    ],
+)
+def test_suppression_hides_delivery_never_evidence(given: dict[str, str], hidden: bool) -> None:
+    """A covered finding makes a suppressed row with reason, owner and end, and no message."""
+    result = Router(Config(suppressions=(rule(**given),))).push(frame(finding(0)), us(1))
+    alert = one(result.alerts)
+    assert (alert["state"] == "suppressed") is hidden
+    assert (result.messages == []) is hidden
+    assert alert["suppression"] == ("planned move (ops, until 2026-03-02T09:00:00Z)" if hidden else "")
+    assert alert["evidence"] == ["e1"]
+
+
+def test_a_suppression_ends() -> None:
+    """A suppressed alert that still goes on opens at the very moment its suppression expires."""
+    router = Router(Config(suppressions=(rule(detector="breadth"),)))
+    assert router.push(frame(finding(0), finding(30)), us(60) - 1).messages == []
+    opened = router.push(frame(), us(60))
+    assert [(m.revision, m.alert["state"], m.alert["count"]) for m in opened.messages] == [(2, "open", 2)]
+    assert one(opened.alerts)["suppression"] == ""
+    assert router.notes == ["suppression has expired: planned move (ops, until 2026-03-02T09:00:00Z)"]
+
+
+def test_a_suppressed_alert_that_falls_quiet_stays_so() -> None:
+    """When it is quiet before its suppression ends, nobody is ever told, and the row says suppressed."""
+    late = rule(detector="breadth", expires=(START + timedelta(hours=9)).isoformat())
+    router = Router(Config(suppressions=(late,)))
+    alert = one(router.push(frame(finding(0)), us(1)).alerts)
+    later = router.push(frame(), us(10 * 60))
+    assert later.messages == []
+    assert alert["state"] == "suppressed"
+
+
+def test_an_uncovered_finding_opens_a_suppressed_alert_and_covered_ones_do_not_hide_it() -> None:
+    """Suppressing one secret does not hide the same principal's reads of another, in whichever order they come."""
+    config = Config(suppressions=(rule(secret="kv/app/db"),))
+    router = Router(config)
+    assert router.push(frame(finding(0)), us(1)).messages == []
+    opened = router.push(frame(finding(2, secret="kv/root")), us(3))
+    assert [m.alert["state"] for m in opened.messages] == ["open"]
+    quiet = router.push(frame(finding(4), finding(5)), us(6))
+    assert quiet.messages == []
+    assert one(quiet.alerts)["count"] == 4
+    assert one(quiet.alerts)["suppression"] == ""
+
+
+def test_an_invariant_is_downgraded_never_hidden() -> None:
+    """A suppressed invariant goes to the log with its reason; one that is not covered gets its route back."""
+    critical = {"severity": "critical", "confidence": 1.0, "family": "invariant", "detector": "root_generated"}
+    router = Router(Config(suppressions=(rule(secret="kv/app/db"),)))
+    result = router.push(frame(finding(0, **critical)), us(1))
+    assert [(m.alert["state"], m.alert["route"]) for m in result.messages] == [("open", "log")]
+    assert one(result.alerts)["suppression"].startswith("planned move")
+    for minute in (1, 2):
+        result = router.push(frame(finding(minute, secret="kv/root", **critical)), us(minute))
+    assert one(result.alerts)["route"] == "page"
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"detector": "breadth", "reason": " "}, "has no reason"),
+        ({"detector": "breadth", "expires": "next week"}, "not an RFC 3339 time"),
+        ({"detector": "breadth", "expires": "2027-01-01T00:00:00"}, "no offset"),
+        ({"client_ip": "10.0.0.0/99"}, "does not appear"),
+        ({}, "would hide everything"),
+    ],
+)
+def test_what_cannot_be_used_is_reported_and_hides_nothing(given: dict[str, str], complaint: str) -> None:
+    """A suppression without reason, end or match is not applied, and the router says so."""
+    router = Router(Config(suppressions=(rule(**given),)))
+    assert len(router.push(frame(finding(0)), us(1)).messages) == 1
+    assert len(router.notes) == 1
+    assert complaint in router.notes[0]
+
+
+def test_findings_wait_for_their_place_when_held() -> None:
+    """Held findings past the watermark fold later, in the order of their times, as if they had come in order."""
+    rows = [finding(m) for m in (0, 3, 1, 2)]
+    router = Router(Config())
+    assert router.push(frame(*rows[:2]), us(1), hold=True).alerts["count"].to_list() == [1]
+    router.push(frame(*rows[2:]), us(4), hold=True)
+    alert = one(router.push(frame(finding(5)), us(5)).alerts)
+    assert alert["finding_uids"] == [finding(m)["uid"] for m in (0, 1, 2, 3, 5)]
+
+
+def test_an_old_finding_joins_no_new_incident() -> None:
+    """A finding a month old makes its own alert and leaves the open one as it is."""
+    router = Router(Config())
+    router.push(frame(finding(0)), us(1))
+    old = router.push(frame(finding(-30 * 24 * 60)), us(1))
+    assert one(old.alerts)["count"] == 1
+    assert one(router.push(frame(finding(2)), us(2)).alerts)["count"] == 2
+
+
+def test_state_is_bounded() -> None:
+    """However many incidents come, the state holds a fixed number; the pushed-out are closed, not lost."""
+    config = Config(open_max=20, seen_max=50, principals_max=30)
+    router = Router(config)
+    rows = [finding(i / 100, principal=f"approle/{i}") for i in range(500)]
+    result = router.push(frame(*rows), us(6))
+    frames = router.snapshot()
+    assert len(frames["alerts"]) <= 40
+    assert len(frames["seen"]) == 50
+    assert frames["agreement"]["principal"].n_unique() == 30
+    assert router.counts.evicted == 480
+    assert len(result.alerts) == 500
+    assert sum(m.alert["state"] == "closed" for m in result.messages) == 480
+
+
+def test_lists_in_a_row_are_bounded() -> None:
+    """Ten thousand findings leave at most 1,000 finding uids and 100 pieces of evidence in a row that counts them all."""
+    rows = [finding(i / 1000, evidence=[f"e{i}"], secret=f"kv/{i}") for i in range(5000)]
+    alert = one(Router(Config()).push(frame(*rows), us(6)).alerts)
+    assert (alert["count"], len(alert["finding_uids"]), len(alert["evidence"])) == (5000, 1000, 100)
+    assert "64 or more secrets" in alert["message"]
+
+
+def test_odd_findings_are_taken_as_they_are() -> None:
+    """Nulls, an unknown severity and no family do no harm."""
+    bare = dict.fromkeys(FINDING) | {"uid": "x", "time": START, "detector": "d", "severity": "weird"}
+    alert = one(Router(Config()).push(frame(bare), us(1)).alerts)
+    assert (alert["severity"], alert["principal"], alert["route"]) == ("informational", "", "log")
+
+
+@pytest.mark.parametrize(
+    "given", [{"quiet_minutes": 0}, {"group_hours": 1, "quiet_minutes": 61}, {"page_confidence": 2}, {"open_max": 0}]
+)
+def test_a_config_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
+    """Times, confidences and bounds out of range are an error at once."""
+    with pytest.raises(ValueError, match="must"):
+        Config(**given)
+
+
+def test_a_restored_router_continues_exactly() -> None:
+    """Snapshot, restore and go on: rows, messages and the next snapshot are those of the router that never stopped."""
+    config = Config(suppressions=(rule(secret="kv/app/9"),))
+    rows = [
+        finding(7 * i, principal=f"approle/{i % 3}", secret=f"kv/app/{i % 10}", family="abc"[i % 3]) for i in range(60)
+    ]
+    straight, resumed = Router(config), Router(config)
+    for i in range(0, 60, 6):
+        part, mark = frame(*rows[i : i + 6]), us(7 * (i + 4))
+        left, right = straight.push(part, mark, hold=True), resumed.push(part, mark, hold=True)
+        assert_frame_equal(left.alerts, right.alerts)
+        assert left.messages == right.messages
+        frames = resumed.snapshot()
+        resumed = Router(config)
+        resumed.restore(frames)
+    for name, frame_ in straight.snapshot().items():
+        assert_frame_equal(frame_, resumed.snapshot()[name])
