@@ -1,8 +1,8 @@
 """Every frame that crosses a room's border, column by column.
 
 Times are UTC with microseconds. `uid` columns are 32 hexadecimal digits. A frame may be empty, never `None`; its
-columns are exactly those of its schema, in that order. The first columns of a table that lands in the lake are those that its
-view promises; they may only grow at the end.
+columns are exactly those of its schema, in that order. The first columns of a table that lands in the lake are those
+that its view promises; they may only grow at the end.
 """
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+# `make run` and `make test` need nothing but Python 3.11 or newer: they build their own environment in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.dev
+
+.PHONY: run test lint bench chaos clean notebook
+
+run: $(STAMP)
+	$(BIN)/keytrail run sample_logs --lake lake
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n 2 tests
+
+lint: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	$(BIN)/python tests/bench/run.py
+
+notebook: $(DEV)
+	$(BIN)/marimo run notebooks/first_look.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("keytrail needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(DEV): $(STAMP) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebook,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) lake

@@ -1,0 +1,243 @@
+"""The composition root: from options and config to a running line. The only place that builds objects."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import config as conf
+from pipeline.baselines import Baselines
+from pipeline.baselines import Config as BaselinesConfig
+from pipeline.core import plugins
+from pipeline.core.clock import system_clock
+from pipeline.core.errors import ConfigError, NoInputError
+from pipeline.core.metrics import Metrics
+from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
+from pipeline.enrich import Config as EnrichConfig
+from pipeline.enrich import create as create_enricher
+from pipeline.integrity.continuity import Continuity
+from pipeline.integrity.order import Sequencer
+from pipeline.integrity.pairing import Pairing
+from pipeline.line import Line, Parts
+from pipeline.reader import Reader
+from pipeline.routing import Config as RoutingConfig
+from pipeline.routing import Router
+from pipeline.sli import Config as SliConfig
+from pipeline.sli import Slis
+from pipeline.store import Lake, StoreConfig
+from pipeline.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pipeline.core.clock import Clock
+    from pipeline.core.ports import Detector, Source
+
+TABLES = (
+    "line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox", "sinks",
+    "store", "canary", "ledger",
+)  # fmt: skip
+
+
+def version() -> str:
+    """The installed version."""
+    try:
+        return importlib.metadata.version("keytrail")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says about one run."""
+
+    paths: tuple[str, ...]
+    lake: Path
+    follow: bool = False
+    batch_entries: int | None = None
+    metrics_port: int | None = None
+    input_format: str = "auto"
+
+
+class Run:
+    """One run of the main job, from open lake to summary."""
+
+    def __init__(self, options: RunOptions, settings: conf.Settings, clock: Clock = system_clock) -> None:
+        settings.allow(TABLES)
+        self.options, self.settings, self.clock = options, settings, clock
+        self.line_config = settings.table(conf.Line, "line")
+        self.stopping = False
+
+    def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
+        """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError."""
+        started = time.monotonic()
+        with Lake.open(
+            self.options.lake, self.settings.table(StoreConfig, "store"), writer=True, clock=self.clock
+        ) as lake:
+            positions = lake.positions()
+            source = self._source(positions)
+            try:
+                line = self._line(lake, positions)
+                self._loop(line, source, progress)
+            finally:
+                source.close()
+        return summary(line, time.monotonic() - started)
+
+    def stop(self) -> None:
+        """Finish what was taken, commit it and end."""
+        self.stopping = True
+
+    def _loop(self, line: Line, source: Source, progress: Callable[[Line], None] | None) -> None:
+        limit = self.options.batch_entries or self.line_config.batch_entries
+        reader = Reader(source, self._decoder(), limit, timeout=0.2)
+        last_commit = time.monotonic()
+        last_news = last_commit
+        for taken in reader.batches():
+            now = time.monotonic()
+            if taken is not None:
+                with line.parts.metrics.batch_seconds.time():
+                    line.step(taken)
+                last_news = now
+            elif now - last_news > self.line_config.idle_seconds:
+                line.idle(now - last_news)
+            if (
+                now - last_commit > self.line_config.commit_seconds
+                or line.uncommitted_bytes > self.line_config.commit_bytes
+            ):
+                self._commit(line, source)
+                last_commit = time.monotonic()
+            if progress is not None:
+                progress(line)
+            if self.stopping:
+                reader.stop()
+                break
+        if not self.options.follow:
+            line.finish()
+        self._commit(line, source)
+
+    def _commit(self, line: Line, source: Source) -> None:
+        with line.parts.metrics.commit_seconds.time():
+            positions = line.commit()
+        if positions:
+            source.commit(positions)
+
+    def _source(self, positions: Sequence[Any]) -> Source:
+        known = {(p.stream, p.partition): p for p in positions}
+        paths = self.options.paths
+        if not paths:
+            raise NoInputError("nothing to read: give a file, a folder or -")
+        kind = "stdin" if paths == ("-",) else "file_tail"
+        if "-" in paths and kind != "stdin":
+            raise ConfigError("- (standard input) stands alone; give files in a run of their own")
+        module = plugins.load("pipeline.sources", kind)
+        config = self.settings.table(module.Config, "sources", kind)
+        common: dict[str, Any] = {"follow": self.options.follow, "clock": self.clock}
+        if kind == "stdin":
+            return module.create(config, known, **common)  # type: ignore[no-any-return]
+        return module.create(config, paths, known, **common)  # type: ignore[no-any-return]
+
+    def _decoder(self) -> Any:
+        wanted = self.options.input_format
+        known = plugins.kinds("pipeline.decoders")
+        if wanted not in ("auto", *known):
+            raise ConfigError(f"unknown input format {wanted!r}; there are: auto, {', '.join(known)}")
+        module = plugins.load("pipeline.decoders", "vault")
+        return module.create(self.settings.table(module.Config, "decoders", "vault"))
+
+    def _line(self, lake: Lake, positions: Sequence[Any]) -> Line:
+        line_config = self.line_config
+        metrics = Metrics(version())
+        if self.options.metrics_port is not None:
+            metrics.serve(self.options.metrics_port)
+        states = lake.states()
+        parts = Parts(
+            enricher=create_enricher(self.settings.table(EnrichConfig, "enrich")),
+            sequencer=Sequencer(disorder_us=int(line_config.disorder_seconds * 1e6)),
+            pairing=Pairing(),
+            continuity=Continuity(),
+            windows=Windows(self.settings.table(conf.Detection, "detection").window_seconds),
+            detectors=detectors(self.settings),
+            baselines=Baselines(self.settings.table(BaselinesConfig, "baselines")),
+            slis=Slis(self.settings.table(SliConfig, "slis")),
+            router=Router(self.settings.table(RoutingConfig, "alerts")),
+            lake=lake,
+            ledger=None,
+            metrics=metrics,
+            clock=self.clock,
+        )
+        line = Line(parts, positions)
+        line.restore(states)
+        parts.pairing.lake_until_us = line.known_until_us
+        parts.pairing.recall = lambda ids, low_us, high_us: line.recall(lake, ids, low_us, high_us)
+        return line
+
+
+def detectors(settings: conf.Settings) -> list[Detector]:
+    """Every detector folder that the config does not switch off, with its own table."""
+    off = settings.table(conf.Detection, "detection").disabled
+    known = plugins.kinds("detectors")
+    for name in (*off, *settings.names("detectors")):
+        if name not in known:
+            raise ConfigError(f"{settings.path}: there is no detector {name!r}; there are: {', '.join(known)}")
+    built = []
+    for name in known:
+        if name in off:
+            continue
+        module = plugins.load("detectors", name)
+        built.append(module.create(settings.table(module.Config, "detectors", name)))
+    return built
+
+
+def summary(line: Line, seconds: float) -> dict[str, Any]:
+    """One run as one object: the keys that scripts rely on."""
+    totals = line.totals
+    integrity: dict[str, int] = {}
+    for verdict, _count in totals.verdicts.values():
+        integrity[verdict] = integrity.get(verdict, 0) + 1
+    alerts = dict.fromkeys(SEVERITIES, 0)
+    for severity in totals.alerts.values():
+        alerts[severity] += 1
+    return {
+        "entries": totals.entries,
+        "operations": totals.operations,
+        "rejected": dict(sorted(totals.rejected.items())),
+        "integrity": dict(sorted(integrity.items())),
+        "slis": sli_summary(totals.slis),
+        "alerts": {name: count for name, count in alerts.items() if count},
+        "seconds": round(seconds, 3),
+        "entries_per_second": round(totals.entries / seconds) if seconds > 0 else 0,
+    }
+
+
+def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per SLI over the run and all stores: good, total, their ratio, the objective and whether it is met."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in windows.values():
+        entry = found.setdefault(row["sli"], {"good": 0.0, "total": 0.0, "objective": row["objective"]})
+        entry["good"] += row["good"] or 0.0
+        entry["total"] += row["total"] or 0.0
+    for entry in found.values():
+        entry["ratio"] = round(entry["good"] / entry["total"], 6) if entry["total"] else None
+    return dict(sorted(found.items()))
+
+
+def broken(result: Mapping[str, Any]) -> bool:
+    """Whether the run met a verdict that breaks integrity."""
+    return any(verdict in BROKEN_VERDICTS for verdict in result["integrity"])
+
+
+def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
+    """Every table of the config as its room understands it; a bad one raises ConfigError."""
+    fixed: list[tuple[str, Any]] = [
+        ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
+        ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
+        ("ledger", conf.LedgerConfig),
+    ]  # fmt: skip
+    found = [(name, settings.table(kind, name)) for name, kind in fixed]
+    for room, prefix in (("pipeline.sources", "sources"), ("pipeline.decoders", "decoders"), ("detectors", "detectors")):
+        for kind in plugins.kinds(room):
+            found.append((f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind)))
+    return found

@@ -1,0 +1,189 @@
+"""The command line: parse, call, print. stdout is data, stderr is for people."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from pipeline import app as application
+from pipeline import commands
+from pipeline import config as conf
+from pipeline import show
+from pipeline.core.errors import ConfigError, KeytrailError
+from pipeline.core.schema import SEVERITIES
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+LakeOption = Annotated[Path, typer.Option("--lake", help="The lake's folder.", metavar="DIR")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.", metavar="FILE")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+
+DEFAULT_LAKE = Path("lake")
+
+cli = typer.Typer(
+    name="keytrail",
+    help="Audit analytics and anomaly detection for secret stores.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point: keytrail's own errors become one line on stderr and their exit code."""
+    try:
+        cli()
+    except KeytrailError as error:
+        show.note(f"keytrail: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@cli.command()
+def run(  # noqa: PLR0917  one parameter an option
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="Files, folders, or - for stdin.")
+    ] = None,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    input_format: Annotated[str, typer.Option(help="auto or a decoder's name.")] = "auto",
+    batch_entries: Annotated[
+        int | None, typer.Option(min=1, help="Entries per batch; results never depend on it.")
+    ] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve Prometheus metrics on loopback.")] = None,
+    exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep reading as the logs grow.")] = False,
+    format: FormatOption = Format.table,  # noqa: A002  the option's name
+) -> None:
+    """Read, verify, measure, baseline, detect, alert, store."""
+    options = application.RunOptions(
+        tuple(paths or ["sample_logs"]), lake, follow, batch_entries, metrics_port, input_format
+    )
+    job = application.Run(options, conf.load(config))
+    stop_on_signals(job.stop)
+    with show.progress() as update:
+        result = job.execute(update)
+    show.summary(result, lake, as_json=format is Format.json)
+    leave(result, exit_severity=exit_severity)
+
+
+def leave(result: dict[str, Any], *, exit_severity: bool) -> None:
+    """The exit code of a run: 10 for broken integrity, else by severity when asked, else 0."""
+    if application.broken(result):
+        raise typer.Exit(10)
+    if exit_severity and result["alerts"]:
+        raise typer.Exit(11 + max(SEVERITIES.index(name) for name in result["alerts"]))
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT finish what was taken; a second one ends at once."""
+
+    def handle(number: int, _frame: Any) -> None:
+        stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+@cli.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Read-only SQL on the lake, also while run writes."""
+    conf.load(config).allow(application.TABLES)
+    text = sys.stdin.read() if sql == "-" else sql
+    show.table(commands.query(lake, text), format.value)
+
+
+@cli.command()
+def alerts(  # noqa: PLR0917
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new states.")] = False,
+    since: Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h, 7d.")] = None,
+    min_severity: Annotated[str, typer.Option(help=", ".join(SEVERITIES))] = "informational",
+    format: Annotated[str, typer.Option(help="table, json or ocsf")] = "table",  # noqa: A002
+) -> None:
+    """The alert feed."""
+    conf.load(config).allow(application.TABLES)
+    if min_severity not in SEVERITIES:
+        raise ConfigError(f"--min-severity {min_severity!r}: allowed are {', '.join(SEVERITIES)}")
+    if format not in ("table", "json", "ocsf"):
+        raise ConfigError(f"--format {format!r}: allowed are table, json, ocsf")
+    feed = commands.AlertFeed(lake, since, min_severity)
+    stop_on_signals(feed.stop)
+    for rows in feed.follow() if follow else [feed.read()]:
+        show.alerts(rows, format)
+
+
+detectors = typer.Typer(no_args_is_help=True, help="The suite: list, explain NAME, test.")
+cli.add_typer(detectors, name="detectors")
+
+
+@detectors.command("list")
+def detectors_list(format: FormatOption = Format.table) -> None:  # noqa: A002
+    """Every detector with what it looks for."""
+    show.rows(commands.detector_rows(), format.value)
+
+
+@detectors.command("explain")
+def detectors_explain(name: Annotated[str, typer.Argument(help="A detector's name.")]) -> None:
+    """A detector's purpose, statistic, thresholds, false positives and runbook."""
+    sys.stdout.write(commands.detector_page(name))
+
+
+@detectors.command("test")
+def detectors_test(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Run every firing and quiet case."""
+    results = commands.detector_cases(names or [])
+    show.rows(results, format.value)
+    if not all(row["passed"] for row in results):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def simulate(  # noqa: PLR0917
+    out: Annotated[Path, typer.Option("--out", help="Where the logs and labels go.", metavar="DIR")],
+    store: Annotated[str, typer.Option(help="vault or openbao")] = "openbao",
+    days: Annotated[float, typer.Option(min=0.01, help="Days of event time.")] = 3.0,
+    rate: Annotated[float, typer.Option(min=0.001, help="Multiplies the workload's rate.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    attack: Annotated[str, typer.Option(help="Names, with commas; none for a quiet twin.", metavar="NAME[,...]")] = "",
+) -> None:
+    """A labelled stream of audit entries."""
+    for path in commands.simulate(out, store=store, days=days, rate=rate, seed=seed, attacks=attack):
+        show.note(f"wrote {path}")
+
+
+@cli.command()
+def check(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
+    """Validate the config; print the effective one and where each value came from."""
+    show.rows(commands.effective_config(conf.load(config)), format.value)
+
+
+def fail(message: str) -> NoReturn:
+    """Stop with a usage error."""
+    raise ConfigError(message)

@@ -1,0 +1,119 @@
+"""What the commands other than `run` do: read the lake, explain the suite, make a labelled stream, check a config."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.resources
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from pipeline import app, store
+from pipeline import config as conf
+from pipeline.baselines import Baselines
+from pipeline.baselines import Config as BaselinesConfig
+from pipeline.core import cases, plugins
+from pipeline.core.errors import ConfigError
+from pipeline.core.schema import SEVERITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+POLL_SECONDS = 1.0
+
+
+def query(lake: Path, sql: str) -> pl.DataFrame:
+    """One read-only statement on the lake's views. Raises ConfigError for SQL that cannot be run."""
+    result = pl.from_arrow(store.query(lake, sql))
+    assert isinstance(result, pl.DataFrame)  # noqa: S101  a table gives a frame
+    return result
+
+
+class AlertFeed:
+    """The alerts of a lake, newest state of each, in the order they last changed."""
+
+    def __init__(self, lake: Path, since: str | None, min_severity: str) -> None:
+        self.lake = lake
+        self.since = None if since is None else parse_since(since, dt.datetime.now(dt.UTC))
+        wanted = SEVERITIES[SEVERITIES.index(min_severity) :]
+        self._severities = ", ".join(f"'{name}'" for name in wanted)
+        self._stopping = False
+
+    def read(self) -> pl.DataFrame:
+        """Every alert that qualifies."""
+        after = "" if self.since is None else f" AND last_time >= TIMESTAMPTZ '{self.since.isoformat()}'"
+        sql = f"SELECT * FROM alerts WHERE severity IN ({self._severities}){after} ORDER BY last_time, uid"  # noqa: S608
+        return query(self.lake, sql)
+
+    def follow(self) -> Iterator[pl.DataFrame]:
+        """New and changed alerts as they come, until stopped."""
+        seen: dict[str, tuple[Any, ...]] = {}
+        while not self._stopping:
+            frame = self.read()
+            states = {row[0]: row[1:] for row in frame.select("uid", "state", "severity", "count").iter_rows()}
+            changed = [uid for uid, state in states.items() if seen.get(uid) != state]
+            seen = states
+            if changed:
+                yield frame.filter(pl.col("uid").is_in(changed))
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """End `follow` after what it is at."""
+        self._stopping = True
+
+
+def parse_since(text: str, now: dt.datetime) -> dt.datetime:
+    """An RFC 3339 time, or a span back from now such as 30m, 24h, 7d. Raises ConfigError."""
+    span = re.fullmatch(r"(\d+)([smhd])", text)
+    if span:
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
+        return now - dt.timedelta(**{unit: int(span[1])})
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--since {text!r}: give an RFC 3339 time or a span such as 24h, 7d") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def detector_rows() -> list[dict[str, Any]]:
+    """One row a detector: name, version, title, family, cadence, ATT&CK techniques, what it measures."""
+    suite = app.detectors(conf.Settings())
+    return [
+        {
+            "name": d.info.name, "version": d.info.version, "title": d.info.title, "family": d.info.family,
+            "techniques": ", ".join(d.info.techniques), "measures": ", ".join(d.info.measures),
+            "summary": d.info.summary,
+        }
+        for d in suite
+    ]  # fmt: skip
+
+
+def detector_page(name: str) -> str:
+    """The README of one detector. Raises ConfigError when there is none of that name."""
+    plugins.load("detectors", name)
+    return importlib.resources.files(f"detectors.{name}").joinpath("README.md").read_text("utf-8")
+
+
+def detector_cases(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Every case of the named detectors (all by default): detector, case, passed, detail."""
+    chosen = names or plugins.kinds("detectors")
+    found = []
+    for name in chosen:
+        plugins.load("detectors", name)
+        for result in cases.run_cases(name, lambda: Baselines(BaselinesConfig())):
+            found.append(
+                {"detector": name, "case": result.case, "passed": result.passed, "detail": result.detail}
+            )
+    return found
+
+
+def effective_config(settings: conf.Settings) -> list[dict[str, Any]]:
+    """Every key of every table with its value and where it came from. Raises ConfigError for a bad one."""
+    settings.allow(app.TABLES)
+    found: list[dict[str, Any]] = []
+    for table, value in app.config_tables(settings):
+        found += [{"key": k, "value": v, "from": origin} for k, v, origin in conf.effective(settings, table, value)]
+    return found

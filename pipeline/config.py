@@ -1,0 +1,129 @@
+"""One TOML file, every default sensible. Each room owns the struct of its table; this reads, checks and explains.
+
+A message about a config names the file, the table, the key and what is allowed. Secrets stand in it only by reference
+(`{ env = "NAME" }` or `{ file = "PATH" }`), so that the effective config can be printed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from pipeline.core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[line]`: how the stream is cut and how often the lake commits. Results do not depend on these."""
+
+    batch_entries: int | None = None
+    commit_seconds: float = 2.0
+    commit_bytes: int = 256 * 1024 * 1024
+    disorder_seconds: float = 0.5  # entries of one stream may step back this far without being out of order
+    idle_seconds: float = 1.0  # a followed stream that is silent this long no longer holds the others back
+
+
+class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[detection]`: the windows of event time and which detectors run."""
+
+    window_seconds: int = 3600
+    disabled: tuple[str, ...] = ()
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[canary]`: the audited header that carries canary requests, and the key of their MAC."""
+
+    header: str = "X-Audit-Canary"
+    key: dict[str, str] | None = None
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ledger]`: the tamper-evident log over every entry."""
+
+    enabled: bool = True
+    signing_key: str | None = None  # default: a private file in the user's config folder
+    origin: str = "keytrail"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The parsed file. `table` gives one table as the struct its room declares."""
+
+    path: Path | None = None
+    tree: dict[str, Any] = field(default_factory=dict)
+
+    def table(self, kind: type[T], *names: str) -> T:
+        """The table `names` as `kind`. Raises ConfigError with the place and what is allowed."""
+        node: Any = self.tree
+        for name in names:
+            node = node.get(name, {}) if isinstance(node, dict) else node
+        try:
+            return msgspec.convert(node, kind, strict=True)
+        except msgspec.ValidationError as error:
+            raise ConfigError(self._explain(".".join(names), kind, str(error))) from None
+
+    def names(self, *path: str) -> tuple[str, ...]:
+        """The sub-tables of a table, such as the names under `[sinks]`."""
+        node: Any = self.tree
+        for name in path:
+            node = node.get(name, {})
+        return tuple(node) if isinstance(node, dict) else ()
+
+    def allow(self, tables: tuple[str, ...]) -> None:
+        """Refuse a top-level table that nothing reads."""
+        for name in self.tree:
+            if name not in tables:
+                raise ConfigError(f"{self.path}: unknown table [{name}]{_hint(name, tables)}; allowed: {_list(tables)}")
+
+    def _explain(self, table: str, kind: type, message: str) -> str:
+        keys = tuple(getattr(kind, "__struct_fields__", ()))
+        unknown = re.search(r"unknown field `([^`]+)`", message)
+        where = f"{self.path or 'config'}: [{table}]"
+        if unknown:
+            return f"{where} unknown key {unknown[1]!r}{_hint(unknown[1], keys)}; allowed: {_list(keys)}"
+        key = re.search(r"`\$\.?([^`]*)`", message)
+        text = re.sub(r" - at `[^`]*`", "", message)
+        return f"{where} {key[1] + ': ' if key and key[1] else ''}{text}"
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return ", ".join(words)
+
+
+def _hint(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def load(path: Path | None) -> Settings:
+    """Read a config file; None gives the defaults. Raises ConfigError with file, line and column."""
+    if path is None:
+        return Settings()
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return Settings(path, tree)
+
+
+def effective(settings: Settings, table: str, value: Any) -> list[tuple[str, str, str]]:
+    """Rows (key, value, where it came from) of one table, for `keytrail check`."""
+    node: Any = settings.tree
+    for name in table.split("."):
+        node = node.get(name, {}) if isinstance(node, dict) else {}
+    rows = []
+    for key, item in msgspec.to_builtins(value).items():
+        origin = str(settings.path) if isinstance(node, dict) and key in node else "default"
+        rows.append((f"{table}.{key}", msgspec.json.encode(item).decode(), origin))
+    return rows

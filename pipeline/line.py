@@ -1,0 +1,320 @@
+"""The line: one batch through every stage, then the commit. Start reading here.
+
+    raw         = source.poll()                 records with positions
+    decoded     = decoder.decode(raw)           EVENT rows, and what is no event with its reason
+    events      = enricher.resolve(decoded)     who asked, from which network
+    released    = sequencer.release()           one canonical order over all streams
+    paired      = pairing.push(released)        request + response -> operation
+    verdicts    = continuity                    what the stream proves or belies of its own wholeness
+    findings    = detectors                     each operation at once, each window when it is whole; then learn
+    alerts      = router.push(findings)         fold, group, suppress, route
+  1 lake.commit()                               rows, positions, state, outbox, ledger head: all or nothing
+  2 outbox delivery                             idempotent by event id
+  3 source.commit(positions)                    always last
+
+Between poll and commit everything is a function of (batch, state, config): no clock, no I/O but the lake's own files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from pipeline import rows
+from pipeline.core import faults
+from pipeline.core.model import Commit, Position, Window
+from pipeline.core.schema import INTEGRITY, OPERATION, empty
+from pipeline.integrity.order import ALWAYS, NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.core.clock import Clock
+    from pipeline.core.metrics import Metrics
+    from pipeline.core.model import Decoded, Frames, Message, RawBatch
+    from pipeline.core.ports import Detector, Stateful
+    from pipeline.integrity.continuity import Continuity
+    from pipeline.integrity.order import Sequencer
+    from pipeline.integrity.pairing import Pairing
+    from pipeline.windows import Windows
+
+
+class LakePort(Protocol):
+    """What the line asks of the store."""
+
+    def write(self, table: str, frame: pl.DataFrame) -> None: ...
+
+    def commit(self, commit: Commit) -> int: ...
+
+
+class RecallPort(Protocol):
+    """Looks up operations that the lake holds, by the store's request ids and a span of time (µs)."""
+
+    def recall(self, ids: pl.Series, low_us: int, high_us: int) -> pl.DataFrame: ...
+
+
+class LedgerPort(Protocol):
+    """What the line asks of the ledger: leaves for a batch, a head for a commit."""
+
+    def append(
+        self, raw: RawBatch, decoded: Decoded, rejected: np.ndarray[Any, Any], redacted: np.ndarray[Any, Any]
+    ) -> Any: ...
+
+    def prepare(self) -> Mapping[str, Any]: ...
+
+    def publish(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One batch as the reader hands it over: raw, decoded, and which streams may still bring more."""
+
+    raw: RawBatch
+    decoded: Decoded
+    live: Mapping[str, bool]
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a run has done, for its summary."""
+
+    entries: int = 0
+    bytes: int = 0
+    operations: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    verdicts: dict[str, tuple[str, int]] = field(default_factory=dict)  # uid of the place -> verdict, count
+    alerts: dict[str, str] = field(default_factory=dict)  # uid -> severity
+    slis: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything the line is made of; `app` builds it."""
+
+    enricher: Any
+    sequencer: Sequencer
+    pairing: Pairing
+    continuity: Continuity
+    windows: Windows
+    detectors: Sequence[Detector]
+    baselines: Any
+    slis: Any
+    router: Any
+    lake: LakePort
+    ledger: LedgerPort | None
+    metrics: Metrics
+    clock: Clock
+
+
+class Line:
+    """Owns the order of the stages and what is not committed yet."""
+
+    def __init__(self, parts: Parts, positions: Sequence[Position]) -> None:
+        self.parts = parts
+        self.totals = Totals()
+        self.uncommitted_bytes = 0
+        self._positions = {(p.stream, p.partition): p for p in positions}
+        self._revise: dict[str, list[pl.DataFrame]] = {}
+        self._messages: list[Message] = []
+        self._live: Mapping[str, bool] = {}
+        self._last_us = NEVER  # newest order_time released
+        self._recent: list[pl.DataFrame] = []  # operations not committed yet, newest version last
+        self._dirty = False
+        self._newest: dict[str, int] = {}  # the last event time of each stream, µs
+        self._told: frozenset[str] = frozenset()  # findings of a window that was still open when a run ended
+
+    def step(self, taken: Taken) -> None:
+        """One batch through every stage up to the alerts."""
+        raw, decoded = taken.raw, taken.decoded
+        self._live = taken.live
+        placed = rows.place(raw, decoded, self.parts.ledger)
+        events = rows.events(self.parts.enricher.resolve(decoded.events), raw, decoded, placed)
+        rejected = rows.rejected(raw, decoded, events, self._newest.get(raw.stream))
+        if len(events):
+            self._newest[raw.stream] = int(events["time"].to_physical()[-1])
+        self.parts.lake.write("raw", rows.raw(raw, decoded, placed))
+        self.parts.lake.write("events", events)
+        self.parts.lake.write("rejected", rejected)
+        verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file)
+        self.parts.sequencer.push(raw.stream, events)
+        self._note(raw, decoded, rejected)
+        self.advance(self.parts.sequencer.watermark(self._live), verdicts)
+
+    def advance(self, watermark: int, verdicts: pl.DataFrame | None = None, *, final: bool = False) -> None:
+        """Let everything with memory see what no stream can still precede. `watermark` is event time in µs."""
+        parts = self.parts
+        released = parts.sequencer.release(watermark)
+        paired = parts.pairing.push(released, watermark)
+        seen = pl.concat(
+            [
+                empty(INTEGRITY) if verdicts is None else verdicts,
+                parts.continuity.clocks(released),
+                parts.continuity.operations(paired),
+            ]
+        )
+        if len(released):
+            self._last_us = max(self._last_us, int(released["order_time"].to_physical().to_numpy()[-1]))
+        parts.lake.write("operations", paired.operations)
+        self._recent += [paired.operations, paired.corrections]
+        self._replace("operations", paired.corrections)
+        self._replace("integrity", seen)
+        reached = self._last_us if watermark >= ALWAYS else watermark
+        findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
+        told: frozenset[str] = frozenset()
+        for window in parts.windows.push(paired.operations, reached):
+            findings.append(self._inspect(window, "window"))
+            parts.baselines.learn(window)
+        if final and (current := parts.windows.current()) is not None:
+            early = self._inspect(current, "window")
+            findings.append(early)
+            told = frozenset(early["uid"])
+        self._slis(parts.slis.push(paired.operations, reached))
+        self._route(pl.concat(findings), reached)
+        self._told |= told
+        self._count(paired.operations, seen)
+
+    def finish(self) -> None:
+        """The streams have ended: pair what waits, judge the open window without learning from it."""
+        self.parts.sequencer.confirm()
+        self.advance(ALWAYS, final=True)
+        self._slis(self.parts.slis.flush())
+
+    def idle(self, seconds: float) -> None:
+        """Nothing came for `seconds`: event time goes on as the wall clock does, and holds nobody back."""
+        newest = max(self.parts.sequencer.progress().values(), default=NEVER)
+        if newest > NEVER:
+            self.parts.sequencer.confirm()
+            self.advance(newest + int(seconds * 1e6))
+
+    def recall(self, lake: RecallPort, ids: pl.Series, low_us: int, high_us: int) -> pl.DataFrame:
+        """Operations handed on before, the committed and the others, the newest version of each."""
+        stored = lake.recall(ids, low_us, high_us)
+        held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._recent]
+        return pl.concat([stored.select(OPERATION.names()), *held]).unique("uid", keep="last", maintain_order=True)
+
+    @property
+    def known_until_us(self) -> int:
+        """Operations up to this time may stand in the lake already."""
+        return self._last_us
+
+    def commit(self) -> Sequence[Position]:
+        """Make everything since the last commit durable at once; gives the positions that are safe now."""
+        if not self._dirty:
+            return ()
+        parts = self.parts
+        head = parts.ledger.prepare() if parts.ledger is not None else {}
+        faults.point("line.before_commit")
+        revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
+        positions = tuple(self._positions.values())
+        snapshot = {"baselines": parts.baselines.view()}
+        states = {name: part.snapshot() for name, part in self.stateful().items()} | {"line": self.snapshot()}
+        parts.lake.commit(Commit(positions, revise, snapshot, states, tuple(self._messages), head))
+        faults.point("line.after_commit")
+        if parts.ledger is not None:
+            parts.ledger.publish()
+        parts.metrics.last_commit.set(parts.clock() / 1e9)
+        self._revise, self._messages, self._recent = {}, [], []
+        self._dirty, self.uncommitted_bytes = False, 0
+        return positions
+
+    def stateful(self) -> dict[str, Stateful]:
+        """Every part with memory, by the name its state is kept under."""
+        parts = self.parts
+        named: dict[str, Any] = {
+            "order": parts.sequencer, "pairing": parts.pairing, "continuity": parts.continuity,
+            "windows": parts.windows, "baselines": parts.baselines, "slis": parts.slis, "router": parts.router,
+        }  # fmt: skip
+        named |= {f"detector.{d.info.name}": d for d in parts.detectors if hasattr(d, "snapshot")}
+        return named
+
+    def snapshot(self) -> Frames:
+        """The line's own memory."""
+        newest = {"stream": list(self._newest), "time_us": list(self._newest.values())}
+        return {
+            "newest": pl.DataFrame(newest, schema={"stream": pl.String, "time_us": pl.Int64}),
+            "told": pl.DataFrame({"uid": sorted(self._told)}, schema={"uid": pl.String}),
+            "last": pl.DataFrame({"time_us": [self._last_us]}, schema={"time_us": pl.Int64}),
+        }
+
+    def restore(self, states: Mapping[str, Frames]) -> None:
+        """Continue from the states of the last commit."""
+        if "line" in states:
+            self._newest = dict(states["line"]["newest"].iter_rows())
+            self._told = frozenset(states["line"]["told"]["uid"])
+            self._last_us = int(states["line"]["last"]["time_us"][0])
+        for name, part in self.stateful().items():
+            if name in states:
+                part.restore(states[name])
+
+    def _chunk(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> Window:
+        times = operations["complete_time"].to_physical().to_numpy()
+        start, end = (int(times[0]), int(times[-1]) + 1) if len(times) else (0, 0)
+        return Window(start, end, operations, verdicts, self.parts.baselines, closed=True)
+
+    def _inspect(self, window: Window, cadence: str) -> pl.DataFrame:
+        """Every detector of a cadence over a window. One that fails is itself a finding; the rest go on."""
+        window = Window(
+            window.start_us, window.end_us, window.operations, window.integrity, self.parts.baselines, window.closed
+        )
+        found = []
+        for detector in self.parts.detectors:
+            if detector.info.cadence != cadence:
+                continue
+            try:
+                found.append(detector.inspect(window))
+            except Exception as error:  # noqa: BLE001  isolation is the point; it is told as a finding
+                found.append(rows.failed_detector(detector.info, window, error))
+        return pl.concat([rows.no_findings(), *(f for f in found if len(f))])
+
+    def _route(self, findings: pl.DataFrame, watermark: int) -> None:
+        if self._told and len(findings):
+            findings = findings.filter(~pl.col("uid").is_in(list(self._told)))
+        self.parts.lake.write("findings", findings)
+        result = self.parts.router.push(findings, watermark)
+        self._replace("alerts", result.alerts)
+        self._messages.extend(result.messages)
+        for uid, severity, detectors, revision in result.alerts.select(
+            "uid", "severity", "detectors", "revision"
+        ).iter_rows():
+            if uid not in self.totals.alerts and revision >= 1:
+                self.parts.metrics.alerts.labels(detectors[0] if detectors else "", severity).inc()
+            self.totals.alerts[uid] = severity
+
+    def _replace(self, table: str, frame: pl.DataFrame) -> None:
+        if len(frame):
+            self._revise.setdefault(table, []).append(frame)
+            self._dirty = True
+
+    def _slis(self, frame: pl.DataFrame) -> None:
+        self._replace("slis", frame)
+        for row in frame.filter(scope="store").iter_rows(named=True):
+            self.totals.slis[row["sli"], row["store"], row["window_start"]] = row
+
+    def _note(self, raw: RawBatch, decoded: Decoded, rejected: pl.DataFrame) -> None:
+        offset = int(raw.after[decoded.consumed - 1]) if decoded.consumed else int(raw.positions[0])
+        self._positions[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
+        size = int(decoded.pieces.ends[-1] - decoded.pieces.starts[0]) if len(decoded.pieces.starts) else 0
+        pieces = len(decoded.pieces.starts)
+        self.uncommitted_bytes += size
+        self._dirty = True
+        self.totals.entries += pieces
+        self.totals.bytes += size
+        reasons = dict(rejected["reason"].value_counts().iter_rows())
+        self.totals.rejected.update(reasons)
+        metrics = self.parts.metrics
+        metrics.entries.inc(pieces)
+        metrics.bytes.inc(size)
+        metrics.count_rejected(reasons)
+
+    def _count(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+        self.totals.operations += len(operations)
+        for uid, verdict, count in verdicts.select("uid", "verdict", "count").iter_rows():
+            if uid not in self.totals.verdicts:
+                self.parts.metrics.verdicts.labels(verdict).inc()
+            self.totals.verdicts[uid] = (verdict, count)
+        if self._last_us > NEVER:
+            self.parts.metrics.last_event.set(self._last_us / 1e6)

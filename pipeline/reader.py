@@ -1,0 +1,99 @@
+"""Reads and decodes ahead of the line: while one batch is being judged, the next is already being parsed.
+
+Which stream is read next depends on what has been decoded, not on how fast anything ran: order is the same every time.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pipeline.line import Taken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.core.model import Decoded, RawBatch
+    from pipeline.core.ports import Decoder, Source
+
+RECENT = 8  # events whose oldest time stands for a stream's progress: one clock gone wrong does not move it
+
+
+class Reader:
+    """Yields batches in order; `None` when a followed source had nothing new for a while."""
+
+    def __init__(self, source: Source, decoder: Decoder, limit: int | None, timeout: float) -> None:
+        self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
+        self._recent: dict[str, deque[int]] = {}
+        self._queue: queue.Queue[Taken | BaseException | None] = queue.Queue(maxsize=1)
+        self._stop = threading.Event()
+
+    def batches(self) -> Iterator[Taken | None]:
+        """Every batch until the source is exhausted or `stop` is called. Raises what the source raised."""
+        thread = threading.Thread(target=self._run, name="keytrail-reader", daemon=True)
+        thread.start()
+        try:
+            while True:
+                item = self._queue.get()
+                if isinstance(item, _End):
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            self.stop()
+            while thread.is_alive():
+                self._drain()
+                thread.join(0.05)
+
+    def stop(self) -> None:
+        """Take nothing more; what was handed out is still the caller's to finish."""
+        self._stop.set()
+
+    def _drain(self) -> None:
+        try:
+            while True:
+                self._queue.get_nowait()
+        except queue.Empty:
+            return
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                item = self._take()
+                if item is None and self.source.exhausted:
+                    break
+                self._put(item)
+        except BaseException as error:  # noqa: BLE001  handed to the line's thread, which raises it
+            self._put(error)
+            return
+        self._put(_End())
+
+    def _put(self, item: Taken | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def _take(self) -> Taken | None:
+        progress = {stream: min(times) for stream, times in self._recent.items() if times}
+        raw = self.source.poll(self.limit, self.timeout, progress)
+        if raw is None:
+            return None
+        decoded = self.decoder.decode(raw)
+        if decoded.consumed < len(raw):
+            self.source.rewind(raw, decoded.consumed)
+        self._remember(raw, decoded)
+        return Taken(raw, decoded, {stream: not ended for stream, ended in self.source.streams().items()})
+
+    def _remember(self, raw: RawBatch, decoded: Decoded) -> None:
+        recent = self._recent.setdefault(raw.stream, deque(maxlen=RECENT))
+        recent.extend(decoded.events["time"].tail(RECENT).to_physical().to_list())
+
+
+class _End(BaseException):
+    """Not raised: marks the end of the queue."""

@@ -1,0 +1,157 @@
+"""From what a decoder framed to rows of the lake: uids, places, leaves, samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from pipeline import rawframe
+from pipeline.core.findings import build
+from pipeline.core.fingerprint import piece_uids
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import EVENT, FINDING, RAW, REJECTED, TIME, conform, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Decoded, RawBatch, Window
+    from pipeline.line import LedgerPort
+
+SAMPLE_BYTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What every piece of a batch has, whatever it turned out to be; all aligned with the pieces."""
+
+    uids: pl.Series
+    leaf_index: pl.Series  # null without a ledger
+    salts: pl.Series
+    leaves: pl.Series
+    redacted: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def place(raw: RawBatch, decoded: Decoded, ledger: LedgerPort | None) -> Placed:
+    """Give each piece its uid and, with a ledger, its leaf."""
+    pieces = decoded.pieces
+    count = len(pieces.starts)
+    generation = str(raw.state.get("generation", raw.partition))
+    uids = piece_uids(raw.stream, generation, raw.data, pieces.starts, pieces.ends, pieces.positions)
+    redacted = np.zeros(count, dtype=bool)
+    redacted[list(decoded.replaced)] = True
+    rejected = np.zeros(count, dtype=bool)
+    rejected[decoded.rejected["piece"].to_numpy()] = True
+    if ledger is None:
+        none = pl.Series([None], dtype=pl.Int64).new_from_index(0, count)
+        blank = pl.Series([None], dtype=pl.Binary).new_from_index(0, count)
+        return Placed(uids, none, blank, blank, redacted)
+    leaves = ledger.append(raw, decoded, rejected, redacted)
+    index = pl.int_range(leaves.first_index, leaves.first_index + count, eager=True)
+    return Placed(
+        uids, index, rawframe.fixed(leaves.salts, 16, count), rawframe.fixed(leaves.leaves, 62, count), redacted
+    )
+
+
+def events(resolved: pl.DataFrame, raw: RawBatch, decoded: Decoded, placed: Placed) -> pl.DataFrame:
+    """EVENT rows: the resolved entries with their place."""
+    piece = resolved["piece"]
+    position = pl.Series(decoded.pieces.positions, dtype=pl.Int64)
+    placed_rows = resolved.with_columns(
+        placed.uids.gather(piece).alias("uid"),
+        position.gather(piece).alias("position"),
+        placed.leaf_index.gather(piece).alias("leaf_index"),
+        source=pl.lit(raw.stream),
+        file=pl.lit(raw.file),
+        format=pl.lit(decoded.format),
+        order_time=pl.col("time"),
+    )
+    return conform(placed_rows, EVENT)
+
+
+def raw(batch: RawBatch, decoded: Decoded, placed: Placed) -> pl.DataFrame:
+    """RAW rows: every piece, with the bytes that may be kept."""
+    pieces = decoded.pieces
+    return (
+        pl.DataFrame(
+            [
+                placed.uids.alias("uid"),
+                pl.Series("position", pieces.positions, dtype=pl.Int64),
+                placed.leaf_index.alias("leaf_index"),
+                rawframe.binary(batch.data, pieces.starts, pieces.ends, decoded.replaced),
+                pl.Series("redacted", placed.redacted),
+                placed.salts.alias("salt"),
+                placed.leaves.alias("leaf"),
+            ]
+        )
+        .with_columns(source=pl.lit(batch.stream), file=pl.lit(batch.file))
+        .select(RAW.names())
+    )
+
+
+def rejected(batch: RawBatch, decoded: Decoded, accepted: pl.DataFrame, before_us: int | None) -> pl.DataFrame:
+    """REJECTED rows: each with its reason, its size and a sample without values.
+
+    `time` is that of the entry before it in the file; `before_us` is the last one of the batches before.
+    """
+    if decoded.rejected.is_empty():
+        return empty(REJECTED)
+    pieces = decoded.pieces
+    numbers = decoded.rejected["piece"].to_numpy()
+    sizes = pieces.ends[numbers] - pieces.starts[numbers]
+    whole = {int(o.record): o.size for o in batch.oversize}
+    by_start = {int(batch.starts[record]): size for record, size in whole.items()}
+    frame = pl.DataFrame(
+        {
+            "position": pieces.positions[numbers],
+            "reason": decoded.rejected["reason"],
+            "size": [by_start.get(int(pieces.starts[n]), int(s)) for n, s in zip(numbers, sizes, strict=True)],
+            "sample": [_sample(batch, decoded, int(n)) for n in numbers],
+        }
+    )
+    known = accepted.select("position", "time").sort("position")
+    timed = frame.sort("position").join_asof(known, on="position", strategy="backward")
+    placed_rows = timed.with_columns(
+        pl.col("time").fill_null(pl.lit(before_us, pl.Int64).cast(TIME)),
+        source=pl.lit(batch.stream),
+        file=pl.lit(batch.file),
+        stage=pl.lit("decode"),
+    )
+    return conform(placed_rows, REJECTED)
+
+
+def _sample(batch: RawBatch, decoded: Decoded, piece: int) -> str:
+    """The first bytes of a rejected piece, after redaction, with nothing a terminal or a page would act on."""
+    start = int(decoded.pieces.starts[piece])
+    end = min(int(decoded.pieces.ends[piece]), start + SAMPLE_BYTES)
+    text = decoded.replaced.get(piece, batch.data[start:end].tobytes())[:SAMPLE_BYTES].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "·" for c in text)[:SAMPLE_BYTES]
+
+
+def no_findings() -> pl.DataFrame:
+    """A FINDING frame without rows."""
+    return empty(FINDING)
+
+
+def failed_detector(info: DetectorInfo, window: Window, error: Exception) -> pl.DataFrame:
+    """The finding that a detector could not judge a window: a blind spot that somebody must know of."""
+    watch = DetectorInfo("keytrail", "1", "A detector failed", "invariant", "keytrail watches itself")
+    row = {
+        "time": [window.start_us],
+        "severity": ["medium"],
+        "confidence": [1.0],
+        "score": [1.0],
+        "principal": [""],
+        "secret": [""],
+        "cause": [f"detector_failed:{info.name}"],
+        "message": [
+            f"Detector {info.name} stopped with {type(error).__name__}; this stretch of time was not judged by it."
+        ],
+        "observed": [type(error).__name__],
+        "expected": ["a judgement"],
+        "next_step": [f"Run `keytrail detectors test {info.name}`, then `keytrail backtest` over this time."],
+        "evidence": [[]],
+    }
+    frame = pl.DataFrame(row, schema_overrides={"evidence": pl.List(pl.String)})
+    frame = frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))
+    return build(watch, frame, identity=("cause", "time"))
