@@ -130,7 +130,7 @@ def play(
     found = []
     for stretch in case.stretches:
         found += [detector.inspect(window) for window in _windows(stretch, detector, profiles, count, arrange)]
-        if stretch.closed:
+        if stretch.closed and detector.info.cadence == "window":
             profiles.learn(_window(stretch, count(stretch.operations), profiles))
         detector = renew(detector)
     return pl.concat(found) if found else empty(FINDING)

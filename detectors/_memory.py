@@ -1,0 +1,137 @@
+"""Bounded memory for detectors: numbers by 64-bit key, decayed as event time passes, oldest keys dropped first.
+
+Struct of arrays, sorted by key (DETECTION.md of the design calls for it): 16 bytes and 8 per column for each key. A
+key is a hash of names, so memory holds no name; two names sharing a key is a chance of n²/2⁶⁵.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Keys = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_WORD: Final = 1 << 64
+_KEEP: Final = 0.9  # of a full table, after the oldest keys are dropped
+
+
+def _powers(count: int) -> Keys:
+    return np.cumprod(np.full(count, _ODD, dtype=np.uint64), dtype=np.uint64)
+
+
+def _mixed(words: Keys) -> Keys:
+    """The finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014): every input bit reaches every output bit."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def keys_of(names: pl.Series) -> Keys:
+    """A 64-bit key for each name, the same in every version and on every machine. Null counts as empty."""
+    array = names.fill_null("").rechunk().to_arrow()
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    starts, sizes = bounds[:-1], np.diff(bounds)
+    total = int(sizes.sum())
+    if total == 0:
+        return _mixed(np.zeros(len(array), dtype=np.uint64))
+    text = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]].astype(np.uint64)
+    place = np.arange(total) - np.repeat(starts - bounds[0], sizes)
+    weighted = np.append((text + np.uint64(1)) * _powers(int(sizes.max()))[place], np.uint64(0))
+    sums = np.add.reduceat(weighted, starts - bounds[0])
+    return _mixed(np.where(sizes > 0, sums, np.uint64(0)) + sizes.astype(np.uint64))
+
+
+def joined(tag: int, *parts: Keys) -> Keys:
+    """One key from several, in order; `tag` keeps kinds of key apart."""
+    out = np.full(len(parts[0]), np.uint64(tag * 0xD1342543DE82EF95 % _WORD))
+    for part in parts:
+        out = _mixed(out * _ODD + part)
+    return out
+
+
+class Table:
+    """`columns` numbers per key. Values halve every `half_life_us` of event time (None: they stay)."""
+
+    def __init__(self, columns: int, limit: int, half_life_us: float | None = None) -> None:
+        self._limit = limit
+        self._half_life = half_life_us
+        self._keys: Keys = np.empty(0, dtype=np.uint64)
+        self._values: Floats = np.empty((0, columns))
+        self._seen: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _find(self, keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        place = np.searchsorted(self._keys, keys)
+        inside = np.minimum(place, max(len(self._keys) - 1, 0))
+        known = self._keys[inside] == keys if len(self._keys) else np.zeros(len(keys), dtype=np.bool_)
+        return inside.astype(np.int64), known
+
+    def knows(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Whether each key is remembered."""
+        return self._find(keys)[1]
+
+    def seen(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """When each key was last put, µs; 0 for one that is not remembered."""
+        at, known = self._find(keys)
+        return np.where(known, self._seen[at], 0) if len(self._keys) else np.zeros(len(keys), dtype=np.int64)
+
+    def get(self, keys: Keys, at_us: int) -> Floats:
+        """The values of each key as they stand at `at_us`, shape (len(keys), columns); zeros where unknown."""
+        out = np.zeros((len(keys), self._values.shape[1]))
+        at, known = self._find(keys)
+        if known.any():
+            out[known] = self._values[at[known]] * self._faded(self._seen[at[known]], at_us)[:, None]
+        return out
+
+    def _faded(self, seen: npt.NDArray[np.int64], at_us: int) -> Floats:
+        if self._half_life is None:
+            return np.ones(len(seen))
+        return np.asarray(np.exp2(-np.maximum(at_us - seen, 0) / self._half_life))
+
+    def put(self, keys: Keys, values: Floats, at_us: int) -> None:
+        """Set the values of distinct `keys`, shape (len(keys), columns), as of `at_us`."""
+        at, known = self._find(keys)
+        self._values[at[known]] = values[known]
+        self._seen[at[known]] = at_us
+        fresh = keys[~known]
+        if len(fresh):
+            order = np.argsort(fresh)
+            place = np.searchsorted(self._keys, fresh[order])
+            self._keys = np.insert(self._keys, place, fresh[order])
+            self._values = np.insert(self._values, place, values[~known][order], axis=0)
+            self._seen = np.insert(self._seen, place, at_us)
+        self._bound()
+
+    def add(self, keys: Keys, values: Floats, at_us: int) -> None:
+        """Add to the values of `keys`, which may repeat."""
+        if not len(keys):
+            return
+        distinct, place = np.unique(keys, return_inverse=True)
+        sums = np.stack([np.bincount(place, weights=column, minlength=len(distinct)) for column in values.T], axis=1)
+        self.put(distinct, self.get(distinct, at_us) + sums, at_us)
+
+    def _bound(self) -> None:
+        if len(self._keys) <= self._limit:
+            return
+        newest = np.lexsort((self._keys, -self._seen))[: int(self._limit * _KEEP)]
+        kept = np.sort(newest)
+        self._keys, self._values, self._seen = self._keys[kept], self._values[kept], self._seen[kept]
+
+    def snapshot(self) -> pl.DataFrame:
+        """Columns key (UInt64), seen (Int64), v0, v1 … (Float64)."""
+        columns = {f"v{i}": self._values[:, i].copy() for i in range(self._values.shape[1])}
+        return pl.DataFrame({"key": self._keys.copy(), "seen": self._seen.copy(), **columns})
+
+    def restore(self, frame: pl.DataFrame) -> None:
+        """Continue from a snapshot."""
+        self._keys = frame["key"].to_numpy().astype(np.uint64)
+        self._seen = frame["seen"].to_numpy().astype(np.int64)
+        self._values = np.array(frame.select(pl.exclude("key", "seen")).to_numpy(), dtype=np.float64, order="C")

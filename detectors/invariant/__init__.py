@@ -1,0 +1,117 @@
+"""Deterministic rules: what is worth a finding whoever does it and however often. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import polars as pl
+
+from detectors.invariant import judge
+from detectors.invariant.rules import RULES
+from pipeline.core.findings import build
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from detectors.invariant.rule import Rule
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="invariant",
+    version="1",
+    title="Invariant broken",
+    family="invariant",
+    summary="root use, audit control, policy and mount changes, snapshots, key exports, planted secrets",
+    techniques=("T1078", "T1098", "T1485", "T1552.004", "T1562.008"),
+    measures=("F3", "F6", "M4", "M6", "M7"),
+    cadence="operation",
+)
+_DAY: Final = 86_400
+_REMEMBERED_DAYS: Final = 2
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`canary_secrets` are planted secrets, as `kv/app/db` or `namespace/kv/app/db`; `off` names rules to leave out."""
+
+    canary_secrets: tuple[str, ...] = ()
+    long_ttl_days: int = 32
+    off: tuple[str, ...] = ()
+    remembered: int = 20_000  # folded hits kept in memory; past it they are told again under the same uid
+
+    def __post_init__(self) -> None:
+        unknown = set(self.off) - {rule.id for rule in RULES}
+        if unknown:
+            raise ValueError(f"off names no such rule: {', '.join(sorted(unknown))}")
+
+
+class Invariant:
+    """Every rule on every operation. Its one memory is which folded hits of today and yesterday were told."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._rules = tuple(rule for rule in RULES if rule.id not in config.off)
+        self._told: dict[str, int] = {}  # rule and key -> day of event time
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of OPERATION rows."""
+        rows = self._worth_asking(window.operations)
+        if rows.is_empty():
+            return empty(FINDING)
+        said = [
+            judge.tell(rule, kept)
+            for rule, hits in judge.hits_of(self._rules, rows)
+            if len(kept := self._new(rule, hits))
+        ]
+        if not said:
+            return empty(FINDING)
+        return build(self.info, pl.concat(said).sort("time", "cause", "key"), identity=("cause", "key"))
+
+    def _worth_asking(self, operations: pl.DataFrame) -> pl.DataFrame:
+        if operations.is_empty():
+            return operations
+        config = self._config
+        beside = operations.pipe(judge.prepared).with_columns(
+            pl.lit(config.long_ttl_days * _DAY).alias("long_ttl"),
+            judge.is_canary(config.canary_secrets).alias("is_canary")
+            if config.canary_secrets
+            else pl.lit(value=False).alias("is_canary"),
+        )
+        return beside.filter(judge.gate(config.canary_secrets)).with_columns(judge.rest_of_path().alias("rest"))
+
+    def _new(self, rule: Rule, hits: pl.DataFrame) -> pl.DataFrame:
+        """`hits`, of a folding rule only the first of each key that was not told before."""
+        if not rule.once:
+            return hits
+        first = hits.sort("complete_time", "time", "uid").unique("key", keep="first", maintain_order=True)
+        days = first["time"].dt.epoch("d").to_list()
+        fresh = []
+        for key, day in zip(first["key"].to_list(), days, strict=True):
+            name = f"{rule.id}|{key}"
+            fresh.append(name not in self._told)
+            if len(self._told) < self._config.remembered:
+                self._told[name] = day
+        self._forget(max(days))
+        return first.filter(pl.Series(fresh, dtype=pl.Boolean))
+
+    def _forget(self, today: int) -> None:
+        old = [name for name, day in self._told.items() if day <= today - _REMEMBERED_DAYS]
+        for name in old:
+            del self._told[name]
+
+    def snapshot(self) -> Frames:
+        """What was told: columns name, day."""
+        told = self._told
+        schema = {"name": pl.String, "day": pl.Int64}
+        return {"told": pl.DataFrame({"name": list(told), "day": list(told.values())}, schema=schema)}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._told = dict(frames["told"].select("name", "day").iter_rows())
+
+
+def create(config: Config) -> Invariant:
+    """The detector, with nothing remembered."""
+    return Invariant(config)

@@ -1,0 +1,173 @@
+"""Rules put to rows: which rows are worth asking about, which rule says yes, and in what words."""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from detectors._text import shown
+from detectors.invariant.rule import is_vault
+from pipeline.core.schema import SEVERITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detectors.invariant.rule import Rule
+
+_SCORES: Final = dict(zip(SEVERITIES, (0.2, 0.4, 0.7, 0.9, 0.99), strict=True))
+_LOWER: Final = {name: SEVERITIES[max(0, i - 1)] for i, name in enumerate(SEVERITIES)}
+_REFUSED: Final = {
+    "denied": "Attempt, refused: ",
+    "failure": "Attempt, failed: ",
+    "not_found": "Attempt, nothing there: ",
+}
+_WHOSE: Final = ("principal", "secret", "store", "client_ip")
+_TOLD: Final = (
+    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "namespace", "outcome", "at", "verb",
+    "login_principal", "token_ttl", "devices", "request_uid", "response_uid",
+)  # fmt: skip
+
+# A superset of what the rules look at, cheap enough for every row.
+_AUTH: Final = (
+    r"^auth/(token/(create|roles|accessors)"
+    r"|.*/(config|tls|sts|roles?|users?|groups?|certs|duo|map|identity-accesslist)(/|$))"
+)
+# Old clients put the token itself into the path.
+_IN_PATH: Final = (
+    r"^(auth/token/(?:lookup|renew|revoke)[a-z-]*|sys/wrapping/[a-z]+|sys/(?:leases/)?(?:renew|revoke))/.+$"
+)
+_ENGINE: Final = (
+    r"/(export|byok-export|backup|restore|destroy|metadata|keys?|config|roles?|static-roles|library|root|intermediate"
+    r"|issuers?)(/|$)"
+)
+
+
+def prepared(operations: pl.DataFrame) -> pl.DataFrame:
+    """OPERATION rows with `at` and `verb` beside them."""
+    path = pl.col("path").fill_null("")
+    inside = (pl.col("namespace") != "") & path.str.starts_with(pl.concat_str("namespace", pl.lit("/")))
+    local = pl.when(inside).then(path.str.slice(pl.col("namespace").str.len_chars() + 1)).otherwise(path)
+    if not operations.select((pl.col("namespace") != "").any()).item():
+        local = path
+    return operations.with_columns(
+        local.str.strip_suffix("/").str.replace(_IN_PATH, "$1/…").alias("at"),
+        verb=pl.col("api_operation").str.to_lowercase(),
+    )
+
+
+def gate(canaries: Sequence[str]) -> pl.Expr:
+    """Rows that some rule might speak about."""
+    at, verb = pl.col("at"), pl.col("verb")
+    quiet = verb.is_in(("read", "list", "help"))
+    checks = [
+        at.str.starts_with("sys/") | at.str.starts_with("identity/"),
+        at.str.contains(_AUTH) & (~quiet | at.str.contains(r"^auth/token/accessors")),
+        ~quiet & at.str.contains(_ENGINE),
+        at.str.contains(r"/(export|byok-export|backup)/"),
+        ~is_vault(),
+        pl.col("principal_type") == "root",
+        pl.col("policies").list.contains(pl.lit("root")),
+        pl.col("login_policies").list.contains(pl.lit("root")),
+        pl.col("clear"),
+        pl.col("error").str.contains("(?i)lock"),
+        pl.col("token_ttl") > pl.col("long_ttl"),
+    ]
+    if canaries:
+        checks.append(pl.col("is_canary"))
+    return reduce(or_, (check.fill_null(value=False) for check in checks))
+
+
+def rest_of_path() -> pl.Expr:
+    """What follows the mount; without a known mount, what follows the first name."""
+    mount, at = pl.col("mount").fill_null(""), pl.col("at")
+    known = (mount != "") & at.str.starts_with(mount)
+    return pl.when(known).then(at.str.slice(mount.str.len_chars())).otherwise(at.str.replace(r"^[^/]*/?", ""))
+
+
+def is_canary(canaries: Sequence[str]) -> pl.Expr:
+    """The operation names a planted secret, by itself or with its namespace before it."""
+    full = pl.concat_str("namespace", pl.lit("/"), "secret")
+    return pl.col("secret").is_in(canaries) | full.is_in(canaries)
+
+
+def tell(rule: Rule, hits: pl.DataFrame) -> pl.DataFrame:
+    """Rows for `findings.build` from the operations that a rule spoke about."""
+    happened = pl.col("outcome") == "success"
+    severity, prefix = pl.lit(rule.severity), pl.lit("")
+    if rule.lowered:
+        severity = pl.when(happened).then(pl.lit(rule.severity)).otherwise(pl.lit(_LOWER[rule.severity]))
+        prefix = pl.col("outcome").replace_strict(_REFUSED, default="")
+    # What befalls a whole device belongs to nobody in particular, and folds with what the stream itself tells.
+    whose = [pl.lit(None, pl.String).alias(name) if rule.once == "device" else pl.col(name) for name in _WHOSE]
+    return _worded(hits).select(
+        "time", "key", *whose,
+        severity.alias("severity"),
+        pl.lit(rule.confidence).alias("confidence"),
+        severity.replace_strict(_SCORES, return_dtype=pl.Float64).alias("score"),
+        _sentence(prefix, rule.message).alias("message"),
+        pl.concat_str("{verb}", pl.lit(" "), "{path}", pl.lit(": "), "outcome", "{where}").alias("observed"),
+        pl.lit(rule.expected).alias("expected"),
+        pl.lit(rule.title).alias("title"),
+        pl.lit(rule.id).alias("cause"),
+        pl.lit(rule.next_step).alias("next_step"),
+        pl.lit(list(rule.techniques), dtype=pl.List(pl.String)).alias("techniques"),
+        _evidence().alias("evidence"),
+    )  # fmt: skip
+
+
+def _worded(hits: pl.DataFrame) -> pl.DataFrame:
+    """The columns that messages speak of, made safe to show."""
+    who = pl.when(pl.col("principal").is_in(("anonymous", "")) | pl.col("principal").is_null())
+    origin = pl.when(pl.col("client_ip") != "").then(pl.format(" from {}", shown(pl.col("client_ip"))))
+    inside = pl.when(pl.col("namespace") != "").then(pl.format(" in namespace {}", shown(pl.col("namespace"))))
+    path = shown(pl.col("at"))
+    return hits.with_columns(
+        who.then(pl.lit("an unidentified caller")).otherwise(shown(pl.col("principal"))).alias("{who}"),
+        path.alias("{path}"),
+        path.str.extract(r"([^/]*)$", 1).alias("{name}"),
+        pl.when(pl.col("secret") != "").then(shown(pl.col("secret"))).otherwise(path).alias("{secret}"),
+        shown(pl.col("verb").fill_null("")).alias("{verb}"),
+        (pl.col("token_ttl") // 86_400).cast(pl.String).add(" days").fill_null("").alias("{ttl}"),
+        shown(pl.col("devices").list.join(", ").fill_null("one device")).alias("{device}"),
+        pl.concat_str(inside.otherwise(pl.lit("")), origin.otherwise(pl.lit(""))).alias("{where}"),
+    )
+
+
+def _sentence(prefix: pl.Expr, template: str) -> pl.Expr:
+    """The template filled, what happened to the attempt before it, and where it came from behind it."""
+    parts = [part for part in re.split(r"(\{\w+\})", template) if part]
+    filled = [pl.col(part).fill_null("") if part.startswith("{") else pl.lit(part) for part in parts]
+    return pl.concat_str(prefix, *filled, pl.col("{where}"), pl.lit("."))
+
+
+def _evidence() -> pl.Expr:
+    found = pl.concat_list("request_uid", "response_uid").list.drop_nulls().cast(pl.List(pl.String))
+    return pl.when(found.list.len() > 0).then(found).otherwise(pl.concat_list("uid"))
+
+
+def hits_of(rules: Sequence[Rule], rows: pl.DataFrame) -> list[tuple[Rule, pl.DataFrame]]:
+    """For each rule with something to say, the rows it speaks about, with `key` (what makes them one finding)."""
+    said = rows.select(
+        (rule.when.fill_null(value=False) & pl.col("outcome").is_in(rule.outcomes)).alias(rule.id) for rule in rules
+    )
+    counts = said.sum().row(0)
+    return [
+        (rule, rows.filter(said[rule.id]).select(_TOLD).with_columns(_key(rule).alias("key")))
+        for rule, count in zip(rules, counts, strict=True)
+        if count
+    ]
+
+
+def _key(rule: Rule) -> pl.Expr:
+    day = pl.col("time").dt.date().cast(pl.String)
+    if rule.once == "device":
+        return pl.concat_str(
+            pl.col("devices").list.join(",").fill_null(""), "store", day, separator="|", ignore_nulls=True
+        )
+    if rule.once == "principal":
+        return pl.concat_str("principal", "at", "outcome", day, separator="|", ignore_nulls=True)
+    return pl.col("uid")

@@ -1,0 +1,57 @@
+"""Vault's identity store: who is whom."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors.invariant.rule import RARE, Rule, at, changes, is_vault, writes
+
+RULES: Final = (
+    Rule(
+        "entity_merged",
+        "Entities merged",
+        "high",
+        is_vault() & at(r"^identity/entity/merge$") & writes(),
+        "{who} merged identity entities; one of them gains the rights of the other",
+        "Check which entities were merged and by whose request; entities cannot be parted again.",
+        ("T1098",),
+    ),
+    Rule(
+        "alias_changed",
+        "Identity alias created or changed",
+        "medium",
+        is_vault() & at(r"^identity/(entity-alias|group-alias|persona)(/|$)") & changes(),
+        "{who} tied a log-in to an identity: {path}",
+        "Check that the alias belongs to the entity's owner: whoever logs in through it has the entity's policies.",
+        ("T1098",),
+        RARE,
+    ),
+    Rule(
+        "entity_changed",
+        "Identity entity or group changed",
+        "low",
+        is_vault() & at(r"^identity/(entity|group)(/|$)") & ~at(r"/merge$") & changes(),
+        "{who} changed an identity entity or group: {path}",
+        "Check policies and membership in the change.",
+        ("T1098",),
+        RARE,
+    ),
+    Rule(
+        "oidc_provider",
+        "Identity token issuing changed",
+        "medium",
+        is_vault() & at(r"^identity/oidc/(config|key|role|provider|client|assignment|scope)(/|$)") & changes(),
+        "{who} changed how the store issues identity tokens: {path}",
+        "Systems that trust these tokens are affected: compare keys, clients and templates with code.",
+        ("T1556", "T1606"),
+    ),
+    Rule(
+        "mfa_changed",
+        "Second factor changed",
+        "medium",
+        is_vault() & at(r"^identity/mfa/|^sys/mfa/") & ~at(r"/(validate|generate)$") & changes(),
+        "{who} changed the second factor of log-ins: {path}",
+        "Check that enforcement still covers the auth methods of people.",
+        ("T1556.006",),
+    ),
+)

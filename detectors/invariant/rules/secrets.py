@@ -1,0 +1,148 @@
+"""Secrets destroyed, keys taken out, signing authorities changed, planted secrets touched."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, engine, flag, is_vault, rest, verb, writes
+
+_EXPORTABLE: Final = ("exportable", "allow_plaintext_backup")
+_OWN_RULES: Final = ("transit", "kv", "generic", "cubbyhole", "system", "identity", "token")
+_ISSUES: Final = is_vault() & ~engine(*_OWN_RULES) & ~at(r"^(auth|sys|identity)/")
+
+RULES: Final = (
+    Rule(
+        "canary_touched",
+        "Planted secret touched",
+        "critical",
+        pl.col("is_canary"),
+        "{who} touched the planted secret {secret} ({verb})",
+        "Nobody has a reason to go there. Revoke the caller's credentials, then: keytrail investigate on the caller.",
+        ("T1555.006",),
+        NEVER,
+    ),
+    Rule(
+        "secret_destroyed",
+        "Secret versions destroyed",
+        "low",
+        engine("kv", "generic") & rest(r"^destroy/") & writes(),
+        "{who} destroyed versions of {secret}",
+        "Cannot be undone. Check the request; many of these by one caller are reported as rate.",
+        ("T1485",),
+        RARE,
+    ),
+    Rule(
+        "secret_removed",
+        "Secret removed with all its versions",
+        "low",
+        engine("kv", "generic") & rest(r"^metadata/") & verb("delete"),
+        "{who} removed {secret} with all its versions",
+        "Cannot be undone. Check the request; many of these by one caller are reported as rate.",
+        ("T1485",),
+        RARE,
+    ),
+    Rule(
+        "key_exported",
+        "Transit key exported",
+        "high",
+        engine("transit") & rest(r"^(export|byok-export)/") & verb("read"),
+        "{who} took the key {secret} out of the store",
+        "Everything under this key can now be read outside. Ask the key's owner; otherwise rotate and re-encrypt.",
+        ("T1552.004",),
+        NEVER,
+    ),
+    Rule(
+        "key_backed_up",
+        "Transit key backed up in plain",
+        "high",
+        engine("transit") & rest(r"^backup/"),
+        "{who} took a plain backup of the key {secret}",
+        "Find the copy. Unless the key's owner made it: rotate and re-encrypt.",
+        ("T1552.004",),
+        NEVER,
+    ),
+    Rule(
+        "key_restored",
+        "Transit key restored from a backup",
+        "medium",
+        engine("transit") & rest(r"^restore(/|$)") & writes(),
+        "{who} put a key back from a backup: {path}",
+        "Check that the key is your own and that it did not replace a newer one.",
+        ("T1565",),
+    ),
+    Rule(
+        "key_exportable",
+        "Transit key made exportable",
+        "high",
+        engine("transit") & rest(r"^keys/") & writes() & flag(*_EXPORTABLE),
+        "{who} made the key {secret} exportable, which cannot be undone",
+        "Ask the key's owner. Otherwise make a new key that is not exportable and re-encrypt.",
+        ("T1552.004",),
+        NEVER,
+    ),
+    Rule(
+        "key_config",
+        "Transit key's limits changed",
+        "medium",
+        engine("transit") & rest(r"^keys/.+/(config|trim)$") & writes() & ~flag(*_EXPORTABLE),
+        "{who} changed the version limits or the deletion guard of the key {secret}",
+        "A lower minimum brings old versions back into use; a trim makes old data unreadable. Check the request.",
+        ("T1600", "T1485"),
+        RARE,
+    ),
+    Rule(
+        "key_deleted",
+        "Transit key deleted",
+        "high",
+        engine("transit") & rest(r"^keys/.+") & verb("delete"),
+        "{who} deleted the key {secret}; what it encrypted cannot be read any more",
+        "If unplanned: revoke the caller's token and restore the key from a snapshot.",
+        ("T1485",),
+        NEVER,
+    ),
+    Rule(
+        "ca_key_exported",
+        "Private key of a certificate authority exported",
+        "critical",
+        engine("pki") & rest(r"^((root|intermediate)/|issuers/|keys/).*exported(/|$)") & writes(),
+        "{who} had an authority's private key handed out: {path}",
+        "Whoever holds it can sign any certificate. Check the ceremony; otherwise revoke the authority and replace it.",
+        ("T1552.004", "T1649"),
+        NEVER,
+    ),
+    Rule(
+        "ca_changed",
+        "Certificate authority changed",
+        "medium",
+        engine("pki", "ssh")
+        & (
+            rest(r"^(root|intermediate|issuers?|keys?|config/(ca|keys|issuers))(/|$)") & ~rest(r"exported(/|$)")
+            | rest(r"^root/sign-(intermediate|self-issued)|^issuer/.+/sign-(intermediate|self-issued)")
+        )
+        & ~rest(r"^issuer/.+/(issue|sign|sign-verbatim)(/|$)")
+        & changes(),
+        "{who} changed a certificate authority: {path}",
+        "Check the ceremony. A new intermediate or issuer can sign for the names of all others.",
+        ("T1649",),
+    ),
+    Rule(
+        "engine_config",
+        "Secrets engine's own credentials or limits changed",
+        "low",
+        _ISSUES & rest(r"^config(/|$)") & ~rest(r"^config/(ca|keys|issuers)(/|$)") & changes(),
+        "{who} changed the configuration of a secrets engine: {path}",
+        "Check connection, credentials and lifetimes against the configuration as code.",
+        ("T1098",),
+    ),
+    Rule(
+        "engine_role",
+        "Secrets engine's role changed",
+        "low",
+        _ISSUES & rest(r"^(roles?|static-roles|library)/") & ~rest(r"/check-(in|out)$") & changes(),
+        "{who} changed what a secrets engine issues: {path}",
+        "Check allowed names, statements and lifetimes against the configuration as code.",
+        ("T1098",),
+    ),
+)

@@ -1,0 +1,168 @@
+"""What every detector promises, checked on every case of every folder in detectors/."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+import pytest
+
+from pipeline.baselines import Baselines, Config
+from pipeline.core import plugins
+from pipeline.core.cases import HOUR_US, Case, compare, find_cases, make, play
+from pipeline.core.model import DetectorInfo, Window
+from pipeline.core.ports import Stateful
+from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SEVERITIES, WINDOW, empty
+from pipeline.windows import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipeline.core.ports import Detector
+
+KINDS = plugins.kinds("detectors")
+CASES = [case for kind in KINDS for case in find_cases(kind)]
+FAMILIES = {"invariant", "rate", "breadth", "pair", "source", "denial", "silence", "multivariate"}
+TOKEN_LIKE = re.compile(r"\b(hv[sbr]|[sb])\.[A-Za-z0-9]{12,}|eyJ[A-Za-z0-9_-]{8}|AKIA[A-Z0-9]{16}|[0-9a-f]{40}")
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.name}")
+
+
+def found(case: Case, **how: Any) -> pl.DataFrame:
+    return play(case, make(case), Baselines(Config()), count, **how)
+
+
+def shuffled(rows: pl.DataFrame) -> Sequence[pl.DataFrame]:
+    return [rows.sample(fraction=1.0, shuffle=True, seed=7)]
+
+
+def in_pieces(size: int) -> Callable[[pl.DataFrame], Sequence[pl.DataFrame]]:
+    return lambda rows: [rows[at : at + size] for at in range(0, max(len(rows), 1), size)]
+
+
+def in_order(findings: pl.DataFrame) -> pl.DataFrame:
+    return findings.sort("time", "uid")
+
+
+def reborn(case: Case) -> Callable[[Detector], Detector]:
+    """A new detector that goes on from the old one's snapshot, after every stretch."""
+
+    def renew(old: Detector) -> Detector:
+        new = make(case)
+        if isinstance(old, Stateful):
+            assert isinstance(new, Stateful)
+            new.restore(old.snapshot())
+        return new
+
+    return renew
+
+
+@each_kind
+def test_folder_is_complete(kind: str) -> None:
+    """A detector has a config with working defaults, an info that names it, a README and cases that fire and stay quiet."""
+    module = plugins.load("detectors", kind)
+    detector = module.create(module.Config())
+    assert isinstance(detector.info, DetectorInfo)
+    assert detector.info.name == kind
+    assert detector.info.family in FAMILIES
+    assert detector.info.cadence in {"operation", "window"}
+    assert detector.info.techniques
+    assert detector.info.measures
+    names = {case.name for case in CASES if case.kind == kind}
+    assert any(name.startswith("fires") for name in names)
+    assert any(name.startswith("quiet") for name in names)
+
+
+@each_kind
+def test_config_refuses_what_it_does_not_know(kind: str) -> None:
+    """A misspelt setting is an error, never silence."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"no_such_setting": 1}, plugins.config_type("detectors", kind))
+
+
+@each_case
+def test_case_holds(case: Case) -> None:
+    """A case finds what it says, and nothing else."""
+    assert compare(case, found(case)) == ()
+
+
+@each_case
+def test_quiet_means_quiet(case: Case) -> None:
+    """A case that is called quiet expects nothing; one that fires expects something."""
+    assert bool(case.expect) != case.name.startswith("quiet")
+
+
+@each_case
+def test_order_of_rows_does_not_matter(case: Case) -> None:
+    """Shuffled rows give the same findings, field by field."""
+    assert in_order(found(case, arrange=shuffled)).equals(in_order(found(case)))
+
+
+@pytest.mark.parametrize("size", [1, 7])
+@each_case
+def test_cuts_do_not_matter(case: Case, size: int) -> None:
+    """Rows that arrive in pieces give the same findings, field by field."""
+    if make(case).info.cadence == "operation":
+        pieces = found(case, arrange=in_pieces(size)).unique("uid", keep="first", maintain_order=True)
+        assert in_order(pieces).equals(in_order(found(case)))
+
+
+@each_case
+def test_restart_changes_nothing(case: Case) -> None:
+    """A detector restored from its snapshot after every stretch finds what the uninterrupted one finds."""
+    assert found(case, renew=reborn(case)).equals(found(case))
+
+
+@each_case
+def test_every_explanation_is_complete(case: Case) -> None:
+    """A finding says what happened, what was seen, what was expected and what to do, in bounds and in plain words."""
+    findings = found(case)
+    assert findings.schema == FINDING
+    assert findings["uid"].is_unique().all()
+    for row in findings.iter_rows(named=True):
+        for name in ("title", "message", "observed", "expected", "next_step", "cause", "family", "detector"):
+            assert row[name], name
+        assert row["severity"] in SEVERITIES
+        assert 0 <= row["score"] <= 1
+        assert 0 <= row["confidence"] <= 1
+        assert row["time"] is not None
+        assert row["techniques"] is not None
+        if row["family"] != "silence":
+            assert row["evidence"]
+        for name in ("title", "message", "observed", "expected", "next_step"):
+            assert not TOKEN_LIKE.search(row[name]), name
+
+
+@each_kind
+@pytest.mark.parametrize("closed", [True, False])
+def test_nothing_in_nothing_out(kind: str, *, closed: bool) -> None:
+    """An empty window gives an empty frame of FINDING."""
+    module = plugins.load("detectors", kind)
+    detector = module.create(module.Config())
+    schema = OPERATION if detector.info.cadence == "operation" else WINDOW
+    window = Window(0, HOUR_US, empty(schema), empty(INTEGRITY), Baselines(Config()), closed)
+    assert detector.inspect(window).equals(empty(FINDING))
+
+
+@each_case
+def test_open_window_teaches_nothing(case: Case) -> None:
+    """A window seen while it is still open leaves the memory as it was, and its findings come again with the same uids."""
+    detector = make(case)
+    if detector.info.cadence != "window" or not isinstance(detector, Stateful):
+        pytest.skip("judges each operation when it comes")
+    profiles = Baselines(Config())
+    for stretch in case.stretches:
+        rows = count(stretch.operations)
+        end = stretch.start_us + HOUR_US
+        before = detector.snapshot()
+        early = detector.inspect(Window(stretch.start_us, end, rows, stretch.integrity, profiles, closed=False))
+        after = detector.snapshot()
+        assert all(after[name].equals(frame) for name, frame in before.items())
+        if not stretch.closed:
+            continue
+        window = Window(stretch.start_us, end, rows, stretch.integrity, profiles, closed=True)
+        assert set(early["uid"]) <= set(detector.inspect(window)["uid"])
+        profiles.learn(window)
