@@ -19,6 +19,8 @@ from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
 from pipeline.integrity.continuity import Continuity
+from pipeline.integrity.coverage import Coverage
+from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
 from pipeline.line import Line, Parts
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox", "sinks",
-    "store", "canary", "ledger",
+    "store", "canary", "ledger", "integrity",
 )  # fmt: skip
 
 
@@ -158,6 +160,8 @@ class Run:
             sequencer=Sequencer(disorder_us=int(line_config.disorder_seconds * 1e6)),
             pairing=Pairing(),
             continuity=Continuity(),
+            devices=Devices(self.settings.table(conf.Integrity, "integrity").filtered),
+            coverage=Coverage(),
             windows=Windows(self.settings.table(conf.Detection, "detection").window_seconds),
             detectors=detectors(self.settings),
             baselines=Baselines(self.settings.table(BaselinesConfig, "baselines")),
@@ -234,10 +238,15 @@ def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
     fixed: list[tuple[str, Any]] = [
         ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
         ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
+        ("integrity", conf.Integrity),
         ("ledger", conf.LedgerConfig),
     ]  # fmt: skip
     found = [(name, settings.table(kind, name)) for name, kind in fixed]
-    for room, prefix in (("pipeline.sources", "sources"), ("pipeline.decoders", "decoders"), ("detectors", "detectors")):
+    for room, prefix in (
+        ("pipeline.sources", "sources"),
+        ("pipeline.decoders", "decoders"),
+        ("detectors", "detectors"),
+    ):
         for kind in plugins.kinds(room):
             found.append((f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind)))
     return found

@@ -44,6 +44,12 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     key: dict[str, str] | None = None
 
 
+class Integrity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[integrity]`: what is known of the devices. A filtered device is not expected to hold what its siblings hold."""
+
+    filtered: tuple[str, ...] = ()
+
+
 class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[ledger]`: the tamper-evident log over every entry."""
 

@@ -28,7 +28,7 @@ from pipeline import rows
 from pipeline.core import faults
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
-from pipeline.integrity.order import ALWAYS, NEVER
+from pipeline.core.clock import ALWAYS, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from pipeline.core.model import Decoded, Frames, Message, RawBatch
     from pipeline.core.ports import Detector, Stateful
     from pipeline.integrity.continuity import Continuity
+    from pipeline.integrity.coverage import Coverage
+    from pipeline.integrity.devices import Devices
     from pipeline.integrity.order import Sequencer
     from pipeline.integrity.pairing import Pairing
     from pipeline.windows import Windows
@@ -99,6 +101,8 @@ class Parts:
     sequencer: Sequencer
     pairing: Pairing
     continuity: Continuity
+    devices: Devices
+    coverage: Coverage
     windows: Windows
     detectors: Sequence[Detector]
     baselines: Any
@@ -154,6 +158,8 @@ class Line:
                 empty(INTEGRITY) if verdicts is None else verdicts,
                 parts.continuity.clocks(released),
                 parts.continuity.operations(paired),
+                parts.devices.push(paired, released.filter("probe"), watermark),
+                parts.devices.finish() if final else empty(INTEGRITY),
             ]
         )
         if len(released):
@@ -162,6 +168,7 @@ class Line:
         self._recent += [paired.operations, paired.corrections]
         self._replace("operations", paired.corrections)
         self._replace("integrity", seen)
+        self._replace("coverage", parts.coverage.push(paired.operations, seen))
         reached = self._last_us if watermark >= ALWAYS else watermark
         findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
         told: frozenset[str] = frozenset()
@@ -226,6 +233,7 @@ class Line:
         parts = self.parts
         named: dict[str, Any] = {
             "order": parts.sequencer, "pairing": parts.pairing, "continuity": parts.continuity,
+            "devices": parts.devices, "coverage": parts.coverage,
             "windows": parts.windows, "baselines": parts.baselines, "slis": parts.slis, "router": parts.router,
         }  # fmt: skip
         named |= {f"detector.{d.info.name}": d for d in parts.detectors if hasattr(d, "snapshot")}

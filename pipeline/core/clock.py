@@ -11,3 +11,7 @@ Clock = Callable[[], int]  # nanoseconds since 1970, UTC
 def system_clock() -> int:
     """The machine's own time."""
     return time.time_ns()
+
+
+NEVER = -(2**62)  # µs: before any event
+ALWAYS = 2**62  # µs: after every event

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.schema import EVENT, TIME, empty
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from pipeline.core.model import Frames, Ints
 
-NEVER = -(2**62)
-ALWAYS = 2**62
 MAX_UNCONFIRMED_LEAP_US = 30 * 86_400_000_000
 
 

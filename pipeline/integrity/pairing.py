@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.core.clock import NEVER
 from pipeline.core.schema import EVENT, OPERATION, TIME, conform, empty
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Paired:
 class Pairing:
     """Holds the entries whose operation is not complete, and a bounded memory of those handed on."""
 
-    def __init__(self, recall: Recall | None = None, *, lake_until_us: int = -(2**62)) -> None:
+    def __init__(self, recall: Recall | None = None, *, lake_until_us: int = NEVER) -> None:
         self.recall = recall
         self.lake_until_us = lake_until_us
         self._pool = empty(_POOL)
