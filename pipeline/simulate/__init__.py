@@ -1,0 +1,23 @@
+"""A labelled stream to measure against: an estate at work, attacks of the catalogue, harmless look-alikes.
+
+The workload's numbers and their sources are in the design notes on detection: Sysdig's container lives, Alibaba's and
+Uber's estate sizes, serverless call rates. Nothing here reads a clock or a file: a scenario is a pure value.
+"""
+
+from pipeline.simulate.run import Summary, emit_vault, simulate, workload
+from pipeline.simulate.scenario import DIFFICULTIES, PRESETS, Attack, Scenario
+from pipeline.simulate.stage import Incident
+from pipeline.simulate.world import lay
+
+__all__ = [
+    "DIFFICULTIES",
+    "PRESETS",
+    "Attack",
+    "Incident",
+    "Scenario",
+    "Summary",
+    "emit_vault",
+    "lay",
+    "simulate",
+    "workload",
+]

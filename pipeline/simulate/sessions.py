@@ -1,0 +1,192 @@
+"""Tokens: who holds which, from when to when, and from where.
+
+Services keep `slots` (pods or machines) that always hold one token, the next following the last; everybody else
+opens a session for a job or a day's work. All are laid out before the first request, so any of them can be looked up
+by time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.simulate import network
+from pipeline.simulate.estate import Role
+from pipeline.simulate.scenario import DAY, SECOND
+from pipeline.simulate.streams import stream
+
+if TYPE_CHECKING:
+    from pipeline.simulate.estate import Estate
+    from pipeline.simulate.scenario import Scenario
+
+Ints = npt.NDArray[np.int64]
+Rng = np.random.Generator
+Table = npt.NDArray[np.void]
+
+SESSION = np.dtype(
+    [
+        ("principal", "i4"), ("slot", "i4"), ("start", "i8"), ("end", "i8"), ("ttl", "i8"), ("ip", "u4"),
+        ("agent", "u2"), ("revoked", "?"), ("reads", "i4"), ("parent", "i8"),
+    ]
+)  # fmt: skip
+
+# Life of a container, share by upper bound in seconds (Sysdig 2019 container report).
+_LIVES = np.array((10, 60, 300, 600, 1800, 3600, 21600, 86400, 604800, 1209600, 2419200), float)
+_SHARES = np.array((22, 17, 15, 9, 10, 4, 6, 3, 8, 4, 2), float) / 100
+
+
+@dataclass(frozen=True)
+class Shift:
+    """From `at` on, slots of `principals` run elsewhere or with another client; `restart` gives each a new token then."""
+
+    principals: Ints
+    at: int
+    until: int
+    restart: bool = True
+    zone: int = -1  # /24, -1 leaves it
+    agent: int = -1
+    spread: int = 600 * SECOND
+
+
+class Sessions:
+    """The table of tokens. `slotted` rows come first, ordered by slot and time; later ones are appended."""
+
+    def __init__(self, table: Table, slots: int, origin: int) -> None:
+        self.table = table
+        self._origin = origin
+        first = np.flatnonzero(table["slot"] >= 0)
+        self._key = self._place(table["slot"][first].astype(np.int64), table["start"][first])
+        self.slots = slots
+        self.fixed = len(table)
+        self.policies: dict[int, tuple[str, ...]] = {}  # of tokens that do not have just their principal's
+
+    @property
+    def ordinary(self) -> Table:
+        """Tokens whose requests the ordinary stream makes; those behind them belong to an incident, which made its own."""
+        return self.table[: self.fixed]
+
+    def _place(self, slot: Ints, when: Ints) -> Ints:
+        return slot * 2**43 + np.clip((when - self._origin) // 1_000_000, 0, 2**43 - 1)
+
+    def at(self, slot: Ints, when: Ints) -> Ints:
+        """The token each slot holds at that time (ns)."""
+        return np.searchsorted(self._key, self._place(slot, when), side="right") - 1
+
+    def settle(self) -> None:
+        """From here on, tokens are added by incidents only."""
+        self.fixed = len(self.table)
+
+    def add(self, fresh: Table) -> Ints:
+        """Append sessions and say which numbers they have."""
+        start = len(self.table)
+        self.table = np.concatenate([self.table, fresh])
+        return np.arange(start, len(self.table))
+
+    def of(self, principal: int) -> Ints:
+        """All sessions of one principal, by start."""
+        found = np.flatnonzero(self.table["principal"] == principal)
+        return found[np.argsort(self.table["start"][found], kind="stable")]
+
+
+def slot_owner(estate: Estate) -> tuple[Ints, Ints]:
+    """First slot of each principal (one more at the end), and the principal of each slot."""
+    counts = estate.principals["slots"].astype(np.int64)
+    first = np.concatenate([[0], np.cumsum(counts)])
+    return first, np.repeat(np.arange(len(counts)), counts)
+
+
+def lives(rng: Rng, count: int, long: bool = False) -> Ints:
+    """Lengths of pod lives in ns; `long` draws those that a look at any moment finds alive."""
+    shares = _SHARES * (_LIVES if long else 1)
+    pick = rng.choice(len(_LIVES), count, p=shares / shares.sum())
+    low = np.where(pick > 0, _LIVES[pick - 1], 2.0)
+    return ((low + (_LIVES[pick] - low) * rng.random(count)) * SECOND).astype(np.int64)
+
+
+def lay_out(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Sessions:
+    """Every token of the ordinary run, with what the confusers changed."""
+    table = _slotted(estate, scenario)
+    for number, shift in enumerate(shifts):
+        table = _shifted(table, shift, stream(scenario.seed, "shift", number))
+    first, _ = slot_owner(estate)
+    return Sessions(table, int(first[-1]), scenario.start_ns - 2 * DAY)
+
+
+def _slotted(estate: Estate, scenario: Scenario) -> Table:
+    _, owner = slot_owner(estate)
+    rng = stream(scenario.seed, "slots")
+    people = estate.principals[owner]
+    pod = people["role"] == Role.POD
+    birth = np.maximum(people["born"], scenario.start_ns - 2**52)
+    cycle = people["max_ttl"] * SECOND
+    first_life = np.where(pod, lives(rng, len(owner), long=True), cycle)
+    start = np.where(
+        birth > scenario.start_ns - DAY,
+        birth,
+        scenario.start_ns - (first_life * rng.random(len(owner))).astype(np.int64),
+    )
+    end = start + first_life
+    machine_ip = network.hosts(rng, people["zone"])
+    parts = []
+    alive = np.arange(len(owner))
+    while len(alive):
+        ip = np.where(pod[alive], _pod_ips(rng, people["cluster"][alive]), machine_ip[alive])
+        part = _rows(alive, people[alive], start[alive], end[alive], ip)
+        part["principal"] = owner[alive]
+        parts.append(part)
+        gap = (rng.exponential(4.0, len(alive)) * SECOND).astype(np.int64) + SECOND // 2
+        start[alive] = end[alive] + np.where(pod[alive], gap, 0)
+        life = lives(rng, len(alive))
+        end[alive] = start[alive] + np.where(pod[alive], np.maximum(life, 2 * SECOND), cycle[alive])
+        alive = alive[start[alive] < scenario.end_ns]
+    table = np.concatenate(parts) if parts else np.zeros(0, SESSION)
+    return table[np.lexsort((table["start"], table["slot"]))]
+
+
+def _pod_ips(rng: Rng, cluster: Ints) -> Ints:
+    return network.hosts(rng, network.pod_zones(rng, cluster, network.NODES_PER_CLUSTER))
+
+
+def _rows(slot: Ints, people: Table, start: Ints, end: Ints, ip: Ints) -> Table:
+    made = np.zeros(len(slot), SESSION)
+    made["slot"], made["start"], made["end"], made["ip"] = slot, start, end, ip
+    made["ttl"], made["agent"] = people["ttl"], people["agent"]
+    made["reads"], made["parent"] = 6, -1
+    return made
+
+
+def _shifted(table: Table, shift: Shift, rng: Rng) -> Table:
+    """The table with the slots concerned restarted, moved or upgraded."""
+    mine = np.isin(table["principal"], shift.principals) & (table["slot"] >= 0)
+    when = shift.at + (rng.random(len(table)) * shift.spread).astype(np.int64)
+    moved = table.copy()
+    if shift.restart:
+        split = mine & (table["start"] < when) & (table["end"] > when)
+        fresh = table[split].copy()
+        moved["end"][split] = when[split]
+        fresh["start"] = when[split] + SECOND
+        zone = np.where(fresh["ip"] >= network.PODS, rng.integers(0, network.NODES_PER_CLUSTER, len(fresh)) << 8, 0)
+        fresh["ip"] = np.where(
+            fresh["ip"] >= network.PODS,
+            (fresh["ip"] & 0xFFFF0000) + zone + rng.integers(2, 250, len(fresh)),
+            fresh["ip"],
+        )
+        moved = np.concatenate([moved, fresh])
+        mine = np.isin(moved["principal"], shift.principals) & (moved["slot"] >= 0)
+    later = mine & (moved["start"] >= shift.at) & (moved["start"] < shift.until)
+    if shift.zone >= 0:
+        moved["ip"][later] = shift.zone + (moved["ip"][later] & 255)
+    if shift.agent >= 0:
+        moved["agent"][later] = shift.agent
+    return moved[np.lexsort((moved["start"], moved["slot"]))]
+
+
+def blank(count: int, principal: Ints | int, start: Ints | int, length: Ints | int) -> Table:
+    """Sessions outside any slot, with lengths in ns."""
+    made = np.zeros(count, SESSION)
+    made["principal"], made["start"], made["slot"], made["parent"] = principal, start, -1, -1
+    made["end"] = made["start"] + length
+    return made
