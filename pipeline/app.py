@@ -241,12 +241,9 @@ def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
         ("integrity", conf.Integrity),
         ("ledger", conf.LedgerConfig),
     ]  # fmt: skip
-    found = [(name, settings.table(kind, name)) for name, kind in fixed]
-    for room, prefix in (
-        ("pipeline.sources", "sources"),
-        ("pipeline.decoders", "decoders"),
-        ("detectors", "detectors"),
-    ):
-        for kind in plugins.kinds(room):
-            found.append((f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind)))
-    return found
+    rooms = (("pipeline.sources", "sources"), ("pipeline.decoders", "decoders"), ("detectors", "detectors"))
+    plugged = [(room, prefix, kind) for room, prefix in rooms for kind in plugins.kinds(room)]
+    return [(name, settings.table(kind, name)) for name, kind in fixed] + [
+        (f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind))
+        for room, prefix, kind in plugged
+    ]

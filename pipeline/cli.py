@@ -12,9 +12,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from pipeline import app as application
-from pipeline import commands
+from pipeline import commands, show
 from pipeline import config as conf
-from pipeline import show
 from pipeline.core.errors import ConfigError, KeytrailError
 from pipeline.core.schema import SEVERITIES
 

@@ -100,14 +100,13 @@ def detector_page(name: str) -> str:
 def detector_cases(names: Sequence[str]) -> list[dict[str, Any]]:
     """Every case of the named detectors (all by default): detector, case, passed, detail."""
     chosen = names or plugins.kinds("detectors")
-    found = []
     for name in chosen:
         plugins.load("detectors", name)
-        for result in cases.run_cases(name, lambda: Baselines(BaselinesConfig())):
-            found.append(
-                {"detector": name, "case": result.case, "passed": result.passed, "detail": result.detail}
-            )
-    return found
+    return [
+        {"detector": name, "case": result.case, "passed": result.passed, "detail": result.detail}
+        for name in chosen
+        for result in cases.run_cases(name, lambda: Baselines(BaselinesConfig()))
+    ]
 
 
 def effective_config(settings: conf.Settings) -> list[dict[str, Any]]:

@@ -26,9 +26,9 @@ import polars as pl
 
 from pipeline import rows
 from pipeline.core import faults
+from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
-from pipeline.core.clock import ALWAYS, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

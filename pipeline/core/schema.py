@@ -335,6 +335,7 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         for name, kind in schema.items()
     )
 
+
 # What a window holds: operations that are alike in everything detectors ask for are one row that counts them. A busy
 # hour stays as small as what is distinct in it.
 WINDOW_KEYS: Final = (

@@ -118,12 +118,11 @@ class Continuity:
         probes = events.filter(pl.col("probe"))
         rows = []
         for uid, time, position, file in probes.select("uid", "time", "position", "file").iter_rows():
-            if source in self._alive:
+            if source in self._alive or uid != events["uid"][0]:
                 rows.append(
                     _row(source, "device_change", position, time, uid, file, cause="enabled_again",
                          evidence="the device was enabled again: its salt is new, hashes before and after differ")
                 )  # fmt: skip
-            self._alive.add(source)
         if len(events):
             self._alive.add(source)
         return rows

@@ -1,0 +1,84 @@
+"""Several devices of one store: what one lost, another has."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from pipeline.core.clock import ALWAYS
+from pipeline.core.schema import INTEGRITY, empty
+from pipeline.integrity.devices import Devices
+from pipeline.integrity.order import Sequencer
+from pipeline.integrity.pairing import Pairing
+from tests.streams import entry, frame
+
+
+def told(*streams: list[dict[str, object]], filtered: tuple[str, ...] = ()) -> pl.DataFrame:
+    """What comparing these streams says, read at once."""
+    order, pairing, devices = Sequencer(), Pairing(), Devices(filtered)
+    for rows in streams:
+        order.push(str(rows[0]["source"]), frame(rows))
+    order.confirm()
+    events = order.release(ALWAYS)
+    found = devices.push(pairing.push(events, ALWAYS), events.filter("probe"), ALWAYS)
+    return pl.concat([empty(INTEGRITY), found, devices.finish()])
+
+
+def both(source: str, requests: range, **other: object) -> list[dict[str, object]]:
+    """Request and response of each number, a second apart."""
+    return [
+        entry(source, f"r{n}", phase, n + (0.01 if phase == "response" else 0), **other)
+        for n in requests
+        for phase in ("request", "response")
+    ]
+
+
+def test_devices_that_agree_are_quiet() -> None:
+    """Two devices with the same entries give no verdict."""
+    assert told(both("a", range(20)), both("b", range(20))).is_empty()
+
+
+def test_a_hole_in_one_device_is_a_gap_between_its_neighbours() -> None:
+    """Entries that only the sibling has are one gap, from the device's line before to its line after."""
+    short = [row for row in both("b", range(20)) if row["correlation_uid"] not in ("r7", "r8", "r9")]
+    found = told(both("a", range(20)), short)
+    assert found.select("source", "verdict", "cause", "count", "from_position", "to_position").rows() == [
+        ("b", "gap", "device_loss", 6, 1300, 1400)
+    ]
+    assert [t.second for t in found.select("from_time", "to_time").row(0)] == [7, 9]
+    assert "a has" in found["evidence"][0]
+
+
+def test_a_lost_half_counts() -> None:
+    """A response that only one device wrote is missing on the other."""
+    short = [row for row in both("b", range(9)) if (row["correlation_uid"], row["phase"]) != ("r4", "response")]
+    assert told(both("a", range(9)), short)["count"].to_list() == [1]
+
+
+def test_a_device_that_ends_early_is_truncated() -> None:
+    """A device that stops while its sibling goes on, without having been disabled, is truncated."""
+    found = told(both("a", range(20)), both("b", range(12)))
+    assert found.select("source", "verdict", "cause", "count").rows() == [("b", "truncated", "ends_early", 16)]
+
+
+def test_a_disabled_device_lost_nothing() -> None:
+    """The request that disables a device is in it, its answer is not, and what follows is none of its business."""
+    off = {"path": "sys/audit/b", "api_operation": "delete"}
+    main = both("a", range(10)) + both("a", range(10, 11), **off) + both("a", range(11, 20))
+    assert told(main, both("b", range(10)) + both("b", range(10, 11), **off)[:1]).is_empty()
+
+
+def test_between_two_lives_nothing_is_expected() -> None:
+    """A device enabled again is not asked for what happened while it was off."""
+    probe = entry("b", "test", "request", 14.5, probe=True, path="sys/audit/test")
+    assert told(both("a", range(20)), [*both("b", range(8)), probe, *both("b", range(15, 20))]).is_empty()
+
+
+def test_devices_of_different_stores_are_not_compared() -> None:
+    """Streams that share no request owe each other nothing."""
+    other = [{**row, "correlation_uid": f"x{row['correlation_uid']}"} for row in both("b", range(20))]
+    assert told(both("a", range(20)), other).is_empty()
+
+
+def test_a_filtered_device_is_held_to_nothing() -> None:
+    """A device declared as filtered may lack what it likes."""
+    assert told(both("a", range(20)), both("b", range(0, 20, 2)), filtered=("b",)).is_empty()
