@@ -1,0 +1,249 @@
+"""`commit.sqlite`: the one place that says what the lake is. A commit is one transaction here, and nothing else is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from pipeline.core.errors import FencedError, StoreError
+from pipeline.core.model import Position
+from pipeline.store.files import guarded, private_file, sync_folder
+from pipeline.store.segment import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+FORMAT: Final = "1"
+FILE: Final = "commit.sqlite"
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS writers(worker TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files(
+  path TEXT PRIMARY KEY, tbl TEXT NOT NULL, kind TEXT NOT NULL, worker TEXT NOT NULL, sequence INTEGER NOT NULL,
+  rows INTEGER NOT NULL, size INTEGER NOT NULL, layout INTEGER NOT NULL,
+  min_time INTEGER, max_time INTEGER, min_leaf INTEGER, max_leaf INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS files_table ON files(tbl, sequence);
+CREATE TABLE IF NOT EXISTS removed(path TEXT PRIMARY KEY, until_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions(
+  stream TEXT NOT NULL, partition TEXT NOT NULL, offset INTEGER NOT NULL, state TEXT NOT NULL, worker TEXT NOT NULL,
+  PRIMARY KEY(stream, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS states(
+  worker TEXT NOT NULL, part TEXT NOT NULL, frame TEXT NOT NULL, path TEXT NOT NULL, start INTEGER NOT NULL,
+  size INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY(worker, part, frame)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ledger(worker TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS messages(
+  id INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, alert_uid TEXT NOT NULL, revision INTEGER NOT NULL,
+  worker TEXT NOT NULL, size INTEGER NOT NULL, created_ns INTEGER NOT NULL, alert BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS deliveries(
+  sink TEXT NOT NULL, message INTEGER NOT NULL REFERENCES messages(id), dead TEXT,
+  PRIMARY KEY(sink, message)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS deliveries_message ON deliveries(message);
+CREATE TABLE IF NOT EXISTS sinks(sink TEXT PRIMARY KEY, until_ns INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+"""
+_FILE_COLUMNS: Final = "path, tbl, kind, rows, size, layout, min_time, max_time, min_leaf, max_leaf"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """A file that the newest commit names; `sequence` is the commit that brought it."""
+
+    segment: Segment
+    sequence: int
+    worker: str
+
+
+class ReplacedError(StoreError):
+    """A file that was to be replaced is no longer part of the lake; the exchange was taken back."""
+
+
+class Catalogue:
+    """One connection to the commit file. Every method is one step on it; threads take turns."""
+
+    def __init__(self, lake: Path, *, writer: bool, busy_seconds: float = 30.0) -> None:
+        self._path = lake / FILE
+        self._turn = threading.RLock()
+        with guarded(f"opening {self._path}"):
+            self._connection = _create(self._path, busy_seconds) if writer else _read(self._path, busy_seconds)
+        with self.reading() as sql:
+            found = sql.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        if found is None or found[0] != FORMAT:
+            self.close()
+            raise StoreError(f"{self._path} has format {found and found[0]}; this keytrail reads format {FORMAT}")
+
+    def close(self) -> None:
+        """Ends the connection; the last one to do so also tidies SQLite's log away."""
+        with self._turn, guarded(f"closing {self._path}"):
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A consistent look: everything read inside is of one commit."""
+        with self._turn, guarded(f"reading {self._path}"):
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: on the disk when left, gone without a trace when anything is raised inside."""
+        with self._turn, guarded(f"committing to {self._path}"):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def take_epoch(self, worker: str) -> int:
+        """Raises the worker's epoch: whoever wrote under an older one is fenced from now on."""
+        with self.changing() as sql:
+            sql.execute(
+                "INSERT INTO writers VALUES (?, 1) ON CONFLICT(worker) DO UPDATE SET epoch = epoch + 1", (worker,)
+            )
+            return int(sql.execute("SELECT epoch FROM writers WHERE worker = ?", (worker,)).fetchone()[0])
+
+    def meta(self, key: str) -> str | None:
+        """A value of the lake itself: lake_id, format, sequence, committed_ns."""
+        with self.reading() as sql:
+            found = sql.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def workers(self) -> tuple[str, ...]:
+        """Every worker that ever wrote here."""
+        with self.reading() as sql:
+            return tuple(name for (name,) in sql.execute("SELECT worker FROM writers ORDER BY worker"))
+
+    def files(self, *tables: str) -> list[LiveFile]:
+        """The files of the newest commit, of some tables or of all, oldest first."""
+        chosen = f"WHERE tbl IN ({','.join('?' * len(tables))})" if tables else ""
+        with self.reading() as sql:
+            rows = sql.execute(
+                f"SELECT {_FILE_COLUMNS}, sequence, worker FROM files {chosen} ORDER BY sequence, path",  # noqa: S608
+                tables,
+            ).fetchall()
+        return [LiveFile(Segment(*row[:-2]), row[-2], row[-1]) for row in rows]
+
+    def positions(self) -> list[Position]:
+        """Where every stream goes on, of all workers."""
+        with self.reading() as sql:
+            rows = sql.execute("SELECT stream, partition, offset, state FROM positions").fetchall()
+        return [Position(stream, partition, offset, json.loads(state)) for stream, partition, offset, state in rows]
+
+    def ledger(self, worker: str) -> dict[str, Any]:
+        """The ledger head as it was committed, {} before the first."""
+        with self.reading() as sql:
+            found = sql.execute("SELECT head FROM ledger WHERE worker = ?", (worker,)).fetchone()
+        return dict(msgspec.msgpack.decode(found[0])) if found else {}
+
+
+def check_epoch(sql: sqlite3.Connection, worker: str, epoch: int) -> None:
+    """FencedError when another writer has taken this worker's place."""
+    found = sql.execute("SELECT epoch FROM writers WHERE worker = ?", (worker,)).fetchone()
+    if found is None or found[0] != epoch:
+        raise FencedError(f"worker {worker!r} is written by another process since; nothing of this one was committed")
+
+
+def next_sequence(sql: sqlite3.Connection, now_ns: int) -> int:
+    """The number of the commit being made."""
+    sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0]) + 1
+    sql.executemany(
+        "UPDATE meta SET value = ? WHERE key = ?", [(str(sequence), "sequence"), (str(now_ns), "committed_ns")]
+    )
+    return sequence
+
+
+def add_files(sql: sqlite3.Connection, segments: Iterable[Segment], sequence: int, worker: str) -> None:
+    """Names new files."""
+    sql.executemany(
+        f"INSERT INTO files({_FILE_COLUMNS}, sequence, worker) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+        [
+            (*(getattr(segment, field) for field in Segment.__slots__), sequence, worker) for segment in segments
+        ],
+    )  # fmt: skip
+
+
+def drop_files(sql: sqlite3.Connection, paths: Sequence[str], until_ns: Callable[[int], int]) -> None:
+    """Stops naming files, which stay on the disk until `until_ns` of the commit that brought them.
+
+    Raises ReplacedError when one of them is not named any more: another worker was faster.
+    """
+    for path in paths:
+        found = sql.execute("DELETE FROM files WHERE path = ? RETURNING sequence", (path,)).fetchall()
+        if not found:
+            raise ReplacedError(f"{path} was replaced meanwhile")
+        sql.execute("INSERT INTO removed VALUES (?, ?)", (path, until_ns(found[0][0])))
+
+
+def move_positions(
+    sql: sqlite3.Connection, positions: Iterable[Position], known: Mapping[tuple[str, str], int], worker: str
+) -> None:
+    """Moves positions from where this worker last saw them. FencedError when one stands elsewhere by now.
+
+    That is how a partition changes hands without a row lost or doubled: of two workers that read on from the same
+    place, only one can commit.
+    """
+    for place in positions:
+        key = (place.stream, place.partition)
+        found = sql.execute("SELECT offset FROM positions WHERE stream = ? AND partition = ?", key).fetchone()
+        if (found[0] if found else None) != known.get(key):
+            raise FencedError(
+                f"{place.stream}: another worker has read on from here; nothing of this one was committed"
+            )
+        sql.execute(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
+            (*key, place.offset, json.dumps(dict(place.state), separators=(",", ":")), worker),
+        )
+
+
+def set_ledger(sql: sqlite3.Connection, worker: str, head: Mapping[str, Any]) -> None:
+    """Keeps the ledger head that covers this commit."""
+    sql.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?)", (worker, msgspec.msgpack.encode(dict(head))))
+
+
+def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            private_file(path)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sinks'").fetchone()[0] == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        connection.executemany(
+            "INSERT OR IGNORE INTO meta VALUES (?, ?)",
+            [("lake_id", uuid.uuid4().hex), ("sequence", "0"), ("committed_ns", "0"), ("format", FORMAT)],
+        )
+        sync_folder(path.parent)
+    return connection
+
+
+def _read(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    """Read-only, also on a folder that may not be written: without a log beside it the file cannot be changing."""
+    if not path.is_file():
+        raise StoreError(f"there is no lake in {path.parent}")
+    address = path.resolve().as_uri() + "?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM meta").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        written = path.with_name(path.name + "-wal")
+        if written.exists() and written.stat().st_size:
+            raise
+        connection = sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    return connection

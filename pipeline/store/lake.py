@@ -1,0 +1,250 @@
+"""The lake: Parquet files, and one SQLite file that says which of them count."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from pipeline.core import faults
+from pipeline.core.errors import StoreError
+from pipeline.core.schema import OPERATION
+from pipeline.store import states
+from pipeline.store.catalogue import Catalogue, LiveFile
+from pipeline.store.files import Lock, guarded, private_folder, remove, worker_name
+from pipeline.store.outbox import Outbox
+from pipeline.store.publish import Publisher, leftovers
+from pipeline.store.read import rows
+from pipeline.store.steps import Steps, prepare
+from pipeline.store.tables import table_of
+from pipeline.store.upkeep import Upkeep, orphans
+from pipeline.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from pipeline.core.clock import Clock
+    from pipeline.core.model import Commit, Position
+    from pipeline.store.config import StoreConfig
+
+
+class Lake(Outbox):
+    """One reader or writer of a lake, and the outbox in it. Writers take part under a `worker` name.
+
+    After a StoreError from `write`, `commit` or `recall` the rows since the last commit are lost and the lake must be
+    opened again; its positions say where to read on.
+    """
+
+    def __init__(self, path: Path, config: StoreConfig, clock: Clock, worker: str, held: Lock | None) -> None:
+        """Use `open`."""
+        super().__init__(Catalogue(path, writer=held is not None, busy_seconds=config.busy_seconds), worker)
+        self.path = path
+        self._held = held
+        self._refusal = "it was opened for reading" if held is None else ""
+        if held is not None:
+            try:
+                self._become_writer(config, clock)
+            except BaseException:
+                self._catalogue.close()
+                raise
+
+    @classmethod
+    def open(cls, path: Path, config: StoreConfig, *, writer: bool, clock: Clock, worker: str = "main") -> Lake:
+        """Opens the lake in `path`; a writer makes it where there is none, and cleans up after one that died.
+
+        Raises StoreError when there is no lake, it cannot be read, or another living process writes as `worker`.
+        """
+        path, worker = path.absolute(), worker_name(worker)
+        if not writer:
+            return cls(path, config, clock, worker, None)
+        held = _lock(path, worker)
+        with guarded(f"opening the lake {path}"):
+            private_folder(path)
+            if not held.take():
+                raise StoreError(f"the lake {path} is being written by {held.holder()} as worker {worker!r}")
+            held.note(f"process {os.getpid()}")
+        try:
+            return cls(path, config, clock, worker, held)
+        except BaseException:
+            held.free()
+            raise
+
+    def write(self, table: str, frame: pl.DataFrame) -> None:
+        """Queues rows of an append-only table: events, operations, findings, rejected, leaks or raw.
+
+        They become visible with the next commit. Columns are brought to the stored ones. Raises StoreError for what
+        an earlier call ran into.
+        """
+        self._writable()
+        if not table_of(table).append:
+            raise StoreError(f"rows of {table!r} are revised or replaced whole, not appended")
+        with self._breaking():
+            self._writer.put(table, frame)
+
+    def commit(self, commit: Commit) -> int:
+        """Makes all rows since the last commit, and all of `commit`, visible at once; the number of this commit.
+
+        1  the writing thread finishes its files; they and their folders are synced store.drained, store.synced
+        2  replacement, snapshot and state files are written and synced             store.revised
+        3  one SQLite transaction names the files, moves positions, states, outbox
+           and ledger head, if the epoch still holds                                store.transaction, store.committed
+        4  files are tidied, audit.duckdb is published (every `publish_seconds`)    store.tidied, store.published
+
+        A death before the end of 3 leaves the previous commit, after it this one. Raises FencedError when another
+        writer has gone on from the same place, StoreError when anything of 1 to 3 could not be written; what fails in 4
+        is told by `upkeep_failure` and tried again.
+        """
+        self._writable()
+        with self._breaking():
+            sealed = self._writer.seal()
+            faults.point("store.synced")
+            sequence, useless = self._steps.run(
+                commit, sealed, lambda sql, now_ns: self._enqueue(sql, commit.messages, now_ns)
+            )
+        self._upkeep.run(useless)
+        faults.point("store.tidied")
+        self._publisher.request()
+        faults.point("store.published")
+        return sequence
+
+    def positions(self) -> list[Position]:
+        """Where every stream goes on. A writer may move a position only from where it saw it here, or put it itself."""
+        found = self._catalogue.positions()
+        if self._held is not None:
+            self._steps.known = {(place.stream, place.partition): place.offset for place in found}
+        return found
+
+    def states(self) -> dict[str, dict[str, pl.DataFrame]]:
+        """The frames of every stateful part of this worker, as the newest commit has them, types and all."""
+        return states.unpack(self.path, states.load(self._catalogue, self.worker))
+
+    def ledger_head(self) -> dict[str, Any]:
+        """The head that covers the newest commit of this worker; {} before the first."""
+        return self._catalogue.ledger(self.worker)
+
+    def meta(self, key: str) -> str | None:
+        """lake_id, format, sequence or committed_ns; None for other keys."""
+        return self._catalogue.meta(key)
+
+    def recall(self, correlation_uids: pl.Series, from_time: int, to_time: int) -> pl.DataFrame:
+        """Operations already in the lake with one of these correlation uids and `time` in [from_time, to_time] (µs).
+
+        All OPERATION columns, newest revision. Rows written and not yet committed are found too; replacements are,
+        from their commit on.
+        """
+        files = self._catalogue.files("operations")
+        if self._held is not None:
+            with self._breaking():
+                files += [LiveFile(segment, 0, self.worker) for segment in self._writer.roll("operations")]
+        wanted = pl.col("correlation_uid").is_in(correlation_uids.drop_nulls().unique().implode())
+        found = [frame.filter(wanted) for frame in rows(self.path, table_of("operations"), files, from_time, to_time)]
+        return pl.concat(found) if found else pl.DataFrame(schema=OPERATION)
+
+    def read(self, table: str, from_time: int | None = None, to_time: int | None = None) -> Iterator[pl.DataFrame]:
+        """The committed rows of a table with all stored columns, newest revisions, a row group at a time.
+
+        Rows are kept whose time lies in [from_time, to_time] (µs; None is no limit).
+        """
+        return rows(self.path, table_of(table), self._catalogue.files(table), from_time, to_time)
+
+    def publish(self) -> None:
+        """Writes audit.duckdb for the newest commit now."""
+        self._writable()
+        self._publisher.publish()
+
+    def compact(self) -> int:
+        """Merges all small files and folds all replacement rows; the number of files replaced."""
+        self._writable()
+        replaced = self._upkeep.compact(everything=True)
+        self._publisher.request()
+        return replaced
+
+    def retain(self, older_than: int) -> int:
+        """Removes rows of events, operations, rejected and raw with event time before `older_than` (µs since 1970).
+
+        Returns the number of files dropped or written anew.
+        """
+        self._writable()
+        replaced = self._upkeep.retain(older_than)
+        self._publisher.request()
+        return replaced
+
+    @property
+    def upkeep_failure(self) -> str:
+        """Why compaction, retention, removal or publishing failed last, "" if it did not. No row is lost by it."""
+        return "" if self._held is None else self._upkeep.failure or self._publisher.failure
+
+    @property
+    def upkeep_failures(self) -> int:
+        """How often any of these failed since the lake was opened."""
+        return 0 if self._held is None else self._upkeep.failures + self._publisher.failures
+
+    def close(self) -> None:
+        """Publishes what is committed and lets go of the lake. Rows since the last commit are dropped."""
+        if self._refusal == "it is closed":
+            return
+        sound, self._refusal = not self._refusal, "it is closed"
+        try:
+            if self._held is not None:
+                self._writer.stop()
+                self._publisher.stop()
+                if sound and self._publisher.sequence != int(self.meta("sequence") or 0):
+                    self._publisher.publish()
+        finally:
+            self._catalogue.close()
+            if self._held is not None:
+                self._held.free()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _become_writer(self, config: StoreConfig, clock: Clock) -> None:
+        with guarded(f"opening the lake {self.path}"):
+            prepare(self.path)
+            remove((*orphans(self.path, self.worker, self._catalogue), *leftovers(self.path, self.worker)))
+        self._publisher = Publisher(self.path, self.worker, config.publish_seconds)
+        self._steps = Steps(self.path, config, clock, self._catalogue, worker=self.worker, publisher=self._publisher)
+        self._writer = Writer(self.path, config, self._steps.name)
+        self._upkeep = Upkeep(self.path, config, clock, self._catalogue, self._steps)
+        self._inherit()
+        self._publisher.publish()
+
+    def _inherit(self) -> None:
+        """Takes over undelivered messages of workers that live no more."""
+        for name in self._catalogue.workers():
+            if name == self.worker:
+                continue
+            lock = _lock(self.path, name)
+            with guarded(f"asking for worker {name}"):
+                if lock.take():
+                    try:
+                        self._adopt(name)
+                    finally:
+                        lock.free()
+
+    def _writable(self) -> None:
+        if self._refusal:
+            raise StoreError(f"the lake {self.path} cannot be written: {self._refusal}")
+
+    @contextlib.contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """After a failure in here nothing more is written: what the line holds no longer fits what is stored."""
+        try:
+            yield
+        except StoreError as failure:
+            self._refusal = f"open it again, after: {failure}"
+            raise
+
+
+def _lock(lake: Path, worker: str) -> Lock:
+    return Lock(lake / ("writer.lock" if worker == "main" else f"writer-{worker}.lock"))

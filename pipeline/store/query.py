@@ -1,0 +1,137 @@
+"""Read-only SQL on a lake, also while it is written, with everything but its views out of reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from pipeline.core.errors import ConfigError, StoreError
+from pipeline.store.catalogue import Catalogue
+from pipeline.store.views import statements, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from pipeline.store.catalogue import LiveFile
+
+_NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_RUNS_TEXT: Final = frozenset({"query", "json_execute_serialized_sql"})
+
+
+def query(
+    lake_path: str | Path,
+    sql: str,
+    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    memory_limit: str = "2GB",
+    threads: int | None = None,
+) -> pa.Table:
+    """What one SELECT-like statement finds in the newest commit, as an Arrow table; times in UTC.
+
+    `parameters` fill `?` or `$name`. Raises ConfigError for SQL that is wrong, or is not one statement that only reads
+    (DuckDB's own words where it has some), and StoreError when the lake cannot be read.
+    """
+    lake = Path(lake_path).resolve()
+    _only_reads(sql)
+    try:
+        return _run(lake, sql, parameters, memory_limit, threads)
+    except duckdb.IOException:
+        # A file of a commit that was replaced meanwhile: the newest one names others.
+        return _again(lake, sql, parameters, memory_limit, threads)
+
+
+def _again(lake: Path, *rest: Any) -> pa.Table:
+    try:
+        return _run(lake, *rest)
+    except duckdb.IOException as error:
+        raise StoreError(f"reading {lake}: {error}") from error
+
+
+def _run(lake: Path, sql: str, parameters: Any, memory_limit: str, threads: int | None) -> pa.Table:
+    files = _files(lake)
+    config: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": ""}
+    if threads is not None:
+        config["threads"] = threads
+    try:
+        with duckdb.connect(config=config) as connection:
+            for statement in statements(files, lake):
+                connection.execute(statement)
+            _lock(connection, files, lake)
+            found = connection.sql(sql, params=parameters)
+            return None if found is None else found.to_arrow_table()
+    except duckdb.IOException:
+        raise
+    except duckdb.Error as error:
+        raise ConfigError(str(error)) from error
+
+
+def _files(lake: Path) -> list[LiveFile]:
+    catalogue = Catalogue(lake, writer=False)
+    try:
+        return catalogue.files()
+    finally:
+        catalogue.close()
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, files: list[LiveFile], lake: Path) -> None:
+    """Nothing but the files of this commit can be opened, and nobody can change that."""
+    allowed = ", ".join(text(str(lake / file.segment.path)) for file in files)
+    for setting in (
+        "TimeZone = 'UTC'",
+        "python_enable_replacements = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        f"allowed_paths = [{allowed}]",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+
+
+def _only_reads(sql: str) -> None:
+    """Refuses all but one SELECT. Its type does not tell enough: a CTE may hold a COPY that overwrites a data file."""
+    try:
+        found = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise ConfigError(str(error)) from error
+    if len(found) != 1:
+        raise ConfigError(f"one SQL statement at a time; there are {len(found)}")
+    kind = found[0].type
+    if kind == duckdb.StatementType.MULTI:
+        raise ConfigError("PIVOT needs its values spelled out here: PIVOT … ON column IN (…)")
+    if kind != duckdb.StatementType.SELECT:
+        raise ConfigError(
+            f"{kind.name} is refused: only statements that read (SELECT, FROM, WITH, DESCRIBE, SUMMARIZE)"
+        )
+    for part in _parts(_tree(sql)):
+        name = str(part.get("type", ""))
+        if name.endswith("_NODE") and name not in _NODES:
+            raise ConfigError(f"{name.split('_', 1)[0]} is refused: only statements that read")
+        if str(part.get("function_name", "")).lower() in _RUNS_TEXT:
+            raise ConfigError(f"the function {part['function_name']} is refused: it runs a text as SQL")
+
+
+def _tree(sql: str) -> Any:
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    tree = json.loads(found[0]) if found else {"error": True}
+    if tree["error"]:
+        raise ConfigError(str(tree.get("error_message", "not a statement that only reads")))
+    return tree
+
+
+def _parts(tree: Any) -> Iterator[dict[str, Any]]:
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)

@@ -1,0 +1,109 @@
+"""Forgetting by age: rows of events, operations, rejected and raw whose event time is before a cut.
+
+Whole files go without being read; the file on the boundary is written anew. Raw entries carry no time of their own:
+one goes with its event, or with its row in `rejected`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.store.compact import Rewrite
+from pipeline.store.files import remove
+from pipeline.store.read import groups
+from pipeline.store.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from pipeline.store.catalogue import LiveFile
+    from pipeline.store.compact import Swap
+    from pipeline.store.config import StoreConfig
+    from pipeline.store.segment import Segment
+    from pipeline.store.tables import Table
+
+_PLACE: Final = ("source", "file", "position")  # names a line, rejected or not
+_MICRO: Final = pl.Datetime("us", "UTC")
+
+
+class Retention:
+    """One pass: everything older than `cut_us` (µs since 1970) is gone when its one transaction is."""
+
+    def __init__(self, lake: Path, config: StoreConfig, name: Callable[[str], str], cut_us: int) -> None:
+        self._lake = lake
+        self._config = config
+        self._name = name
+        self._cut_us = cut_us
+        self._before = pl.lit(cut_us).cast(_MICRO)
+        self._dropped: list[str] = []
+        self._added: list[Segment] = []
+
+    def run(self, files: Sequence[LiveFile], swap: Swap) -> int:
+        """Number of files dropped or written anew."""
+        aged = [file for file in files if TABLES[file.segment.table].ages and self._old(file)]
+        try:
+            places = self._gone([file for file in aged if file.segment.table == "rejected"], "rejected", _PLACE)
+            for file in (f for f in files if f.segment.table == "raw"):
+                self._raw(file, [f for f in aged if f.segment.table == "events"], places)
+            for file in aged:
+                self._aged(file)
+            if self._dropped and swap(self._dropped, self._added):
+                return len(self._dropped)
+        except BaseException:
+            remove(self._lake / segment.path for segment in self._added)
+            raise
+        remove(self._lake / segment.path for segment in self._added)
+        return 0
+
+    def _old(self, file: LiveFile) -> bool:
+        low = file.segment.min_time
+        return file.segment.kind == "rows" and low is not None and low < self._cut_us
+
+    def _aged(self, file: LiveFile) -> None:
+        table = TABLES[file.segment.table]
+        kept = pl.col(table.time) >= self._before
+        high = file.segment.max_time
+        if high is not None and high < self._cut_us:
+            self._dropped.append(file.segment.path)
+            return
+        self._rewrite(file, table, lambda frame: frame.filter(kept | pl.col(table.time).is_null()))
+
+    def _raw(self, file: LiveFile, events: Sequence[LiveFile], places: pl.DataFrame) -> None:
+        uids = self._gone([f for f in events if _overlap(f.segment, file.segment)], "events", ("uid",))
+        if uids.is_empty() and places.is_empty():
+            return
+        table = TABLES["raw"]
+        keys = pl.Schema({name: table.columns[name] for name in ("uid", *_PLACE)})
+
+        def kept(frame: pl.DataFrame) -> pl.DataFrame:
+            left = frame.join(uids, on="uid", how="anti")
+            return left.join(places, on=_PLACE, how="anti", nulls_equal=True)
+
+        if any(kept(frame).height < frame.height for frame in groups(self._lake / file.segment.path, keys)):
+            self._rewrite(file, table, kept)
+
+    def _gone(self, files: Sequence[LiveFile], name: str, keys: tuple[str, ...]) -> pl.DataFrame:
+        columns = pl.Schema({key: TABLES[name].columns[key] for key in (*keys, "time")})
+        found = [
+            frame.filter(pl.col("time") < self._before).select(keys)
+            for file in files
+            for frame in groups(self._lake / file.segment.path, columns)
+        ]
+        return pl.concat(found) if found else pl.DataFrame(schema={key: columns[key] for key in keys})
+
+    def _rewrite(self, file: LiveFile, table: Table, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+        with Rewrite(self._lake, table, self._config, self._name) as made:
+            for frame in groups(self._lake / file.segment.path, table.columns):
+                made.append(kept(frame))
+            self._added.extend(made.keep())
+        self._dropped.append(file.segment.path)
+
+
+def _overlap(one: Segment, other: Segment) -> bool:
+    """Whether two files may tell of the same entries; entries without a leaf may be anywhere."""
+    if one.min_leaf is None or one.max_leaf is None or other.min_leaf is None or other.max_leaf is None:
+        return True
+    return one.min_leaf <= other.max_leaf and other.min_leaf <= one.max_leaf

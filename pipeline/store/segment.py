@@ -1,0 +1,142 @@
+"""One Parquet file in the making.
+
+Measured on 300,000 entries, 2 cores: pyarrow's writer, fed Polars' own string views without a copy, takes two thirds of
+the CPU time of Polars' writer, if only the columns that repeat get a dictionary and integers are delta-coded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline.store.files import private_file, sync_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.store.config import StoreConfig
+    from pipeline.store.tables import Table
+
+_VIEWS: Final = pl.CompatLevel.newest()
+_GROUP_LIMIT: Final = 122_880  # rows; what DuckDB reads as one unit
+_INTEGERS: Final = (pl.Int64(), pl.Datetime("us", "UTC"))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A finished file. Times are µs since 1970; ranges are None where the table has no such column, or only nulls."""
+
+    path: str  # relative to the lake
+    table: str
+    kind: str  # rows, revision, snapshot
+    rows: int
+    size: int
+    layout: int
+    min_time: int | None
+    max_time: int | None
+    min_leaf: int | None
+    max_leaf: int | None
+
+
+class _Range:
+    """Smallest and largest of what it was shown."""
+
+    def __init__(self) -> None:
+        self.low: int | None = None
+        self.high: int | None = None
+
+    def see(self, column: pl.Series) -> None:
+        physical = column.to_physical()
+        low, high = physical.min(), physical.max()
+        if isinstance(low, int) and isinstance(high, int):
+            self.low = low if self.low is None else min(self.low, low)
+            self.high = high if self.high is None else max(self.high, high)
+
+
+class SegmentFile:
+    """Takes frames of one table and makes row groups of them. Any error leaves an orphan, removed at the next open."""
+
+    def __init__(self, lake: Path, path: str, table: Table, config: StoreConfig, kind: str = "rows") -> None:
+        self.table = table
+        self.path = path
+        self.kind = kind
+        self.rows = 0
+        self.taken = 0  # bytes of memory, about
+        self._file = lake / path
+        self._config = config
+        self._waiting: list[pl.DataFrame] = []
+        self._waiting_rows = 0
+        self._waiting_bytes = 0
+        self._time, self._leaf = _Range(), _Range()
+        self._writer: Any = None
+        private_file(self._file)
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Adds rows; `frame` has exactly the table's columns."""
+        if frame.is_empty():
+            return
+        if self.table.time:
+            self._time.see(frame[self.table.time])
+        if "leaf_index" in self.table.columns:
+            self._leaf.see(frame["leaf_index"])
+        size = int(frame.estimated_size())
+        self._waiting.append(frame)
+        self._waiting_rows += frame.height
+        self._waiting_bytes += size
+        self.rows += frame.height
+        self.taken += size
+        if self._waiting_rows >= self._config.group_rows or self._waiting_bytes >= self._config.group_bytes:
+            self._flush()
+
+    def finish(self) -> Segment:
+        """Closes the file and returns when it is on the disk; its folder is the caller's to sync."""
+        if self._waiting or self._writer is None:
+            self._flush()
+        self._writer.close()
+        sync_file(self._file)
+        return Segment(
+            self.path, self.table.name, self.kind, self.rows, self._file.stat().st_size, self.table.layout,
+            self._time.low, self._time.high, self._leaf.low, self._leaf.high,
+        )  # fmt: skip
+
+    def abandon(self) -> None:
+        """Closes and removes the file."""
+        if self._writer is not None:
+            self._writer.close()
+        self._file.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        frame = pl.concat(self._waiting, rechunk=False) if self._waiting else pl.DataFrame(schema=self.table.columns)
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        arrow = frame.to_arrow(compat_level=_VIEWS)
+        if self._writer is None:
+            self._writer = _open(self._file, arrow.schema, self.table, self._config)
+        self._writer.write_table(arrow, row_group_size=_GROUP_LIMIT)
+
+
+def _open(file: Path, columns: Any, table: Table, config: StoreConfig) -> Any:
+    repeat = [name for name, kind in table.columns.items() if kind == pl.String and name not in table.plain]
+    repeat += [f"{name}.list.element" for name, kind in table.columns.items() if kind == pl.List(pl.String)]
+    packed = [name for name, kind in table.columns.items() if kind in _INTEGERS]
+    # salt is random: compressing it is time spent for nothing
+    compressed = {_leaf_path(name, kind): "none" if name == "salt" else "zstd" for name, kind in table.columns.items()}
+    level = config.raw_level if table.name == "raw" else config.level
+    bloom = {"uid": {"ndv": config.group_rows, "fpp": 0.01}} if table.append and "uid" in table.columns else None
+    return pq.ParquetWriter(
+        str(file),
+        columns,
+        compression=compressed,
+        compression_level={path: level for path, codec in compressed.items() if codec == "zstd"},
+        use_dictionary=repeat,
+        column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+        write_statistics=packed,
+        bloom_filter_options=bloom,
+        store_schema=False,
+    )
+
+
+def _leaf_path(name: str, kind: pl.DataType) -> str:
+    return f"{name}.list.element" if isinstance(kind, pl.List) else name

@@ -1,0 +1,117 @@
+"""What the stateful parts need to go on, kept as Arrow IPC: one file per commit, of the frames that changed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.core.errors import StoreError
+from pipeline.store.files import guarded, private_file
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.core.model import Frames
+    from pipeline.store.catalogue import Catalogue
+
+_NOTHING: Final = ""  # the frame name that stands for a part which has no frames
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One frame: `size` bytes at `start` of `path`."""
+
+    path: str
+    start: int
+    size: int
+    digest: bytes
+
+
+Entries = dict[tuple[str, str], Entry]
+
+
+def pack(lake: Path, path: str, states: Mapping[str, Frames], before: Entries) -> Entries:
+    """Writes the frames that differ from `before` into `path` (no file when none does) and says where all are now.
+
+    A part that is given is replaced whole; one that is not given stays as it was.
+    """
+    entries = {key: entry for key, entry in before.items() if key[0] not in states}
+    bodies: list[bytes] = []
+    start = 0
+    for part, frames in states.items():
+        for name, frame in dict(frames or {_NOTHING: pl.DataFrame()}).items():
+            body = _encode(frame)
+            digest = hashlib.blake2b(body, digest_size=16).digest()
+            known = before.get((part, name))
+            if known is not None and known.digest == digest:
+                entries[part, name] = known
+                continue
+            entries[part, name] = Entry(path, start, len(body), digest)
+            bodies.append(body)
+            start += len(body)
+    if bodies:
+        _write(lake / path, bodies)
+    return entries
+
+
+def load(catalogue: Catalogue, worker: str) -> Entries:
+    """The entries of the newest commit."""
+    with catalogue.reading() as sql:
+        rows = sql.execute(
+            "SELECT part, frame, path, start, size, digest FROM states WHERE worker = ?", (worker,)
+        ).fetchall()
+    return {(part, name): Entry(*rest) for part, name, *rest in rows}
+
+
+def save(sql: sqlite3.Connection, worker: str, entries: Entries) -> None:
+    """Part of a commit: these entries replace all earlier ones of the worker."""
+    sql.execute("DELETE FROM states WHERE worker = ?", (worker,))
+    sql.executemany(
+        "INSERT INTO states VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(worker, part, name, e.path, e.start, e.size, e.digest) for (part, name), e in entries.items()],
+    )
+
+
+def unpack(lake: Path, entries: Entries) -> dict[str, dict[str, pl.DataFrame]]:
+    """The frames, exactly as they were given. StoreError when a file is not what was written."""
+    states: dict[str, dict[str, pl.DataFrame]] = {}
+    for (part, name), entry in sorted(entries.items()):
+        frames = states.setdefault(part, {})
+        if name != _NOTHING:
+            frames[name] = _decode(_read(lake / entry.path, entry), part)
+    return states
+
+
+def _encode(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="zstd", compat_level=pl.CompatLevel.newest())
+    return buffer.getvalue()
+
+
+def _decode(body: bytes, part: str) -> pl.DataFrame:
+    with guarded(f"reading the state of {part}"):
+        return pl.read_ipc_stream(io.BytesIO(body))
+
+
+def _read(file: Path, entry: Entry) -> bytes:
+    with guarded(f"reading {file}"), file.open("rb") as stream:
+        stream.seek(entry.start)
+        body = stream.read(entry.size)
+    if hashlib.blake2b(body, digest_size=16).digest() != entry.digest:
+        raise StoreError(f"{file} is damaged: the state it holds is not the one that was committed")
+    return body
+
+
+def _write(file: Path, bodies: list[bytes]) -> None:
+    private_file(file)
+    with file.open("r+b") as stream:
+        stream.writelines(bodies)
+        stream.flush()
+        os.fsync(stream.fileno())

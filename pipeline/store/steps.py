@@ -1,0 +1,143 @@
+"""Steps 2 and 3 of a commit: what replaces earlier rows is written, then one transaction makes all of it count."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.core import faults
+from pipeline.core.errors import StoreError
+from pipeline.core.schema import conform
+from pipeline.store import catalogue as log
+from pipeline.store import states
+from pipeline.store.files import guarded, private_folder, sync_folders
+from pipeline.store.segment import SegmentFile
+from pipeline.store.tables import TABLES, table_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from pipeline.core.clock import Clock
+    from pipeline.core.model import Commit
+    from pipeline.store.catalogue import Catalogue
+    from pipeline.store.config import StoreConfig
+    from pipeline.store.publish import Publisher
+    from pipeline.store.segment import Segment
+
+DATA: Final = "data"
+STATE: Final = "state"
+
+
+class Steps:
+    """The writing side of one worker in one epoch: file names, known positions, the transaction."""
+
+    def __init__(
+        self, lake: Path, config: StoreConfig, clock: Clock, catalogue: Catalogue, *, worker: str, publisher: Publisher
+    ) -> None:
+        self._lake = lake
+        self._config = config
+        self._clock = clock
+        self._catalogue = catalogue
+        self._worker = worker
+        self._publisher = publisher
+        self._epoch = catalogue.take_epoch(worker)
+        self._alone = catalogue.workers() == (worker,)
+        self._count = itertools.count(1)
+        self._states = states.load(catalogue, worker)
+        self.known = {(place.stream, place.partition): place.offset for place in catalogue.positions()}
+
+    def name(self, table: str) -> str:
+        """A new file's path, relative to the lake; it tells which worker made it, and no two are ever the same."""
+        return f"{DATA}/{table}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.parquet"
+
+    def run(
+        self, commit: Commit, sealed: Sequence[Segment], enqueue: Callable[[sqlite3.Connection, int], None]
+    ) -> tuple[int, list[Path]]:
+        """Writes what is left to write and commits it all: the commit's number, and state files of no more use."""
+        with guarded("writing the commit"):
+            replaced = [self._one(name, frame, "revision") for name, frame in commit.revise.items()]
+            replaced += [self._one(name, frame, "snapshot") for name, frame in commit.snapshot.items()]
+            made = [segment for segment in replaced if segment is not None]
+            sync_folders((self._lake / segment.path).parent for segment in made)
+            kept = self._keep_states(commit)
+        faults.point("store.revised")
+        with self._catalogue.changing() as sql:
+            now_ns = self._clock()
+            log.check_epoch(sql, self._worker, self._epoch)
+            log.move_positions(sql, commit.positions, self.known, self._worker)
+            sequence = log.next_sequence(sql, now_ns)
+            log.drop_files(sql, self._replaced_snapshots(sql, commit.snapshot), self._until)
+            log.add_files(sql, (*sealed, *made), sequence, self._worker)
+            states.save(sql, self._worker, kept)
+            if commit.ledger:
+                log.set_ledger(sql, self._worker, commit.ledger)
+            enqueue(sql, now_ns)
+            faults.point("store.transaction")
+        faults.point("store.committed")
+        self.known |= {(place.stream, place.partition): place.offset for place in commit.positions}
+        useless = {entry.path for entry in self._states.values()} - {entry.path for entry in kept.values()}
+        self._states = kept
+        return sequence, [self._lake / path for path in sorted(useless)]
+
+    def swap(self, dropped: Sequence[str], added: Sequence[Segment]) -> bool:
+        """Puts files in the place of others in one transaction; False, and nothing done, when one is gone already."""
+        try:
+            with self._catalogue.changing() as sql:
+                log.check_epoch(sql, self._worker, self._epoch)
+                log.drop_files(sql, dropped, self._until)
+                sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0])
+                log.add_files(sql, added, sequence, self._worker)
+        except log.ReplacedError:
+            return False
+        return True
+
+    def _one(self, name: str, frame: pl.DataFrame, kind: str) -> Segment | None:
+        table = table_of(name)
+        if kind == "snapshot" and not table.whole:
+            raise StoreError(f"{name!r} is not a table that is replaced whole")
+        if kind == "revision" and not table.keys:
+            raise StoreError(f"{name!r} is not a table whose rows are replaced")
+        if frame.is_empty():
+            return None
+        if name == "slis":
+            frame = frame.with_columns(worker=pl.lit(self._worker))
+        rows = conform(frame, table.columns)
+        if table.keys:
+            rows = rows.unique(table.keys, keep="last", maintain_order=True)
+        file = SegmentFile(self._lake, self.name(name), table, self._config, kind)
+        file.append(rows)
+        return file.finish()
+
+    def _keep_states(self, commit: Commit) -> states.Entries:
+        path = f"{STATE}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.arrows"
+        kept = states.pack(self._lake, path, commit.states, self._states)
+        if any(entry.path == path for entry in kept.values()):
+            sync_folders([self._lake / STATE])
+        return kept
+
+    def _replaced_snapshots(self, sql: sqlite3.Connection, names: Iterable[str]) -> list[str]:
+        return [
+            path
+            for name in names
+            for (path,) in sql.execute(
+                "SELECT path FROM files WHERE tbl = ? AND kind = 'snapshot' AND worker = ?", (name, self._worker)
+            ).fetchall()
+        ]
+
+    def _until(self, sequence: int) -> int:
+        """When a dropped file may go: late if any audit.duckdb may name it, ours or another worker's."""
+        seen = self._publisher.shows(sequence) or not self._alone
+        seconds = self._config.keep_removed_seconds if seen else self._config.keep_unpublished_seconds
+        return self._clock() + int(seconds * 1e9)
+
+
+def prepare(lake: Path) -> None:
+    """Makes the lake's folders."""
+    private_folder(lake / DATA)
+    for name in TABLES:
+        private_folder(lake / DATA / name)
+    private_folder(lake / STATE)

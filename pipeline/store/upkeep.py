@@ -1,0 +1,120 @@
+"""What keeps the lake small and its folders clean, between commits: nothing here can lose a committed row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.core import faults
+from pipeline.core.errors import StoreError
+from pipeline.store.compact import Compactor
+from pipeline.store.files import guarded, remove
+from pipeline.store.retain import Retention
+from pipeline.store.steps import DATA, STATE
+from pipeline.store.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pipeline.core.clock import Clock
+    from pipeline.store.catalogue import Catalogue
+    from pipeline.store.config import StoreConfig
+    from pipeline.store.steps import Steps
+
+_HOUR_NS: Final = 3_600 * 10**9
+_RETRY_NS: Final = 60 * 10**9
+_DAY_US: Final = 86_400 * 10**6
+
+
+class Upkeep:
+    """Compaction, retention, removal. A failure is kept, counted, and tried again a minute later."""
+
+    def __init__(self, lake: Path, config: StoreConfig, clock: Clock, catalogue: Catalogue, steps: Steps) -> None:
+        self._lake = lake
+        self._config = config
+        self._clock = clock
+        self._catalogue = catalogue
+        self._steps = steps
+        self._retained_ns: int | None = None
+        self._retry_ns = 0
+        self.failures = 0
+        self.failure = ""
+
+    def run(self, useless: Sequence[Path]) -> None:
+        """What is due after a commit; `useless` are files that nothing names."""
+        now_ns = self._clock()
+        try:
+            with guarded("removing state files"):
+                remove(useless)
+            if now_ns < self._retry_ns:
+                return
+            self.expire(now_ns)
+            self.compact()
+            self._retain(now_ns)
+            self.failure = ""
+        except StoreError as failure:
+            self.failures += 1
+            self.failure = str(failure)
+            self._retry_ns = now_ns + _RETRY_NS
+
+    def compact(self, *, everything: bool = False) -> int:
+        """One pass over the tables that have come to a limit, or over all; the number of files replaced."""
+        crowded = tuple(TABLES) if everything else self._crowded()
+        compactor = Compactor(self._lake, self._config, self._steps.name, self._steps.swap)
+        replaced = 0
+        if crowded:
+            replaced = compactor.run(self._catalogue.files(*crowded), everything=everything)
+            faults.point("store.compact.committed")
+        return replaced
+
+    def retain(self, cut_us: int) -> int:
+        """Removes what is older than `cut_us`. Replacement rows are folded in first, so that they age with the rest."""
+        compactor = Compactor(self._lake, self._config, self._steps.name, self._steps.swap)
+        operations = self._catalogue.files("operations")
+        if any(file.segment.kind == "revision" for file in operations):
+            compactor.run(operations, everything=True)
+        retention = Retention(self._lake, self._config, self._steps.name, cut_us)
+        replaced = retention.run(self._catalogue.files(), self._steps.swap)
+        faults.point("store.retain.committed")
+        return replaced
+
+    def expire(self, now_ns: int) -> int:
+        """Deletes dropped files whose time is over."""
+        with self._catalogue.reading() as sql:
+            paths = [path for (path,) in sql.execute("SELECT path FROM removed WHERE until_ns <= ?", (now_ns,))]
+        if paths:
+            with guarded("removing files"):
+                remove(self._lake / path for path in paths)
+            faults.point("store.expired")
+            with self._catalogue.changing() as sql:
+                sql.executemany("DELETE FROM removed WHERE path = ?", [(path,) for path in paths])
+        return len(paths)
+
+    def _crowded(self) -> tuple[str, ...]:
+        with self._catalogue.reading() as sql:
+            rows = sql.execute(
+                "SELECT tbl FROM files GROUP BY tbl HAVING count(*) FILTER (WHERE kind = 'revision') >= ? "
+                "OR count(*) FILTER (WHERE kind = 'rows' AND rows < ?) > ?",
+                (self._config.fold_files, max(2, self._config.compact_rows // 16), self._config.compact_files),
+            ).fetchall()
+        return tuple(name for (name,) in rows)
+
+    def _retain(self, now_ns: int) -> None:
+        days = self._config.retention_days
+        if days is None or (self._retained_ns is not None and now_ns - self._retained_ns < _HOUR_NS):
+            return
+        self.retain(now_ns // 1000 - days * _DAY_US)
+        self._retained_ns = now_ns
+
+
+def orphans(lake: Path, worker: str, catalogue: Catalogue) -> list[Path]:
+    """Files of `worker` that no commit names: what a death between writing and committing left."""
+    with catalogue.reading() as sql:
+        named = {
+            path
+            for (path,) in sql.execute(
+                "SELECT path FROM files UNION SELECT path FROM removed UNION SELECT path FROM states"
+            )
+        }
+    made = [*lake.glob(f"{DATA}/*/*--{worker}.parquet"), *lake.glob(f"{STATE}/*--{worker}.arrows")]
+    return [file for file in made if str(file.relative_to(lake)) not in named]

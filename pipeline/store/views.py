@@ -1,0 +1,120 @@
+"""The SQL of the views: over explicit file lists, so that a reader sees one commit and nothing else."""
+
+# ruff: noqa: S608  what is put together here are names of our own and quoted paths
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.store.tables import TABLES, VIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pipeline.store.catalogue import LiveFile
+    from pipeline.store.tables import Table
+
+_TYPES: Final = {
+    pl.String(): "VARCHAR",
+    pl.Int64(): "BIGINT",
+    pl.Float64(): "DOUBLE",
+    pl.Boolean(): "BOOLEAN",
+    pl.Binary(): "BLOB",
+    pl.Datetime("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
+    pl.List(pl.String): "VARCHAR[]",
+    pl.List(pl.Float64): "DOUBLE[]",
+}
+
+STALE_DAYS: Final = 90
+OVER_SHARED_READERS: Final = 10
+_DAYS_90: Final = STALE_DAYS * 86_400_000_000  # µs; whole numbers, as an old DuckDB subtracts intervals only with ICU
+
+# From what was seen to succeed. Ages count back from the newest operation in the lake, never from today, so that the
+# same lake always gives the same answer. owner: most writes, then most reads, then the first by name.
+INVENTORY: Final = f"""
+WITH used AS (
+  SELECT namespace, secret, store, principal,
+    count(*) FILTER (operation IN ('write', 'rotate')) AS writes,
+    count(*) FILTER (operation = 'read') AS reads,
+    min(time) AS first_seen, max(time) AS last_seen,
+    max(time) FILTER (operation = 'read') AS last_read,
+    max(time) FILTER (operation = 'write') AS last_write,
+    max(time) FILTER (operation = 'rotate') AS last_rotation,
+    max(secret_version) AS versions
+  FROM operations WHERE secret <> '' AND outcome = 'success' GROUP BY ALL),
+edge AS (SELECT epoch_us(max(time)) - {_DAYS_90} AS us FROM operations)
+SELECT secret, store,
+  first(principal ORDER BY writes DESC, reads DESC, principal) AS owner,
+  coalesce(list(principal ORDER BY principal) FILTER (reads > 0), []) AS consumers,
+  min(first_seen) AS first_seen, max(last_read) AS last_read, max(last_write) AS last_write,
+  max(last_rotation) AS last_rotation, max(versions) AS versions,
+  count(*) FILTER (epoch_us(last_read) >= edge.us) AS readers_90d,
+  epoch_us(max(last_seen)) < any_value(edge.us) AS stale,
+  sum(reads) = 0 AS never_read,
+  count(*) FILTER (epoch_us(last_read) >= edge.us) > {OVER_SHARED_READERS} AS over_shared,
+  namespace
+FROM used, edge GROUP BY namespace, secret, store
+"""
+
+
+def statements(files: Sequence[LiveFile], lake: Path) -> list[str]:
+    """CREATE VIEW for every view, in an order in which each finds those it builds on."""
+    made = []
+    for name in sorted(VIEWS, key=lambda view: view == "inventory"):
+        body = (
+            INVENTORY
+            if name == "inventory"
+            else select(TABLES[name], [f for f in files if f.segment.table == name], lake)
+        )
+        made.append(f"CREATE VIEW {name} AS {body}")
+    return made
+
+
+def select(table: Table, files: Sequence[LiveFile], lake: Path) -> str:
+    """SELECT of the view's columns of one table; typed and empty when it has no files."""
+    rows = [file for file in files if file.segment.kind != "revision"]
+    revisions = [file for file in files if file.segment.kind == "revision"]
+    shown = ", ".join(quoted(name) for name in table.view)
+    base = f"SELECT {shown} FROM {_scan(rows, lake)}" if rows else ""
+    if not revisions:
+        return base or _empty(table)
+    newest = f"WITH revised AS ({_newest(table, revisions, lake)}) SELECT {shown} FROM revised"
+    if not rows:
+        return newest
+    same = " AND ".join(f"kept.{quoted(key)} IS NOT DISTINCT FROM revised.{quoted(key)}" for key in table.keys)
+    kept = ", ".join(f"kept.{quoted(name)}" for name in table.view)
+    return f"{newest} UNION ALL SELECT {kept} FROM {_scan(rows, lake)} kept ANTI JOIN revised ON {same}"
+
+
+def quoted(name: str) -> str:
+    """A column name as SQL."""
+    return f'"{name}"'
+
+
+def text(value: str) -> str:
+    """A text as SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _newest(table: Table, revisions: Sequence[LiveFile], lake: Path) -> str:
+    needed = ", ".join(quoted(name) for name in dict.fromkeys((*table.view, *table.keys)))
+    parts = (f"SELECT {file.sequence} AS _sequence, {needed} FROM {_scan([file], lake)}" for file in revisions)
+    keys = ", ".join(quoted(key) for key in table.keys)
+    return (
+        f"SELECT * EXCLUDE (_sequence) FROM ({' UNION ALL '.join(parts)}) "
+        f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _sequence DESC) = 1"
+    )
+
+
+def _scan(files: Sequence[LiveFile], lake: Path) -> str:
+    """One layout needs no look into every footer; files of an older keytrail beside newer ones do."""
+    paths = ", ".join(text(str(lake / file.segment.path)) for file in files)
+    mixed = ", union_by_name = true" if len({file.segment.layout for file in files}) > 1 else ""
+    return f"read_parquet([{paths}]{mixed})"
+
+
+def _empty(table: Table) -> str:
+    columns = ", ".join(f"NULL::{_TYPES[table.columns[name]]} AS {quoted(name)}" for name in table.view)
+    return f"SELECT {columns} WHERE false"
