@@ -26,7 +26,7 @@ from pipeline.integrity.pairing import Pairing
 from pipeline.line import Line, Parts
 from pipeline.reader import Reader
 from pipeline.routing import Config as RoutingConfig
-from pipeline.routing import Router
+from pipeline.routing import Deliverer, OutboxConfig, Router
 from pipeline.sli import Config as SliConfig
 from pipeline.sli import Slis
 from pipeline.store import Lake, StoreConfig
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.core.clock import Clock
-    from pipeline.core.ports import Detector, Source
+    from pipeline.core.ports import Detector, Sink, Source
 
 TABLES = (
     "line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox", "sinks",
@@ -64,6 +64,9 @@ class RunOptions:
     input_format: str = "auto"
 
 
+DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
+
+
 class Run:
     """One run of the main job, from open lake to summary."""
 
@@ -72,6 +75,7 @@ class Run:
         self.options, self.settings, self.clock = options, settings, clock
         self.line_config = settings.table(conf.Line, "line")
         self.stopping = False
+        self.undelivered: dict[str, int] = {}
 
     def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
         """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError."""
@@ -80,19 +84,26 @@ class Run:
             self.options.lake, self.settings.table(StoreConfig, "store"), writer=True, clock=self.clock
         ) as lake:
             positions = lake.positions()
+            sinks = build_sinks(self.settings)
+            lake.set_sinks(tuple(sinks))
+            deliverer = Deliverer(lake, sinks, self.settings.table(OutboxConfig, "outbox"), self.clock)
             source = self._source(positions)
             try:
                 line = self._line(lake, positions)
-                self._loop(line, source, progress)
+                if self.options.follow:
+                    deliverer.start()
+                self._loop(line, source, progress, deliverer)
             finally:
                 source.close()
+                deliverer.close()
+            self.undelivered = {name: depth for name in sinks if (depth := lake.depth(name))}
         return summary(line, time.monotonic() - started)
 
     def stop(self) -> None:
         """Finish what was taken, commit it and end."""
         self.stopping = True
 
-    def _loop(self, line: Line, source: Source, progress: Callable[[Line], None] | None) -> None:
+    def _loop(self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer) -> None:
         limit = self.options.batch_entries or self.line_config.batch_entries
         reader = Reader(source, self._decoder(), limit, timeout=0.2)
         last_commit = time.monotonic()
@@ -111,14 +122,20 @@ class Run:
             ):
                 self._commit(line, source)
                 last_commit = time.monotonic()
+            deliverer.check()
             if progress is not None:
                 progress(line)
+            while deliverer.blocked and not self.stopping:
+                time.sleep(0.1)
+                deliverer.check()
             if self.stopping:
                 reader.stop()
                 break
         if not self.options.follow:
             line.finish()
         self._commit(line, source)
+        if not self.options.follow:
+            deliverer.drain(DRAIN_SECONDS)
 
     def _commit(self, line: Line, source: Source) -> None:
         with line.parts.metrics.commit_seconds.time():
@@ -193,6 +210,21 @@ def detectors(settings: conf.Settings) -> list[Detector]:
         module = plugins.load("detectors", name)
         built.append(module.create(settings.table(module.Config, "detectors", name)))
     return built
+
+
+def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
+    """Every `[sinks.NAME]`, by name."""
+    sinks: dict[str, Sink] = {}
+    for name in settings.names("sinks"):
+        table = dict(settings.tree["sinks"][name])
+        kind = table.pop("kind", None)
+        if not isinstance(kind, str):
+            known = ", ".join(plugins.kinds("pipeline.sinks"))
+            raise ConfigError(f"{settings.path}: [sinks.{name}] needs a kind; there are: {known}")
+        module = plugins.load("pipeline.sinks", kind)
+        own = conf.Settings(settings.path, {"sinks": {name: table}})
+        sinks[name] = module.create(own.table(module.Config, "sinks", name))
+    return sinks
 
 
 def summary(line: Line, seconds: float) -> dict[str, Any]:

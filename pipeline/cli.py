@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -135,6 +135,25 @@ def alerts(  # noqa: PLR0917
         show.alerts(rows, format)
 
 
+@cli.command()
+def report(  # noqa: PLR0917
+    name: Annotated[str, typer.Argument(help="A report's name, or list.")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    start: Annotated[str | None, typer.Option("--from", help="RFC 3339 time or a span back such as 30d.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="RFC 3339 time or a span back.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the files go.", metavar="DIR")] = Path("out"),
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Write a report: HTML for people, CSV and JSON for machines."""
+    conf.load(config).allow(application.TABLES)
+    if name == "list":
+        show.rows(commands.report_rows(), format.value)
+        return
+    for path in commands.report(lake, name, (start, end), out):
+        sys.stdout.write(f"{path}\n")
+
+
 detectors = typer.Typer(no_args_is_help=True, help="The suite: list, explain NAME, test.")
 cli.add_typer(detectors, name="detectors")
 
@@ -181,8 +200,3 @@ def simulate(  # noqa: PLR0917
 def check(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
     """Validate the config; print the effective one and where each value came from."""
     show.rows(commands.effective_config(conf.load(config)), format.value)
-
-
-def fail(message: str) -> NoReturn:
-    """Stop with a usage error."""
-    raise ConfigError(message)

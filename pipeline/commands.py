@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from pipeline import app, store
+from pipeline import app, reports, store
 from pipeline import config as conf
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
@@ -107,6 +107,29 @@ def detector_cases(names: Sequence[str]) -> list[dict[str, Any]]:
         for name in chosen
         for result in cases.run_cases(name, lambda: Baselines(BaselinesConfig()))
     ]
+
+
+def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path) -> list[Path]:
+    """Write one report for a period; open ends reach to the lake's first and last operation."""
+    chosen = reports.load(name)
+    low, high = query(lake, "SELECT min(time), max(time) + INTERVAL 1 SECOND FROM operations").row(0)
+    now = dt.datetime.now(dt.UTC)
+    start = parse_since(span[0], now) if span[0] else low or now
+    end = parse_since(span[1], now) if span[1] else high or now
+    result = store.query(lake, chosen.sql, {"from": start, "to": end})
+    frame = pl.DataFrame(pl.from_arrow(result))
+    facts = {
+        "period": f"{start.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} to {end.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "lake": str(lake),
+        "rows": str(len(frame)),
+        "made by": f"keytrail {app.version()}",
+    }
+    return reports.write(chosen, frame.columns, frame.rows(), facts, out)
+
+
+def report_rows() -> list[dict[str, Any]]:
+    """One row a report: name and title."""
+    return [{"name": name, "title": reports.load(name).title} for name in reports.names()]
 
 
 def effective_config(settings: conf.Settings) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Who read what: one row per principal and secret in the period."""
