@@ -1,0 +1,226 @@
+"""The source: many streams read side by side, a block of one at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from pipeline.core.errors import NoInputError
+from pipeline.sources.file_tail.discover import Found, discover, neighbours
+from pipeline.sources.file_tail.look import MovedError
+from pipeline.sources.file_tail.rotation import group
+from pipeline.sources.file_tail.stream import Fault, Stream
+from pipeline.sources.file_tail.tail import Rules, Tail
+
+if TYPE_CHECKING:
+    from pipeline.core.clock import Clock
+    from pipeline.core.model import Position, RawBatch
+    from pipeline.sources.file_tail import Config
+
+_MEMORY: Final = 256 << 20
+_SMALLEST, _LARGEST = 1 << 20, 32 << 20
+_OPEN_FILES: Final = 256
+_ATTEMPTS: Final = 5  # looks within one poll while files move about
+
+
+def block_size(files: int) -> int:
+    """Bytes of one file that are read before another stream gets its turn."""
+    return min(max(_MEMORY // max(files, 1), _SMALLEST), _LARGEST)
+
+
+class FileTail:
+    """Files and folders. Not safe for use by several threads."""
+
+    def __init__(
+        self, config: Config, paths: Sequence[str], positions: Mapping[tuple[str, str], Position], clock: Clock,
+        *, follow: bool,
+    ) -> None:  # fmt: skip
+        self.skipped: list[str] = []  # met and left out: no logs by their names, or copies of what is read
+        self.faults: list[Fault] = []
+        self._config, self._paths, self._follow, self._clock = config, tuple(paths), follow, clock
+        self._positions: dict[str, list[Position]] = {}
+        for (stream, _), position in positions.items():
+            self._positions.setdefault(stream, []).append(position)
+        self._streams: dict[str, Stream] = {}
+        self._active: dict[str, Stream] = {}  # of a run that ends: not read to their end yet, by name
+        self._current: tuple[Stream, Tail] | None = None
+        self._last: Tail | None = None
+        self._open: dict[Tail, None] = {}  # least recently used first
+        self._scanned = self._scan_cost = 0.0
+        self._begin()
+
+    def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | None:
+        """See ports.Source. A batch ends with its block at the latest, and only there another stream may follow."""
+        deadline = time.monotonic() + timeout
+        self._put_down()
+        while True:
+            chosen = self._choose(progress)
+            if chosen is not None:
+                return self._take(*chosen, limit)
+            rest = deadline - time.monotonic()
+            if not self._follow or rest <= 0:
+                return None
+            time.sleep(min(rest, self._config.poll_seconds))
+
+    def rewind(self, batch: RawBatch, consumed: int) -> None:
+        """See ports.Source. A block that had come to its end stays ended: what is given back joins the next one."""
+        stream = self._streams[batch.stream]
+        tail = stream.rewind(batch, consumed)
+        if tail is not None and not tail.block_done:
+            self._current = (stream, tail)
+        self._active[batch.stream] = stream
+
+    def streams(self) -> Mapping[str, bool]:
+        """See ports.Source."""
+        return {name: stream.idle for name, stream in self._streams.items()}
+
+    @property
+    def exhausted(self) -> bool:
+        """See ports.Source."""
+        return not self._follow and all(stream.idle for stream in self._active.values())
+
+    def lag_bytes(self) -> Mapping[str, int]:
+        """Per stream, the bytes known to be there and not delivered; a compressed file counts as it lies on disk."""
+        return {name: sum(tail.unread for tail in stream.tails) for name, stream in self._streams.items()}
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Files need not be told."""
+
+    def close(self) -> None:
+        """Close every file."""
+        for stream in self._streams.values():
+            for tail in stream.tails:
+                tail.close()
+
+    def _begin(self) -> None:
+        found = discover(self._paths, self._config.exclude, self._positions)
+        count = len(found.files)
+        if not count and not any(path in self._positions for path in found.explicit):
+            raise NoInputError(_nothing(self._paths, found))
+        self._rules = Rules(
+            block=self._config.block_bytes or block_size(count), cap=self._config.max_record_bytes,
+            follow=self._follow, settle_seconds=self._config.settle_seconds,
+        )  # fmt: skip
+        self._arrange(found)
+        self._active = dict(sorted(self._streams.items()))
+        self._midway = {name for name, stream in self._streams.items() if any(tail.midway for tail in stream.tails)}
+
+    def _scan(self) -> None:
+        """Look again: what was rotated, what is new."""
+        begun = time.monotonic()
+        self._arrange(discover(self._paths, self._config.exclude, self._paths))
+        self._scanned = time.monotonic()
+        self._scan_cost = self._scanned - begun
+
+    def _arrange(self, found: Found) -> None:
+        for path, reason in found.unreadable.items():
+            self._report(Fault(path, path, "unreadable", f"{path}: {reason}"))
+        folders = {os.path.dirname(path): path for path in found.explicit}
+        beside = {name for path in folders.values() for name in neighbours(path)}
+        known = {*self._positions, *self._streams}
+        for name, members in group(sorted(beside | found.files.keys()), known).items():
+            wanted = {path for path in members if path in found.files}
+            if wanted or name in self._streams or (name in found.explicit and name in known):
+                self._stream(name).refresh(members, wanted | ({name} & set(found.explicit)))
+        for name in known.intersection(found.explicit) - {*self._streams}:
+            self._stream(name).refresh([], {name})
+        copies = (path for stream in self._streams.values() for path in stream.copies)
+        self.skipped = sorted({*self.skipped, *found.skipped, *copies})
+        if self._follow:
+            self._hold_live()
+
+    def _stream(self, name: str) -> Stream:
+        if name not in self._streams:
+            self._streams[name] = Stream(name, self._rules, self._positions.get(name, ()), self._report)
+        return self._streams[name]
+
+    def _report(self, fault: Fault) -> None:
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+    def _put_down(self) -> None:
+        """What was given back is known by now: let go of the buffer when its block is over."""
+        if self._last is not None and (self._current is None or self._current[1] is not self._last):
+            self._last.set_aside()
+        self._last = None
+
+    def _choose(self, progress: Mapping[str, int]) -> tuple[Stream, Tail] | None:
+        for _ in range(_ATTEMPTS):
+            try:
+                if self._current is not None and self._current[0].has_records(self._current[1]):
+                    return self._current
+                self._current = None
+                return self._next(progress)
+            except MovedError:
+                self._current = None
+                self._scan()
+        return None
+
+    def _next(self, progress: Mapping[str, int]) -> tuple[Stream, Tail] | None:
+        if self._follow:
+            self._watch()
+            waiting = {name: stream for name, stream in sorted(self._streams.items()) if stream.grew()}
+        else:
+            waiting = self._active
+        while waiting:
+            name = self._furthest_behind(waiting, progress)
+            self._midway.discard(name)
+            tail = waiting[name].ready()
+            if tail is not None:
+                return waiting[name], tail
+            del waiting[name]
+        return None
+
+    def _furthest_behind(self, waiting: Mapping[str, Stream], progress: Mapping[str, int]) -> str:
+        """By progress, then name; but a block that an earlier run broke off is read to its end first."""
+        broken_off = sorted(self._midway & waiting.keys())
+        names = broken_off or waiting
+        unknown = next((name for name in names if name not in progress), None)
+        return unknown if unknown is not None else min(names, key=lambda name: (progress[name], name))
+
+    def _take(self, stream: Stream, tail: Tail, limit: int | None) -> RawBatch:
+        batch = stream.take(tail, limit, self._clock())
+        self._current = None if tail.block_done or tail.done else (stream, tail)
+        self._last = tail
+        self._keep(tail)
+        return batch
+
+    def _watch(self) -> None:
+        """Look again now and then for new files, and at once when a live file is not the one it was."""
+        waited = time.monotonic() - self._scanned
+        if waited < max(self._config.poll_seconds, 20 * self._scan_cost):
+            return
+        if waited > self._config.rescan_seconds or any(stream.replaced() for stream in self._streams.values()):
+            self._scan()
+
+    def _hold_live(self) -> None:
+        for stream in self._streams.values():
+            if stream.tails and not stream.tails[-1].done:
+                try:
+                    stream.tails[-1].hold()
+                except (MovedError, OSError):
+                    continue  # reading it comes to the same place, and tells
+                self._keep(stream.tails[-1])
+
+    def _keep(self, tail: Tail) -> None:
+        """Bound the number of open files; one that has lost its name must stay open."""
+        self._open.pop(tail, None)
+        if tail.is_open:
+            self._open[tail] = None
+        for other in [*self._open][: max(len(self._open) - _OPEN_FILES, 0)]:
+            del self._open[other]
+            if not other.orphan:
+                other.close()
+
+
+def _nothing(paths: Sequence[str], found: Found) -> str:
+    """Why there is nothing to read, for the person who gave the paths."""
+    if found.unreadable:
+        return "; ".join(f"{path}: {reason}" for path, reason in found.unreadable.items())
+    left_out = f"; {len(found.skipped)} files were left out as no logs" if found.skipped else ""
+    return (
+        f"nothing to read in {', '.join(paths)}: looked in every folder for log files, plain, .gz or .zst, "
+        f"not hidden{left_out}"
+    )
