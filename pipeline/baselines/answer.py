@@ -1,0 +1,174 @@
+"""What a profile says of a key at a moment: frames out of the rows of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pipeline.baselines import season
+from pipeline.baselines.exposure import DAY, HOUR, MONDAY, exposure, exposure_of
+from pipeline.baselines.sketch import REGISTERS, bits_count, hll_count
+from pipeline.baselines.table import SUCCEEDED, Table
+from pipeline.baselines.update import shape_at
+
+if TYPE_CHECKING:
+    from pipeline.baselines.config import Config
+    from pipeline.baselines.season import Floats
+    from pipeline.baselines.sketch import Rows
+
+ANSWER: Final = pl.Schema(
+    {
+        "known": pl.Boolean(),
+        "first_us": pl.Int64(),
+        "last_us": pl.Int64(),
+        "operations": pl.Int64(),
+        "expected_per_hour": pl.Float64(),
+        "alpha": pl.Float64(),
+        "beta": pl.Float64(),
+        "days_active": pl.Int64(),
+        "distinct_secrets": pl.Int64(),
+        "distinct_ips": pl.Int64(),
+        "distinct_principals": pl.Int64(),
+        "succeeded": pl.Boolean(),
+    }
+)
+Asked = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # hours of the day, weekdays from Monday
+EVERY: Final[Asked] = (np.arange(24), np.arange(7))
+_BLOCK = 65_536  # rows at once: the season of each takes a few hundred bytes
+
+
+def half_life_us(config: Config) -> int:
+    """The half-life in microseconds."""
+    return round(config.half_life_days * DAY)
+
+
+def answer(config: Config, scope: str, table: Table, slots: Rows, at_us: int) -> pl.DataFrame:
+    """ANSWER rows for `slots`, in their order; -1 asks about a key that is not there.
+
+    An unknown key has no times, no operations and the prior for its rate. `alpha` and `beta` are those of that very
+    hour: their quotient is `expected_per_hour`, and the hour's count is negative binomial with them as they stand.
+    """
+    if len(slots) > _BLOCK:
+        blocks = range(0, len(slots), _BLOCK)
+        return pl.concat([answer(config, scope, table, slots[i : i + _BLOCK], at_us) for i in blocks])
+    hit = np.flatnonzero(slots >= 0)
+    at = slots[hit]
+    alpha, beta = posterior(config, table, at, at_us)
+    beta /= _factor_at(config, table, at, at_us)
+    peers = table["peers"][at].astype(np.int64) if "peers" in table.layout else np.ones(len(at), np.int64)
+    alone = np.ones(len(at), np.int64)
+    columns: dict[str, npt.NDArray[np.generic]] = {
+        "known": np.ones(len(at), bool),
+        "first_us": table["first"][at],
+        "last_us": table["last"][at],
+        "operations": table["operations"][at],
+        "expected_per_hour": alpha / beta,
+        "alpha": alpha,
+        "beta": beta,
+        "days_active": days_active(table, at),
+        "distinct_secrets": peers if scope == "principal" else alone,
+        "distinct_ips": distinct_ips(table, at),
+        "distinct_principals": peers if scope == "secret" else alone,
+        "succeeded": (table["flags"][at] & SUCCEEDED) > 0,
+    }
+    found = pl.DataFrame(columns, schema=ANSWER)
+    if len(hit) == len(slots):
+        return found
+    place = np.full(len(slots), len(hit), np.int64)
+    place[hit] = np.arange(len(hit))
+    return pl.concat([found, _stranger(config)])[place]
+
+
+def _stranger(config: Config) -> pl.DataFrame:
+    alpha, beta = config.prior_operations, config.prior_hours
+    blank = {"known": False, "succeeded": False, "expected_per_hour": alpha / beta, "alpha": alpha, "beta": beta}
+    counts = dict.fromkeys(("operations", "days_active", "distinct_secrets", "distinct_ips", "distinct_principals"), 0)
+    return pl.DataFrame([{**blank, **counts, "first_us": None, "last_us": None}], schema=ANSWER)
+
+
+def posterior(config: Config, table: Table, slots: Rows, at_us: int) -> tuple[Floats, Floats]:
+    """Gamma shape and rate (hours) of the mean hourly rate at `at_us`, without the season."""
+    half_life = half_life_us(config)
+    alpha = config.prior_operations + shape_at(table, slots, at_us, half_life)
+    return alpha, config.prior_hours + exposure(table["first"][slots], at_us, half_life)
+
+
+def factors(config: Config, table: Table, slots: Rows, at_us: int, asked: Asked = EVERY) -> tuple[Floats, Floats]:
+    """How many times the mean rate the hours and the weekdays `asked` for see: n x 24 and n x 7 unless fewer.
+
+    A cell's share of the operations over its share of the time watched, both with a prior, is drawn towards 1 until
+    the cell has been watched, and the key was active, a few times: one loud hour is no habit.
+    """
+    cells, first = table["season"][slots], table["first"][slots]
+    days, watched = days_active(table, slots), exposure(first, at_us, half_life_us(config))
+    answers = []
+    for total, at, width, pull in zip(season.totals(cells), asked, (1, 24), _pulls(config), strict=True):
+        spent = exposure_of(first, at_us, half_life_us(config), width, at)
+        due = np.maximum(spent / np.maximum(watched, 1e-9)[:, None], 1e-9)
+        prior = config.shrink_operations
+        counted = season.counts(cells, at if width == 1 else at + season.WEEKDAYS.start)
+        ratio = (counted + prior * due) / ((total + prior)[:, None] * due)
+        times = np.minimum(spent / width, days[:, None])
+        answers.append(1.0 + times / (times + pull) * (ratio - 1.0))
+    return answers[0], answers[1]
+
+
+def _pulls(config: Config) -> tuple[float, float]:
+    return config.shrink_days, config.shrink_weeks
+
+
+def _factor_at(config: Config, table: Table, slots: Rows, at_us: int) -> Floats:
+    hours = np.array([at_us // HOUR + MONDAY])
+    by_hour, by_weekday = factors(config, table, slots, at_us, (hours % 24, hours // 24 % 7))
+    return np.asarray((by_hour * by_weekday)[:, 0])
+
+
+def days_active(table: Table, slots: Rows) -> Rows:
+    """Days (UTC) with at least one operation."""
+    return np.asarray(np.bitwise_count(table["days"][slots]) + table["older"][slots].astype(np.int64))
+
+
+def distinct_ips(table: Table, slots: Rows) -> Rows:
+    """Estimated number of client addresses."""
+    spread = table["spread"][slots]
+    return hll_count(spread) if spread.shape[1] == REGISTERS else bits_count(spread)
+
+
+def hours_of_week(config: Config, table: Table, slots: Rows, at_us: int) -> Floats:
+    """Factors of the 168 hours from Monday 00:00 UTC on (n x 168)."""
+    by_hour, by_weekday = factors(config, table, slots, at_us)
+    return (by_weekday[:, :, None] * by_hour[:, None, :]).reshape(len(slots), 168)
+
+
+def expected_since_last(config: Config, table: Table, slots: Rows, at_us: int) -> Floats:
+    """Operations each key would have made from its last one to `at_us`, at the rate it had when it was last seen."""
+    if len(slots) > _BLOCK:
+        blocks = range(0, len(slots), _BLOCK)
+        return np.concatenate([expected_since_last(config, table, slots[i : i + _BLOCK], at_us) for i in blocks])
+    half_life = half_life_us(config)
+    touched = table["touched"][slots].astype(np.int64) * 1_000_000
+    shape = config.prior_operations + table["shape"][slots].astype(np.float64)
+    first, last = table["first"][slots], table["last"][slots]
+    hours = config.prior_hours + exposure(first, touched, half_life)
+    by_hour, by_weekday = factors(config, table, slots, at_us)
+    spent = _elapsed(by_hour, by_weekday, np.full(len(slots), at_us)) - _elapsed(by_hour, by_weekday, last)
+    return np.asarray(shape / hours * np.maximum(spent, 0.0))
+
+
+def _elapsed(by_hour: Floats, by_weekday: Floats, time_us: Rows) -> Floats:
+    """The season's hours from a Monday in 1969 to each time: whole weeks, then days, then hours, then the rest."""
+    hours = time_us / HOUR + MONDAY
+    whole = np.floor(hours).astype(np.int64)
+    day, hour, rows = whole // 24 % 7, whole % 24, np.arange(len(time_us))
+    today = _before(by_hour)[rows, hour] + (hours - whole) * by_hour[rows, hour]
+    a_day, a_week = by_hour.sum(axis=1), by_weekday.sum(axis=1)
+    days = whole // 168 * a_week + _before(by_weekday)[rows, day]
+    return np.asarray(a_day * days + by_weekday[rows, day] * today)
+
+
+def _before(factors: Floats) -> Floats:
+    """Sums of what comes before each place of a row."""
+    return np.asarray(np.cumsum(factors, axis=1) - factors)

@@ -1,0 +1,247 @@
+"""Profiles of secrets, principals and edges (which principal uses which secret): what was usual, and since when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.baselines import answer, update
+from pipeline.baselines.hashing import U64, hash_texts, mix
+from pipeline.baselines.index import Index
+from pipeline.baselines.names import Names
+from pipeline.baselines.table import EDGES, NAMES, Table
+from pipeline.baselines.view import view
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.baselines.config import Config
+    from pipeline.baselines.sketch import Rows
+    from pipeline.core.model import Frames, Window
+
+SCOPES: Final = ("principal", "secret", "edge")
+_KEYS: Final = {"principal": ("principal",), "secret": ("secret",), "edge": ("principal", "secret")}
+_LOW: Final = np.uint64(0xFFFFFFFF)
+
+
+class Baselines:
+    """Profiles of three scopes in bounded memory; satisfies `core.ports.Profiles` and `core.ports.Stateful`.
+
+    Operations by nobody known make no principal and no edge; those on no secret make no secret and no edge. Times
+    are the operations' own, held to when the line knew of them, so that a clock ahead cannot make a key young.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.evicted = dict.fromkeys(SCOPES, 0)
+        self._half_life = answer.half_life_us(config)
+        self._end_us = 0
+        self._names = {"principal": Names(), "secret": Names()}
+        self._tables = {"principal": Table(NAMES), "secret": Table(NAMES), "edge": Table(EDGES)}
+        self._edges = Index()
+
+    def __len__(self) -> int:
+        return sum(len(table) for table in self._tables.values())
+
+    def learn(self, window: Window) -> None:
+        """Add a closed window's operations. Raises ValueError for one that may still grow: it will come again."""
+        if not window.closed:
+            raise ValueError("a window that is not closed must not be learned")
+        if window.operations.is_empty():
+            return
+        self._end_us = max(self._end_us, window.end_us)
+        columns = _columns(window)
+        principal = self._learn_names("principal", columns, window.end_us)
+        secret = self._learn_names("secret", columns, window.end_us)
+        self._learn_edges(principal, secret, columns, window.end_us)
+        self._evict()
+
+    def lookup(self, scope: str, keys: pl.DataFrame, at_us: int) -> pl.DataFrame:
+        """The profile of each row of `keys` before `at_us`: see `core.ports.Profiles` and `answer.answer`.
+
+        Beside the port's columns: distinct_principals, and succeeded (at least one operation was a success).
+        Raises ValueError for a scope that is none.
+        """
+        return answer.answer(self.config, scope, self._table(scope), self._slots(scope, keys), at_us)
+
+    def active(self, scope: str, min_rate: float, at_us: int) -> pl.DataFrame:
+        """Every key whose mean rate at `at_us` is at least `min_rate` operations an hour.
+
+        Columns: principal, secret or both, those of `lookup`, and expected_since_last: the operations it would have
+        made since its last one at the rate it had then. Its silence has the chance (1 + expected / alpha)**-alpha.
+        """
+        table = self._table(scope)
+        alpha, beta = answer.posterior(self.config, table, np.arange(len(table)), at_us)
+        slots = np.flatnonzero(alpha >= min_rate * beta)
+        due = answer.expected_since_last(self.config, table, slots, at_us)
+        profile = answer.answer(self.config, scope, table, slots, at_us)
+        return pl.DataFrame([*self._texts(scope, slots), *profile, pl.Series("expected_since_last", due)])
+
+    def merge(self, other: Baselines) -> None:
+        """Take in what another instance learned elsewhere, or at another time. Associative but for rounding.
+
+        Raises ValueError when the two forget at different speeds.
+        """
+        if other.config.half_life_days != self.config.half_life_days:
+            raise ValueError("baselines with different half-lives cannot be merged")
+        self._end_us = max(self._end_us, other._end_us)
+        ids = {scope: self._merge_names(scope, other) for scope in self._names}
+        self._merge_edges(other, ids)
+        for scope in SCOPES:
+            self.evicted[scope] += other.evicted[scope]
+        self._evict()
+
+    def snapshot(self) -> Frames:
+        """principal, secret and edge: the tables, with `text` for the names; meta: one row."""
+        named = {s: self._tables[s].frame().with_columns(self._names[s].texts.clone()) for s in self._names}
+        meta = pl.DataFrame({"end_us": [self._end_us], **{f"evicted_{s}": [n] for s, n in self.evicted.items()}})
+        return {**named, "edge": self._tables["edge"].frame(), "meta": meta}
+
+    def restore(self, frames: Frames) -> None:
+        """Go on from a snapshot."""
+        for scope, table in self._tables.items():
+            table.load(frames[scope])
+        for scope, names in self._names.items():
+            names.load(frames[scope]["text"])
+        self._index_edges()
+        meta = frames["meta"].row(0, named=True)
+        self._end_us = meta["end_us"]
+        self.evicted = {scope: meta[f"evicted_{scope}"] for scope in SCOPES}
+
+    def view(self) -> pl.DataFrame:
+        """`core.schema.BASELINE`: every key as of the last window learned."""
+        texts = {scope: self._texts(scope, np.arange(len(table))) for scope, table in self._tables.items()}
+        return view(self.config, self._tables, texts, self._end_us)
+
+    def _table(self, scope: str) -> Table:
+        if scope not in self._tables:
+            raise ValueError(f"unknown scope {scope!r}; there are: {', '.join(SCOPES)}")
+        return self._tables[scope]
+
+    def _slots(self, scope: str, keys: pl.DataFrame) -> Rows:
+        found: list[Rows] = []
+        for name in _KEYS[scope]:
+            codes, texts = _coded(keys[name])
+            found.append(np.asarray(np.append(self._names[name].find(texts), -1)[codes]))
+        if scope != "edge":
+            return found[0]
+        slots: Rows = np.full(keys.height, -1, np.int64)
+        both = np.flatnonzero((found[0] >= 0) & (found[1] >= 0))
+        pairs, row = np.unique(_edge(found[0][both], found[1][both]), return_inverse=True)
+        slots[both] = self._edges.find(pairs)[row]
+        return slots
+
+    def _texts(self, scope: str, slots: Rows) -> list[pl.Series]:
+        if scope != "edge":
+            return [self._names[scope].texts.gather(slots).alias(scope)]
+        pairs = self._tables["edge"]["key"][slots]
+        ids = {"principal": pairs >> np.uint64(32), "secret": pairs & _LOW}
+        return [self._names[name].texts.gather(ids[name]).alias(name) for name in ids]
+
+    def _learn_names(self, scope: str, columns: dict[str, Any], end_us: int) -> Rows:
+        names, table = self._names[scope], self._tables[scope]
+        codes, texts = columns[scope]
+        slots = names.intern(texts)
+        table.add(len(names) - len(table))
+        some = np.flatnonzero(codes >= 0)
+        seen = _seen(slots, codes[some], some, columns)
+        update.learn(table, seen, mix(slots.astype(np.uint64)), end_us, self._half_life)
+        return np.asarray(np.append(slots, -1)[codes])
+
+    def _learn_edges(self, principal: Rows, secret: Rows, columns: dict[str, Any], end_us: int) -> None:
+        table = self._tables["edge"]
+        both = np.flatnonzero((principal >= 0) & (secret >= 0))
+        pairs, row = np.unique(_edge(principal[both], secret[both]), return_inverse=True)
+        slots = self._edge_slots(pairs)
+        update.learn(table, _seen(slots, row, both, columns), mix(pairs), end_us, self._half_life)
+
+    def _edge_slots(self, pairs: U64) -> Rows:
+        """The slots of distinct pairs; new ones get a blank row and count as a peer on both sides."""
+        slots: Rows = self._edges.find(pairs)
+        new = np.flatnonzero(slots < 0)
+        if len(new):
+            slots[new] = self._tables["edge"].add(len(new))
+            self._tables["edge"]["key"][slots[new]] = pairs[new]
+            self._edges.add(pairs[new], slots[new])
+            np.add.at(self._tables["principal"]["peers"], (pairs[new] >> np.uint64(32)).astype(np.int64), 1)
+            np.add.at(self._tables["secret"]["peers"], (pairs[new] & _LOW).astype(np.int64), 1)
+        return slots
+
+    def _merge_names(self, scope: str, other: Baselines) -> Rows:
+        names, table, guest = self._names[scope], self._tables[scope], other._tables[scope]
+        ids = names.intern(other._names[scope].texts.to_arrow())
+        table.add(len(names) - len(table))
+        update.merge(table, ids, guest.take(np.arange(len(guest))), self._half_life)
+        return ids
+
+    def _merge_edges(self, other: Baselines, ids: dict[str, Rows]) -> None:
+        guest = other._tables["edge"]
+        pairs = _edge(ids["principal"][guest["key"] >> np.uint64(32)], ids["secret"][guest["key"] & _LOW])
+        order = np.argsort(pairs)
+        rows = {name: column for name, column in guest.take(order).items() if name != "key"}
+        slots = self._edge_slots(pairs[order])
+        update.merge(self._tables["edge"], slots, {**rows, "key": pairs[order]}, self._half_life)
+        for scope, mine in ids.items():  # what the other had to forget of its edges still counts as met
+            peers = self._tables[scope]["peers"]
+            peers[mine] = np.maximum(peers[mine], other._tables[scope]["peers"])
+
+    def _evict(self) -> None:
+        limit = self.config.max_keys
+        over = {scope: len(table) - limit for scope, table in self._tables.items()}
+        if max(over.values()) <= 0:
+            return
+        gone = {s: t.coldest(over[s] + limit // 20 if over[s] > 0 else 0) for s, t in self._tables.items()}
+        pairs = self._tables["edge"]["key"]
+        high, low = pairs >> np.uint64(32), pairs & _LOW
+        gone["edge"] |= gone["principal"][high] | gone["secret"][low]  # no edge outlives its ends
+        numbers = {scope: np.cumsum(~gone[scope]) - 1 for scope in self._names}
+        self._tables["edge"]["key"][:] = _edge(numbers["principal"][high], numbers["secret"][low])
+        for scope, table in self._tables.items():
+            self.evicted[scope] += int(gone[scope].sum())
+            table.keep(np.flatnonzero(~gone[scope]))
+        for scope, names in self._names.items():
+            names.load(names.texts.filter(~gone[scope]))
+        self._index_edges()
+
+    def _index_edges(self) -> None:
+        self._edges = Index()
+        self._edges.add(self._tables["edge"]["key"], np.arange(len(self._tables["edge"])))
+
+
+def _edge(principal: Rows, secret: Rows) -> U64:
+    return (principal.astype(np.uint64) << np.uint64(32)) | (secret.astype(np.uint64) & _LOW)
+
+
+def _coded(texts: pl.Series) -> tuple[Rows, pa.Array]:
+    """A column as numbers (-1 for null) into its distinct values."""
+    encoded = texts.to_arrow().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes.astype(np.int64), encoded.dictionary
+
+
+def _columns(window: Window) -> dict[str, Any]:
+    """The operations as arrays: names and addresses coded, nobody and nothing as -1; time in µs."""
+    nobody = pl.col("principal").is_in(["", "anonymous"]) | pl.col("principal_type").eq_missing("anonymous")
+    frame = window.operations.select(
+        pl.when(~nobody).then("principal").alias("principal"),
+        pl.when(pl.col("secret") != "").then("secret").alias("secret"),
+        pl.when(pl.col("client_ip") != "").then("client_ip").alias("client_ip"),
+        pl.min_horizontal("time", "complete_time").dt.timestamp("us").fill_null(window.start_us).alias("time"),
+        pl.col("outcome").eq_missing("success").alias("succeeded"),
+    )
+    codes, addresses = _coded(frame["client_ip"])
+    return {
+        "principal": _coded(frame["principal"]),
+        "secret": _coded(frame["secret"]),
+        "address": np.append(hash_texts(addresses), np.uint64(0))[codes],
+        "addressed": codes >= 0,
+        "time": frame["time"].to_numpy(),
+        "succeeded": frame["succeeded"].to_numpy(),
+    }
+
+
+def _seen(slots: Rows, row: Rows, rows: Rows, columns: dict[str, Any]) -> update.Seen:
+    taken = {name: columns[name][rows] for name in ("time", "succeeded", "address", "addressed")}
+    return update.Seen(slots=slots, row=row, **taken)

@@ -1,0 +1,95 @@
+"""When in the day and in the week a key is active: 24 + 7 counts in 32 bytes.
+
+A cell is a logarithmic code: 0 is nothing, code c stands for 2**((c - 1) / 16 - 4) units, one unit being 2**scale
+operations; the scale is the row's last byte. A half-life is thus exactly 16 codes, and decay costs no precision: it
+takes whole codes away. Adding rounds up or down at random in the right proportion (Morris, CACM 1978), where the
+random number is a hash of key, time and cell, so that the same history always gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.baselines.hashing import U64, mix
+from pipeline.baselines.sketch import U8, Rows
+
+Floats = npt.NDArray[np.float64]
+Hours = TypeVar("Hours", int, Rows)
+
+WIDTH: Final = 32
+HOURS: Final = slice(0, 24)
+WEEKDAYS: Final = slice(24, 31)
+PER_OCTAVE: Final = 16
+_SCALE = 31
+_VALUES: Final = np.concatenate([[0.0], np.exp2(np.arange(255) / PER_OCTAVE - 4)])
+_COARSE: Final = _VALUES.astype(np.float32)  # halves the traffic where only a sum is wanted
+_TOP = float(_VALUES[255])
+_FAR = 1 << 20  # below any code
+_ROOM = 255 - 2 * PER_OCTAVE  # below this a coarse scale is finer than it need be
+
+
+def cells_at(hours: Hours) -> tuple[Hours, Hours]:
+    """The hour's cell and the weekday's cell (Monday first) of hours since 1970, a Thursday."""
+    return hours % 24, WEEKDAYS.start + (hours // 24 + 3) % 7
+
+
+def add(cells: U8, rows: Rows, cell: Rows, counts: Floats, seeds: U64) -> None:
+    """Add `counts` to `cells[rows, cell]` (n x 32, changed in place); no pair of row and cell twice."""
+    values = _VALUES[cells[rows, cell]] + counts * np.exp2(-cells[rows, _SCALE].astype(np.float64))
+    while (over := values >= _TOP).any():
+        _coarsen(cells, np.unique(rows[over]))
+        values = _VALUES[cells[rows, cell]] + counts * np.exp2(-cells[rows, _SCALE].astype(np.float64))
+    chance = (mix(seeds ^ mix(cell.astype(np.uint64))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    low = np.searchsorted(_VALUES, values, side="right") - 1
+    share = (values - _VALUES[low]) / (_VALUES[low + 1] - _VALUES[low])
+    cells[rows, cell] = (low + (chance < share)).astype(np.uint8)
+
+
+def decay(cells: U8, rows: Rows, steps: Rows) -> None:
+    """Age `cells[rows]` by `steps` sixteenths of a half-life."""
+    old = np.flatnonzero(steps > 0)
+    if not len(old):
+        return
+    rows = rows[old]
+    codes = cells[rows, :_SCALE].astype(np.int64)
+    aged = np.where(codes > 0, codes - steps[old, None], -_FAR)
+    finer = np.clip((_ROOM - aged.max(axis=1, initial=-_FAR)) // PER_OCTAVE, 0, cells[rows, _SCALE])
+    cells[rows, :_SCALE] = np.maximum(aged + finer[:, None] * PER_OCTAVE, 0).astype(np.uint8)
+    cells[rows, _SCALE] -= finer.astype(np.uint8)
+
+
+def joined(left: U8, right: U8) -> U8:
+    """The cells of both histories together, to the nearest code."""
+    total = counts(left) + counts(right)
+    scale = np.ceil(np.log2(np.maximum(total.max(axis=1, initial=0.0), 1.0) / _TOP)).clip(0, 255)
+    values = total * np.exp2(-scale)[:, None]
+    high = np.searchsorted(_VALUES, values).clip(1, 255)
+    nearer = values - _VALUES[high - 1] < _VALUES[high] - values
+    cells = np.empty((len(left), WIDTH), np.uint8)
+    cells[:, :_SCALE] = high - nearer
+    cells[:, _SCALE] = scale
+    return cells
+
+
+def totals(cells: U8) -> tuple[Floats, Floats]:
+    """Operations of each row, by its hours and by its weekdays: the same but for rounding."""
+    unit = np.exp2(cells[:, _SCALE].astype(np.float64))
+    by_hour, by_weekday = (
+        np.take(_COARSE, cells[:, group]).sum(axis=1, dtype=np.float64) for group in (HOURS, WEEKDAYS)
+    )
+    return by_hour * unit, by_weekday * unit
+
+
+def counts(cells: U8, asked: slice | Rows = slice(0, _SCALE)) -> Floats:
+    """The counts of the cells `asked` for in each row, in operations."""
+    return np.asarray(np.take(_VALUES, cells[:, asked]) * np.exp2(cells[:, _SCALE].astype(np.float64))[:, None])
+
+
+def _coarsen(cells: U8, rows: Rows) -> None:
+    """One octave up: the unit of `rows` stands for twice as many operations."""
+    codes = cells[rows, :_SCALE].astype(np.int64)
+    cells[rows, :_SCALE] = np.maximum(codes - PER_OCTAVE, 0).astype(np.uint8)
+    cells[rows, _SCALE] += np.uint8(1)
