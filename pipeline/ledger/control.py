@@ -122,22 +122,34 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     leaf_index: int
 
 
-def read(folder: Path, size: int | None = None) -> Iterator[Record]:
-    """The control records with an index below `size`. Raises LedgerError at a line that is not in canonical form.
-
-    That a record is in the log is for `verify` to say; this says only that its leaf commits to its body.
-    """
+def lines(folder: Path) -> Iterator[bytes]:
+    """The lines of ctl.jsonl, line ends included; the last may be what a crash left."""
     path = folder / FILE
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            record = _parse(number, line)
-            if size is None or record.index < size:
-                yield record
+    if path.exists():
+        with path.open("rb") as file:
+            yield from file
 
 
-def _parse(number: int, line: bytes) -> Record:
+def count_lines(folder: Path) -> int:
+    """How many there are."""
+    return sum(1 for _ in lines(folder))
+
+
+def parsed(folder: Path) -> Iterator[Record]:
+    """The records up to the first line that is none."""
+    for number, line in enumerate(lines(folder)):
+        try:
+            record = parse(number, line)
+        except LedgerError:
+            return
+        yield record
+
+
+def parse(number: int, line: bytes) -> Record:
+    """Record `number` from its line. Raises LedgerError unless it is canonical and its leaf commits to its body.
+
+    That the leaf is in the log is for `verify` to say.
+    """
     where = f"{FILE}, line {number + 1}"
     try:
         parsed = msgspec.json.decode(line, type=_Line)

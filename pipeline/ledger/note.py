@@ -138,6 +138,11 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
+def encode_base64(data: bytes) -> str:
+    """The canonical form."""
+    return base64.b64encode(data).decode()
+
+
 def parse(data: bytes) -> Note:
     """A note taken apart. Raises LedgerError for anything that is not one."""
     if len(data) > MAX_SIZE:

@@ -1,0 +1,58 @@
+"""Seals: control records (kind 2) with the SHA-256 of whole files, so that every byte of the lake is committed to.
+
+The leaves cover the raw rows; a seal covers everything else a file holds. A later seal may replace files of an
+earlier one: compaction, erasure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.ledger import leaf
+from pipeline.ledger.control import Body, Record
+from pipeline.ledger.places import Places
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = ()) -> Body:
+    """The body of a seal over files of the lake (relative paths), in place of those it replaces."""
+    return {
+        "files": [
+            {"path": name, "sha256": file_sha256(lake / name), "bytes": (lake / name).stat().st_size} for name in files
+        ],
+        "replaces": list(replaces),
+    }
+
+
+def sealed(records: Iterable[Record]) -> dict[str, tuple[str, int]]:
+    """The files that should be there: path -> (SHA-256, leaf of the seal)."""
+    standing: dict[str, tuple[str, int]] = {}
+    for record in records:
+        if record.kind == leaf.SEAL:
+            for name in record.body.get("replaces", ()):
+                standing.pop(str(name), None)
+            for item in record.body.get("files", ()):
+                standing[str(item["path"])] = (str(item["sha256"]), record.index)
+    return standing
+
+
+def check(lake: Path, records: Iterable[Record], files: Iterable[str] | None, places: Places) -> None:
+    """Report sealed files that are gone or changed, and files of the lake that no seal names. Nothing without seals."""
+    standing = sealed(records)
+    if not standing:
+        return
+    for name, (digest, index) in standing.items():
+        path = lake / name
+        if not path.is_file():
+            places.add(name, "gap", "file", f"the file that leaf {index} seals is missing")
+        elif file_sha256(path) != digest:
+            places.add(name, "altered", "file", f"the file is not the one that leaf {index} seals")
+    for name in sorted(set(files or ()) - set(standing)):
+        places.add(name, "unsigned", "file", "a file of the lake that no seal names")

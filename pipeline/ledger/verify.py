@@ -1,0 +1,264 @@
+"""`keytrail verify`: the lake's rows, the log's tiles, its checkpoints and kept heads, against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline.core.errors import ConfigError, IntegrityBrokenError
+from pipeline.ledger import checkpoint as checkpoints
+from pipeline.ledger import control, note, redaction, rotation, seal
+from pipeline.ledger.checkpoint import Checkpoint
+from pipeline.ledger.control import Record
+from pipeline.ledger.errors import LedgerError
+from pipeline.ledger.files import read_optional
+from pipeline.ledger.guard import Guard
+from pipeline.ledger.note import Verifier
+from pipeline.ledger.places import Places
+from pipeline.ledger.policy import Policy
+from pipeline.ledger.policy import read as read_policy
+from pipeline.ledger.row_check import RowCheck, RowRule
+from pipeline.ledger.tiles import TileReader
+from pipeline.ledger.tree_check import Progress, TreeCheck
+
+CHECKPOINT = "ledger/checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The lake at one moment: the head in its last commit, its raw rows, and the files it consists of.
+
+    `files` (relative to the lake, None: not known) is compared with the seals, where there are any.
+    """
+
+    head: Mapping[str, Any] | None
+    rows: Iterable[pl.DataFrame]
+    files: Iterable[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`rows` are INTEGRITY rows; `notes` say what was not looked at and change no exit code."""
+
+    rows: pl.DataFrame
+    size: int
+    root: bytes
+    leaves: int  # rows of the lake that were compared
+    notes: tuple[str, ...] = ()
+    exit_code: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """One verification under way."""
+
+    lake: Path
+    keys: tuple[Verifier, ...]
+    places: Places = field(default_factory=Places)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.lake / "ledger"
+
+
+def verify(
+    lake_dir: Path,
+    key: Verifier,
+    snapshot: Callable[[], Snapshot],
+    *,
+    since_head: bytes | None = None,
+    guard: Guard | None = None,
+    rule: RowRule | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Everything the ledger promises about a lake, with the place of everything that does not hold.
+
+    `key` is the pinned key; rotations that it signed are followed. `snapshot` is called once, after the published
+    checkpoint was read, so that a lake that is being written to is never ahead of itself. `since_head` is a kept copy
+    of a checkpoint, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes.
+    Raises StoreError when the disk does not answer.
+    """
+    run = _Run(lake_dir, (key,))
+    copies = _copies(run.folder)
+    published = read_optional(run.folder / "checkpoint")
+    lake = snapshot()
+    run.keys = _keys(run, key)
+    head = _head(run, published, lake.head)
+    reader = TileReader(run.folder, head.size)
+    tree = TreeCheck(reader, run.places, progress)
+    tree.run(head.root)
+    records = _records(run, reader, tree.control)
+    rows = RowCheck(
+        reader,
+        run.places,
+        suspect=tree.suspect,
+        erased=redaction.declared(records, redaction.ERASED),
+        expired=redaction.declared(records, redaction.EXPIRED),
+        rule=rule,
+    )
+    for frame in lake.rows:
+        rows.take(frame)
+    rows.finish(tree.control)
+    seal.check(run.lake, records, lake.files, run.places)
+    _retained(run, reader, copies, since_head=since_head, guard=guard, origin=key.name)
+    return _report(run, head, rows.rows)
+
+
+def _report(run: _Run, head: Checkpoint, rows: int) -> Report:
+    if not run.places.broken:
+        evidence = f"{rows} rows, {head.size} entries, root {head.root.hex()}"
+        run.places.add(CHECKPOINT, "ok", "root", evidence, (0, head.size))
+    if run.places.untold:
+        run.notes.append(f"{run.places.untold} more places are broken and not listed")
+    code = IntegrityBrokenError.exit_code if run.places.broken else 0
+    return Report(run.places.frame(), head.size, head.root, rows, tuple(run.notes), code)
+
+
+def _keys(run: _Run, key: Verifier) -> tuple[Verifier, ...]:
+    try:
+        return rotation.successors(key, control.parsed(run.folder))
+    except LedgerError as error:
+        run.places.add(f"ledger/{control.FILE}", "altered", "rotation", str(error))
+        return (key,)
+
+
+def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | None) -> Checkpoint:
+    """The statement to hold the lake against: the commit's intent, which the checkpoint must not contradict."""
+    checkpoint = _opened(run, CHECKPOINT, published)
+    _witnessed(run, published)
+    if not committed:
+        if checkpoint is None:
+            run.notes.append("the ledger is empty: nothing was committed yet")
+            return checkpoints.empty(run.keys[0].name)
+        return checkpoint
+    try:
+        intent = checkpoints.open_intent(str(committed["intent"]).encode(), run.keys)
+    except (LedgerError, KeyError) as error:
+        run.places.add("ledger head of the last commit", "unverifiable", "head", str(error))
+        return checkpoint or checkpoints.empty(run.keys[0].name)
+    if checkpoint is None:
+        if published is None:
+            run.notes.append("the newest commit is not published yet; the next run does it")
+        return intent
+    if checkpoint.size > intent.size:
+        evidence = f"the lake holds {intent.size} entries, its checkpoint {checkpoint.size}"
+        run.places.add(CHECKPOINT, "truncated", "rollback", evidence, (intent.size, checkpoint.size))
+    elif checkpoint.size < intent.size:
+        run.notes.append(f"{intent.size - checkpoint.size} entries are committed and not published yet")
+    return intent
+
+
+def _opened(run: _Run, source: str, data: bytes | None) -> Checkpoint | None:
+    if data is None:
+        return None
+    try:
+        return checkpoints.open_checkpoint(data, run.keys)
+    except LedgerError as error:
+        run.places.add(source, "unverifiable", "checkpoint", str(error))
+        return None
+
+
+def _witnessed(run: _Run, published: bytes | None) -> None:
+    policy = _policy(run)
+    if published is None or not policy.witnesses:
+        run.notes.append("no witness has seen this log: a fork shown to others would go unnoticed")
+        return
+    try:
+        signed = note.verify(note.parse(published), (*run.keys, *policy.witnesses.values()))
+    except LedgerError as error:
+        run.places.add(CHECKPOINT, "unverifiable", "witness", str(error))
+        return
+    if not policy.satisfied(signed):
+        run.notes.append(f"the checkpoint lacks the cosignatures that quorum {policy.quorum} asks for")
+
+
+def _policy(run: _Run) -> Policy:
+    """The lake's own policy file: it names witnesses; the log's key is the pinned one whatever it says."""
+    source = "ledger/policy"
+    try:
+        policy = read_policy(run.folder / "policy") or Policy()
+    except ConfigError as error:
+        run.places.add(source, "unverifiable", "policy", str(error))
+        return Policy()
+    if policy.logs and not set(policy.logs) & set(run.keys):
+        run.places.add(source, "altered", "policy", f"it names {policy.logs[0].vkey()}, not the key given")
+    return policy
+
+
+def _records(run: _Run, reader: TileReader, indexes: list[int]) -> list[Record]:
+    """The control records, each compared with its leaf in the tree."""
+    source = f"ledger/{control.FILE}"
+    found: list[Record] = []
+    for number, line in enumerate(control.lines(run.folder)):
+        if number == len(indexes):
+            break  # what follows is not committed
+        index = indexes[number]
+        try:
+            record = _genuine(reader, index, control.parse(number, line))
+        except LedgerError as error:
+            run.places.add(source, "altered", "control", str(error), (index, index + 1))
+        else:
+            found.append(record)
+    known = control.count_lines(run.folder)
+    for index in indexes[known:]:
+        run.places.add(source, "gap", "control", "a control leaf without its record", (index, index + 1))
+    return found
+
+
+def _genuine(reader: TileReader, index: int, record: Record) -> Record:
+    if record.index != index or reader.entry(index) != record.leaf:
+        raise LedgerError(f"the record of leaf {record.index} is not the one the log has at {index}")
+    return record
+
+
+def _copies(folder: Path) -> list[Path]:
+    place = folder / "checkpoints"
+    if not place.is_dir():
+        return []
+    return sorted((path for path in place.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+
+
+def _retained(
+    run: _Run,
+    reader: TileReader,
+    copies: list[Path],
+    *,
+    since_head: bytes | None,
+    guard: Guard | None,
+    origin: str,
+) -> None:
+    """Earlier statements: each must be a beginning of this tree."""
+    if since_head is None:
+        run.notes.append("no kept head was given: a rollback together with its checkpoints would go unnoticed")
+    else:
+        _hold_against(run, reader, _opened(run, "retained head", since_head), "retained head")
+    if guard is not None:
+        _hold_against(run, reader, guard.last(origin), "record of what was signed")
+    for path in copies:
+        source = f"ledger/checkpoints/{path.name}"
+        kept = _opened(run, source, read_optional(path))
+        if kept is not None and str(kept.size) != path.name:
+            run.places.add(source, "altered", "checkpoint", f"the copy is of size {kept.size}")
+        _hold_against(run, reader, kept, source)
+
+
+def _hold_against(run: _Run, reader: TileReader, kept: Checkpoint | None, source: str) -> None:
+    if kept is None:
+        return
+    if kept.size > reader.size:
+        evidence = f"{kept.size} entries were signed, {reader.size} are there"
+        run.places.add(source, "truncated", "rollback", evidence, (reader.size, kept.size))
+        return
+    try:
+        root = reader.root(kept.size)
+    except LedgerError as error:
+        run.places.add(source, "unverifiable", "consistency", str(error), (0, kept.size))
+        return
+    if root != kept.root:
+        evidence = f"fork: the tree of {kept.size} entries has root {root.hex()}, signed was {kept.root.hex()}"
+        run.places.add(source, "altered", "fork", evidence, (0, kept.size))
