@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CHUNK: Final = 1 << 20  # indexed while still in the processor's cache
 STEP: Final = 1 << 16  # reads past the end of a block, to finish its last record
 KEPT: Final = 1 << 16  # what stays of a record past the cap
+ROWS: Final = 1 << 18  # records indexed in one go: bounds memory where they are a few bytes long
 TRAIL: Final = 4096  # bytes before an offset that prove the history is still the same
 
 Read = Callable[[memoryview], int]  # fills the start of the view; 0 when there is nothing now

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from pipeline.sources.fault import Fault
 from pipeline.sources.file_tail.source import FileTail
-from pipeline.sources.file_tail.stream import Fault
 
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock

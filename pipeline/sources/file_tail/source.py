@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core.errors import NoInputError
+from pipeline.sources.fault import Fault
 from pipeline.sources.file_tail.discover import Found, discover, neighbours
 from pipeline.sources.file_tail.look import MovedError
 from pipeline.sources.file_tail.rotation import group
-from pipeline.sources.file_tail.stream import Fault, Stream
+from pipeline.sources.file_tail.stream import Stream
 from pipeline.sources.file_tail.tail import Rules, Tail
 
 if TYPE_CHECKING:

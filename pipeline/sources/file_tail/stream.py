@@ -7,22 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.sources.fault import Fault
 from pipeline.sources.file_tail.look import Look, MovedError, Status
 from pipeline.sources.file_tail.tail import Rules, Tail
 from pipeline.sources.identity import Mark, digest, mark_of, partition_of
 
 if TYPE_CHECKING:
     from pipeline.core.model import Position, RawBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something about a file that a person should know; `cause` is also a batch's fault where one follows it."""
-
-    stream: str
-    file: str
-    cause: str  # truncated, gap, recreated, altered, unreadable
-    message: str
 
 
 class _Item(Protocol):

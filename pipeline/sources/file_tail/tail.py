@@ -13,12 +13,11 @@ from pipeline.core.model import RawBatch
 from pipeline.sources.file_tail.look import Look, MovedError, Status, open_same
 from pipeline.sources.file_tail.readers import DamagedError, Plain, Reader, head_of, packing_of, reader_of, skip
 from pipeline.sources.identity import HEAD, Mark, digest
-from pipeline.sources.records import Cutter
+from pipeline.sources.records import ROWS, Cutter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROWS: Final = 1 << 18  # records indexed in one go: bounds memory where records are a few bytes long
 _ALL: Final = sys.maxsize
 
 
