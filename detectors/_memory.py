@@ -33,7 +33,7 @@ def _mixed(words: Keys) -> Keys:
 
 def keys_of(names: pl.Series) -> Keys:
     """A 64-bit key for each name, the same in every version and on every machine. Null counts as empty."""
-    array = names.fill_null("").rechunk().to_arrow()
+    array = (names.fill_null("") if names.has_nulls() else names).rechunk().to_arrow()
     _, offsets, data = array.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     starts, sizes = bounds[:-1], np.diff(bounds)

@@ -1,0 +1,103 @@
+"""What the detectors of a window share: who counts, who belongs together, what a finding is made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from detectors._text import show
+from pipeline.core.findings import build
+from pipeline.core.schema import FINDING, TEXTS, TIME, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.model import DetectorInfo, Window
+
+EVIDENCE: Final = 5  # operations named as evidence
+HOUR_US: Final = 3_600_000_000
+
+
+def somebody() -> pl.Expr:
+    """Rows of a principal that is one: what nobody did has no habit."""
+    shared = pl.col("principal").is_in(("", "anonymous", "token", "wrapping", "unknown"))
+    return pl.col("principal").is_not_null() & ~shared & (pl.col("principal_type") != "anonymous").fill_null(value=True)
+
+
+def cohort(name: str = "principal") -> pl.Expr:
+    """Those a principal belongs with: its auth mount, Kubernetes namespace, account or mail domain."""
+    column = pl.col(name)
+    placed = column.str.extract(r"^(.*)[/:][^/:]*$", 1)
+    return pl.coalesce(placed, column.str.extract(r"(@.*)$", 1), pl.lit(""))
+
+
+def place(name: str = "secret", depth: int = 2) -> pl.Expr:
+    """The first `depth` folders a secret lies in, mount included; the mount for one that lies directly in it."""
+    return pl.coalesce(pl.col(name).str.extract(rf"^((?:[^/]*/){{1,{depth}}})", 1), pl.lit(""))
+
+
+def hours(window: Window) -> float:
+    """The window's length."""
+    return (window.end_us - window.start_us) / HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One finding as a detector states it. `key` tells it from others of the same cause in the same window."""
+
+    key: str
+    severity: str
+    confidence: float
+    score: float
+    message: str
+    observed: str
+    expected: str
+    next_step: str
+    evidence: Sequence[str]
+    time: datetime
+    principal: str | None = None
+    secret: str | None = None
+    store: str | None = None
+    client_ip: str | None = None
+    cause: str | None = None
+    title: str | None = None
+
+
+_SCHEMA: Final = {
+    f.name: pl.Float64() if f.name in ("confidence", "score") else TEXTS if f.name == "evidence" else pl.String()
+    for f in fields(Found)
+} | {"time": TIME}
+
+
+def tell(info: DetectorInfo, window: Window, found: Sequence[Found]) -> pl.DataFrame:
+    """FINDING rows. The same window, cause and key is the same finding, whenever the window is looked at."""
+    if not found:
+        return empty(FINDING)
+    rows = pl.DataFrame([asdict(one) for one in found], schema=_SCHEMA).with_columns(
+        pl.col("cause").fill_null(info.name),
+        pl.col("title").fill_null(info.title),
+        window=pl.lit(str(window.start_us)),
+    )
+    return build(info, rows.sort("time", "cause", "key"), identity=("window", "cause", "key"))
+
+
+def seen_in(rows: pl.DataFrame) -> dict[str, Any]:
+    """What a finding says of its rows: evidence, time, store and address. `rows` are WINDOW rows, at least one."""
+    first = rows.sort("time", "uid").head(EVIDENCE)
+    return {
+        "evidence": first["uid"].unique(maintain_order=True).to_list(),
+        "time": first["time"][0],
+        "store": first["store"][0],
+        "client_ip": first["client_ip"][0],
+    }
+
+
+def ways(rows: pl.DataFrame, column: str, most: int = 3) -> str:
+    """The most frequent values of a column of WINDOW rows, in words."""
+    counts = rows.group_by(column).agg(pl.col("n").sum()).sort(["n", column], descending=[True, False])
+    names = [name for name in counts[column].to_list() if name]
+    head = ", ".join(show(name) for name in names[:most])
+    return f"{head} and {len(names) - most} more" if len(names) > most else head

@@ -1,0 +1,157 @@
+"""More different secrets in a window than a principal ever asks for. See README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._memory import Keys, keys_of
+from detectors._text import figure, show
+from detectors._usual import Bools, Floats, Habits, common_mode
+from detectors._window import Found, cohort, place, seen_in, somebody, tell, ways
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="breadth",
+    version="1",
+    title="Far more different secrets than usual",
+    family="breadth",
+    summary="distinct secrets per principal and window against its own habit",
+    techniques=("T1555.006", "T1213"),
+    measures=("F3", "M9"),
+)
+_NEXT: Final = (
+    "Look at the list of secrets (keytrail investigate on the principal). If no migration or inventory explains it:"
+    " revoke the principal's tokens, then rotate what it read, most critical first."
+)
+_PRIOR: Final = (3.0, 1.0)  # secrets and windows held of somebody nobody knows
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`p` is the mid-p value below which a breadth is told, `least` the smallest number of secrets worth telling.
+
+    A principal seen in fewer than `windows` windows is judged by its kind. `above_peak`: it must also be this many
+    times the most the principal ever had in one window. `keys` bounds the memory.
+    """
+
+    p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
+    least: int = 12
+    windows: int = 24
+    above_peak: float = 1.5
+    cold_mean: float = 10.0
+    keys: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Distinct secrets beside what was expected: row i of every array is row i of `counts`."""
+
+    counts: pl.DataFrame  # principal, kind, n
+    keys: Keys
+    kinds: Keys
+    n: Floats
+    mean: Floats  # with the cohort's factor in it
+    size: Floats
+    factor: Floats
+    p: Floats
+    odd: Bools
+    trusted: Bools
+
+
+class Breadth:
+    """Remembers per principal how many different secrets a window had, and the most."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._habits = Habits(config.keys)
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        counts = distinct(window.operations)
+        if counts.is_empty():
+            return empty(FINDING)
+        judged = self._judge(counts, window.start_us)
+        found = [self._found(judged, i, window) for i in np.flatnonzero(judged.odd).tolist()]
+        if window.closed:
+            mean = np.where(judged.trusted, judged.mean, np.nan)
+            ones = np.ones(len(counts))
+            self._habits.learn(window.start_us, judged.keys, judged.kinds, count=judged.n, exposure=ones, mean=mean)
+        return tell(self.info, window, found)
+
+    def _judge(self, counts: pl.DataFrame, at_us: int) -> Judged:
+        config = self._config
+        keys, kinds = keys_of(counts["principal"]), keys_of(counts["kind"])
+        n = counts["n"].to_numpy().astype(np.float64)
+        usual = self._habits.usual(keys, kinds, np.ones(len(n)), at_us, _PRIOR)
+        trusted = usual.windows >= config.windows
+        cold, cold_size = self._habits.of_kind(kinds, at_us, config.cold_mean)
+        mean = np.where(trusted, usual.mean, np.maximum(usual.mean, cold))
+        size = np.where(trusted, usual.size, cold_size)
+        factor = common_mode(keys_of(counts["cohort"]), (n + 1) / (mean + 1))
+        p = _tails.upper(n, mean * factor, size)
+        odd = (p <= config.p) & (n >= config.least) & (n > config.above_peak * usual.peak * factor)
+        return Judged(counts, keys, kinds, n, mean * factor, size, factor, p, odd, trusted)
+
+    def _found(self, judged: Judged, i: int, window: Window) -> Found:
+        principal, n, mean = judged.counts["principal"][i], float(judged.n[i]), float(judged.mean[i])
+        rows = window.operations.filter((pl.col("principal") == principal) & (pl.col("secret") != ""))
+        known = int(
+            window.profiles.lookup("principal", rows.select("principal").head(1), window.start_us)["distinct_secrets"][
+                0
+            ]
+        )
+        usual = f"all-time {known}" if judged.trusted[i] else "usual for its kind; little is known of it"
+        p95 = _tails.quantile(0.95, mean, float(judged.size[i]))
+        read = int(rows.filter("discloses_value")["secret"].n_unique())
+        folders = ways(rows.with_columns(place("secret", 2).alias("place")), "place")
+        return Found(
+            key=principal,
+            severity="high"
+            if judged.trusted[i] and read >= max(n / 2, 20)
+            else "medium"
+            if judged.trusted[i]
+            else "low",
+            confidence=0.8 if judged.trusted[i] else 0.5,
+            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            message=f"{show(principal)} asked for {figure(n)} different secrets in an hour and got {read} values,"
+            f" mostly in {folders}.",
+            observed=f"{figure(n)} distinct secrets",
+            expected=f"{figure(mean)} (p95 {p95}, {usual}), cohort factor {judged.factor[i]:.1f}",
+            next_step=_NEXT,
+            principal=principal,
+            **seen_in(rows),
+        )
+
+    def snapshot(self) -> Frames:
+        """Two tables."""
+        return self._habits.snapshot("breadth")
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._habits.restore("breadth", frames)
+
+
+def distinct(operations: pl.DataFrame) -> pl.DataFrame:
+    """Columns principal, kind, n (distinct secrets), cohort; one row per principal, in the order of names."""
+    rows = operations.filter(somebody() & (pl.col("secret") != ""))
+    counts = rows.group_by("principal").agg(
+        pl.col("principal_type").fill_null("").max().alias("kind"),
+        pl.struct("namespace", "secret").n_unique().alias("n"),
+    )
+    return counts.with_columns(cohort().alias("cohort")).sort("principal")
+
+
+def create(config: Config) -> Breadth:
+    """The detector, with nothing remembered."""
+    return Breadth(config)

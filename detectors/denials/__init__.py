@@ -1,0 +1,224 @@
+"""More refusals than usual: of a principal, of one network address, or of a whole cohort at once. See README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._memory import Keys, joined, keys_of
+from detectors._text import figure, show
+from detectors._usual import Bools, Floats, Habits
+from detectors._window import Found, cohort, seen_in, somebody, tell, ways
+from pipeline.core.model import DetectorInfo
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="denials",
+    version="1",
+    title="Far more refusals than usual",
+    family="denial",
+    summary="denied operations per principal, per address and per cohort against their own share",
+    techniques=("T1110", "T1580", "T1087.004"),
+    measures=("F1", "F2", "M4"),
+)
+WHO: Final = ("principal", "address")
+_PRIOR: Final = {"principal": (0.5, 100.0), "address": (0.5, 50.0)}  # refused of so many operations
+_COLD: Final = (1.0, 0.5)  # mean and size of a newcomer's refusals: not every first hour is an attack
+_AFFECTED: Final = 0.5  # of a cohort's active members: then it is the cohort's finding
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`p` is the mid-p value below which refusals are told, `least` the smallest number worth telling.
+
+    Refused log-ins of `accounts` or more different accounts from one address are told as such. A cohort of `members`
+    or more of which half is refused is told once, as a cohort. A principal seen in fewer than `windows` windows is a
+    newcomer. `keys` bounds the memory, for principals and addresses.
+    """
+
+    p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
+    least: int = 8
+    paths: int = 10
+    accounts: int = 5
+    members: int = 4
+    windows: int = 12
+    keys: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Refusals of principals or addresses: row i of every array is row i of `counts`."""
+
+    counts: pl.DataFrame  # key, cohort, n, denied, paths, accounts
+    keys: Keys
+    denied: Floats
+    total: Floats
+    mean: Floats
+    p: Floats
+    odd: Bools
+
+
+class Denials:
+    """Remembers per principal and per address how many of its operations were refused."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._habits = {who: Habits(config.keys) for who in WHO}
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        found: list[Found] = []
+        for who in WHO:
+            counts = counted(who, window.operations)
+            if counts.is_empty():
+                continue
+            judged = self._judge(who, counts, window.start_us)
+            common = self._cohorts(judged) if who == "principal" else []
+            found += [self._common(judged, name, window) for name in common]
+            odd = [i for i in np.flatnonzero(judged.odd).tolist() if counts["cohort"][i] not in common]
+            found += [(self._principal if who == "principal" else self._address)(judged, i, window) for i in odd]
+            if window.closed:
+                self._learn(who, judged, window.start_us)
+        return tell(self.info, window, found)
+
+    def _judge(self, who: str, counts: pl.DataFrame, at_us: int) -> Judged:
+        keys = keys_of(counts["key"])
+        denied, total = (counts[name].to_numpy().astype(np.float64) for name in ("denied", "n"))
+        usual = self._habits[who].usual(keys, _kind(who, keys), total, at_us, _PRIOR[who])
+        mean, size = usual.mean, usual.size
+        if who == "principal":
+            cold = usual.windows < self._config.windows
+            mean, size = np.where(cold, np.maximum(mean, _COLD[0]), mean), np.where(cold, _COLD[1], size)
+        p = _tails.upper(denied, mean, size)
+        odd = (p <= self._config.p) & (denied >= self._config.least) & (denied > 1.5 * usual.peak)
+        if who == "address":
+            odd &= counts["accounts"].to_numpy() >= self._config.accounts
+        return Judged(counts, keys, denied, total, mean, p, odd)
+
+    def _learn(self, who: str, judged: Judged, at_us: int) -> None:
+        self._habits[who].learn(
+            at_us, judged.keys, _kind(who, judged.keys), count=judged.denied, exposure=judged.total, mean=judged.mean
+        )
+
+    def _cohorts(self, judged: Judged) -> list[str]:
+        """Cohorts with enough members of which at least half is refused far more than usual."""
+        hit = judged.counts.select("cohort", odd=pl.Series(judged.odd | ((judged.denied >= 3) & (judged.p < 1e-3))))
+        groups = hit.group_by("cohort").agg(
+            pl.len().alias("members"), pl.col("odd").sum(), pl.col("odd").mean().alias("share")
+        )
+        enough = (pl.col("odd") >= self._config.members) & (pl.col("share") >= _AFFECTED) & (pl.col("cohort") != "")
+        return groups.filter(enough)["cohort"].sort().to_list()
+
+    def _common(self, judged: Judged, name: str, window: Window) -> Found:
+        members = judged.counts.with_columns(mean=pl.Series(judged.mean)).filter(pl.col("cohort") == name)
+        hit = members.filter(pl.col("denied") > 0)
+        rows = window.operations.filter(
+            pl.col("principal").is_in(hit["key"].to_list()) & (pl.col("outcome") == "denied")
+        )
+        denied, mean = int(hit["denied"].sum()), float(members["mean"].sum())
+        return Found(
+            key=f"cohort:{name}",
+            cause="denials_common",
+            title="Refusals of a whole group",
+            severity="high",
+            confidence=0.9,
+            score=_tails.score(float(_tails.surprise(judged.p[judged.counts["cohort"].to_numpy() == name]).sum())),
+            message=f"{len(hit)} of {len(members)} active principals of {show(name)} are refused, {denied} times in an"
+            f" hour, mostly on {ways(rows, 'secret') or ways(rows, 'path')}.",
+            observed=f"{denied} refusals of {len(hit)} principals",
+            expected=f"{figure(mean)} refusals",
+            next_step="Look for a change of policy, role or auth method before it and undo it; workloads are cut off.",
+            **seen_in(rows),
+        )
+
+    def _principal(self, judged: Judged, i: int, window: Window) -> Found:
+        key, paths = judged.counts["key"][i], int(judged.counts["paths"][i])
+        rows = window.operations.filter((pl.col("principal") == key) & (pl.col("outcome") == "denied"))
+        broad = paths >= self._config.paths
+        return Found(
+            key=f"principal:{key}",
+            severity="high" if broad and paths >= 3 * self._config.paths else "medium",
+            confidence=0.8,
+            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            message=f"{show(key)} was refused {figure(judged.denied[i])} times on {paths} different paths:"
+            f" {ways(rows, 'secret') or ways(rows, 'path')}.",
+            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} operations refused",
+            expected=f"{figure(judged.mean[i])} of {figure(judged.total[i])}",
+            next_step="Many different paths: somebody tries doors; check the client and revoke its tokens. The same few"
+            " paths: a policy, role or rotated credential no longer fits; compare with the last change.",
+            principal=key,
+            secret=rows["secret"][0] if rows["secret"].n_unique() == 1 and rows["secret"][0] else None,
+            **seen_in(rows),
+        )
+
+    def _address(self, judged: Judged, i: int, window: Window) -> Found:
+        key, accounts = judged.counts["key"][i], int(judged.counts["accounts"][i])
+        tried = window.operations.filter((pl.col("client_ip") == key) & _refused_login())
+        let_in = window.operations.filter((pl.col("client_ip") == key) & _login() & (pl.col("outcome") == "success"))
+        hit = sorted(set(let_in["principal"].drop_nulls()) & set(tried["principal"].drop_nulls()) - {"anonymous"})
+        told = f" {', '.join(show(name) for name in hit[:3])} was let in from there." if hit else ""
+        return Found(
+            key=f"address:{key}",
+            cause="login_pressure",
+            title="Log-ins to many accounts refused",
+            severity="high" if hit else "medium",
+            confidence=0.85,
+            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            message=f"{figure(judged.denied[i])} log-ins to {accounts} accounts were refused from {show(key)}.{told}",
+            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} log-ins refused, {accounts} accounts",
+            expected=f"{figure(judged.mean[i])} of {figure(judged.total[i])}",
+            next_step="Block the address unless it is a shared gateway of your own. Reset the account that was let in;"
+            " warn the owners of the others.",
+            principal=hit[0] if len(hit) == 1 else None,
+            **seen_in(tried),
+        )
+
+    def snapshot(self) -> Frames:
+        """Per principals and addresses two tables."""
+        return {name: frame for who in WHO for name, frame in self._habits[who].snapshot(who).items()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        for who in WHO:
+            self._habits[who].restore(who, frames)
+
+
+def _login() -> pl.Expr:
+    return (pl.col("operation") == "auth") & (pl.col("client_ip") != "")
+
+
+def _refused_login() -> pl.Expr:
+    return _login() & (pl.col("outcome") == "denied")
+
+
+def counted(who: str, operations: pl.DataFrame) -> pl.DataFrame:
+    """Columns key, n, denied, paths, accounts, cohort; one row per principal or address, in the order of names."""
+    denied = pl.col("outcome") == "denied"
+    rows = operations.filter(somebody() if who == "principal" else _login())
+    path = pl.when(pl.col("secret") != "").then(pl.col("secret")).otherwise(pl.col("path"))
+    account = pl.when(pl.col("principal") == "anonymous").then(pl.col("path")).otherwise(pl.col("principal"))
+    counts = rows.group_by(pl.col("principal" if who == "principal" else "client_ip").alias("key")).agg(
+        pl.col("n").sum(),
+        pl.col("n").filter(denied).sum().alias("denied"),
+        path.filter(denied).n_unique().alias("paths"),
+        account.filter(denied).n_unique().alias("accounts"),
+    )
+    return counts.with_columns(cohort("key").alias("cohort")).sort("key")
+
+
+def _kind(who: str, keys: Keys) -> Keys:
+    """One kind for all principals and one for all addresses: the share of refusals scatters alike."""
+    return joined(WHO.index(who), np.zeros_like(keys))
+
+
+def create(config: Config) -> Denials:
+    """The detector, with nothing remembered."""
+    return Denials(config)

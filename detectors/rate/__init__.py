@@ -1,0 +1,197 @@
+"""More operations in a window than a principal or a secret ever has at that hour. See README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._memory import Keys, joined, keys_of
+from detectors._text import figure, hour_of, show
+from detectors._usual import Bools, Floats, Habits, common_mode
+from detectors._window import Found, cohort, hours, place, seen_in, somebody, tell, ways
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="rate",
+    version="1",
+    title="Far more operations than usual",
+    family="rate",
+    summary="operations per principal and per secret against their own hour of the week",
+    techniques=("T1555.006", "T1499"),
+    measures=("F5", "F3", "M9"),
+)
+SCOPES: Final = ("principal", "secret")
+_OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's finding
+_NEXT: Final = (
+    "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
+    " (keytrail investigate), and either fix a loop without cache or revoke the credentials."
+)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`p` is the mid-p value below which a count is told, `least` the smallest count worth telling.
+
+    A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
+    the most that the key ever had in one window. `keys` bounds the memory, per scope.
+    """
+
+    p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
+    least: int = 40
+    days: int = 3
+    above_peak: float = 1.5
+    cold_mean: float = 20.0
+    keys: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Counts of one scope beside what was expected: row i of every array is row i of `counts`."""
+
+    counts: pl.DataFrame  # key, kind, cohort, place, n
+    keys: Keys
+    kinds: Keys
+    mean: Floats
+    size: Floats
+    factor: Floats
+    p: Floats
+    odd: Bools
+    trusted: Bools
+
+
+class Rate:
+    """Remembers per key the most it had at once, and per kind how much counts scatter."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._habits = {scope: Habits(config.keys) for scope in SCOPES}
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        if window.operations.is_empty():
+            return empty(FINDING)
+        found: list[Found] = []
+        loud: list[str] = []
+        for scope in SCOPES:
+            counts = counted(scope, window.operations)
+            if counts.is_empty():
+                continue
+            judged = self._judge(scope, counts, window)
+            odd = np.flatnonzero(judged.odd).tolist()
+            if scope == "principal":
+                loud = [counts["key"][i] for i in odd]
+            else:
+                odd = [i for i in odd if not _driven(window.operations, counts["key"][i], loud)]
+            found += [self._found(scope, judged, i, window) for i in odd]
+            if window.closed:
+                self._learn(scope, judged, window)
+        return tell(self.info, window, found)
+
+    def _judge(self, scope: str, counts: pl.DataFrame, window: Window) -> Judged:
+        config, habits = self._config, self._habits[scope]
+        profile = window.profiles.lookup(scope, counts.select(pl.col("key").alias(scope)), window.start_us)
+        keys, kinds = keys_of(counts["key"]), keys_of(counts["kind"])
+        n = counts["n"].to_numpy().astype(np.float64)
+        trusted = (profile["known"] & (profile["days_active"] >= config.days)).to_numpy()
+        own = profile["expected_per_hour"].to_numpy() * hours(window)
+        cold, cold_size = habits.of_kind(kinds, window.start_us, config.cold_mean)
+        mean = np.where(trusted, own, np.maximum(own, cold))
+        size = np.where(trusted, habits.size(kinds, profile["alpha"].to_numpy(), window.start_us), cold_size)
+        factor = _factor(counts, n, mean, trusted)
+        p = _tails.upper(n, mean * factor, size)
+        peak = habits.peak(keys, window.start_us)
+        odd = (p <= config.p) & (n >= config.least) & (n > config.above_peak * peak * factor)
+        return Judged(counts, keys, kinds, mean, size, factor, p, odd, trusted)
+
+    def _found(self, scope: str, judged: Judged, i: int, window: Window) -> Found:
+        key, n = judged.counts["key"][i], float(judged.counts["n"][i])
+        mean, factor = float(judged.mean[i] * judged.factor[i]), float(judged.factor[i])
+        rows = window.operations.filter(pl.col(scope) == key)
+        usual = "its own" if judged.trusted[i] else "usual for its kind; nothing older is known of it"
+        p95 = _tails.quantile(0.95, mean, float(judged.size[i]))
+        most = ways(rows, "secret" if scope == "principal" else "principal")
+        done = f"{'made' if scope == 'principal' else 'had'} {figure(n)} operations in an hour"
+        return Found(
+            key=f"{scope}:{key}",
+            severity=_severity(n, mean, cold=not judged.trusted[i]),
+            confidence=0.8 if judged.trusted[i] else 0.5,
+            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            message=f"{show(key)} {done}, {figure(n / max(mean, 0.1))} times the usual{': ' + most if most else ''}.",
+            observed=f"{figure(n)} operations",
+            expected=f"{figure(mean)} (p95 {p95}, {usual}) for {hour_of(window.start_us)}, cohort factor {factor:.1f}",
+            next_step=_NEXT,
+            principal=key if scope == "principal" else None,
+            secret=key if scope == "secret" else None,
+            **seen_in(rows),
+        )
+
+    def _learn(self, scope: str, judged: Judged, window: Window) -> None:
+        n = judged.counts["n"].to_numpy().astype(np.float64)
+        mean = np.where(judged.trusted, judged.mean * judged.factor, np.nan)
+        self._habits[scope].learn(
+            window.start_us, judged.keys, judged.kinds, count=n, exposure=np.ones(len(n)), mean=mean
+        )
+
+    def snapshot(self) -> Frames:
+        """Per scope two tables."""
+        return {name: frame for scope in SCOPES for name, frame in self._habits[scope].snapshot(scope).items()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        for scope in SCOPES:
+            self._habits[scope].restore(scope, frames)
+
+
+def counted(scope: str, operations: pl.DataFrame) -> pl.DataFrame:
+    """Columns key, kind, cohort, place, n; one row per principal or secret, in the order of names."""
+    if scope == "principal":
+        rows = operations.filter(somebody())
+        kind, together = pl.col("principal_type").fill_null("").max(), cohort("key")
+    else:
+        rows = operations.filter(pl.col("secret") != "")
+        kind, together = pl.lit("secret").first(), place("key", 1)
+    counts = rows.group_by(pl.col(scope).alias("key")).agg(
+        kind.alias("kind"), pl.col("n").sum(), place("secret", 2).drop_nulls().mode().min().alias("place")
+    )
+    return counts.with_columns(together.alias("cohort")).sort("key")
+
+
+def _factor(counts: pl.DataFrame, n: Floats, mean: Floats, trusted: Bools) -> Floats:
+    """The jump shared with the cohort, or with those who mostly use the same folder, whichever is larger."""
+    jump = (n + 1) / (mean + 1)
+    factor = np.ones(len(n))
+    for tag, name in enumerate(("cohort", "place")):
+        groups = joined(tag, keys_of(counts[name]))
+        shared = common_mode(groups[trusted], jump[trusted])
+        distinct, first = np.unique(groups[trusted], return_index=True)
+        at = np.minimum(np.searchsorted(distinct, groups), max(len(distinct) - 1, 0))
+        if len(distinct):
+            factor = np.maximum(factor, np.where(distinct[at] == groups, shared[first][at], 1.0))
+    return factor
+
+
+def _driven(operations: pl.DataFrame, secret: str, loud: list[str]) -> bool:
+    """Whether one principal that is already told of makes nearly all of a secret's operations."""
+    rows = operations.filter(pl.col("secret") == secret)
+    return int(rows.filter(pl.col("principal").is_in(loud))["n"].sum()) >= _OWN_SHARE * int(rows["n"].sum())
+
+
+def _severity(n: float, mean: float, *, cold: bool) -> str:
+    if cold or n < 5 * mean:
+        return "low"
+    return "high" if n >= 20 * mean and n >= 500 else "medium"
+
+
+def create(config: Config) -> Rate:
+    """The detector, with nothing remembered."""
+    return Rate(config)
