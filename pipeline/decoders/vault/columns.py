@@ -1,0 +1,248 @@
+"""RAW rows, whoever parsed them, to DECODED rows: outcome, identity, hashes, flags; names by `vocabulary`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.core.schema import DECODED
+from pipeline.decoders.vault.vocabulary import KEY, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
+
+# Refusals: by policy, by authentication, by an invalid or used token. Texts of Vault and OpenBao, lower-cased.
+_DENIED: Final = (
+    r"(?i)permission denied|invalid credentials|missing client token|bad token|invalid token|token not found"
+    r"|wrapping token is not valid|invalid username or password|invalid role|invalid secret.?id|locked out"
+    r"|unauthori[sz]ed|not authori[sz]ed|forbidden|token (?:is )?(?:expired|revoked)|error validating token"
+)
+_MISSING: Final = r"(?i)unsupported path|no handler"
+# What keeps a failed log-in from being a refusal: the store could not decide.
+_BROKEN: Final = (
+    r"(?i)internal error|timeout|timed out|deadline|connection|unavailable|unreachable|sealed|standby|rpc error"
+)
+_STATUS: Final = r'^\{(?:"http_[a-z_]+":"[^"]*",)*"http_status_code":(\d+)[,}]'
+_ONLY_ERROR: Final = r'^\{"error":"[^"]*"\}$'
+_VERSION_READ: Final = r'"metadata":\{.*"version":(\d{1,18})\}\}$'
+_VERSION_WRITTEN: Final = r'^\{"created_time":.*"version":(\d{1,18})\}$'
+_VERSION_GIVEN: Final = r'^\{"versions":\[(\d{1,18})\]\}$'
+
+# Options of a request that rules ask for, as they stand in its `data`. Text options are hashed: then only the fact
+# that one was given is seen, and the flag ends in "=?".
+_FLAGS: Final = {
+    "exportable": r'"exportable":(?:true|"true")',
+    "allow_plaintext_backup": r'"allow_plaintext_backup":(?:true|"true")',
+    "deletion_allowed": r'"deletion_allowed":(?:true|"true")',
+    "no_parent": r'"no_parent":(?:true|"true")',
+    "no_default_policy": r'"no_default_policy":(?:true|"true")',
+    "renewable=false": r'"renewable":(?:false|"false")',
+    "period": r'"(?:period|token_period)":(?:[1-9"])',
+    "log_raw": r'"log_raw":(?:true|"true")',
+    "log_raw=?": r'"log_raw":"hmac-',
+    "hmac_accessor=false": r'"hmac_accessor":(?:false|"false")',
+    "hmac_accessor=?": r'"hmac_accessor":"hmac-',
+    "allow_any_name": r'"allow_any_name":(?:true|"true")',
+    "audit_non_hmac": r'"audit_non_hmac_(?:request|response)_keys":',
+    "force": r'"force":(?:true|"true")',
+    "min_decryption_version": r'"min_decryption_version":\d',
+}
+_ANY_FLAG: Final = (
+    r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec)'
+)
+_SEPARATOR: Final = "\x1f"
+
+
+def decoded(raw: pl.DataFrame, clear: pl.Series, canary_header: str) -> pl.DataFrame:
+    """DECODED rows of RAW rows, in their order, `piece` left null. `clear` says per row whether values showed."""
+    frame = raw.hstack(_by_key(raw, KEY, describe)).hstack(_headers(raw, canary_header))
+    frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
+    frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
+    frame = frame.with_columns(flags=_flags(frame), discloses_value=_discloses())
+    return frame.select(
+        pl.lit(None, dtype=DECODED[name]).alias(name) if how is None else how.alias(name)
+        for name, how in _COLUMNS.items()
+    )
+
+
+def _by_key(frame: pl.DataFrame, key: tuple[str, ...], made: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """`made(frame.select(key))`, computed once per distinct row."""
+    keys = frame.select(key)
+    joined = keys.select(pl.concat_str(pl.all().fill_null("\x00"), separator=_SEPARATOR)).to_series()
+    if joined.str.count_matches(_SEPARATOR, literal=True).max() != len(key) - 1:
+        return made(keys)  # nothing to share, or a field that holds the separator
+    coded = joined.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    codes = coded.indices.to_numpy()
+    first = np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))  # codes are given in order of appearance
+    return made(keys[first])[codes]
+
+
+def _headers(raw: pl.DataFrame, canary_header: str) -> pl.DataFrame:
+    """user_agent and canary from the headers' JSON text, computed once per distinct text."""
+    return _by_key(raw, ("request_headers",), lambda keys: keys.select(
+        user_agent=_header("user-agent"), canary=_header(canary_header.lower()),
+    ))  # fmt: skip
+
+
+def _header(name: str) -> pl.Expr:
+    return pl.col("request_headers").str.extract(rf'"{name}":\["((?:[^"\\]|\\.)*)"')
+
+
+def _phase() -> pl.Expr:
+    kind = pl.col("type").fill_null("")
+    return (
+        pl.when((kind == "request") | kind.str.ends_with("-request"))
+        .then(pl.lit("request"))
+        .when((kind == "response") | kind.str.ends_with("-response"))
+        .then(pl.lit("response"))
+        .when(kind != "")
+        .then(pl.lit("single"))
+        .when(pl.col("response"))
+        .then(pl.lit("response"))
+        .otherwise(pl.lit("request"))
+    )
+
+
+def _outcome() -> pl.Expr:
+    """The outcome as far as this one entry tells. A missing `policy_results` is not a denial."""
+    error = pl.col("error").fill_null("")
+    failed_login = pl.col("login") & ~pl.col("issued") & (pl.col("phase") == "response")
+    refused = (
+        (pl.col("auth_allowed") == False).fill_null(value=False)  # noqa: E712  a column
+        | error.str.contains(_DENIED)
+        | (failed_login & (error != "") & ~error.str.contains(_BROKEN))
+    )
+    status = pl.col("answer").str.extract(_STATUS).cast(pl.Int32, strict=False).fill_null(0)
+    return (
+        pl.when(refused | (status == 403))
+        .then(pl.lit("denied"))
+        .when(error.str.contains(_MISSING) | (status == 404) | _nothing_found())
+        .then(pl.lit("not_found"))
+        .when((error != "") | (status >= 400) | (_hashed_error(failed_login) == "failure"))
+        .then(pl.lit("failure"))
+        .when(_hashed_error(failed_login) == "denied")
+        .then(pl.lit("denied"))
+        .otherwise(pl.lit("success"))
+    )
+
+
+def _nothing_found() -> pl.Expr:
+    """A read or list whose response has none of data, auth and wrap_info; a snapshot is sent beside the response."""
+    asked = pl.col("request_operation").is_in(["read", "list", "scan"]) & (pl.col("error").fill_null("") == "")
+    empty = pl.col("answer").is_null() & ~pl.col("issued") & ~pl.col("response_wrap")
+    streamed = pl.col("request_path").str.starts_with("sys/storage/raft/snapshot").fill_null(value=False)
+    return (pl.col("phase") == "response") & asked & empty & ~streamed
+
+
+def _hashed_error(failed_login: pl.Expr) -> pl.Expr:
+    """An error that stands only, hashed, in the response's data; a KV secret may have a field of that name."""
+    only = pl.col("answer").str.contains(_ONLY_ERROR).fill_null(value=False) & ~pl.col("engine").is_in(
+        ["kv", "cubbyhole"]
+    )
+    return pl.when(only & failed_login).then(pl.lit("denied")).when(only).then(pl.lit("failure")).otherwise(pl.lit(""))
+
+
+def _version() -> pl.Expr:
+    data = pl.col("answer")
+    kv2 = (pl.col("engine") == "kv") & pl.col("request_path").str.contains(r"/(?:data|destroy|delete|undelete)/")
+    found = pl.coalesce(
+        data.str.extract(_VERSION_READ), data.str.extract(_VERSION_WRITTEN),
+        pl.col("request_data").str.extract(_VERSION_GIVEN),
+    )  # fmt: skip
+    return pl.when(kv2).then(found).cast(pl.Int64, strict=False)
+
+
+def _discloses() -> pl.Expr:
+    """This response carried a value: not wrapped, not empty."""
+    streamed = pl.col("request_path").str.starts_with("sys/storage/raft/snapshot").fill_null(value=False)
+    given = pl.col("answer").is_not_null() | pl.col("issued") | streamed
+    return (
+        (pl.col("phase") == "response") & (pl.col("operation") == "read") & (pl.col("outcome") == "success")
+        & given & ~pl.col("response_wrap")
+    )  # fmt: skip
+
+
+def _flags(frame: pl.DataFrame) -> pl.Series:
+    """Names of the options given, for requests to engines whose `data` are options and not the user's own."""
+    orphan = pl.col("request_path").str.starts_with("auth/token/create-orphan").fill_null(value=False)
+    options = ~pl.col("engine").is_in(["kv", "cubbyhole"]) & pl.col("request_data").str.contains(_ANY_FLAG)
+    rows = frame.select((options.fill_null(value=False) | orphan).arg_true()).to_series().to_numpy()
+    data = pl.col("request_data").fill_null("")
+    named = [pl.when(data.str.contains(how)).then(pl.lit(name)) for name, how in _FLAGS.items()]
+    named.append(pl.when(orphan & ~data.str.contains(_FLAGS["no_parent"])).then(pl.lit("no_parent")))
+    found = frame[rows].select(pl.concat_list(named).list.drop_nulls().alias("flags")).to_series()
+    places = np.zeros(len(frame), np.int64)
+    places[rows] = np.arange(1, len(rows) + 1)
+    return pl.concat([pl.Series("flags", [[]], dtype=found.dtype), found])[places]
+
+
+def _hash(*names: str) -> pl.Expr:
+    return pl.coalesce(pl.col(name).replace("", None) for name in names)
+
+
+def _made(value: pl.Expr) -> pl.Expr:
+    """`value` of the token that a log-in or creation made; a renewal shows the asking token again."""
+    renewed = pl.col("request_path").str.contains(r"^(?:auth/token|sys)/renew").fill_null(value=False)
+    return pl.when(pl.col("issued") & ~renewed).then(value)
+
+
+def _address() -> pl.Expr:
+    """The client's address; kmip entries write it with a port."""
+    address = pl.col("request_remote_address")
+    bare = pl.coalesce(address.str.extract(r"^\[([^\]]*)\]"), address.str.extract(r"^([0-9.]+):\d+$"), address)
+    return pl.when(address.str.contains(r"^\[|\.\d+:\d+$")).then(bare).otherwise(address)
+
+
+_COLUMNS: Final[dict[str, pl.Expr | None]] = {
+    "piece": None,
+    "time": pl.col("time").str.to_datetime(TIME_FORMAT, time_unit="us", time_zone="UTC", strict=False),
+    "store": pl.lit("vault"),
+    "cluster": None,
+    "phase": pl.col("phase"),
+    "operation": pl.col("operation"),
+    "discloses_value": pl.col("discloses_value"),
+    "api_operation": pl.col("request_operation"),
+    "session": _hash("request_client_token_accessor", "auth_accessor"),
+    "client_ip": _address(),
+    "user_agent": pl.col("user_agent"),
+    "namespace": pl.col("namespace"),
+    "mount": pl.col("mount"),
+    "secret": pl.col("secret"),
+    "secret_version": pl.col("secret_version"),
+    "outcome": pl.col("outcome"),
+    "error": pl.col("error"),
+    "correlation_uid": pl.col("request_id"),
+    "path": pl.col("request_path"),
+    "mount_type": pl.col("mount_type"),
+    "auth_display_name": pl.col("auth_display_name"),
+    "auth_entity": pl.col("auth_entity_id"),
+    "auth_role": pl.coalesce("auth_role_name", "auth_role"),
+    "auth_username": pl.col("auth_username"),
+    "auth_sa_name": pl.col("auth_service_account_name"),
+    "auth_sa_namespace": pl.col("auth_service_account_namespace"),
+    "auth_token_type": pl.col("auth_token_type"),
+    "auth_policies": pl.col("auth_policies"),
+    "login_display_name": _made(pl.col("issued_display_name")),
+    "login_entity": _made(pl.col("issued_entity_id")),
+    "login_role": _made(pl.coalesce("issued_role_name", "issued_role")),
+    "login_username": _made(pl.col("issued_username")),
+    "login_sa_name": _made(pl.col("issued_service_account_name")),
+    "login_sa_namespace": _made(pl.col("issued_service_account_namespace")),
+    "login_policies": _made(pl.col("issued_policies")),
+    "login_session": _made(_hash("issued_accessor")),
+    "token_ttl": pl.coalesce("issued_token_ttl", "auth_token_ttl"),
+    "wrap_ttl": pl.col("response_wrap_ttl"),
+    "token_hash": _hash("request_client_token", "auth_client_token"),
+    "flags": pl.col("flags"),
+    "canary": pl.col("canary"),
+    "forwarded": pl.coalesce("forwarded", pl.col("forwarded_from").is_not_null()),
+    "probe": (
+        (pl.col("request_path") == "sys/audit/test") & (pl.col("phase") == "request")
+        & pl.col("request_client_token").is_null() & pl.col("request_remote_address").is_null()
+    ).fill_null(value=False),
+    "clear": pl.col("clear"),
+}  # fmt: skip

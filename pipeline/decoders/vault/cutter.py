@@ -1,0 +1,141 @@
+"""The odd records of a batch, in order, as pieces: each record by itself, or several that make one object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from pipeline.decoders.vault.entry import Parsed, RefusedError, parse
+from pipeline.decoders.vault.pieces import Piece, Scan, cut, cut_nuls
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Ints, RawBatch
+    from pipeline.decoders.vault.framing import Mask
+
+MAX_RECORDS: Final = 10_000  # of an object over several records
+MAX_BYTES: Final = 4 << 20
+
+
+class Placed(NamedTuple):
+    """A piece, and the record that holds its first byte."""
+
+    piece: Piece
+    record: int
+
+
+class _Stretch(NamedTuple):
+    start: int
+    end: int
+    record: int
+
+
+class Cutter:
+    """Takes odd records one by one, in order. `placed` are their pieces, offsets in the batch's bytes."""
+
+    def __init__(self, batch: RawBatch, blank: Mask) -> None:
+        self.placed: list[Placed] = []
+        self._batch = batch
+        self._oversize = {cut_off.record for cut_off in batch.oversize}
+        solid = np.flatnonzero(~blank)
+        self._next = np.append(solid, len(blank))[np.searchsorted(solid, np.arange(1, len(blank) + 1))]
+        self._scan: Scan | None = None  # follows the one object that may be open
+        self._body = 0  # where its `{` stands
+        self._fed: list[_Stretch] = []  # what of it has been read
+
+    def take(self, record: int) -> None:
+        """Cut one more record."""
+        if self._scan is not None and record != self._next[self._fed[-1].record]:
+            self._give_up()
+        start, end = int(self._batch.starts[record]), int(self._batch.ends[record])
+        if record in self._oversize:
+            self._refuse(_Stretch(start, end, record), "oversize")
+            return
+        text = self._text(start, end)
+        for first, stop, nuls in cut_nuls(text, 0, len(text)):
+            stretch = _Stretch(start + first, start + stop, record)
+            if nuls:
+                self._refuse(stretch, "nul_run")
+            else:
+                self._read(stretch, may_open=stop == len(text))
+
+    def finish(self) -> int:
+        """The number of records done with: all, or those before an object that goes on beyond the batch."""
+        count = len(self._batch)
+        if self._scan is None:
+            return count
+        if not self._batch.final and self._next[self._fed[-1].record] == count:
+            return self._fed[0].record
+        self._give_up()
+        return count
+
+    def _text(self, start: int, end: int) -> bytes:
+        return self._batch.data[start:end].tobytes()
+
+    def _refuse(self, stretch: _Stretch, reason: str) -> None:
+        self._give_up()
+        self._add(Piece(stretch.start, stretch.end, stretch.start, None, reason), stretch.record)
+
+    def _add(self, piece: Piece, record: int) -> None:
+        self.placed.append(Placed(piece, record))
+
+    def _read(self, stretch: _Stretch, *, may_open: bool) -> None:
+        """Go on with the open object, or cut the stretch by itself."""
+        if self._scan is not None:
+            stop = self._scan.feed(self._batch.data, stretch.start, stretch.end)
+            if stop is not None:
+                self._complete(stop)
+                stretch = _Stretch(stop, stretch.end, stretch.record)
+            elif not self._scan.broken:
+                self._fed.append(stretch)
+                if len(self._fed) >= MAX_RECORDS or stretch.end - self._fed[0].start > MAX_BYTES:
+                    self._give_up()
+                return
+            else:
+                self._give_up()
+        text = self._text(stretch.start, stretch.end)
+        for piece in cut(text, 0, len(text)):
+            if (
+                may_open
+                and piece.reason == "torn"
+                and not text[piece.end :].strip()
+                and self._open(text, piece, stretch)
+            ):
+                return
+            self._add(_moved(piece, stretch.start), stretch.record)
+
+    def _open(self, text: bytes, piece: Piece, stretch: _Stretch) -> bool:
+        """Whether the last piece of a record is an object that only lacks its end; then it is held open."""
+        brace = text.find(b"{", piece.start)
+        scan = Scan()
+        if brace < 0 or scan.feed(text, brace, len(text)) is not None or scan.broken:
+            return False
+        self._scan, self._body = scan, stretch.start + brace
+        self._fed = [_Stretch(stretch.start + piece.start, stretch.end, stretch.record)]
+        return True
+
+    def _complete(self, stop: int) -> None:
+        first = self._fed[0]
+        entry, reason = _judged(self._text(self._body, stop))
+        self._add(Piece(first.start, stop, self._body, entry, reason), first.record)
+        self._scan, self._fed = None, []
+
+    def _give_up(self) -> None:
+        """The open object never ends: its first record is torn, the others stand for themselves."""
+        if self._scan is None:
+            return
+        (first, *others), self._scan, self._fed = self._fed, None, []
+        self._add(Piece(first.start, first.end, first.start, None, "torn"), first.record)
+        for other in others:
+            self._read(other, may_open=False)
+
+
+def _judged(text: bytes) -> tuple[Parsed | None, str]:
+    try:
+        return parse(text), ""
+    except RefusedError as refused:
+        return None, str(refused.args[0])
+
+
+def _moved(piece: Piece, by: int) -> Piece:
+    return piece._replace(start=piece.start + by, end=piece.end + by, body=piece.body + by)

@@ -1,0 +1,163 @@
+"""One batch through the decoder: quick parser first, exact parser for what it cannot vouch for, one set of columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pipeline.core.model import Decoded, Pieces
+from pipeline.core.schema import DECODED, empty
+from pipeline.decoders.vault.columns import TIME_FORMAT, decoded
+from pipeline.decoders.vault.cutter import Cutter, Placed
+from pipeline.decoders.vault.fields import RAW
+from pipeline.decoders.vault.framing import Framed, frame
+from pipeline.decoders.vault.guard import plain_headers, suspicious
+from pipeline.decoders.vault.redact import clean_row, line, redacted, remains
+from pipeline.decoders.vault.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.model import Ints, RawBatch
+
+FORMAT: Final = "vault"
+REJECTED: Final = pl.Schema({"piece": pl.UInt32(), "reason": pl.String()})
+
+
+class VaultDecoder:
+    """Audit entries of HashiCorp Vault and OpenBao, all versions. One instance serves one thread."""
+
+    def __init__(self, *, canary_header: str, headers: Sequence[str], threads: int) -> None:
+        self._canary = canary_header.lower()
+        self._plain = frozenset(name.lower() for name in (*headers, "user-agent", self._canary))
+        self._headers = plain_headers(sorted(self._plain))
+        self._table = Table(threads)
+
+    def decode(self, batch: RawBatch) -> Decoded:
+        """See ports.Decoder."""
+        if not len(batch):
+            return _nothing()
+        framed = frame(batch)
+        raw, believed = self._quick(framed)
+        cutter = Cutter(batch, framed.blank)
+        odd = ~framed.blank
+        odd[believed] = False
+        for record in np.flatnonzero(odd).tolist():
+            cutter.take(record)
+        consumed = cutter.finish()
+        kept = believed < consumed
+        if not kept.all():
+            raw, believed = raw.filter(pl.Series(kept)), believed[kept]
+        return self._assembled(batch, framed, raw, believed, cutter.placed, consumed)
+
+    def _quick(self, framed: Framed) -> tuple[pl.DataFrame, Ints]:
+        """RAW rows of the plain records that can be believed as they stand, and which records those are."""
+        nothing = pl.DataFrame(schema=RAW), np.zeros(0, np.int64)
+        if not framed.plain.any():
+            return nothing
+        try:
+            raw = self._table.read(framed.data)
+        except duckdb.Error:
+            return nothing  # the exact parser then decides on every record, with the same result
+        rows = np.flatnonzero(framed.ends > framed.starts)
+        if len(raw) != len(rows):
+            return nothing  # records with line ends in them
+        lines = _lines(framed)
+        if len(rows) < len(lines):
+            lines = lines[rows]
+        good = ~suspicious(lines, raw, self._headers) & raw.select(_plainly_entry()).to_series()
+        good &= pl.Series(framed.plain[rows])
+        return (raw, rows) if good.all() else (raw.filter(good), rows[good.to_numpy()])
+
+    def _assembled(
+        self, batch: RawBatch, framed: Framed, raw: pl.DataFrame, believed: Ints, placed: list[Placed], consumed: int
+    ) -> Decoded:
+        starts, ends, records, order = _merged(batch, framed, believed, placed)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        entries, clear, replaced = self._exact(batch, placed, rank[len(believed) :])
+        read = [place for place, odd in zip(rank[len(believed) :].tolist(), placed, strict=True) if odd.piece.entry]
+        frames = [raw, entries] if len(entries) else [raw]
+        shown = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(raw)).append(clear)
+        events = decoded(pl.concat(frames), shown, self._canary)
+        pieces = np.concatenate([rank[: len(believed)], np.array(read, np.int64)])
+        events = events.with_columns(piece=pl.Series(pieces).cast(pl.UInt32))
+        refused = [
+            (int(place), odd.piece.reason)
+            for place, odd in zip(rank[len(believed) :].tolist(), placed, strict=True)
+            if odd.piece.entry is None
+        ]
+        return Decoded(
+            format=FORMAT,
+            consumed=consumed,
+            pieces=Pieces(starts, ends, _positions(batch, starts, records)),
+            events=events if not read else events.sort("piece"),
+            rejected=pl.DataFrame(refused, schema=REJECTED, orient="row").sort("piece"),
+            replaced=replaced,
+        )
+
+    def _exact(
+        self, batch: RawBatch, placed: list[Placed], places: Ints
+    ) -> tuple[pl.DataFrame, pl.Series, dict[int, bytes]]:
+        """RAW rows of the entries among `placed`, whether each showed values, and the texts to store instead."""
+        rows: list[dict[str, Any]] = []
+        shown: list[bool] = []
+        replaced: dict[int, bytes] = {}
+        for place, (piece, _) in zip(places.tolist(), placed, strict=True):
+            text = batch.data[piece.start : piece.end].tobytes()
+            if piece.entry is None:
+                kept = remains(text)
+                clear = kept != text
+            else:
+                body = redacted(piece.entry.body, self._plain)
+                clear = body != piece.entry.body
+                kept = line(body, text[: piece.body - piece.start]) if clear else text
+                rows.append(clean_row(piece.entry.row) if clear else piece.entry.row)
+                shown.append(clear)
+            if clear:
+                replaced[place] = kept
+        return pl.DataFrame(rows, schema=RAW), pl.Series(shown, dtype=pl.Boolean), replaced
+
+
+def _plainly_entry() -> pl.Expr:
+    """An entry of the usual shape, with a time that the columns' format reads."""
+    timed = pl.col("time").str.to_datetime(TIME_FORMAT, time_unit="us", time_zone="UTC", strict=False).is_not_null()
+    return (pl.col("request") & pl.col("type").is_not_null() & timed).fill_null(value=False).alias("entry")
+
+
+def _lines(framed: Framed) -> pl.Series:
+    """The laid-out records as text, without copying; null where one is not UTF-8."""
+    offsets = np.append(framed.starts, len(framed.data)).astype(np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(framed.data)]
+    array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(framed.starts), buffers)
+    series = pl.from_arrow(array)
+    assert isinstance(series, pl.Series)  # noqa: S101  an array gives a series
+    return series.cast(pl.String, strict=False)
+
+
+def _merged(batch: RawBatch, framed: Framed, believed: Ints, placed: list[Placed]) -> tuple[Ints, Ints, Ints, Ints]:
+    """starts, ends and records of all pieces in order of place, and the order: believed records first, then odd."""
+    records = np.concatenate([believed, np.array([odd.record for odd in placed], np.int64)])
+    starts = np.concatenate([batch.starts[believed], np.array([odd.piece.start for odd in placed], np.int64)])
+    ends = np.concatenate([batch.ends[believed], np.array([odd.piece.end for odd in placed], np.int64)])
+    del framed
+    if not placed:
+        return starts, ends, records, np.arange(len(starts))
+    order = np.lexsort((starts, records))
+    return starts[order], ends[order], records[order], order
+
+
+def _positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:
+    """The place of each piece: its first byte where records are counted in bytes, else that of its record."""
+    positions = batch.positions[records]
+    in_bytes = batch.after[records] - positions >= batch.ends[records] - batch.starts[records]
+    return np.where(in_bytes, positions + starts - batch.starts[records], positions)
+
+
+def _nothing() -> Decoded:
+    none = np.zeros(0, np.int64)
+    return Decoded(FORMAT, 0, Pieces(none, none, none), empty(DECODED), pl.DataFrame(schema=REJECTED))

@@ -1,0 +1,76 @@
+"""Which of the quickly parsed lines may be believed, and which go to the exact parser.
+
+Two parsers that disagree on a line are a way to hide in it, so a line is believed only when the guarded names found in
+its text are exactly those that the columns account for: a key given twice, written with escapes or blanks, of another
+type than it should have, or standing where nobody looks, leaves a surplus. Suspicion costs time, never a result.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.decoders.vault.fields import FIELDS, GUARDED, TOKENS
+from pipeline.decoders.vault.tokens import HASH, SUSPECT, VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_KEYS: Final = r'"(?:' + "|".join(GUARDED) + r')"[ \t]*:'
+# JSON escapes of what Go's encoder writes plainly: ASCII letters, digits, "-", ".", "_"; and NUL.
+_ESCAPES: Final = r"\\u00(?:00|2[deDE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
+# A string in `data` is a key, a device's hash or a time.
+_HIDDEN: Final = rf'^(?:[^"]|"(?:{VALUE})"|"(?:[^"\\]|\\.)*"\s*:)*$'
+_HEADERS: Final = (
+    r'^\{{(?:,?"(?:{plain})":\[(?:,?"[^"\\]*")*\]|,?"[^"\\]*":\[(?:,?"hmac-sha256:[0-9a-f]{{64}}")*\])*\}}$'
+)
+MAX_OPEN: Final = 60  # brackets opened in `data`; more may mean nesting past the cap
+
+
+def plain_headers(names: Iterable[str]) -> str:
+    """Pattern of a headers object in which every value is hashed or stands under one of `names`."""
+    return _HEADERS.format(plain="|".join(re.escape(name.lower()) for name in names))
+
+
+def _present(name: str, kind: str) -> pl.Expr:
+    if kind == "rows":
+        return pl.col(name).fill_null(0).cast(pl.UInt32)
+    if kind == "object":
+        return pl.col(name).cast(pl.UInt32)
+    return pl.col(name).is_not_null().cast(pl.UInt32)
+
+
+def _inside(name: str) -> pl.Expr:
+    return pl.col(name).str.count_matches(_KEYS).fill_null(0)
+
+
+_ACCOUNTED: Final = pl.sum_horizontal(
+    *(_present(name, field.kind) for name, field in FIELDS.items()),
+    _inside("request_data"), _inside("response_data"), _inside("request_headers"),
+)  # fmt: skip
+
+
+def _clear_data(name: str) -> pl.Expr:
+    data = pl.col(name)
+    closed = data.str.contains(_HIDDEN) & (data.str.count_matches(r"[\[{]") <= MAX_OPEN)
+    return ~closed.fill_null(value=True)
+
+
+def _clear_token(name: str) -> pl.Expr:
+    return ~pl.col(name).str.starts_with(HASH).fill_null(value=True)
+
+
+def suspicious(lines: pl.Series, raw: pl.DataFrame, headers: str) -> pl.Series:
+    """Per row of `raw` (parsed from the same row of `lines`): must the exact parser look at it?
+
+    A null line is one that is not UTF-8. `headers` comes from `plain_headers`.
+    """
+    text = pl.lit(lines)
+    surplus = text.str.count_matches(_KEYS) != _ACCOUNTED
+    written = text.str.contains(_ESCAPES) | text.str.contains(SUSPECT)
+    shown = [*map(_clear_token, TOKENS), _clear_data("request_data")]
+    shown += [_clear_data("response_data"), ~pl.col("request_headers").str.contains(headers).fill_null(value=True)]
+    odd = pl.any_horizontal(surplus, written, *shown)
+    return raw.select(odd.fill_null(value=True).alias("odd")).to_series()

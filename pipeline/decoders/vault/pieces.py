@@ -1,0 +1,206 @@
+"""Cutting records that are not simply one object: torn and glued lines, NUL runs, objects over several lines.
+
+A writer that lost power, a truncated file, two writers, a pretty-printer: whatever the cause, each object is found at
+its own first byte, and what lies between is kept as a piece of its own with the reason it was refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pipeline.decoders.vault.entry import Parsed, RefusedError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_RECORDS: Final = 10_000  # of an object over several lines
+MAX_BYTES: Final = 4 << 20
+MAX_PREFIX: Final = 512
+_TRIES: Final = 8
+
+_NULS: Final = re.compile(rb"\x00+")
+_BLANK: Final = b" \t\r\n"
+_MARK: Final = re.compile(rb'\{\s*"(?:time|type|auth|request|response|error|forwarded)"')
+# What only the inside of an audit entry looks like.
+_INSIDE: Final = re.compile(
+    rb'hmac-sha256:[0-9a-f]|"(?:request|auth|client_token|remote_address|mount_type)":|"type":"re'
+)
+_XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
+_OPENING: Final = frozenset({b"{", b"["})
+_CLOSING: Final = {b"}": 0x7B, b"]": 0x5B}
+_BEFORE_VALUE: Final = frozenset({b":", b",", b"["})
+_BEFORE_STRING: Final = _BEFORE_VALUE | {b"{"}
+_BEFORE_ITEM: Final = frozenset({b"[", b","})
+
+
+class Piece(NamedTuple):
+    """`data[start:end]`, and what came of it: an entry that begins at `body`, or a reason."""
+
+    start: int
+    end: int
+    body: int
+    entry: Parsed | None
+    reason: str
+
+
+def benign_prefix(text: bytes) -> bool:
+    """Whether text before `{` may be a prefix or a log header, and not what is left of another entry."""
+    return len(text) <= MAX_PREFIX and not re.search(rb'[\x00}]|"\s*[:,]', text) and not _INSIDE.search(text)
+
+
+def cut_nuls(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+    """The stretches of `data[start:end]`: first byte, end, and whether it is a run of NULs."""
+    at = start
+    for match in _NULS.finditer(data, start, end):
+        if match.start() > at:
+            yield at, match.start(), False
+        yield match.start(), match.end(), True
+        at = match.end()
+    if at < end:
+        yield at, end, False
+
+
+def cut(data: bytes, start: int, end: int) -> Iterator[Piece]:
+    """The pieces of one stretch of text without NULs and line ends that is complete in itself."""
+    while True:
+        start, end = _trimmed(data, start, end)
+        if start == end:
+            return
+        piece = _first(data, start, end)
+        yield piece
+        start = piece.end
+
+
+def _trimmed(data: bytes, start: int, end: int) -> tuple[int, int]:
+    while start < end and data[start] in _BLANK:
+        start += 1
+    while end > start and data[end - 1] in _BLANK:
+        end -= 1
+    return start, end
+
+
+def _first(data: bytes, start: int, end: int) -> Piece:
+    """The piece that begins at `start`."""
+    if _XML.match(data, start, end):
+        return Piece(start, end, start, None, "jsonx")
+    brace = data.find(b"{", start, end)
+    if brace < 0 or not benign_prefix(_without_bom(data[start:brace])):
+        return _headless(data, start, end)
+    stop, fault = object_end(data, brace, end)
+    if stop is None:
+        return _torn(data, start, brace, fault, end)
+    try:
+        return Piece(start, stop, brace, parse(data[brace:stop]), "")
+    except RefusedError as refused:
+        reason = str(refused.args[0])
+    if reason == "malformed" or (reason == "unknown_format" and start < brace and _INSIDE.search(data, start, stop)):
+        return _torn(data, start, brace, _fault_at(data, brace, stop), end, reason=reason)
+    rest = data[stop:end].strip(_BLANK)
+    if reason == "unknown_format" and rest and not _MARK.search(rest):
+        stop = end  # a line of some other log
+    return Piece(start, stop, brace, None, reason)
+
+
+def _without_bom(text: bytes) -> bytes:
+    return text.removeprefix(b"\xef\xbb\xbf")
+
+
+def _fault_at(data: bytes, start: int, end: int) -> int:
+    """The byte at which JSON syntax breaks."""
+    try:
+        json.loads(data[start:end].decode("latin-1"), strict=False)
+    except json.JSONDecodeError as error:
+        return start + error.pos
+    except RecursionError:
+        return end
+    return end
+
+
+def _torn(data: bytes, start: int, brace: int, fault: int, end: int, *, reason: str = "malformed") -> Piece:
+    """The unreadable piece at `start`, up to the next entry that is glued to it, if there is one."""
+    at = max(brace + 1, fault - 16)
+    for match, _ in zip(_MARK.finditer(data, at, end), range(_TRIES), strict=False):
+        if _is_entry_at(data, match.start(), end):
+            return Piece(start, match.start(), start, None, "torn")
+    whole = object_end(data, brace, end)[0] is not None
+    return Piece(start, end, start, None, reason if whole else "torn")
+
+
+def _is_entry_at(data: bytes, start: int, end: int) -> bool:
+    """Whether an entry, whole or itself cut off, begins here."""
+    stop, _ = object_end(data, start, end)
+    if stop is None:
+        return bool(re.match(rb'\{"(?:time|auth)":', data[start : start + 16]))
+    try:
+        parse(data[start:stop])
+    except RefusedError as refused:
+        return refused.args[0] not in {"malformed", "unknown_format", "bad_time"}
+    return True
+
+
+def _headless(data: bytes, start: int, end: int) -> Piece:
+    """A piece without a beginning: the tail of an entry, or no entry at all."""
+    if data[start] in b'["-0123456789' or data[start:end] in {b"true", b"false", b"null"}:
+        try:
+            json.loads(data[start:end])
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return Piece(start, end, start, None, "not_object")
+    for match, _ in zip(_MARK.finditer(data, start, end), range(_TRIES), strict=False):
+        if _is_entry_at(data, match.start(), end):
+            return Piece(start, match.start(), start, None, _kind(data, start, match.start()))
+    return Piece(start, end, start, None, _kind(data, start, end))
+
+
+def _kind(data: bytes, start: int, end: int) -> str:
+    try:
+        data[start:end].decode()
+    except UnicodeDecodeError:
+        return "bad_utf8"
+    return "torn" if _INSIDE.search(data, start, end) else "unknown_format"
+
+
+def object_end(data: bytes, start: int, end: int) -> tuple[int | None, int]:
+    """(end of the object that begins at `start`, 0), or (None, the byte where it became clear that it has none)."""
+    scan = Scan()
+    stop = scan.feed(data, start, end)
+    return (stop, 0) if stop is not None else (None, scan.at)
+
+
+class Scan:
+    """Follows brackets and strings of one object over several lines; says where it ends or that it cannot."""
+
+    def __init__(self) -> None:
+        self.stack = bytearray()
+        self.last = b""
+        self.broken = False
+        self.at = 0
+
+    def feed(self, data: bytes, start: int, end: int) -> int | None:
+        """Read one more stretch of text. The end of the object, or None when it does not end here."""
+        for match in _TOKEN.finditer(data, start, end):
+            self.at = match.start()
+            if not self._take(match[0][:1], closed=match[1] is not None):
+                self.broken = True
+                return None
+            self.last = match[0][:1]
+            if not self.stack:
+                return match.end()
+        self.at = end
+        return None
+
+    def _take(self, head: bytes, *, closed: bool) -> bool:
+        """Whether a token that begins so may stand here, as far as its neighbour and the brackets tell."""
+        if head == b'"':
+            return closed and self.last in _BEFORE_STRING
+        if head in _OPENING:
+            may = not self.stack or self.last == b":" or (self.stack[-1:] == b"[" and self.last in _BEFORE_ITEM)
+            self.stack += head
+            return may
+        if head in _CLOSING:
+            return bool(self.stack) and self.stack.pop() == _CLOSING[head]
+        return head in b",:" or self.last in _BEFORE_VALUE

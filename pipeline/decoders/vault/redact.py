@@ -1,0 +1,129 @@
+"""Taking out of an entry what a device should have hashed, so that the rest can be kept.
+
+Vault and OpenBao hash tokens, accessors and every string in `data`. A device with `log_raw`, a mount with
+`audit_non_hmac_*_keys`, or a torn line can show them all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.decoders.vault.entry import dumps
+from pipeline.decoders.vault.fields import FIELDS, TOKENS
+from pipeline.decoders.vault.tokens import REDACTED, is_hash, is_hidden, mask, mask_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TOKEN_KEYS: Final = frozenset({"client_token", "accessor", "client_token_accessor", "token", "wrapped_accessor"})
+_PATH_KEYS: Final = frozenset({"path", "request_uri", "creation_path"})
+_FREE: Final = tuple(
+    name for name, field in FIELDS.items() if field.kind in {"text", "texts"} and name not in {*TOKENS, "time"}
+)
+
+
+def redacted(body: Mapping[str, Any], plain_headers: frozenset[str]) -> dict[str, Any]:
+    """The entry with everything in clear replaced; equal to `body` when there was nothing."""
+    return {name: _part(name, value, plain_headers) for name, value in body.items()}
+
+
+def _part(name: str, value: Any, plain: frozenset[str]) -> Any:
+    """A value outside `data`: strings are kept, less tokens and what stands under a token's name."""
+    if name == "data":
+        return _data(value)
+    if name == "headers" and isinstance(value, dict):
+        return {key: _header(item, key.lower() in plain) for key, item in value.items()}
+    if isinstance(value, dict):
+        return {_key(key): _part(key, item, plain) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_part(name, item, plain) for item in value]
+    return _string(name, value) if isinstance(value, str) else value
+
+
+def _string(name: str, text: str) -> str:
+    if name in _TOKEN_KEYS:
+        return text if is_hash(text) else REDACTED
+    return mask_path(text) if name in _PATH_KEYS else mask(text)
+
+
+def _key(key: str) -> str:
+    return mask(key)
+
+
+def _header(value: Any, plain: bool) -> Any:
+    if isinstance(value, list):
+        return [_header(item, plain) for item in value]
+    if isinstance(value, str) and not is_hash(value):
+        return mask(value) if plain else REDACTED
+    return value
+
+
+def _data(value: Any) -> Any:
+    """A value inside `data`: only hashes and times may be text there."""
+    if isinstance(value, dict):
+        return {_key(key): _data(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_data(item) for item in value]
+    if isinstance(value, str) and not is_hidden(value):
+        return REDACTED
+    return value
+
+
+def clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The RAW row with clear tokens as `sha256:` of them and without tokens in its texts."""
+    clean = dict(row)
+    for name in TOKENS:
+        clean[name] = _digest(row[name])
+    for name in _FREE:
+        clean[name] = _masked(row[name], mask_path if name == "request_path" else mask)
+    return clean
+
+
+def _masked(value: Any, by: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(item, by) for item in value]
+    return by(value) if isinstance(value, str) else value
+
+
+def _digest(token: str | None) -> str | None:
+    if token is None or is_hash(token):
+        return token
+    return "sha256:" + hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if token else None
+
+
+def line(body: Mapping[str, Any], before: bytes) -> bytes:
+    """One line of text for an entry, behind the prefix that stood before it."""
+    return mask(before.decode("utf-8", "replace")).encode() + dumps(body).encode("utf-8", "replace")
+
+
+_STRING: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+:)?', re.DOTALL)
+_KEPT_WORDS: Final = re.compile(rb"hmac-sha256:[0-9a-f]*|\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)?|request|response")
+_TOKEN_BYTES: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
+_SHOWN: Final = re.compile(rb'"(?:client_token|accessor|client_token_accessor|token|data|secret_id|wrap_info)"\s*:')
+
+
+def remains(piece: bytes) -> bytes:
+    """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed.
+
+    Where the remains speak of tokens or data, every string that is no key, hash or time goes.
+    """
+    if _SHOWN.search(piece):
+        piece = _STRING.sub(_hidden_string, piece)
+        piece = _headless(piece)
+    return _TOKEN_BYTES.sub(REDACTED.encode(), piece)
+
+
+def _hidden_string(match: re.Match[bytes]) -> bytes:
+    if match[3] or _KEPT_WORDS.fullmatch(match[1]):
+        return match[0]
+    return b'"' + REDACTED.encode() + match[2]
+
+
+def _headless(piece: bytes) -> bytes:
+    """A piece that starts inside a string shows that string's tail before the first quote."""
+    head, quote, rest = piece.partition(b'"')
+    if piece.lstrip()[:1] in {b"{", b"["} or not quote or b"{" in head:
+        return piece
+    return REDACTED.encode() + quote + rest

@@ -1,0 +1,103 @@
+"""The fast parser: newline-delimited JSON in memory to the RAW frame, by DuckDB's reader.
+
+A line that is not one JSON object gives a row of nulls, so rows and lines stay aligned; blank lines give no row.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import polars as pl
+
+from pipeline.decoders.vault.fields import FIELDS, RAW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.core.model import Bytes
+
+_SETTINGS: Final = {
+    "memory_limit": "400MB",
+    "temp_directory": "",
+    "preserve_insertion_order": "true",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_file_cache": "false",
+}
+_LEAVES: Final = {
+    "text": "VARCHAR", "texts": "VARCHAR[]", "int": "BIGINT", "bool": "BOOLEAN", "json": "JSON",
+    "rows": "STRUCT(type VARCHAR)[]",
+}  # fmt: skip
+_SELECTED: Final = {"object": "{} IS NOT NULL", "rows": "len({})", "json": "{}::VARCHAR"}
+MAX_OBJECT: Final = 16 << 20
+
+
+def _tree() -> dict[str, Any]:
+    """The fields as nested dicts of DuckDB types."""
+    tree: dict[str, Any] = {}
+    for field in FIELDS.values():
+        node = tree
+        for name in field.path[:-1]:
+            node = node.setdefault(name, {})
+        if field.kind == "object":
+            node.setdefault(field.path[-1], {})
+        else:
+            node[field.path[-1]] = _LEAVES[field.kind]
+    return tree
+
+
+def _type(node: str | Mapping[str, Any]) -> str:
+    if isinstance(node, str):
+        return node
+    return "STRUCT(" + ", ".join(f'"{name}" {_type(child)}' for name, child in node.items()) + ")"
+
+
+def _query(path: str) -> str:
+    columns = ", ".join(f"'{name}': '{_type(node)}'" for name, node in _tree().items())
+    selected = ", ".join(
+        _SELECTED.get(field.kind, "{}").format(".".join(f'"{part}"' for part in field.path)) + f" AS {name}"
+        for name, field in FIELDS.items()
+    )
+    return (
+        f"SELECT {selected} FROM read_json('{path}', format='newline_delimited', columns={{{columns}}}, "  # noqa: S608
+        f"ignore_errors=true, maximum_object_size={MAX_OBJECT}, auto_detect=false, compression='uncompressed')"
+    )
+
+
+class Table:
+    """One connection and one anonymous file, used again for every batch. For one thread at a time."""
+
+    def __init__(self, threads: int) -> None:
+        self._connection = duckdb.connect(config={**_SETTINGS, "threads": threads})
+        self._file, path = _anonymous()
+        self._query = _query(path)
+
+    def read(self, data: Bytes | bytes) -> pl.DataFrame:
+        """RAW rows of the lines in `data` (UTF-8, ended by LF), one per line that is not blank.
+
+        Raises duckdb.Error when the reader itself fails.
+        """
+        _write(self._file, memoryview(data))
+        table = self._connection.sql(self._query).to_arrow_table()
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table gives a frame
+        return frame.cast(dict(RAW))
+
+
+def _anonymous() -> tuple[int, str]:
+    """A file without a name, and the path under which this process can open it again."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("keytrail-decode", os.MFD_CLOEXEC)
+        return descriptor, f"/proc/self/fd/{descriptor}"
+    descriptor, path = tempfile.mkstemp(prefix="keytrail-decode-")  # mode 0600
+    return descriptor, path
+
+
+def _write(descriptor: int, data: memoryview) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], done)
+    os.ftruncate(descriptor, len(data))
