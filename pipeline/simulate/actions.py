@@ -19,7 +19,7 @@ class Outcome(IntEnum):
     NOT_FOUND = 2
     FAILED = 3
     BAD_TOKEN = 4  # denied, and the token is not known: nobody is named
-    NO_ANSWER = 5  # by design, or because the device stopped listening
+    NO_TOKEN = 5  # an unwrap with a token that was used already: refused, and no answer is logged
 
 
 class Kind(NamedTuple):
@@ -120,4 +120,4 @@ MEDIAN_NS = np.array([KINDS[a].latency_ms for a in Action]) * 1e6
 LOGINS = (Action.LOGIN, Action.LOGIN_USER)
 ISSUERS = (*LOGINS, Action.TOKEN_CREATE, Action.TOKEN_ORPHAN)
 # Requests made without a token: nobody is named before the answer.
-BARE = (*LOGINS, Action.ROOT_ATTEMPT, Action.ROOT_UPDATE, Action.WRAP_LOOKUP, Action.UNWRAP)
+BARE = (*LOGINS, Action.ROOT_ATTEMPT, Action.ROOT_UPDATE, Action.WRAP_LOOKUP)

@@ -50,7 +50,28 @@ def appointments(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Tab
             table["agent"][later] = shift.agent
     alive = (table["start"] >= people["born"]) & (table["start"] < people["gone"])
     table = table[alive]
-    return table[np.argsort(table["start"], kind="stable")]
+    ordered: Table = table[np.argsort(table["start"], kind="stable")]
+    return ordered
+
+
+def children(estate: Estate, scenario: Scenario, parents: Table) -> tuple[Table, list[tuple[str, ...]]]:
+    """Tokens that builds make: some a short child token, some a wrapping token to hand a secret over. With their policies."""
+    rng = stream(scenario.seed, "children")
+    builds = np.flatnonzero((estate.principals["role"][parents["principal"]] == Role.CI) & (parents["slot"] < 0))
+    luck = rng.random(len(builds))
+    chosen, wraps = builds[luck < 0.2], (luck < 0.08)[luck < 0.2]
+    token, wrapping = estate.of_role(Role.TOKEN).tolist()
+    start = parents["start"][chosen] + (rng.uniform(2, 30, len(chosen)) * SECOND).astype(np.int64)
+    table = blank(len(chosen), np.where(wraps, wrapping, token), start, np.where(wraps, 120 * SECOND, HOUR))
+    table["ttl"], table["parent"] = np.where(wraps, 120, 3600), chosen
+    services = estate.of_role(Role.MACHINE)
+    machine = services[rng.integers(0, len(services), len(chosen))]
+    there = network.hosts(rng, estate.principals["zone"][machine])
+    table["ip"] = np.where(wraps, there, parents["ip"][chosen])
+    table["agent"] = np.where(wraps, estate.principals["agent"][machine], parents["agent"][chosen])
+    owners = parents["principal"][chosen].tolist()
+    own = [("response-wrapping",) if w else estate.policies[p] for w, p in zip(wraps.tolist(), owners, strict=True)]
+    return table, own
 
 
 def _addresses(rng: Rng, estate: Estate, table: Table) -> Ints:

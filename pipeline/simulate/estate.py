@@ -81,6 +81,7 @@ class Estate:
     edge_key: Floats = field(default_factory=lambda: np.zeros(0))
     secrets: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # objects that are KV secrets
     missing: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # paths people still ask for
+    canaries: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # bait, among the secrets but read by nobody
     children: dict[int, list[str]] = field(default_factory=dict)  # what a list of this object answers
     known: dict[tuple[int, str], int] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.simulate import names, network
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import ENVIRONMENTS, PRINCIPAL, Estate, Mount, Role
+from pipeline.simulate.scenario import DAY
 from pipeline.simulate.streams import stream
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _people(rng: Rng, size: Preset, teams: list[str]) -> list[_Who]:
     ]
     result += [_Who(Role.BREAK_GLASS, "auth/approle/", "break-glass", -1, 0, ("break-glass", "default"))]
     result += [_Who(Role.ROOT, "auth/token/", "root", -1, 0, ("root",))]
+    result += [_Who(Role.TOKEN, "auth/token/", kind, -1, 0, ("default",)) for kind in ("token", "wrapping")]
     return [*result, _Who(Role.NOBODY, "auth/token/", "anonymous", -1, 0, ())]
 
 
@@ -156,7 +158,10 @@ def _habits(rng: Rng, scenario: Scenario, estate: Estate, people: list[_Who]) ->
     human = np.isin(table["role"], (Role.HUMAN, Role.ADMIN))
     table["ttl"] = np.where(human, 28800, ttl)
     table["max_ttl"] = table["ttl"] * rng.integers(24, 240, count) // size.ttl
-    table["born"], table["gone"] = scenario.start_ns - 2**52, _FOREVER
+    table["born"] = scenario.start_ns - 2**52
+    leaver = np.isin(table["role"], (Role.HUMAN, Role.MACHINE)) & (rng.random(count) < 0.04)
+    days = np.where(leaver, rng.uniform(0.5, 3.0, count), 0.0)
+    table["gone"] = np.where(leaver, scenario.start_ns + (days * DAY).astype(np.int64), _FOREVER)
     periods = [p for p in (1, 1, 6, 12, 24, 24, 24, 168, 720) if p >= size.job_hours]
     table["period"] = rng.choice(periods, count)
     table["phase"] = rng.random(count)
@@ -201,6 +206,7 @@ def _secrets(rng: Rng, size: Preset, estate: Estate) -> None:
     kv = [i for i, m in enumerate(estate.object_mount) if estate.mounts[m].type == "kv"]
     estate.secrets = np.array(kv, dtype=np.int64)
     _missing(rng, estate)
+    _canaries(rng, estate)
     _edges(rng, estate, own, shared)
     _listings(estate)
 
@@ -252,6 +258,18 @@ def _missing(rng: Rng, estate: Estate) -> None:
     estate.missing = np.array(found, dtype=np.int64)
 
 
+def _canaries(rng: Rng, estate: Estate) -> None:
+    """Bait: secrets with names like any other, that nothing has a reason to read. No ordinary draw reaches them."""
+    picks = rng.choice(estate.secrets, max(2, len(estate.teams) // 10), replace=False)
+    found = []
+    for index in picks.tolist():
+        stem, item = estate.object_name[index].rsplit("/", 1)
+        name = f"{stem}/{item}-admin"
+        team, env = estate.object_team[index], estate.object_env[index]
+        found.append(estate.intern(estate.object_mount[index], name, team, env, ("password", "username")))
+    estate.canaries = np.array(found, dtype=np.int64)
+
+
 def _edges(rng: Rng, estate: Estate, own: dict[int, list[int]], shared: list[int]) -> None:
     starts, objects, actions, keys = [0], [], [], []
     by_team: dict[int, list[int]] = {}
@@ -286,8 +304,8 @@ def _uses(
     role, team = Role(int(row["role"])), int(row["team"])
     if role in (Role.HUMAN, Role.ADMIN):
         mine = by_team.get(team, [])
-        picks = rng.choice(len(mine), min(len(mine), 3 + int(rng.poisson(5))), replace=False) if mine else []
-        return [(mine[int(i)], Action.READ, 1.0) for i in picks]
+        picks = rng.choice(len(mine), min(len(mine), 3 + int(rng.poisson(5))), replace=False).tolist() if mine else []
+        return [(mine[i], Action.READ, 1.0) for i in picks]
     if not own:
         return []
     shared, zipf = common
@@ -316,7 +334,7 @@ def _engines(rng: Rng, estate: Estate, principal: int) -> list[tuple[int, Action
 def _listings(estate: Estate) -> None:
     """Folders, so that lists have something to list: each path prefix of a secret, with what is directly in it."""
     folders: dict[tuple[int, str], set[str]] = {}
-    for index in estate.secrets.tolist():
+    for index in [*estate.secrets.tolist(), *estate.canaries.tolist()]:
         parts = estate.object_name[index].split("/")
         for depth in range(1, len(parts)):
             child = parts[depth] + ("/" if depth + 1 < len(parts) else "")

@@ -34,8 +34,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
     who = _whom(world, rows)
     mount = np.array(estate.object_mount)[rows["object"]]
     success = rows["outcome"] == Outcome.OK
-    outcome = np.minimum(np.where(rows["outcome"] == Outcome.BAD_TOKEN, Outcome.DENIED, rows["outcome"]), 3)
-    outcome = np.where(rows["outcome"] == Outcome.NO_ANSWER, Outcome.OK, outcome)
+    outcome = np.where(rows["outcome"] >= Outcome.BAD_TOKEN, Outcome.DENIED, rows["outcome"])
     versioned = (rows["version"] > 0) & success
     given = np.isin(rows["action"], ISSUERS) & (rows["issued"] >= 0)
     ttl = world.sessions.table["ttl"][np.where(given, rows["issued"], rows["session"])]
@@ -50,7 +49,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
             "operation": pick([k.operation for k in kinds], rows["action"]),
             "discloses_value": np.array([k.discloses for k in kinds])[rows["action"]] & success,
             "api_operation": pick([k.verb for k in kinds], rows["action"]),
-            "principal": pick(estate.names, who),
+            "principal": _claimed(world, rows, pick(estate.names, who)),
             "principal_type": pick(
                 [_TYPES.get(Role(r), "service") for r in range(len(Role))], estate.principals["role"][who]
             ),
@@ -64,7 +63,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
             "outcome": pick(OUTCOMES, outcome),
             "error": _errors(rows),
             "correlation_uid": ids,
-            "paired": rows["outcome"] != Outcome.NO_ANSWER,
+            "paired": rows["outcome"] != Outcome.NO_TOKEN,
             "path": spread(
                 rows["object"].astype(np.int64) * 64 + rows["action"], lambda codes: _paths(world, codes.tolist())
             ),
@@ -93,6 +92,13 @@ def _whom(world: World, rows: Rows) -> np.ndarray:
     return np.where(bare, nobody, rows["principal"]).astype(np.int64)
 
 
+def _claimed(world: World, rows: Rows, named: pl.Series) -> pl.Series:
+    """A refused log-in goes by the name that was claimed, whether or not there is such a person."""
+    where = np.flatnonzero((rows["action"] == Action.LOGIN_USER) & (rows["issued"] < 0))
+    names = [f"userpass/{world.estate.object_name[o]}" for o in rows["object"][where].tolist()]
+    return named.scatter(where, names) if len(where) else named
+
+
 def _sessions(world: World, rows: Rows) -> pl.Series:
     seed = world.scenario.seed
     return spread(rows["session"], lambda codes: [f"{seed:x}-{c:x}" if c >= 0 else "" for c in codes.tolist()]).replace(
@@ -102,7 +108,15 @@ def _sessions(world: World, rows: Rows) -> pl.Series:
 
 def _errors(rows: Rows) -> pl.Series:
     bare = np.isin(rows["action"], LOGINS) & (rows["outcome"] == Outcome.DENIED)
-    texts = ["", "permission denied", "", "context deadline exceeded", "permission denied", "", "invalid credentials"]
+    texts = [
+        "",
+        "permission denied",
+        "",
+        "context deadline exceeded",
+        "permission denied",
+        "wrapping token is not valid or does not exist",
+        "invalid credentials",
+    ]
     return pick(texts, np.where(bare, 6, rows["outcome"])).replace("", None)
 
 

@@ -25,7 +25,10 @@ def scheduled(world: World, day: int, rng: Rng) -> Rows:
     table = world.sessions.ordinary
     tokens = np.flatnonzero((table["start"] >= day) & (table["start"] < day + DAY))
     tokens = tokens[np.argsort(table["start"][tokens], kind="stable")]
+    made = tokens[table["parent"][tokens] >= 0]
+    tokens = tokens[table["parent"][tokens] < 0]
     parts = [
+        _handed_on(world, made, rng),
         logins(world, tokens, rng),
         first_reads(world, tokens, rng),
         _endings(world, day, rng),
@@ -207,6 +210,23 @@ def _syncs(world: World, tokens: Ints, rng: Rng) -> Rows:
             when = world.sessions.table["start"][token] + round_ * HOUR + 20 * SECOND + pace
             parts.append(asked(world, np.full(len(mine), token), when, Action.READ, mine))
     return np.concatenate(parts) if parts else rows(0)
+
+
+def _handed_on(world: World, tokens: Ints, rng: Rng) -> Rows:
+    """Child tokens read once; wrapping tokens are made by a read, and unwrapped by the machine that was waiting for it."""
+    estate, table = world.estate, world.sessions.table
+    parents = table["parent"][tokens]
+    edge = estate.draw_edges(rng, table["principal"][parents].astype(np.int64))
+    tokens, parents, edge = tokens[edge >= 0], parents[edge >= 0], edge[edge >= 0]
+    wraps = table["ttl"][tokens] == 120
+    start, what = table["start"][tokens], estate.edge_object[edge]
+    made = asked(world, parents, start, np.where(wraps, Action.WRAP_READ, Action.TOKEN_CREATE), what)
+    made["object"] = np.where(wraps, what, _self(estate))
+    made["issued"] = tokens
+    later = start + (rng.uniform(1, 60, len(tokens)) * SECOND).astype(np.int64)
+    used = asked(world, tokens, later, np.where(wraps, Action.UNWRAP, Action.READ), what)
+    used["object"] = np.where(wraps, estate.intern("sys/", ""), what)
+    return np.concatenate([made, used])
 
 
 def _backups(world: World, tokens: Ints) -> Rows:

@@ -28,7 +28,7 @@ Table = npt.NDArray[np.void]
 
 SESSION = np.dtype(
     [
-        ("principal", "i4"), ("slot", "i4"), ("start", "i8"), ("end", "i8"), ("ttl", "i8"), ("ip", "u4"),
+        ("principal", "i4"), ("slot", "i4"), ("start", "i8"), ("end", "i8"), ("ttl", "i8"), ("ip", "u4"), ("home", "u4"),
         ("agent", "u2"), ("revoked", "?"), ("reads", "i4"), ("parent", "i8"),
     ]
 )  # fmt: skip
@@ -143,6 +143,8 @@ def _slotted(estate: Estate, scenario: Scenario) -> Table:
         end[alive] = start[alive] + np.where(pod[alive], np.maximum(life, 2 * SECOND), cycle[alive])
         alive = alive[start[alive] < scenario.end_ns]
     table = np.concatenate(parts) if parts else np.zeros(0, SESSION)
+    table = table[table["start"] < estate.principals["gone"][table["principal"]]]
+    table["end"] = np.minimum(table["end"], estate.principals["gone"][table["principal"]])
     return table[np.lexsort((table["start"], table["slot"]))]
 
 
@@ -152,7 +154,7 @@ def _pod_ips(rng: Rng, cluster: Ints) -> Ints:
 
 def _rows(slot: Ints, people: Table, start: Ints, end: Ints, ip: Ints) -> Table:
     made = np.zeros(len(slot), SESSION)
-    made["slot"], made["start"], made["end"], made["ip"] = slot, start, end, ip
+    made["slot"], made["start"], made["end"], made["ip"], made["home"] = slot, start, end, ip, ip
     made["ttl"], made["agent"] = people["ttl"], people["agent"]
     made["reads"], made["parent"] = 6, -1
     return made
@@ -160,28 +162,30 @@ def _rows(slot: Ints, people: Table, start: Ints, end: Ints, ip: Ints) -> Table:
 
 def _shifted(table: Table, shift: Shift, rng: Rng) -> Table:
     """The table with the slots concerned restarted, moved or upgraded."""
+    if shift.restart:
+        table = np.concatenate([table, _restarted(table, shift, rng)])
+    later = np.isin(table["principal"], shift.principals) & (table["slot"] >= 0)
+    later &= (table["start"] >= shift.at) & (table["start"] < shift.until)
+    if shift.zone >= 0:  # as many /24s as a site needs
+        rack = (table["slot"][later].astype(np.int64) % 16) << 8
+        table["ip"][later] = shift.zone + rack + (table["ip"][later] & 255)
+    if shift.agent >= 0:
+        table["agent"][later] = shift.agent
+    return table[np.lexsort((table["start"], table["slot"]))]
+
+
+def _restarted(table: Table, shift: Shift, rng: Rng) -> Table:
+    """Ends the tokens held at the time (in place) and returns those that follow: pods on other nodes, machines as ever."""
     mine = np.isin(table["principal"], shift.principals) & (table["slot"] >= 0)
     when = shift.at + (rng.random(len(table)) * shift.spread).astype(np.int64)
-    moved = table.copy()
-    if shift.restart:
-        split = mine & (table["start"] < when) & (table["end"] > when)
-        fresh = table[split].copy()
-        moved["end"][split] = when[split]
-        fresh["start"] = when[split] + SECOND
-        zone = np.where(fresh["ip"] >= network.PODS, rng.integers(0, network.NODES_PER_CLUSTER, len(fresh)) << 8, 0)
-        fresh["ip"] = np.where(
-            fresh["ip"] >= network.PODS,
-            (fresh["ip"] & 0xFFFF0000) + zone + rng.integers(2, 250, len(fresh)),
-            fresh["ip"],
-        )
-        moved = np.concatenate([moved, fresh])
-        mine = np.isin(moved["principal"], shift.principals) & (moved["slot"] >= 0)
-    later = mine & (moved["start"] >= shift.at) & (moved["start"] < shift.until)
-    if shift.zone >= 0:
-        moved["ip"][later] = shift.zone + (moved["ip"][later] & 255)
-    if shift.agent >= 0:
-        moved["agent"][later] = shift.agent
-    return moved[np.lexsort((moved["start"], moved["slot"]))]
+    split = mine & (table["start"] < when) & (table["end"] > when + 2 * SECOND)
+    fresh = table[split].copy()
+    table["end"][split] = when[split]
+    fresh["start"] = when[split] + SECOND
+    node = rng.integers(0, network.NODES_PER_CLUSTER, len(fresh)) << 8
+    elsewhere = (fresh["home"] & 0xFFFF0000) + node + rng.integers(2, 250, len(fresh))
+    fresh["ip"] = np.where(fresh["home"] >= network.PODS, elsewhere, fresh["home"])
+    return fresh
 
 
 def blank(count: int, principal: Ints | int, start: Ints | int, length: Ints | int) -> Table:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pipeline.simulate.calendar import weekday
 from pipeline.simulate.estate import Estate, Role
 from pipeline.simulate.scenario import DAY, HOUR
-from pipeline.simulate.traffic import Boost, Trouble
+from pipeline.simulate.traffic import Boost, Clock, Trouble
 
 if TYPE_CHECKING:
     from pipeline.simulate.scenario import Scenario
@@ -40,7 +40,8 @@ class Setting:
     boosts: list[Boost] = field(default_factory=list)
     shifts: list[Shift] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
-    storms: list[int] = field(default_factory=list)  # days
+    clocks: list[Clock] = field(default_factory=list)
+    storms: list[tuple[int, Ints]] = field(default_factory=list)  # day of the run, teams whose secrets are all rotated
     happenings: list[Happening] = field(default_factory=list)
 
     def day_at(self, day: int, hour: float) -> int:
@@ -50,6 +51,20 @@ class Setting:
     def workdays(self) -> list[int]:
         """Days of the run that are Monday to Friday."""
         return [d for d in range(self.scenario.days) if weekday(self.day_at(d, 0)) < 5]
+
+    def workday(self) -> int:
+        """One of them, or the first day of a run that has none."""
+        days = self.workdays()
+        return int(self.rng.choice(days)) if days else 0
+
+    def night(self) -> int:
+        """Any day of the run."""
+        return int(self.rng.integers(0, self.scenario.days))
+
+    def team(self) -> int:
+        """A team with services."""
+        found = np.unique(self.estate.principals["team"][self.services()])
+        return int(self.rng.choice(found))
 
     def services(self, team: int | None = None) -> Ints:
         """Pods and machines, of one team or of all."""

@@ -40,6 +40,9 @@ class Incident(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"
     correlation_uids: tuple[str, ...] = ()
 
 
+CUT_DELAY = 400_000  # ns between a request that stops or starts a device and the device doing so
+
+
 @dataclass(frozen=True)
 class Cut:
     """What a device does not tell: its lines with a time in [start, end). `renewed`: it came back with another salt."""
@@ -48,6 +51,11 @@ class Cut:
     start: int
     end: int
     renewed: bool = False
+
+    @property
+    def request(self) -> int:
+        """When the request was made that ends it: its line is not told, its answer is."""
+        return self.end - CUT_DELAY
 
 
 @dataclass
@@ -127,6 +135,31 @@ class Stage:
             )
         )
         return token
+
+    def mint(
+        self, kind: str, at: int, policies: tuple[str, ...], ttl: int, ip: int, agent: int, parent: int = -1
+    ) -> int:
+        """A token that no log-in gave: `kind` is the principal it is known by (root, token, wrapping)."""
+        principal = self.estate.names.index(kind)
+        fresh = blank(1, principal, at, max(ttl, 3600) * SECOND)
+        fresh["ttl"], fresh["ip"], fresh["agent"], fresh["parent"] = ttl, ip, agent, parent
+        token = int(self.world.sessions.add(fresh)[0])
+        self.world.sessions.policies[token] = policies
+        return token
+
+    def system(self, name: str = "") -> int:
+        """The object of a system path."""
+        return self.estate.intern("sys/", name)
+
+    @property
+    def itself(self) -> int:
+        """The object of what a token asks about itself."""
+        return self.estate.intern("auth/token/", "")
+
+    def held(self, token: int) -> tuple[int, int]:
+        """Address and client of a token."""
+        row = self.world.sessions.table[token]
+        return int(row["ip"]), int(row["agent"])
 
     def address(self, principal: int) -> int:
         """One from where this principal usually comes."""

@@ -46,6 +46,15 @@ class Trouble:
     slow: float = 1.0
 
 
+@dataclass(frozen=True)
+class Clock:
+    """From `at` on, these principals' days begin this many hours later."""
+
+    principals: Ints
+    at: int
+    hours: float
+
+
 @dataclass
 class World:
     """Everything the ordinary stream is drawn from."""
@@ -56,6 +65,7 @@ class World:
     versions: Versions
     boosts: list[Boost] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
     extra: Rows = field(default_factory=none)  # finished rows of confusers, by time
 
 
@@ -93,10 +103,12 @@ def _settled(world: World, ready: Rows, start: int, rng: np.random.Generator) ->
     return by_time([ready, world.extra[low:high]]) if high > low else ready
 
 
-def season(estate: Estate, start: int) -> Floats:
+def season(estate: Estate, start: int, clocks: list[Clock]) -> Floats:
     """Each principal's factor for the hour that begins at `start`."""
     table = estate.principals
-    hour = (start % DAY) / HOUR
+    hour = np.full(len(table), (start % DAY) / HOUR)
+    for clock in clocks:
+        hour[clock.principals] -= clock.hours * (start >= clock.at)
     factor = 1 + table["amplitude"] * np.cos((hour - table["peak"]) * (2 * np.pi / 24))
     return factor * np.where(weekday(start) > 4, table["weekend"], 1.0)
 
@@ -104,7 +116,7 @@ def season(estate: Estate, start: int) -> Floats:
 def steady(world: World, start: int, rng: np.random.Generator) -> Rows:
     """What services do all the time: over-dispersed counts by rate and season, spread over the hour and their slots."""
     estate, table = world.estate, world.estate.principals
-    rate = table["rate"] * season(estate, start) * rng.gamma(4.0, 0.25, len(table))
+    rate = table["rate"] * season(estate, start, world.clocks) * rng.gamma(4.0, 0.25, len(table))
     for boost in world.boosts:
         overlap = max(0, min(boost.end, start + HOUR) - max(boost.start, start)) / HOUR
         if overlap:
@@ -129,7 +141,7 @@ def steady(world: World, start: int, rng: np.random.Generator) -> Rows:
 
 
 def _mishaps(estate: Estate, made: Rows, rng: np.random.Generator) -> None:
-    """A few reads that go wrong: wrong path of one's own team (.3 % denied), something deleted (.2 %), an inner error."""
+    """A few reads that go wrong: wrong path of one's own team (.3 % denied), something deleted (.2 %), a token that ran out."""
     luck = rng.random(len(made))
     read = made["action"] == Action.READ
     denied, gone = read & (luck < 0.003), read & (luck >= 0.003) & (luck < 0.005)
@@ -137,4 +149,7 @@ def _mishaps(estate: Estate, made: Rows, rng: np.random.Generator) -> None:
     made["object"][denied] = rng.choice(estate.secrets, int(denied.sum()))
     made["outcome"][gone] = Outcome.NOT_FOUND
     made["object"][gone] = rng.choice(estate.missing, int(gone.sum()))
+    expired = read & (luck >= 0.005) & (luck < 0.0054)
+    made["outcome"][expired] = Outcome.BAD_TOKEN
+    made["session"][expired] = -1
     made["outcome"][luck > 0.9996] = Outcome.FAILED

@@ -50,8 +50,11 @@ class Versions:
         return self._origin - age - 1
 
 
-def plan_writes(estate: Estate, scenario: Scenario, sessions: Table, storms: list[int]) -> Versions:
-    """Rotations by night, each secret every 30, 60 or 90 days, and what people change by hand. A storm rotates teams' all."""
+def plan_writes(estate: Estate, scenario: Scenario, sessions: Table, storms: list[tuple[int, Ints]]) -> Versions:
+    """Rotations by night, each secret every 30, 60 or 90 days, and what people change by hand.
+
+    A storm is a day of the run and the teams whose secrets are then all rotated at once.
+    """
     rng = stream(scenario.seed, "writes")
     count = len(estate.object_name)
     parts = [_hand_made(rng, estate, sessions)]
@@ -62,8 +65,7 @@ def plan_writes(estate: Estate, scenario: Scenario, sessions: Table, storms: lis
     for day in range(scenario.days):
         at = scenario.start_ns + day * DAY
         due = rotated[(day + offset) % period == 0]
-        if day in storms:
-            teams = rng.choice(len(estate.teams), min(len(estate.teams), 8), replace=False)
+        for _, teams in (s for s in storms if s[0] == day):
             owner = np.array([estate.object_team[i] for i in estate.secrets.tolist()])
             due = np.union1d(due, estate.secrets[np.isin(owner, teams)])
         parts.append(_night(rng, sessions, rotators, due, at))

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError
 from pipeline.simulate import attacks, confusers
-from pipeline.simulate.calendar import appointments
+from pipeline.simulate.calendar import appointments, children
 from pipeline.simulate.founding import found
 from pipeline.simulate.rows import Rows, by_time
 from pipeline.simulate.scenario import DAY, Scenario
@@ -79,9 +79,11 @@ def _ordinary(scenario: Scenario, chosen: tuple[str, ...]) -> tuple[World, list[
             module.prepare(setting)
     sessions = lay_out(estate, scenario, setting.shifts)
     sessions.add(appointments(estate, scenario, setting.shifts))
+    fresh, policies = children(estate, scenario, sessions.table)
+    sessions.policies.update(zip(sessions.add(fresh).tolist(), policies, strict=True))
     sessions.settle()
     versions = plan_writes(estate, scenario, sessions.table, setting.storms)
-    world = World(scenario, estate, sessions, versions, setting.boosts, setting.troubles)
+    world = World(scenario, estate, sessions, versions, setting.boosts, setting.troubles, setting.clocks)
     labels, cuts, extra = _labels(setting), [], []
     for name, module in modules.items():
         if hasattr(module, "plan"):

@@ -47,8 +47,8 @@ class Device:
 
     def write(self, rows: Rows, until: int) -> None:
         """Take the rows of a stretch and write every line stamped before `until`."""
-        renewals = [c for c in self.cuts if c.renewed and len(rows) and rows["t"][0] <= c.end <= rows["t"][-1]]
-        edges = np.searchsorted(rows["t"], [c.end for c in renewals])
+        renewals = [c for c in self.cuts if c.renewed and len(rows) and rows["t"][0] <= c.request <= rows["t"][-1]]
+        edges = np.searchsorted(rows["t"], [c.request for c in renewals])
         for index, part in enumerate(np.split(rows, edges)):
             if index:
                 self._renew(renewals[index - 1])
@@ -77,7 +77,7 @@ class Device:
         stamped = rows.copy()
         stamped["t"] += late
         asked, answered = self._writer.lines(stamped)
-        replied = rows["outcome"] != Outcome.NO_ANSWER
+        replied = rows["outcome"] != Outcome.NO_TOKEN
         when = np.concatenate([stamped["t"], (stamped["t"] + stamped["latency"])[replied]])
         lines = pl.concat([asked, answered.filter(pl.Series(replied))])
         # stamped before the file's lock is taken: some lines are written a moment later than they say
@@ -109,7 +109,7 @@ class Device:
             whole = pl.select(pl.concat_str([pl.lit(self.prefix), lines.gather(ready), pl.lit("\n")])).to_series()
             column = whole.to_arrow(compat_level=pl.CompatLevel.oldest())
             data = column.buffers()[2]
-            self._out.write(memoryview(data)[: whole.str.len_bytes().sum()])
+            self._out.write(memoryview(data)[: int(whole.str.len_bytes().sum())])
             self.lines += len(ready)
 
     def close(self) -> None:

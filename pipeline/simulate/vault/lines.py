@@ -76,7 +76,7 @@ class Writer:
         grants = [self.tokens.granting(s) if s >= 0 else "" for s in session.tolist()]
         count = len(grants)
         known = rows["session"] >= 0
-        bare = ~known & (rows["outcome"] != Outcome.BAD_TOKEN)
+        bare = ~known & (~np.isin(rows["outcome"], (Outcome.BAD_TOKEN, Outcome.NO_TOKEN)))
         own = np.where(np.isin(rows["action"], _SELF), count, place)
         code = np.where(
             known, np.where(rows["outcome"] == Outcome.DENIED, count + 1, own), np.where(bare, count + 2, count + 3)
@@ -109,7 +109,7 @@ class Writer:
             for s in session.tolist()
         ]
         client, held = pick(clients, place), pick(tokens, place)
-        unknown = np.flatnonzero(rows["outcome"] == Outcome.BAD_TOKEN)
+        unknown = np.flatnonzero(np.isin(rows["outcome"], (Outcome.BAD_TOKEN, Outcome.NO_TOKEN)))
         if len(unknown):
             held = held.scatter(
                 unknown, [f'"client_token":"{h}",' for h in self.shapes.hashes(rows[unknown], "stray token")]
@@ -207,8 +207,8 @@ class Writer:
                  ',"error":"wrapping token is not valid or does not exist"}']  # fmt: skip
         bare = np.isin(rows["action"], BARE)
         denied, stray = outcome == Outcome.DENIED, outcome == Outcome.BAD_TOKEN
-        wrong = rows["action"] == Action.UNWRAP
-        asked = np.where(denied & ~bare, 1, np.where(stray, np.where(wrong, 5, 2), 0))
+        used = outcome == Outcome.NO_TOKEN
+        asked = np.where(denied & ~bare, 1, np.where(stray, 2, np.where(used, 5, 0)))
         answered = np.where(denied, np.where(bare, 4, 1), np.where(stray, 1, np.where(outcome == Outcome.FAILED, 3, 0)))
         return pick(texts, asked), pick(texts, answered)
 

@@ -156,9 +156,9 @@ def _certificate(shapes: Shapes, rows: Rows) -> Parts:
 def _login(shapes: Shapes, rows: Rows) -> Parts:
     estate = shapes.world.estate
     given = []
-    for row, h in zip(rows[["principal", "issued"]].tolist(), shapes.hashes(rows, "once"), strict=True):
-        principal, issued = row
-        kind = estate.mounts[int(estate.principals["mount"][principal])].type
+    columns = rows[["principal", "issued", "object"]].tolist()
+    for (principal, issued, what), h in zip(columns, shapes.hashes(rows, "once"), strict=True):
+        kind = estate.mounts[estate.object_mount[what]].type
         if kind == "approle":
             role = shapes.hasher(f"role id of {estate.local[principal]}")
             given.append(
@@ -340,6 +340,16 @@ def _wrap_lookup(shapes: Shapes, rows: Rows) -> Parts:
     )
 
 
+def _unwrap(shapes: Shapes, rows: Rows) -> Parts:
+    hashes = shapes.hashes(rows, "unwrapped")
+    empty = shapes.hasher("")
+    return "", "", [
+        f',"data":{{"data":{{"value":"{h}"}},"metadata":{{"created_time":"{trimmed(t - 86_400_123_456_789)}","custom_metadata":null,'
+        f'"deletion_time":"{empty}","destroyed":false,"version":1}}}}'
+        for h, t in zip(hashes, rows["t"].tolist(), strict=True)
+    ]  # fmt: skip
+
+
 def _mounts(shapes: Shapes, _rows: Rows) -> Parts:
     listed = ",".join(
         f'"{m.point}":{{"accessor":"{shapes.hasher(m.accessor)}","type":"{shapes.hasher(m.type)}"}}'
@@ -356,5 +366,5 @@ _SHAPES: dict[str, Shape] = {
     "policy": _hashed("policy"), "policy_read": _policy_read, "role": _role, "secret_id": _secret_id, "audit": _audit,
     "header": _header, "root_attempt": _root_attempt, "root_update": _root_update, "stream": _stream,
     "key_config": _key_config, "key_export": _key_export, "capabilities": _capabilities, "wrap": _wrap,
-    "wrap_lookup": _wrap_lookup, "unwrap": _kv_read, "mounts": _mounts,
+    "wrap_lookup": _wrap_lookup, "unwrap": _unwrap, "mounts": _mounts,
 }  # fmt: skip

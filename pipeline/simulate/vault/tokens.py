@@ -71,6 +71,8 @@ class Tokens:
     def _heads(self, session: int) -> tuple[str, str]:
         row = self._row(session)
         display, metadata = self._names(int(row["principal"]))
+        if self.policies(session) == ("response-wrapping",) and row["parent"] >= 0:  # named after the one who wrapped
+            display, _ = self._names(int(self._row(int(row["parent"]))["principal"]))
         listed = json.dumps(list(self.policies(session)), separators=(",", ":"))
         head = (
             f'"client_token":"{self.token(session)}","accessor":"{self.accessor(session)}",'
