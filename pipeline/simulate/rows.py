@@ -66,5 +66,7 @@ def finish(made: Rows, rng: np.random.Generator, slow: float = 1.0) -> None:
     latency = np.where(refused, np.minimum(latency, 2e6) * 0.1, latency)
     made["latency"] = np.clip(latency, 40_000, 25e9).astype(np.int64)
     made["port"] = rng.integers(32768, 61000, count)
+    # what is below a millisecond no plan decides
+    made["t"] += rng.integers(0, 1_000_000, count) - made["t"] % 1_000_000
     made["hi"] = rng.integers(0, 2**64, count, dtype=np.uint64)
     made["lo"] = rng.integers(0, 2**64, count, dtype=np.uint64)

@@ -32,6 +32,7 @@ class Summary(msgspec.Struct, frozen=True):
     incidents: int
     confusers: int
     files: tuple[str, ...]
+    canaries: tuple[str, ...]  # secrets planted as bait
 
 
 def workload(scenario: Scenario) -> Iterator[tuple[pl.DataFrame, tuple[Incident, ...]]]:
@@ -101,6 +102,7 @@ def simulate(scenario: Scenario, out: Path) -> Summary:
         incidents=len(plot.incidents),
         confusers=len(plot.happenings),
         files=tuple(str(f) for f in files),
+        canaries=tuple(plot.world.estate.secret(int(i)) for i in plot.world.estate.canaries),
     )
 
 

@@ -32,12 +32,14 @@ class Preset(msgspec.Struct, frozen=True):
     slots: float = 3.0  # mean number of pods or machines of a service
     job_hours: int = 1  # the shortest period of a timed job
     ttl: int = 1  # multiplies the usual times to live
+    deploys: float = 1.2  # per team and working day
 
 
 PRESETS = {
     "xs": Preset(
         teams=4, services=15, cron=5, ci=2, humans=11, secrets=150,
         median=0.6, sigma=0.7, top=4.0, slots=1.2, job_hours=6, ttl=12,
+        deploys=0.1,
     ),
     "s": Preset(teams=50, services=610, cron=120, ci=30, humans=230, secrets=6_000),
     "m": Preset(teams=200, services=3_050, cron=600, ci=150, humans=1_190, secrets=50_000),

@@ -124,7 +124,8 @@ def _work(world: World, tokens: Ints, rng: Rng) -> Rows:
     estate, held = world.estate, world.sessions.table[tokens]
     human = np.isin(estate.principals["role"][held["principal"]], (Role.HUMAN, Role.ADMIN)) & (held["slot"] < 0)
     tokens, held = tokens[human], held[human]
-    looks = asked(world, tokens, held["start"] + SECOND // 3, Action.LOOKUP, _self(estate))
+    pause = (rng.lognormal(np.log(0.3), 0.5, len(tokens)) * SECOND).astype(np.int64)
+    looks = asked(world, tokens, held["start"] + pause, Action.LOOKUP, _self(estate))
     owner = np.repeat(np.arange(len(tokens)), held["reads"])
     burst = rng.integers(0, 3, len(owner))
     begin = rng.random((len(tokens), 3)) * 5 * HOUR
@@ -141,7 +142,7 @@ def _work(world: World, tokens: Ints, rng: Rng) -> Rows:
     made["outcome"][refused] = Outcome.DENIED
     made["object"][refused] = rng.choice(estate.secrets, int(refused.sum()))
     lists = made[luck > 0.8].copy()
-    lists["t"] -= 3 * SECOND
+    lists["t"] -= (rng.uniform(1, 4, len(lists)) * SECOND).astype(np.int64)
     lists["action"] = Action.LIST
     lists["object"] = [folder(estate, int(o)) for o in lists["object"].tolist()]
     return np.concatenate([looks, made, lists])

@@ -40,7 +40,7 @@ class Incident(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"
     correlation_uids: tuple[str, ...] = ()
 
 
-CUT_DELAY = 400_000  # ns between a request that stops or starts a device and the device doing so
+CUT_DELAY = 1_200_000  # ns between a request that stops or starts a device and the device doing so
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Stage:
     def moment(self, length: int, hours: tuple[float, float] = (0, 24), workday: bool = False) -> int:
         """A time to begin something of that length, within these hours of day."""
         if self.at is not None:
-            return self.at
+            return self.at + self.soon(30)
         for _ in range(500):
             at = int(self.rng.integers(self.low, max(self.low + 1, self.high - length)))
             if hours[0] <= (at % DAY) / HOUR < hours[1] and not (workday and weekday(at) > 4):
@@ -106,7 +106,7 @@ class Stage:
         held = held[(table["start"][held] < at) & (table["end"][held] > at)]
         lasting = held[table["end"][held] > at + length]
         choice = lasting if len(lasting) else held
-        return int(self.rng.choice(choice)) if len(choice) else self.open(principal, at - 2 * SECOND)
+        return int(self.rng.choice(choice)) if len(choice) else self.open(principal, at - self.soon(2))
 
     def _open_at(self, principal: int, at: int) -> Ints:
         mine = self.world.sessions.of(principal)
@@ -198,6 +198,10 @@ class Stage:
         )  # fmt: skip
         self.parts.append(made)
 
+    def soon(self, seconds: float) -> int:
+        """About that long, in ns: a third more or less."""
+        return int(self.rng.uniform(0.67, 1.33) * seconds * SECOND)
+
     def spread(self, start: int, length: int, count: int) -> Ints:
         """`count` times within a stretch, in order, unevenly spaced as requests are."""
         return np.sort(start + (self.rng.random(count) * length).astype(np.int64))
@@ -233,7 +237,7 @@ class Stage:
         made["version"] += made["action"] == Action.WRITE
         finish(made, self.rng)
         made["incident"] = self.number
-        return made
+        return by_time([made])
 
 
 def label(stage: Stage, made: Rows, principal: int, secrets: Ints) -> Incident:

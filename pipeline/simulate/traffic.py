@@ -99,6 +99,7 @@ def _settled(world: World, ready: Rows, start: int, rng: np.random.Generator) ->
             ready["outcome"][fails] = Outcome.FAILED
             slow = max(slow, trouble.slow)
     finish(ready, rng, slow)
+    ready = by_time([ready])
     low, high = np.searchsorted(world.extra["t"], (start, start + HOUR))
     return by_time([ready, world.extra[low:high]]) if high > low else ready
 

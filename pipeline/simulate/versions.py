@@ -45,7 +45,7 @@ class Versions:
         if 0 <= what < len(self._base) and version > self._base[what]:
             row = int(self._first[what]) + version - int(self._base[what]) - 1
             if row < len(self.writes) and self.writes["object"][row] == what:
-                return int(self.writes["t"][row]) + 300_000 + (what * 7_919 + version * 104_729) % 1_900_000
+                return int(self.writes["t"][row]) + 1_000_000 + (what * 7_919 + version * 104_729) % 900_000
         age = (what * 2_654_435_761 + version * 40_503 + self._seed) % (75 * DAY)
         return self._origin - age - 1
 

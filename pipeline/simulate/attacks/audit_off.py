@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import HOUR, MINUTE, SECOND
+from pipeline.simulate.scenario import HOUR, MINUTE
 from pipeline.simulate.stage import CUT_DELAY, Cut
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     name = stage.system(NAMES[device % len(NAMES)])
     stage.act(token, start, Action.AUDIT_OFF, name)
     loot = stage.foreign(operator, 4)
-    stage.act(token, stage.spread(start + 20 * SECOND, level.off or 30 * MINUTE, len(loot)), Action.READ, loot)
+    stage.act(token, stage.spread(start + stage.soon(20), level.off or 30 * MINUTE, len(loot)), Action.READ, loot)
     if level.off:
-        again = start + level.off
+        again = start + level.off + stage.soon(20)
         stage.act(token, again, Action.AUDIT_ON, name)
         stage.cuts.append(Cut(device, start + CUT_DELAY, again + CUT_DELAY, renewed=True))
     else:

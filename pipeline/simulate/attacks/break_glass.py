@@ -42,5 +42,5 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     teams = stage.rng.choice(len(stage.estate.teams), min(level.teams, len(stage.estate.teams)), replace=False)
     pool = [i for i in stage.estate.secrets.tolist() if stage.estate.object_team[i] in teams]
     loot = stage.rng.choice(pool, min(level.reads, len(pool)), replace=False)
-    stage.act(token, stage.spread(start + 5_000_000_000, length, len(loot)), Action.READ, loot)
+    stage.act(token, stage.spread(start + stage.soon(5), length, len(loot)), Action.READ, loot)
     return principal, loot

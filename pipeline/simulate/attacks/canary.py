@@ -26,7 +26,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     bait = int(stage.rng.choice(stage.estate.canaries))
     if how == "look and read":
         stage.act(token, start, Action.LIST, folder(stage.estate, bait))
-    at = start + int(stage.rng.integers(2, 200)) * 1_000_000_000
+    at = start + int(stage.rng.uniform(2, 200) * SECOND)
     action = Action.META if how == "metadata" else Action.READ
     stage.act(token, at, action, bait, outcome=Outcome.DENIED if how == "refused" else Outcome.OK)
     return principal, np.array([bait])

@@ -30,6 +30,11 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     ip = stage.outside() if zone is None else int(network.hosts(stage.rng, np.array([zone]))[0])
     own = stage.own(principal)
     theirs = stage.spread(start, length, uses)
-    stage.act(token, theirs - stage.rng.integers(20, 400, uses) * SECOND, Action.READ, stage.rng.choice(own, uses))
+    stage.act(
+        token,
+        theirs - (stage.rng.uniform(20, 400, uses) * SECOND).astype(np.int64),
+        Action.READ,
+        stage.rng.choice(own, uses),
+    )
     stage.act(token, theirs, Action.READ, stage.rng.choice(own, uses), ip=ip)
     return principal, own

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import DAY, HOUR, SECOND
+from pipeline.simulate.scenario import DAY, HOUR
 
 if TYPE_CHECKING:
     from pipeline.simulate.stage import Stage
@@ -24,7 +24,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     principal = _sleeper(stage, start)
     token = stage.open(principal, start)
     loot = _loot(stage, principal, how)
-    stage.act(token, stage.spread(start + 4 * SECOND, HOUR // 2, len(loot)), Action.READ, loot)
+    stage.act(token, stage.spread(start + stage.soon(4), HOUR // 2, len(loot)), Action.READ, loot)
     return principal, loot
 
 

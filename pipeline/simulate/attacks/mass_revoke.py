@@ -29,5 +29,5 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     ):
         stage.act(token, at, Action.REVOKE_ACCESSOR, stage.itself, issued=victim)
     if prefix:
-        stage.act(token, start + 21 * MINUTE, Action.LEASE_PREFIX, stage.system("database/creds/"))
+        stage.act(token, start + 20 * MINUTE + stage.soon(60), Action.LEASE_PREFIX, stage.system("database/creds/"))
     return principal, np.zeros(0, np.int64)

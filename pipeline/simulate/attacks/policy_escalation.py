@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import HOUR, MINUTE, SECOND
+from pipeline.simulate.scenario import HOUR, MINUTE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +29,12 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     role = stage.someone(Role.MACHINE)
     name = stage.estate.local[role]
     token = stage.token(operator, start, length)
-    stage.act(token, start, Action.POLICY_WRITE, stage.system(name))
-    stage.act(token, start + length // 8, Action.ROLE_WRITE, stage.estate.intern("auth/approle/", name))
-    stage.act(token, start + length // 6, Action.SECRET_ID, stage.estate.intern("auth/approle/", name))
+    first, second, third = stage.spread(start, length // 5, 3).tolist()
+    stage.act(token, first, Action.POLICY_WRITE, stage.system(name))
+    stage.act(token, second, Action.ROLE_WRITE, stage.estate.intern("auth/approle/", name))
+    stage.act(token, third, Action.SECRET_ID, stage.estate.intern("auth/approle/", name))
     ip, agent = stage.held(token)
     taken = stage.open(role, start + length // 4, ip, agent, HOUR)
     loot = stage.foreign(role, reads)
-    stage.act(taken, stage.spread(start + length // 4 + 3 * SECOND, length * 3 // 4, len(loot)), Action.READ, loot)
+    stage.act(taken, stage.spread(start + length // 4 + stage.soon(3), length * 3 // 4, len(loot)), Action.READ, loot)
     return operator, loot

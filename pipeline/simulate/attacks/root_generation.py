@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
 from pipeline.simulate.rows import rows
-from pipeline.simulate.scenario import MINUTE
+from pipeline.simulate.scenario import MINUTE, SECOND
 
 if TYPE_CHECKING:
     from pipeline.simulate.stage import Stage
@@ -24,7 +24,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     person = stage.someone(Role.ADMIN, Role.HUMAN)
     ip, agent = stage.address(person), int(stage.estate.principals["agent"][person])
     nobody = int(stage.estate.of_role(Role.NOBODY)[0])
-    when = start + np.cumsum(stage.rng.integers(20, 240, 4)) * 1_000_000_000
+    when = start + np.cumsum(stage.rng.uniform(20, 240, 4) * SECOND).astype(np.int64)
     actions = [Action.ROOT_ATTEMPT, *[Action.ROOT_UPDATE] * 3]
     stage.parts.append(rows(4, t=when, action=actions, principal=nobody, object=stage.system(), ip=ip, agent=agent))
     token = stage.mint("root", int(when[-1]), ("root",), 0, ip, agent)

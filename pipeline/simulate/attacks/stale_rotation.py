@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import HOUR, SECOND
+from pipeline.simulate.scenario import HOUR
 
 if TYPE_CHECKING:
     from pipeline.simulate.stage import Stage
@@ -31,6 +31,6 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     stage.act(rotator, start, Action.WRITE, what)
     count = max(3 * factor, int(min(float(stage.estate.principals["rate"][principal]), 200.0) * factor * hours))
     token = stage.token(principal, start, hours * HOUR)
-    when = stage.spread(start + 30 * SECOND, hours * HOUR, count)
+    when = stage.spread(start + stage.soon(30), hours * HOUR, count)
     stage.act(token, when, Action.READ, what, outcome=stage.outcomes(count, share))
     return principal, np.array([what])

@@ -40,7 +40,9 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     agent = int(stage.estate.principals["agent"][principal]) if level.own_client else stage.agent("ci")
     taken = stage.rng.random() < 0.5
     token = (
-        stage.token(principal, start, HOURS * HOUR) if taken else stage.open(principal, start - 3 * SECOND, ip, agent)
+        stage.token(principal, start, HOURS * HOUR)
+        if taken
+        else stage.open(principal, start - stage.soon(3), ip, agent)
     )
     loot = stage.own(principal)[:3]
     when = start + (np.arange(HOURS) * HOUR) + (stage.rng.random(HOURS) * 0.6 * HOUR).astype(np.int64)

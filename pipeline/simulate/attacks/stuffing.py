@@ -49,7 +49,9 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     )  # fmt: skip
     token = stage.open(victim, start + int(length * 0.8), int(places[0]), int(agents[0]))
     own = stage.own(victim)[:2]
-    stage.act(token, start + int(length * 0.8) + np.arange(1, len(own) + 1) * 3 * SECOND, Action.READ, own)
+    stage.act(
+        token, start + int(length * 0.8) + stage.soon(2) + stage.spread(0, 6 * SECOND, len(own)), Action.READ, own
+    )
     return victim, own
 
 

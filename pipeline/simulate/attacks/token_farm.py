@@ -43,7 +43,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     for at in stage.spread(start, length, level.tokens).tolist():
         child = stage.mint("token", at, stage.estate.policies[build], 3600, ip, agent, parent)
         stage.act(parent, at, action, stage.itself, issued=child)
-        later = start + length + int(stage.rng.integers(10, 6000)) * SECOND
+        later = start + length + int(stage.rng.uniform(10, 6000) * SECOND)
         stage.act(child, later, Action.READ, int(stage.rng.choice(own)))
-    stage.act(parent, start + length + SECOND, Action.REVOKE, stage.itself)
+    stage.act(parent, start + length + stage.soon(1), Action.REVOKE, stage.itself)
     return build, own

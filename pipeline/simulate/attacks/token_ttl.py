@@ -30,5 +30,5 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     when = when[when < until]
     own = stage.own(build)
     stage.act(child, when, Action.READ, stage.rng.choice(own, len(when)))
-    stage.act(child, when[::3] + 1_000_000_000, Action.RENEW, stage.itself)
+    stage.act(child, when[::3] + stage.soon(1), Action.RENEW, stage.itself)
     return build, own

@@ -43,12 +43,12 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     wrapping = stage.mint("wrapping", start, ("response-wrapping",), 120, ip, agent, parent)
     stage.act(parent, start, Action.WRAP_READ, what, issued=wrapping)
     nobody = int(stage.estate.of_role(Role.NOBODY)[0])
-    at = start + int(stage.rng.integers(2, 20)) * SECOND
+    at = start + int(stage.rng.uniform(2, 20) * SECOND)
     bare = {"principal": nobody, "object": stage.system()}
     if level.looks:
         stage.parts.append(rows(1, t=at, action=Action.WRAP_LOOKUP, issued=wrapping, ip=ip, agent=agent, **bare))
-    stage.act(wrapping, at + 2 * SECOND, Action.UNWRAP, stage.system())
+    stage.act(wrapping, at + stage.soon(2), Action.UNWRAP, stage.system())
     if level.fails:
-        late = {"outcome": Outcome.NO_TOKEN, "t": at + int(stage.rng.integers(10, 60)) * SECOND}
+        late = {"outcome": Outcome.NO_TOKEN, "t": at + int(stage.rng.uniform(10, 60) * SECOND)}
         stage.parts.append(rows(1, action=Action.UNWRAP, ip=stage.address(machine), agent=agent, **late, **bare))
     return stage.estate.names.index("wrapping"), np.array([what])

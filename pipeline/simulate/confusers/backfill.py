@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import HOUR, SECOND
+from pipeline.simulate.scenario import HOUR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,6 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     own = stage.own(principal)
     count = 15 if stage.world.scenario.preset == "xs" else 300
     token = stage.open(principal, start, length=4 * HOUR)
-    when = stage.spread(start + 2 * SECOND, 3 * HOUR, count)
+    when = stage.spread(start + stage.soon(2), 3 * HOUR, count)
     stage.act(token, when, Action.READ, stage.rng.choice(own, count))
     return principal, own

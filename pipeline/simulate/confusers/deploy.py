@@ -12,13 +12,13 @@ from pipeline.simulate.sessions import Shift
 if TYPE_CHECKING:
     from pipeline.simulate.setting import Setting
 
-PER_TEAM_AND_DAY = 1.2
-
 
 def prepare(setting: Setting) -> None:
-    """About 1.2 times per team and working day, between 09 and 18 h."""
+    """About 1.2 times per team and working day (in the smallest estate far less), between 09 and 18 h."""
     for day in setting.workdays():
-        for team, count in enumerate(setting.rng.poisson(PER_TEAM_AND_DAY, len(setting.estate.teams)).tolist()):
+        for team, count in enumerate(
+            setting.rng.poisson(setting.scenario.size.deploys, len(setting.estate.teams)).tolist()
+        ):
             services = setting.services(team)
             for _ in range(count if len(services) else 0):
                 at = setting.day_at(day, setting.rng.uniform(9, 17))

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import HOUR, MINUTE, SECOND
+from pipeline.simulate.scenario import HOUR, MINUTE
 
 if TYPE_CHECKING:
     from pipeline.simulate.stage import Stage
@@ -22,5 +22,5 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     pool = np.array([i for i in stage.estate.secrets.tolist() if stage.estate.object_team[i] == team])
     what = stage.rng.choice(pool, min(50, len(pool)), replace=False)
     token = stage.open(principal, start, length=HOUR)
-    stage.act(token, stage.spread(start + 2 * SECOND, 3 * MINUTE, len(what)), Action.READ, what)
+    stage.act(token, stage.spread(start + stage.soon(2), 3 * MINUTE, len(what)), Action.READ, what)
     return principal, what
