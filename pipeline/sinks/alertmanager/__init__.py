@@ -78,6 +78,8 @@ class Alertmanager:
 
     def send(self, messages: Sequence[Message]) -> Mapping[str, str]:
         """Post all of them at once, the last of each alert standing. Raises DeliveryError."""
+        if not messages:
+            return {}
         latest = {message.alert_uid: _alert(message) for message in messages}
         old = [self._old(uid, alert) for uid, alert in latest.items()]
         ended = [alert for alert in old if alert is not None]

@@ -42,6 +42,8 @@ class Bulk:
 
     def send(self, messages: Sequence[Message]) -> Mapping[str, str]:
         """Create every document. Raises PartialDeliveryError when some must come again, DeliveryError when all must."""
+        if not messages:
+            return {}
         body = b"".join(map(self._wire, messages))
         reply = self._poster.post(self._path, body, {"Content-Type": "application/x-ndjson"}, compress=True)
         if reply.status != 200:

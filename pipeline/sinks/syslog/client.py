@@ -36,6 +36,8 @@ class TlsSyslog:
 
     def send(self, messages: Sequence[Message]) -> Mapping[str, str]:
         """Hand every frame to the connection. Raises DeliveryError when it is or was cut."""
+        if not messages:
+            return {}
         data = b"".join(map(self._wire, messages))
         try:
             if self._socket is None or self._hung_up(self._socket):

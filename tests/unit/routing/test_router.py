@@ -356,7 +356,7 @@ def test_state_is_bounded() -> None:
 
 
 def test_lists_in_a_row_are_bounded() -> None:
-    """Ten thousand findings leave at most 1,000 finding uids and 100 pieces of evidence in a row that counts them all."""
+    """Five thousand findings leave 1,000 finding uids and 100 pieces of evidence in a row that counts them all."""
     rows = [finding(i / 1000, evidence=[f"e{i}"], secret=f"kv/{i}") for i in range(5000)]
     alert = one(Router(Config()).push(frame(*rows), us(6)).alerts)
     assert (alert["count"], len(alert["finding_uids"]), len(alert["evidence"])) == (5000, 1000, 100)

@@ -1,0 +1,110 @@
+"""The producer behind the `kafka` sink: idempotent, and let go of after a failure."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from pipeline.core.errors import ConfigError, DeliveryError, PartialDeliveryError
+from pipeline.core.model import Message
+from pipeline.sinks._text import plain
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, about how it reads its schemas
+    from kafka import KafkaProducer
+    from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+Option = str | int | float | bool
+
+
+class Kafka:
+    """The revisions of an alert share a key, hence a partition and its order. The header `event_id` marks a repetition.
+
+    The producer is made anew after a failure, so that nothing of a batch that is to come again lingers in its buffer.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        topic: str,
+        wire: Callable[[Message], bytes],
+        options: Mapping[str, Option],
+        *,
+        password: str,
+        seconds: float,
+    ) -> None:
+        if unknown := sorted(set(options) - set(KafkaProducer.DEFAULT_CONFIG)):
+            raise ConfigError(f"the Kafka client has no option {', '.join(unknown)}")
+        self._servers, self._topic, self._wire = list(servers), topic, wire
+        self._options, self._password, self._seconds = dict(options), password, seconds
+        self._producer: Any = None
+        self.sent = self.refused = 0
+
+    def send(self, messages: Sequence[Message]) -> Mapping[str, str]:
+        """Produce all and wait for every acknowledgement. Raises DeliveryError; what is safe is told with it."""
+        try:
+            producer = self._producer = self._producer or self._connect()
+            futures = {message.event_id: self._produce(producer, message) for message in messages}
+            producer.flush(timeout=self._seconds)
+        except KafkaError as error:
+            self.close()
+            raise DeliveryError(f"Kafka took no batch: {type(error).__name__}") from None
+        return self._outcome(futures)
+
+    def close(self) -> None:
+        """Let go of the producer without waiting for what it holds: the outbox holds it too."""
+        if self._producer is not None:
+            self._producer.close(timeout=0)
+            self._producer = None
+
+    def _connect(self) -> Any:
+        secret = {"sasl_plain_password": self._password} if self._password else {}
+        ours: dict[str, Any] = {"client_id": "keytrail", "allow_auto_create_topics": False, "linger_ms": 5}
+        millis = round(self._seconds * 1000)
+        limits = {
+            "request_timeout_ms": millis,
+            "delivery_timeout_ms": millis + ours["linger_ms"],
+            "max_block_ms": millis,
+            "bootstrap_timeout_ms": millis,
+        }
+        return KafkaProducer(
+            **(ours | limits | self._options | secret),
+            bootstrap_servers=self._servers,
+            enable_idempotence=True,
+            acks="all",
+        )
+
+    def _produce(self, producer: Any, message: Message) -> Any:
+        """The record's future, or at once the error of one that no broker would take."""
+        key = plain(message.alert_uid).encode()
+        headers = [("event_id", plain(message.event_id).encode())]
+        try:
+            return producer.send(self._topic, self._wire(message), key=key, headers=headers)
+        except _TOO_LARGE as error:
+            return error
+
+    def _outcome(self, futures: Mapping[str, Any]) -> Mapping[str, str]:
+        delivered: list[str] = []
+        refused: dict[str, str] = {}
+        failure = ""
+        for event_id, future in futures.items():
+            error = future if isinstance(future, KafkaError) else _error_of(future)
+            if error is None:
+                delivered.append(event_id)
+            elif isinstance(error, _TOO_LARGE):
+                refused[event_id] = f"Kafka refused it: {type(error).__name__}"
+            else:
+                failure = type(error).__name__
+        self.sent += len(delivered)
+        self.refused += len(refused)
+        if failure:
+            self.close()
+            text = f"Kafka did not acknowledge {len(futures) - len(delivered) - len(refused)} records: {failure}"
+            raise PartialDeliveryError(text, delivered=delivered, refused=refused)
+        return refused
+
+
+def _error_of(future: Any) -> Exception | None:
+    return future.exception if future.is_done else TimeoutError()
