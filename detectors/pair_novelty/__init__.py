@@ -1,0 +1,164 @@
+"""A principal reads what neither it, nor its kin, nor its folder gives reason to expect. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._text import figure, several, show
+from detectors._usual import Bools, Floats
+from detectors._window import HOUR_US, Found, place, seen_in, tell
+from detectors.pair_novelty.acquaintance import Acquaintance, Pairs
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="pair_novelty",
+    version="1",
+    title="Reads secrets foreign to it",
+    family="pair",
+    summary="new (principal, secret) pairs weighed by folder, by peers and by how often this principal explores",
+    techniques=("T1555.006", "T1078"),
+    measures=("F3", "M4"),
+)
+_NEXT: Final = (
+    "Ask the owner of the principal whether this use is new and wanted. If not: revoke the principal's tokens, rotate"
+    " what it read, and narrow its policy (keytrail policy on the principal shows what it really uses)."
+)
+_SHOWN: Final = 3
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A window's new pairs are told when their surprise (-log10 of a probability) reaches `surprise`.
+
+    A pair whose folder or peers make it at least `familiar` likely is no stranger. A principal known for less than
+    `probation_hours` is told only when it takes `bulk_secrets` known secrets out of `bulk_places` folders at once.
+    Where `together` principals come new to one folder in one window, the folder moved, not they. `keys` bounds the
+    memory, 24 bytes each.
+    """
+
+    surprise: float = 6.0
+    familiar: float = 0.05
+    probation_hours: int = 72
+    bulk_secrets: int = 12
+    bulk_places: int = 4
+    together: int = 4
+    keys: int = 2_000_000
+
+
+class PairNovelty:
+    """Remembers who is at home where; which pairs are new, the profiles know."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._known = Acquaintance(config.keys)
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        pairs = Pairs.of(window, self._config.probation_hours * HOUR_US)
+        if pairs is None:
+            return empty(FINDING)
+        likely = self._known.likelihood(pairs)
+        strange = pairs.new & (likely < self._config.familiar) & ~pairs.crowded(self._config.together)
+        found = self._strangers(pairs, strange & ~pairs.probation, likely, window)
+        if self._known.age_us(window.start_us) >= self._config.probation_hours * HOUR_US:
+            found += self._newcomers(pairs, window)
+        if window.closed:
+            self._known.learn(pairs, strange, window.start_us)
+        return tell(self.info, window, found)
+
+    def _strangers(self, pairs: Pairs, strange: Bools, likely: Floats, window: Window) -> list[Found]:
+        if not strange.any():
+            return []
+        rows = pairs.frame.with_columns(likely=pl.Series(likely), row=pl.int_range(pl.len())).filter(pl.Series(strange))
+        each = rows.sort("likely", "secret").group_by("principal", maintain_order=True).agg(
+            pl.len().alias("count"), pl.col("secret"), pl.col("row").first(), pl.col("likely").mean(),
+            pl.col("likely").min().alias("least"),
+        ).sort("principal")  # fmt: skip
+        at = each["row"].to_numpy()
+        count = each["count"].to_numpy().astype(np.float64)
+        mean, size = self._known.exploration(pairs, at)
+        surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["likely"].to_numpy())
+        loud = np.flatnonzero(surprise >= self._config.surprise).tolist()
+        return [self._stranger(each.row(i, named=True), float(surprise[i]), float(mean[i]), window) for i in loud]
+
+    def _stranger(self, one: dict[str, Any], surprise: float, mean: float, window: Window) -> Found:
+        principal, secrets = one["principal"], one["secret"]
+        rows = window.operations.filter((pl.col("principal") == principal) & pl.col("secret").is_in(secrets))
+        count = len(secrets)
+        return Found(
+            key=principal,
+            severity="high" if count >= 10 else "medium" if count >= 3 or surprise >= 7.5 else "low",
+            confidence=0.7,
+            score=_tails.score(surprise),
+            message=f"{show(principal)} used {several(secrets, _SHOWN)} for the first time; its folders and its peers"
+            " give no reason to.",
+            observed=f"{count} new foreign {'secrets' if count > 1 else 'secret'}, likelihood {figure(one['least'])}"
+            " by folder and peers",
+            expected=f"{figure(mean)} in an hour for this principal",
+            next_step=_NEXT,
+            principal=principal,
+            secret=secrets[0],
+            **seen_in(rows),
+        )
+
+    def _newcomers(self, pairs: Pairs, window: Window) -> list[Found]:
+        """Principals in probation that take known secrets out of many folders at once."""
+        fresh = pairs.frame.filter(pl.Series(pairs.new & pairs.probation))
+        if len(fresh) < self._config.bulk_secrets:
+            return []
+        spread = pl.max_horizontal(*(place("secret", depth).n_unique() for depth in (1, 2)))
+        wide = fresh.group_by("principal").agg(pl.col("secret"), spread.alias("places"))
+        enough = (pl.col("secret").list.len() >= self._config.bulk_secrets) & (
+            pl.col("places") >= self._config.bulk_places
+        )
+        return [
+            one
+            for row in wide.filter(enough).sort("principal").iter_rows(named=True)
+            if (one := self._newcomer(row["principal"], sorted(row["secret"]), row["places"], window)) is not None
+        ]
+
+    def _newcomer(self, principal: str, secrets: list[str], places: int, window: Window) -> Found | None:
+        asked = pl.DataFrame({"secret": secrets})
+        before = window.profiles.lookup("secret", asked, window.start_us)
+        known = int(before["known"].sum())
+        if known < self._config.bulk_secrets:
+            return None
+        rows = window.operations.filter((pl.col("principal") == principal) & pl.col("secret").is_in(secrets))
+        return Found(
+            key=principal,
+            cause="pair_bulk",
+            title="Newcomer reads across folders",
+            severity="medium",
+            confidence=0.6,
+            score=_tails.score(float(self._config.surprise + np.log10(known))),
+            message=f"{show(principal)}, known for less than {self._config.probation_hours} hours, used {known} secrets"
+            f" of others out of {places} folders: {several(secrets, _SHOWN)}.",
+            observed=f"{known} secrets known before, {places} folders",
+            expected=f"fewer than {self._config.bulk_secrets} secrets, in its own folder",
+            next_step=_NEXT,
+            principal=principal,
+            **seen_in(rows),
+        )
+
+    def snapshot(self) -> Frames:
+        """One table of tallies and the age."""
+        return self._known.snapshot()
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._known.restore(frames)
+
+
+def create(config: Config) -> PairNovelty:
+    """The detector, with nothing remembered."""
+    return PairNovelty(config)

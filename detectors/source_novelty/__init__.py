@@ -1,0 +1,120 @@
+"""A known principal comes from a network it never used, while nobody like it does. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._text import figure, several, show
+from detectors._usual import DAY_US, Bools
+from detectors._window import Found, seen_in, tell
+from detectors.source_novelty.zones import Visits, Zones
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="source_novelty",
+    version="1",
+    title="Comes from a network new to it",
+    family="source",
+    summary="new network zones of known principals, unless others move there too",
+    techniques=("T1550.001", "T1078.004"),
+    measures=("F3",),
+)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new zone is told when its surprise (-log10 of a probability) reaches `surprise`.
+
+    Principals seen in fewer than `windows` windows are not judged. A zone that `movers` other principals adopted
+    within `hours` is a move of the network. `keys` bounds the memory.
+    """
+
+    surprise: float = 5.5
+    windows: int = 24
+    movers: int = 3
+    hours: int = 24
+    keys: int = 1_000_000
+
+
+class SourceNovelty:
+    """Remembers which zones a principal used, how many use a zone, and who came new where in the last day."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._zones = Zones(config.keys, config.hours * DAY_US // 24)
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        visits = Visits.of(window)
+        if visits is None:
+            return empty(FINDING)
+        known = self._zones.knows(visits)
+        settled = self._zones.windows(visits) >= self._config.windows
+        movers = self._zones.movers(visits, ~known & settled, window.start_us)
+        odd = ~known & settled & (movers < self._config.movers)
+        found = self._newly(visits, odd, window)
+        if window.closed:
+            self._zones.learn(visits, known, settled, window.start_us)
+        return tell(self.info, window, found)
+
+    def _newly(self, visits: Visits, odd: Bools, window: Window) -> list[Found]:
+        if not odd.any():
+            return []
+        share, mean, size = self._zones.odds(visits)
+        rows = visits.frame.with_columns(
+            share=pl.Series(share), mean=pl.Series(mean), size=pl.Series(size)
+        ).filter(pl.Series(odd))  # fmt: skip
+        each = rows.group_by("principal").agg(
+            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").first(),
+            pl.col("size").first(), pl.col("kind").first(),
+        ).sort("principal")  # fmt: skip
+        count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
+        surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
+        loud = np.flatnonzero(surprise >= self._config.surprise).tolist()
+        return [self._found(each.row(i, named=True), float(surprise[i]), visits, window) for i in loud]
+
+    def _found(self, one: dict[str, Any], surprise: float, visits: Visits, window: Window) -> Found:
+        principal, new = one["principal"], one["zone"]
+        rows = window.operations.filter(pl.col("principal") == principal)
+        there, elsewhere = rows.filter(pl.col("zone").is_in(new)), rows.filter(~pl.col("zone").is_in(new))
+        sessions = set(there["session"].drop_nulls()) & set(elsewhere["session"].drop_nulls()) - {""}
+        values = int(there.filter("discloses_value")["n"].sum())
+        used = int(self._zones.of_principal(visits, principal))
+        grave = (values > 0 and one["kind"] in ("service", "pod")) + bool(sessions)
+        also = " One of its tokens is in use there and in its usual network at the same time." if sessions else ""
+        return Found(
+            key=principal,
+            severity=("low", "medium", "high")[grave],
+            confidence=0.75 if sessions else 0.6,
+            score=_tails.score(surprise + 2 * bool(sessions)),
+            message=f"{show(principal)} came from {several(new)} for the first time, reading {values} values.{also}",
+            observed=f"{len(new)} new {'zones' if len(new) > 1 else 'zone'}, used by {one['share']:.1%} of principals",
+            expected=f"one of its {used} zones; {figure(one['mean'])} new ones in an hour",
+            next_step="Ask the owner whether the workload moved. If not: revoke its tokens and its log-in credential"
+            " (secret-id, key), then look at what was read from there: keytrail investigate.",
+            principal=principal,
+            **seen_in(there),
+        )
+
+    def snapshot(self) -> Frames:
+        """Tallies, and the adoptions of the last day."""
+        return self._zones.snapshot()
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._zones.restore(frames)
+
+
+def create(config: Config) -> SourceNovelty:
+    """The detector, with nothing remembered."""
+    return SourceNovelty(config)

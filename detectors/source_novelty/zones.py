@@ -1,0 +1,121 @@
+"""Which principal uses which network zone: tallies by hashed key in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors._memory import Keys, Table, joined, keys_of
+from detectors._usual import Bools, Floats
+from detectors._window import somebody
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+_PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE = range(8)
+_FLOOR: Final = 1e-3
+_BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
+_BURSTY: Final = 3.0
+_RECENT: Final = 50_000  # adoptions kept
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """The (principal, zone) pairs of a window; row i of every array is row i of `frame`."""
+
+    frame: pl.DataFrame  # principal, zone, kind, in the order of names
+    principal: Keys
+    zone: Keys
+    kind: Keys
+
+    @classmethod
+    def of(cls, window: Window) -> Visits | None:
+        """None when there is no pair."""
+        rows = window.operations.filter(somebody() & (pl.col("zone") != ""))
+        kind = pl.col("principal_type").fill_null("").max().alias("kind")
+        frame = rows.group_by("principal", "zone").agg(kind).sort("principal", "zone")
+        if frame.is_empty():
+            return None
+        return cls(frame, *(keys_of(frame[name]) for name in ("principal", "zone", "kind")))
+
+
+class Zones:
+    """Tallies that only grow, past `limit` those not touched for longest go; and who came new where lately."""
+
+    def __init__(self, limit: int, recent_us: int) -> None:
+        self._tally = Table(1, limit)
+        self._recent_us = recent_us
+        self._adopted: Keys = np.empty(0, dtype=np.uint64)  # zones
+        self._adopted_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def _get(self, tag: int, *keys: Keys) -> Floats:
+        return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
+
+    def knows(self, visits: Visits) -> Bools:
+        """Pairs seen before."""
+        return self._tally.knows(joined(_PAIR, visits.principal, visits.zone))
+
+    def windows(self, visits: Visits) -> Floats:
+        """In how many windows each pair's principal was seen."""
+        return self._get(_ACTIVE, visits.principal)
+
+    def movers(self, visits: Visits, new: Bools, at_us: int) -> Floats:
+        """How many other known principals came new to the zone of each pair, lately or in this window."""
+        late = self._adopted[self._adopted_us > at_us - self._recent_us]
+        zones = np.concatenate([late, visits.zone[new]])
+        if not len(zones):
+            return np.zeros(len(new))
+        distinct, count = np.unique(zones, return_counts=True)
+        at = np.minimum(np.searchsorted(distinct, visits.zone), len(distinct) - 1)
+        return np.where(distinct[at] == visits.zone, count[at], 0) - new.astype(np.float64)
+
+    def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
+        """Per pair: the share of principals in the zone; mean and size of the principal's new zones in a window."""
+        everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(visits.zone)), 1.0)
+        share = np.clip(self._get(_ZONE, visits.zone) / everybody, _FLOOR, 1.0)
+        habit = (self._get(_KIND, visits.kind) + 0.5) / (self._get(_KIND_ACTIVE, visits.kind) + _BORROWED)
+        shape = self._get(_NEW, visits.principal) + habit * _BORROWED
+        return share, shape / (self.windows(visits) + _BORROWED), np.minimum(shape, _BURSTY)
+
+    def of_principal(self, visits: Visits, principal: str) -> float:
+        """How many zones a principal has used."""
+        at = visits.frame["principal"].index_of(principal)
+        return 0.0 if at is None else float(self._get(_ZONES, visits.principal[at : at + 1])[0])
+
+    def learn(self, visits: Visits, known: Bools, settled: Bools, at_us: int) -> None:
+        """Add a closed window."""
+        _, first = np.unique(visits.principal, return_index=True)
+        principal = visits.principal[first]
+        self._add(at_us, _EVERYBODY, np.zeros_like(principal[self._get(_ACTIVE, principal) == 0]))
+        self._add(at_us, _ACTIVE, principal)
+        self._add(at_us, _KIND_ACTIVE, visits.kind[first])
+        new, moved = ~known, ~known & settled
+        self._tally.put(joined(_PAIR, visits.principal, visits.zone), np.ones((len(known), 1)), at_us)
+        self._add(at_us, _ZONE, visits.zone[new])
+        self._add(at_us, _ZONES, visits.principal[new])
+        self._add(at_us, _NEW, visits.principal[moved])
+        self._add(at_us, _KIND, visits.kind[moved])
+        self._remember(visits.zone[moved], at_us)
+
+    def _remember(self, zones: Keys, at_us: int) -> None:
+        kept = self._adopted_us > at_us - self._recent_us
+        self._adopted = np.concatenate([self._adopted[kept], zones])[-_RECENT:]
+        self._adopted_us = np.concatenate([self._adopted_us[kept], np.full(len(zones), at_us)])[-_RECENT:]
+
+    def _add(self, at_us: int, tag: int, *keys: Keys) -> None:
+        self._tally.add(joined(tag, *keys), np.ones((len(keys[0]), 1)), at_us)
+
+    def snapshot(self) -> Frames:
+        """Tallies, and the adoptions of the last day (columns zone, at_us)."""
+        recent = pl.DataFrame({"zone": self._adopted.copy(), "at_us": self._adopted_us.copy()})
+        return {"tally": self._tally.snapshot(), "recent": recent}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._tally.restore(frames["tally"])
+        self._adopted = frames["recent"]["zone"].to_numpy().astype(np.uint64)
+        self._adopted_us = frames["recent"]["at_us"].to_numpy().astype(np.int64)
