@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 
+from pipeline.core.distinct import per_distinct
 from pipeline.core.schema import DECODED
 from pipeline.decoders.vault.vocabulary import KEY, describe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 
@@ -54,12 +52,11 @@ _FLAGS: Final = {
 _ANY_FLAG: Final = (
     r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec)'
 )
-_SEPARATOR: Final = "\x1f"
 
 
 def decoded(raw: pl.DataFrame, clear: pl.Series, canary_header: str) -> pl.DataFrame:
     """DECODED rows of RAW rows, in their order, `piece` left null. `clear` says per row whether values showed."""
-    frame = raw.hstack(_by_key(raw, KEY, describe)).hstack(_headers(raw, canary_header))
+    frame = raw.hstack(per_distinct(raw, KEY, describe)).hstack(_headers(raw, canary_header))
     frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
     frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
     frame = frame.with_columns(flags=_flags(frame), discloses_value=_discloses())
@@ -69,21 +66,9 @@ def decoded(raw: pl.DataFrame, clear: pl.Series, canary_header: str) -> pl.DataF
     )
 
 
-def _by_key(frame: pl.DataFrame, key: tuple[str, ...], made: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-    """`made(frame.select(key))`, computed once per distinct row."""
-    keys = frame.select(key)
-    joined = keys.select(pl.concat_str(pl.all().fill_null("\x00"), separator=_SEPARATOR)).to_series()
-    if joined.str.count_matches(_SEPARATOR, literal=True).max() != len(key) - 1:
-        return made(keys)  # nothing to share, or a field that holds the separator
-    coded = joined.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    codes = coded.indices.to_numpy()
-    first = np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))  # codes are given in order of appearance
-    return made(keys[first])[codes]
-
-
 def _headers(raw: pl.DataFrame, canary_header: str) -> pl.DataFrame:
     """user_agent and canary from the headers' JSON text, computed once per distinct text."""
-    return _by_key(raw, ("request_headers",), lambda keys: keys.select(
+    return per_distinct(raw, ("request_headers",), lambda keys: keys.select(
         user_agent=_header("user-agent"), canary=_header(canary_header.lower()),
     ))  # fmt: skip
 
@@ -190,6 +175,12 @@ def _made(value: pl.Expr) -> pl.Expr:
     return pl.when(pl.col("issued") & ~renewed).then(value)
 
 
+def _role(prefix: str) -> pl.Expr:
+    """The role that names a workload: an AppRole's, or a cloud's. Elsewhere `role` is only what was asked for."""
+    cloud = pl.col(f"{prefix}_display_name").str.contains(r"^(?:aws|gcp|azure|alicloud|oci|cf)(?:-|$)")
+    return pl.coalesce(f"{prefix}_role_name", pl.when(cloud).then(pl.col(f"{prefix}_role")))
+
+
 def _address() -> pl.Expr:
     """The client's address; kmip entries write it with a port."""
     address = pl.col("request_remote_address")
@@ -220,7 +211,7 @@ _COLUMNS: Final[dict[str, pl.Expr | None]] = {
     "mount_type": pl.col("mount_type"),
     "auth_display_name": pl.col("auth_display_name"),
     "auth_entity": pl.col("auth_entity_id"),
-    "auth_role": pl.coalesce("auth_role_name", "auth_role"),
+    "auth_role": _role("auth"),
     "auth_username": pl.col("auth_username"),
     "auth_sa_name": pl.col("auth_service_account_name"),
     "auth_sa_namespace": pl.col("auth_service_account_namespace"),
@@ -228,7 +219,7 @@ _COLUMNS: Final[dict[str, pl.Expr | None]] = {
     "auth_policies": pl.col("auth_policies"),
     "login_display_name": _made(pl.col("issued_display_name")),
     "login_entity": _made(pl.col("issued_entity_id")),
-    "login_role": _made(pl.coalesce("issued_role_name", "issued_role")),
+    "login_role": _made(_role("issued")),
     "login_username": _made(pl.col("issued_username")),
     "login_sa_name": _made(pl.col("issued_service_account_name")),
     "login_sa_namespace": _made(pl.col("issued_service_account_namespace")),

@@ -10,7 +10,7 @@ from pipeline.decoders.vault.entry import Parsed, RefusedError, parse
 from pipeline.decoders.vault.pieces import Piece, Scan, cut, cut_nuls
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Ints, RawBatch
+    from pipeline.core.model import RawBatch
     from pipeline.decoders.vault.framing import Mask
 
 MAX_RECORDS: Final = 10_000  # of an object over several records

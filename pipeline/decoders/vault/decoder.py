@@ -48,11 +48,10 @@ class VaultDecoder:
         odd[believed] = False
         for record in np.flatnonzero(odd).tolist():
             cutter.take(record)
-        consumed = cutter.finish()
-        kept = believed < consumed
+        kept = believed < cutter.finish()
         if not kept.all():
             raw, believed = raw.filter(pl.Series(kept)), believed[kept]
-        return self._assembled(batch, framed, raw, believed, cutter.placed, consumed)
+        return self._assembled(batch, framed, raw, believed, cutter)
 
     def _quick(self, framed: Framed) -> tuple[pl.DataFrame, Ints]:
         """RAW rows of the plain records that can be believed as they stand, and which records those are."""
@@ -73,52 +72,46 @@ class VaultDecoder:
         good &= pl.Series(framed.plain[rows])
         return (raw, rows) if good.all() else (raw.filter(good), rows[good.to_numpy()])
 
-    def _assembled(
-        self, batch: RawBatch, framed: Framed, raw: pl.DataFrame, believed: Ints, placed: list[Placed], consumed: int
-    ) -> Decoded:
-        starts, ends, records, order = _merged(batch, framed, believed, placed)
+    def _assembled(self, batch: RawBatch, framed: Framed, raw: pl.DataFrame, believed: Ints, cutter: Cutter) -> Decoded:
+        placed = cutter.placed
+        records, starts, ends, order = _merged(framed, believed, placed)
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
-        entries, clear, replaced = self._exact(batch, placed, rank[len(believed) :])
-        read = [place for place, odd in zip(rank[len(believed) :].tolist(), placed, strict=True) if odd.piece.entry]
-        frames = [raw, entries] if len(entries) else [raw]
+        places = rank[len(believed) :].tolist()
+        entries, clear, replaced = self._exact(batch, placed, places)
+        read = [place for place, odd in zip(places, placed, strict=True) if odd.piece.entry]
+        refused = [(place, odd.piece.reason) for place, odd in zip(places, placed, strict=True) if not odd.piece.entry]
         shown = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(raw)).append(clear)
-        events = decoded(pl.concat(frames), shown, self._canary)
         pieces = np.concatenate([rank[: len(believed)], np.array(read, np.int64)])
+        events = decoded(pl.concat([raw, entries]) if read else raw, shown, self._canary)
         events = events.with_columns(piece=pl.Series(pieces).cast(pl.UInt32))
-        refused = [
-            (int(place), odd.piece.reason)
-            for place, odd in zip(rank[len(believed) :].tolist(), placed, strict=True)
-            if odd.piece.entry is None
-        ]
         return Decoded(
             format=FORMAT,
-            consumed=consumed,
+            consumed=cutter.finish(),
             pieces=Pieces(starts, ends, _positions(batch, starts, records)),
-            events=events if not read else events.sort("piece"),
+            events=events.sort("piece") if read else events,
             rejected=pl.DataFrame(refused, schema=REJECTED, orient="row").sort("piece"),
             replaced=replaced,
         )
 
     def _exact(
-        self, batch: RawBatch, placed: list[Placed], places: Ints
+        self, batch: RawBatch, placed: list[Placed], places: list[int]
     ) -> tuple[pl.DataFrame, pl.Series, dict[int, bytes]]:
         """RAW rows of the entries among `placed`, whether each showed values, and the texts to store instead."""
         rows: list[dict[str, Any]] = []
         shown: list[bool] = []
         replaced: dict[int, bytes] = {}
-        for place, (piece, _) in zip(places.tolist(), placed, strict=True):
+        for place, (piece, _) in zip(places, placed, strict=True):
             text = batch.data[piece.start : piece.end].tobytes()
             if piece.entry is None:
                 kept = remains(text)
-                clear = kept != text
             else:
                 body = redacted(piece.entry.body, self._plain)
                 clear = body != piece.entry.body
                 kept = line(body, text[: piece.body - piece.start]) if clear else text
                 rows.append(clean_row(piece.entry.row) if clear else piece.entry.row)
                 shown.append(clear)
-            if clear:
+            if kept != text:
                 replaced[place] = kept
         return pl.DataFrame(rows, schema=RAW), pl.Series(shown, dtype=pl.Boolean), replaced
 
@@ -139,16 +132,14 @@ def _lines(framed: Framed) -> pl.Series:
     return series.cast(pl.String, strict=False)
 
 
-def _merged(batch: RawBatch, framed: Framed, believed: Ints, placed: list[Placed]) -> tuple[Ints, Ints, Ints, Ints]:
-    """starts, ends and records of all pieces in order of place, and the order: believed records first, then odd."""
-    records = np.concatenate([believed, np.array([odd.record for odd in placed], np.int64)])
-    starts = np.concatenate([batch.starts[believed], np.array([odd.piece.start for odd in placed], np.int64)])
-    ends = np.concatenate([batch.ends[believed], np.array([odd.piece.end for odd in placed], np.int64)])
-    del framed
-    if not placed:
-        return starts, ends, records, np.arange(len(starts))
-    order = np.lexsort((starts, records))
-    return starts[order], ends[order], records[order], order
+def _merged(framed: Framed, believed: Ints, placed: list[Placed]) -> tuple[Ints, Ints, Ints, Ints]:
+    """records, starts and ends of all pieces in order of place, and that order of believed records, then `placed`."""
+    odd = np.array([(one.record, one.piece.start, one.piece.end) for one in placed], np.int64).reshape(-1, 3)
+    records = np.concatenate([believed, odd[:, 0]])
+    starts = np.concatenate([framed.firsts[believed], odd[:, 1]])
+    ends = np.concatenate([framed.lasts[believed], odd[:, 2]])
+    order = np.lexsort((starts, records)) if placed else np.arange(len(records))
+    return records[order], starts[order], ends[order], order
 
 
 def _positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:

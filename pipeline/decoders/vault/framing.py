@@ -31,9 +31,9 @@ _SPACE: Final = 32
 class Framed:
     """A batch made ready for the line reader.
 
-    `data` holds the records, each ended by LF, nothing between them: `data[starts[i]:ends[i]]`. Records that are not
-    plain are blanked in it, prefixes too; `plain` and `blank` say which are what. `bodies` is where a plain record's
-    object begins, in the batch's own bytes.
+    `data` holds the records, each ended by LF, nothing between them: `data[starts[i]:ends[i]]`. In it, records that
+    are not plain are blanked, and so are prefixes. In the batch's own bytes, record `i` without blanks at its sides is
+    `firsts[i]:lasts[i]`.
     """
 
     data: Bytes
@@ -41,7 +41,8 @@ class Framed:
     ends: Ints
     plain: Mask
     blank: Mask
-    bodies: Ints
+    firsts: Ints
+    lasts: Ints
 
 
 def frame(batch: RawBatch) -> Framed:
@@ -59,7 +60,7 @@ def frame(batch: RawBatch) -> Framed:
             data[at[index]] = _FILLER
         for index in np.flatnonzero(plain & (bodies != batch.starts)).tolist():
             data[at[index] : bodies[index] + shift[index]] = _SPACE
-    return Framed(data, at, at + lengths, plain, blank, bodies)
+    return Framed(data, at, at + lengths, plain, blank, starts, ends)
 
 
 def _trimmed(batch: RawBatch) -> tuple[Ints, Ints]:

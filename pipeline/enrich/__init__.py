@@ -1,0 +1,129 @@
+"""From DECODED identity columns to names: principal, its type, network zone. Stateless: each row by itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from pipeline.core.distinct import per_distinct
+from pipeline.core.schema import DECODED, EVENT
+from pipeline.enrich.naming import ANONYMOUS, Namer
+from pipeline.enrich.zones import Zones
+
+_KEY: Final = (
+    "store", "operation", "mount", "claim_path", "root", "login_root", "wrapping", "auth_token_type", "auth_display_name",
+     "auth_entity", "auth_role", "auth_username", "auth_sa_name", "auth_sa_namespace",
+    "login_display_name", "login_entity", "login_role", "login_username", "login_sa_name", "login_sa_namespace",
+)  # fmt: skip
+_MARKS: Final = ("root", "login_root", "wrapping")
+_CLAIM: Final = r"^(?:.*?/)?auth/(.+?)/login/([^/]+)/?$"
+_ADDED: Final = ("principal", "principal_type", "login_principal", "zone")
+_RENAMED: Final = {"auth_entity": "entity", "auth_policies": "policies", "auth_token_type": "token_type"}
+_KEPT: Final = ("login_policies", "login_session")
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`auth_mounts` whose path holds a dash; auth mounts of people and of services beyond those known by name;
+    `networks`: CIDR to name."""
+
+    auth_mounts: tuple[str, ...] = ()
+    human_mounts: tuple[str, ...] = ()
+    service_mounts: tuple[str, ...] = ()
+    networks: dict[str, str] = {}
+
+
+class Enricher:
+    """Resolves identities. Pure: the same rows give the same names, whatever came before."""
+
+    def __init__(self, config: Config) -> None:
+        self._namer = Namer(mounts=config.auth_mounts, humans=config.human_mounts, services=config.service_mounts)
+        self._zones = Zones(config.networks)
+
+    def resolve(self, events: pl.DataFrame) -> pl.DataFrame:
+        """DECODED rows with principal, principal_type, login_principal, zone, entity, policies, token_type.
+
+        The identity columns they are made from go, but for login_policies and login_session. Rows keep their order.
+        """
+        key = events.with_columns(
+            *(_mark(name).cast(pl.String).alias(name) for name in _MARKS),
+            claim_path=pl.when(pl.col("path").str.contains("/login/", literal=True)).then(pl.col("path")),
+        )
+        names = per_distinct(key, _KEY, self._named)
+        zone = per_distinct(events, ("client_ip",), self._zones.of)
+        gone = [name for name in DECODED if name.startswith(("auth_", "login_")) and name not in _KEPT]
+        kept = events.rename(_RENAMED).drop(name for name in gone if name not in _RENAMED)
+        return kept.hstack(names).hstack(zone)
+
+    def _named(self, keys: pl.DataFrame) -> pl.DataFrame:
+        frame = keys.with_columns(
+            *((pl.col(name) == "true").alias(name) for name in _MARKS),
+            claim=pl.col("claim_path").str.extract(_CLAIM, 1).str.replace_all("/", "-", literal=True)
+            + "/" + pl.col("claim_path").str.extract(_CLAIM, 2),
+        )  # fmt: skip
+        frame = frame.with_columns(asking=self._namer.asking(), login_principal=self._namer.made())
+        vault = frame.with_columns(principal=_of_login()).with_columns(principal_type=self._namer.type_of("principal"))
+        own = pl.col("store") == "vault"
+        return vault.select(
+            pl.when(own).then(pl.col("principal")).otherwise(_elsewhere()).alias("principal"),
+            pl.when(own).then(pl.col("principal_type")).otherwise(_elsewhere_type()).alias("principal_type"),
+            pl.when(own)
+            .then(pl.col("login_principal"))
+            .otherwise(pl.col("login_display_name"))
+            .alias("login_principal"),
+        )
+
+
+def create(config: Config | None = None) -> Enricher:
+    """An enricher; raises ConfigError for a network that is none."""
+    return Enricher(config or Config())
+
+
+def _mark(name: str) -> pl.Expr:
+    policies = pl.col("login_policies" if name == "login_root" else "auth_policies")
+    policy = "response-wrapping" if name == "wrapping" else "root"
+    return policies.list.contains(policy).fill_null(value=False)
+
+
+def _of_login() -> pl.Expr:
+    """A log-in's identity stands only in its response: there it is the principal."""
+    answered = (pl.col("operation") == "auth") & (pl.col("asking") == ANONYMOUS) | pl.col("claim").is_not_null()
+    return pl.when(answered).then(pl.coalesce("login_principal", "asking")).otherwise(pl.col("asking"))
+
+
+def _elsewhere() -> pl.Expr:
+    """Other stores name their callers in full: their decoders put the stable name into auth_display_name."""
+    pod = pl.concat_str(
+        pl.lit("system:serviceaccount:"), pl.col("auth_sa_namespace"), pl.lit(":"), pl.col("auth_sa_name")
+    )
+    return pl.coalesce(pod, "auth_display_name", "auth_username", "auth_role", pl.lit(ANONYMOUS))
+
+
+def _elsewhere_type() -> pl.Expr:
+    """A decoder may state the type in auth_token_type; else the name's own form tells."""
+    name = _elsewhere()
+    stated = pl.col("auth_token_type")
+    return (
+        pl.when(stated.is_in(["service", "human", "pod", "token", "root", ANONYMOUS]))
+        .then(stated)
+        .when(name.str.starts_with("system:serviceaccount:"))
+        .then(pl.lit("pod"))
+        .when(name.str.contains(r"^arn:[^:]*:iam::\d*:root$"))
+        .then(pl.lit("root"))
+        .when(name.str.contains(r":user/|^[^@/]+@") & ~name.str.ends_with("gserviceaccount.com"))
+        .then(pl.lit("human"))
+        .when(name.str.contains(r"gserviceaccount\.com$|:role/|:assumed-role/|^system:"))
+        .then(pl.lit("service"))
+        .when(name == ANONYMOUS)
+        .then(pl.lit(ANONYMOUS))
+        .otherwise(pl.lit("unknown"))
+    )
+
+
+RESOLVED: Final = pl.Schema(
+    {
+        "piece": DECODED["piece"],
+        **{name: kind for name, kind in EVENT.items() if name in {*DECODED, *_ADDED, *_RENAMED.values()}},
+    }
+)
