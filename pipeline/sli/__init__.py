@@ -1,0 +1,9 @@
+"""Service level indicators M1, M2, M4 and M9: windows of event time, objectives, error budgets."""
+
+from __future__ import annotations
+
+from pipeline.sli.burn import burn
+from pipeline.sli.config import Config, Objective
+from pipeline.sli.slis import Slis
+
+__all__ = ["Config", "Objective", "Slis", "burn"]

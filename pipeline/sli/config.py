@@ -1,0 +1,53 @@
+"""What a user may set about service level indicators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What differs for one scope; what is left out stays the default.
+
+    m1: share of reads that succeed. m2: milliseconds that 95 of 100 operations stay below.
+    """
+
+    m1: Share | None = None
+    m2: Positive | None = None
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[sli]
+
+    A window closes `grace_seconds` after its end and is kept for `late_windows` more, so that late operations still
+    count. `objectives` are keyed by a store (`vault`, for everything in it) or by a scope (`mount:team-a/kv/`,
+    `namespace:team-a`); the scope wins. Past `max_mounts` and `max_namespaces` in one window the rest is `other`.
+    """
+
+    window_seconds: Count = 300
+    grace_seconds: Annotated[int, msgspec.Meta(ge=0)] = 60
+    late_windows: Annotated[int, msgspec.Meta(ge=0)] = 12
+    max_mounts: Count = 2_000
+    max_namespaces: Count = 500
+    m1: Share = 0.999
+    m2: Positive = 200.0
+    objectives: dict[str, Objective] = msgspec.field(default_factory=dict)
+
+
+def objective(config: Config, sli: str, store: str, scope: str) -> float:
+    """The objective of M1 (a share) or M2 (ms) in one scope of one store."""
+    for key in (scope, store):
+        value = getattr(config.objectives.get(key), sli.lower(), None)
+        if value is not None:
+            return float(value)
+    return float(getattr(config, sli.lower()))
+
+
+def thresholds(config: Config) -> tuple[float, ...]:
+    """Every latency, in ms and ascending, that some scope is measured against."""
+    return tuple(sorted({config.m2, *(o.m2 for o in config.objectives.values() if o.m2 is not None)}))

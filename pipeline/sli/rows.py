@@ -1,0 +1,144 @@
+"""SLI rows out of counts: rolled up to store, namespace and mount, measured against their objectives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.core.schema import SLI, TIME, conform
+from pipeline.sli.bins import quantiles
+from pipeline.sli.config import objective, thresholds
+from pipeline.sli.tally import OTHER, under
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.sli.config import Config
+    from pipeline.sli.window import Tally
+
+SCOPE: Final = ["window", "store", "scope"]
+SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def rolled_up(windows: Mapping[int, Tally], touched: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Columns window, store, scope, counts, p50, p95, p99 (ms) of the windows, one row per scope.
+
+    Where `touched` (window, place) is given, only scopes that one of those places belongs to.
+    """
+    links = _links(windows)
+    if touched is not None:
+        links = links.join(links.join(touched, on=["window", "place"]).select(SCOPE).unique(), on=SCOPE, how="semi")
+    scopes = links.select(SCOPE).unique(maintain_order=True).with_row_index("key")
+    keyed = links.join(scopes, on=SCOPE).select("window", "place", "key")
+    totals, bins = (_together(windows, part).join(keyed, on=["window", "place"]) for part in (0, 1))
+    counts = totals.drop("window", "place").group_by("key").sum()
+    times = quantiles(bins.group_by("key", "bin").agg(pl.col("n").sum()), SHARES)
+    return scopes.join(counts, on="key").join(times, on="key", how="left").drop("key").sort(SCOPE)
+
+
+def rows(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """`core.schema.SLI` rows of what is `rolled_up`.
+
+    M1: successful reads of those that succeeded or failed. M2: good is faster than the objective, value the p95 in
+    ms. M4: good is what was not denied, value the denials. M9: value is operations a minute.
+    """
+    places = wide.select("store", "scope").unique()
+    goals = places.with_columns(
+        pl.Series(sli, [objective(config, sli, *row) for row in places.rows()], pl.Float64) for sli in ("M1", "M2")
+    )
+    whole = wide.join(goals, on=["store", "scope"])
+    parts = (_m1(whole), _m2(whole, config), _m4(whole), _m9(whole, config))
+    return (
+        pl.concat([conform(part, SLI) for part in parts])
+        .with_columns(window_seconds=pl.lit(config.window_seconds, pl.Int64))
+        .sort("window_start", "store", "scope", "sli")
+    )
+
+
+def _links(windows: Mapping[int, Tally]) -> pl.DataFrame:
+    """window, place, store, scope: each place with its store, its namespace and, where it has one, its mount."""
+    frames = [tally.names().with_row_index("place").with_columns(window=pl.lit(w)) for w, tally in windows.items()]
+    frame = pl.concat(frames).with_columns(pl.col("place").cast(pl.Int64))
+    namespace, mount = pl.col("namespace"), pl.col("mount")
+    path = pl.when(namespace == "").then(mount).otherwise(namespace + "/" + mount)
+    scopes = (
+        (pl.lit("store"), pl.lit(value=True)),
+        ("namespace:" + namespace.replace(OTHER, "other"), pl.lit(value=True)),
+        ("mount:" + pl.when(mount == OTHER).then(pl.lit("other")).otherwise(path), mount != ""),
+    )
+    return pl.concat(frame.filter(there).select("window", "place", "store", scope=scope) for scope, there in scopes)
+
+
+def _together(windows: Mapping[int, Tally], part: int) -> pl.DataFrame:
+    return pl.concat(tally.settled()[part].with_columns(window=pl.lit(w)) for w, tally in windows.items())
+
+
+def _row(wide: pl.DataFrame, sli: str, **columns: pl.Expr) -> pl.DataFrame:
+    return wide.select(
+        "store",
+        "scope",
+        pl.col("window").cast(TIME).alias("window_start"),
+        sli=pl.lit(sli),
+        estimate=pl.lit(value=False),
+        **columns,
+    )
+
+
+def _m1(wide: pl.DataFrame) -> pl.DataFrame:
+    good, total = pl.col("read_good"), pl.col("read_good") + pl.col("read_failed")
+    return _row(
+        wide.filter(total > 0),
+        "M1",
+        good=good,
+        total=total,
+        value=good / total,
+        objective=pl.col("M1"),
+        met=good / total >= pl.col("M1"),
+        coverage=pl.format(
+            "{} denied and {} not found stand apart; every retry counts; requests that never reached the store do not",
+            "read_denied",
+            "read_not_found",
+        ),
+    )
+
+
+def _m2(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    limits = thresholds(config)
+    return _row(
+        wide.filter(pl.col("timed") > 0),
+        "M2",
+        good=pl.coalesce(pl.when(pl.col("M2") == limit).then(under(limit)) for limit in limits),
+        total=pl.col("timed"),
+        value=pl.col("p95"),
+        objective=pl.col("M2"),
+        met=pl.col("p95") < pl.col("M2"),
+        coverage=pl.format(
+            "p50 {} ms, p99 {} ms, each within 1 %; inside the store only; {} of {} operations timed",
+            pl.col("p50").round_sig_figs(3),
+            pl.col("p99").round_sig_figs(3),
+            "timed",
+            "attempts",
+        ),
+    )
+
+
+def _m4(wide: pl.DataFrame) -> pl.DataFrame:
+    return _row(
+        wide,
+        "M4",
+        good=pl.col("attempts") - pl.col("denied"),
+        total=pl.col("attempts"),
+        value=pl.col("denied"),
+        coverage=pl.lit("attempts the store logged; scanners and health checks among them"),
+    )
+
+
+def _m9(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    return _row(
+        wide,
+        "M9",
+        total=pl.col("attempts"),
+        value=pl.col("attempts") * 60 / config.window_seconds,
+        coverage=pl.lit("every operation logged, whatever its outcome"),
+    )

@@ -1,0 +1,100 @@
+"""Counting operations per window and place; a place is one mount of one namespace of one store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.sli.bins import bin_of, value_of
+from pipeline.sli.config import thresholds
+
+if TYPE_CHECKING:
+    from pipeline.sli.config import Config
+
+Place = tuple[str, str, str]
+
+SECOND: Final = 1_000_000  # µs
+OTHER: Final = "\0other"  # no namespace or mount can be called so
+COUNTS: Final = ("attempts", "denied", "read_good", "read_failed", "read_denied", "read_not_found", "timed")
+BINNED: Final = pl.Schema({"place": pl.Int64(), "bin": pl.Int32(), "n": pl.Int64()})
+
+
+def under(threshold: float) -> str:
+    """The column that counts operations faster than `threshold` ms."""
+    return f"under_{threshold!r}"
+
+
+def counted(config: Config) -> pl.Schema:
+    """Columns of the totals: place, counts."""
+    names = (*COUNTS, *(under(threshold) for threshold in thresholds(config)))
+    return pl.Schema({"place": pl.Int64(), **dict.fromkeys(names, pl.Int64())})
+
+
+def placed(operations: pl.DataFrame, config: Config) -> tuple[pl.DataFrame, list[Place]]:
+    """Operations as window (µs of its start), place (row of the list), what counts of them, and `complete` in µs.
+
+    An operation is in the window of its own time, held to when the line knew of it: no clock opens a window ahead.
+    """
+    size = config.window_seconds * SECOND
+    at = pl.min_horizontal("time", "complete_time").dt.timestamp("us")
+    codes, places = _places(operations)
+    rows = operations.select(
+        (at // size * size).alias("window"),
+        codes,
+        "outcome",
+        (pl.col("operation") == "read").fill_null(value=False).alias("read"),
+        pl.col("latency_ms").fill_nan(None),
+        pl.col("complete_time").dt.timestamp("us").alias("complete"),
+    )
+    return rows, places
+
+
+def _places(operations: pl.DataFrame) -> tuple[pl.Series, list[Place]]:
+    coded = [operations[name].fill_null("").to_arrow().dictionary_encode() for name in ("store", "namespace", "mount")]
+    sizes = [max(len(column.dictionary), 1) for column in coded]
+    joint = np.zeros(operations.height, np.int64)
+    for column, size in zip(coded, sizes, strict=True):
+        joint = joint * size + column.indices.to_numpy(zero_copy_only=False)
+    distinct, codes = np.unique(joint, return_inverse=True)
+    stores, namespaces, mounts = (column.dictionary.to_pylist() for column in coded)
+    store, namespace, mount = np.unravel_index(distinct, sizes)
+    names = zip(store.tolist(), namespace.tolist(), mount.tolist(), strict=True)
+    return pl.Series("place", codes), [(stores[s], namespaces[n], mounts[m]) for s, n, m in names]
+
+
+def totals(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """window and `counted` columns, in the order in which a window's places first appear."""
+    outcome, read = pl.col("outcome"), pl.col("read")
+    counts = {
+        "attempts": pl.len(),
+        "denied": (outcome == "denied").sum(),
+        "read_good": (read & (outcome == "success")).sum(),
+        "read_failed": (read & (outcome == "failure")).sum(),
+        "read_denied": (read & (outcome == "denied")).sum(),
+        "read_not_found": (read & (outcome == "not_found")).sum(),
+        "timed": pl.col("latency_ms").count(),
+        **{under(limit): (pl.col("latency_ms") < limit).sum() for limit in thresholds(config)},
+    }
+    whole = {name: count.cast(pl.Int64) for name, count in counts.items()}
+    return rows.group_by("window", "place", maintain_order=True).agg(**whole)
+
+
+def binned(rows: pl.DataFrame) -> pl.DataFrame:
+    """window and BINNED columns."""
+    timed = rows.filter(pl.col("latency_ms").is_not_null()).with_columns(bin=bin_of(pl.col("latency_ms")))
+    return timed.group_by("window", "place", "bin").agg(n=pl.len().cast(pl.Int64))
+
+
+def with_thresholds(stored: pl.DataFrame, bins: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Totals for the thresholds of `config`; a threshold they were not counted for is read off the bins, to 1 %."""
+    for limit in thresholds(config):
+        if under(limit) not in stored.columns:
+            faster = (
+                bins.filter(value_of(pl.col("bin")) < limit)
+                .group_by("place")
+                .agg(pl.col("n").sum().alias(under(limit)))
+            )
+            stored = stored.join(faster, on="place", how="left").with_columns(pl.col(under(limit)).fill_null(0))
+    return stored.select(counted(config).names())

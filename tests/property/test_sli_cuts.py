@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipeline.core.schema import OPERATION, TIME, conform
+from pipeline.sli import Config, Slis
+from pipeline.sli.bins import BINS, LEAST, MOST, bin_of, quantiles, value_of
+
+SECOND = 1_000_000
+START = 1_700_000_100_000_000
+KEY = ["window_start", "store", "scope", "sli"]
+ROW = st.fixed_dictionaries(
+    {
+        "namespace": st.sampled_from(["", "a", "b", "c"]),
+        "mount": st.sampled_from(["kv/", "pki/", "m1/", "m2/", ""]),
+        "store": st.sampled_from(["vault", "aws"]),
+        "operation": st.sampled_from(["read", "write"]),
+        "outcome": st.sampled_from(["success", "failure", "denied", "not_found"]),
+        "latency_ms": st.none() | st.floats(0, 1e6),
+        "step": st.integers(0, 400),  # seconds after the operation before it
+        "age": st.integers(-100, 2500),  # seconds since it happened; negative is a clock ahead
+    }
+)
+CONFIG = Config(late_windows=3, max_mounts=3, max_namespaces=2)
+
+
+def stream(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    complete = START + np.cumsum([row["step"] for row in rows]) * SECOND
+    frame = pl.DataFrame(rows, infer_schema_length=None).with_columns(
+        complete_time=pl.Series(complete).cast(TIME),
+        time=pl.Series(complete - np.array([row["age"] for row in rows]) * SECOND).cast(TIME),
+    )
+    return conform(frame, OPERATION)
+
+
+def told(slis: Slis, frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """The valid row of each key: what a table that revises by key holds at the end."""
+    return pl.concat([*frames, slis.flush()]).unique(KEY, keep="last").sort(KEY)
+
+
+def pushed(slis: Slis, operations: pl.DataFrame) -> list[pl.DataFrame]:
+    return [slis.push(operations, operations["complete_time"].dt.timestamp("us").max())]
+
+
+@given(st.lists(ROW, min_size=1, max_size=40), st.lists(st.integers(1, 40), max_size=12), st.integers(0, 12))
+@settings(max_examples=60, deadline=None)
+def test_cuts_and_restarts_do_not_matter(rows: list[dict[str, Any]], sizes: list[int], restart: int) -> None:
+    """Whatever the batches, and with a restart between two of them, the same rows and counters come out."""
+    operations = stream(rows)
+    whole, parts = Slis(CONFIG), Slis(CONFIG)
+    wanted = told(whole, pushed(whole, operations))
+    frames, at = [], 0
+    for index, size in enumerate([*sizes, len(rows)]):
+        if at < len(rows):
+            frames += pushed(parts, operations[at : at + size])
+            at += size
+        if index == restart:
+            again = Slis(CONFIG)
+            again.restore(parts.snapshot())
+            parts = again
+    got = told(parts, frames)
+    assert (parts.late, parts.capped) == (whole.late, whole.capped)
+    assert_frame_equal(got, wanted)
+
+
+@given(st.lists(ROW, min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_totals_are_those_of_the_operations(rows: list[dict[str, Any]]) -> None:
+    """Per store and window, attempts, denials and reads are those a plain group-by of the operations gives."""
+    operations = stream(rows)
+    slis = Slis(Config(late_windows=100))
+    got = told(slis, pushed(slis, operations)).filter(scope="store")
+    wanted = (
+        operations.with_columns(window_start=pl.min_horizontal("time", "complete_time").dt.truncate("5m"))
+        .group_by("window_start", "store")
+        .agg(
+            M4=(pl.col("outcome") == "denied").sum().cast(pl.Float64),
+            M9=pl.len().cast(pl.Float64),
+            M1=(pl.col("operation").eq("read") & pl.col("outcome").is_in(["success", "failure"]))
+            .sum()
+            .cast(pl.Float64),
+        )
+        .sort("window_start", "store")
+    )
+    for sli, column in (("M4", "value"), ("M9", "total"), ("M1", "total")):
+        rows_of = got.filter(sli=sli).select("window_start", "store", pl.col(column).alias(sli))
+        assert_frame_equal(rows_of, wanted.filter(pl.col(sli) > 0 if sli == "M1" else True).select(rows_of.columns))
+
+
+@given(st.lists(st.floats(LEAST, MOST), min_size=1, max_size=300), st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+def test_quantiles_are_within_one_percent(values: list[float], share: float) -> None:
+    """Any quantile from the bins is within 1 % of the value of that rank."""
+    frame = pl.DataFrame({"key": 0, "ms": values}).with_columns(bin=bin_of(pl.col("ms")))
+    counts = frame.group_by("key", "bin").agg(n=pl.len().cast(pl.Int64))
+    got = quantiles(counts, {"q": share})["q"][0]
+    exact = sorted(values)[int(np.floor(1 + share * (len(values) - 1))) - 1]
+    assert abs(got - exact) <= 0.01 * exact * (1 + 1e-9)
+
+
+@given(st.floats(allow_nan=False))
+def test_every_latency_has_a_bin(value: float) -> None:
+    """Whatever a log claims, there is a bin for it, and what lies beyond the ends counts as the nearest end."""
+    place = pl.select(bin_of(pl.lit(value)))["literal"][0]
+    assert 0 <= place < BINS
+    stands_for = pl.select(value_of(pl.lit(place, pl.Int32)))["literal"][0]
+    if value <= LEAST:
+        assert stands_for <= LEAST
+    if value >= MOST:
+        assert stands_for >= 0.99 * MOST
