@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from pipeline.core import faults
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.schema import OPERATION
 from pipeline.store import states
 from pipeline.store.catalogue import Catalogue, LiveFile
@@ -57,11 +57,14 @@ class Lake(Outbox):
     def open(cls, path: Path, config: StoreConfig, *, writer: bool, clock: Clock, worker: str = "main") -> Lake:
         """Opens the lake in `path`; a writer makes it where there is none, and cleans up after one that died.
 
-        Raises StoreError when there is no lake, it cannot be read, or another living process writes as `worker`.
+        Raises StoreError when there is no lake, it cannot be read, or another living process writes as `worker`, and
+        ConfigError for a worker or a path that cannot be used.
         """
         path, worker = path.absolute(), worker_name(worker)
         if not writer:
             return cls(path, config, clock, worker, None)
+        if "?" in str(path.resolve()):
+            raise ConfigError(f"the lake's path may not contain '?', which DuckDB takes for options: {path}")
         held = _lock(path, worker)
         with guarded(f"opening the lake {path}"):
             private_folder(path)

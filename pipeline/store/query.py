@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ import duckdb
 
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.store.catalogue import Catalogue
+from pipeline.store.tables import VIEWS
 from pipeline.store.views import statements, text
 
 if TYPE_CHECKING:
@@ -37,33 +39,42 @@ def query(
     (DuckDB's own words where it has some), and StoreError when the lake cannot be read.
     """
     lake = Path(lake_path).resolve()
-    _only_reads(sql)
+    tree = _only_reads(sql)
+    asked = _Asked(sql, parameters, _views(tree), {"memory_limit": memory_limit, "temp_directory": ""})
+    if threads is not None:
+        asked.settings["threads"] = threads
     try:
-        return _run(lake, sql, parameters, memory_limit, threads)
+        return _run(lake, asked)
     except duckdb.IOException:
-        # A file of a commit that was replaced meanwhile: the newest one names others.
-        return _again(lake, sql, parameters, memory_limit, threads)
+        # a file of this commit was replaced, and its time came, meanwhile: the newest commit names others
+        return _again(lake, asked)
 
 
-def _again(lake: Path, *rest: Any) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question and what it needs."""
+
+    sql: str
+    parameters: Sequence[Any] | Mapping[str, Any] | None
+    views: frozenset[str]
+    settings: dict[str, Any]
+
+
+def _again(lake: Path, asked: _Asked) -> pa.Table:
     try:
-        return _run(lake, *rest)
+        return _run(lake, asked)
     except duckdb.IOException as error:
         raise StoreError(f"reading {lake}: {error}") from error
 
 
-def _run(lake: Path, sql: str, parameters: Any, memory_limit: str, threads: int | None) -> pa.Table:
+def _run(lake: Path, asked: _Asked) -> pa.Table:
     files = _files(lake)
-    config: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": ""}
-    if threads is not None:
-        config["threads"] = threads
     try:
-        with duckdb.connect(config=config) as connection:
-            for statement in statements(files, lake):
+        with duckdb.connect(config=asked.settings) as connection:
+            for statement in statements(files, lake, asked.views):
                 connection.execute(statement)
             _lock(connection, files, lake)
-            found = connection.sql(sql, params=parameters)
-            return None if found is None else found.to_arrow_table()
+            return connection.sql(asked.sql, params=asked.parameters).to_arrow_table()
     except duckdb.IOException:
         raise
     except duckdb.Error as error:
@@ -94,8 +105,8 @@ def _lock(connection: duckdb.DuckDBPyConnection, files: list[LiveFile], lake: Pa
         connection.execute(f"SET {setting}")
 
 
-def _only_reads(sql: str) -> None:
-    """Refuses all but one SELECT. Its type does not tell enough: a CTE may hold a COPY that overwrites a data file."""
+def _only_reads(sql: str) -> Any:
+    """The parsed statement, if it is one SELECT. Its type tells too little: a CTE may hold a COPY over a data file."""
     try:
         found = duckdb.extract_statements(sql)
     except duckdb.Error as error:
@@ -109,12 +120,26 @@ def _only_reads(sql: str) -> None:
         raise ConfigError(
             f"{kind.name} is refused: only statements that read (SELECT, FROM, WITH, DESCRIBE, SUMMARIZE)"
         )
-    for part in _parts(_tree(sql)):
+    tree = _tree(sql)
+    for part in _parts(tree):
         name = str(part.get("type", ""))
         if name.endswith("_NODE") and name not in _NODES:
             raise ConfigError(f"{name.split('_', 1)[0]} is refused: only statements that read")
         if str(part.get("function_name", "")).lower() in _RUNS_TEXT:
             raise ConfigError(f"the function {part['function_name']} is refused: it runs a text as SQL")
+    return tree
+
+
+def _views(tree: Any) -> frozenset[str]:
+    """The views a statement names: binding the others would open files for nothing. All, when it may list them."""
+    names = set()
+    for part in _parts(tree):
+        kind = part.get("type")
+        if kind == "BASE_TABLE":
+            names.add(str(part["table_name"]).lower())
+        elif kind in ("SHOW_REF", "TABLE_FUNCTION"):
+            return frozenset(VIEWS)
+    return frozenset(names) if names <= set(VIEWS) else frozenset(VIEWS)
 
 
 def _tree(sql: str) -> Any:

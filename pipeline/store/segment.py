@@ -6,10 +6,12 @@ the CPU time of Polars' writer, if only the columns that repeat get a dictionary
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.store.files import private_file, sync_file
@@ -73,6 +75,7 @@ class SegmentFile:
         self._time, self._leaf = _Range(), _Range()
         self._writer: Any = None
         private_file(self._file)
+        self._sink = pa.OSFile(str(self._file), "wb")
 
     def append(self, frame: pl.DataFrame) -> None:
         """Adds rows; `frame` has exactly the table's columns."""
@@ -96,6 +99,7 @@ class SegmentFile:
         if self._waiting or self._writer is None:
             self._flush()
         self._writer.close()
+        self._sink.close()
         sync_file(self._file)
         return Segment(
             self.path, self.table.name, self.kind, self.rows, self._file.stat().st_size, self.table.layout,
@@ -105,7 +109,10 @@ class SegmentFile:
     def abandon(self) -> None:
         """Closes and removes the file."""
         if self._writer is not None:
-            self._writer.close()
+            with contextlib.suppress(OSError, pa.ArrowException):  # its last bytes are of no use to anybody
+                self._writer.close()
+        with contextlib.suppress(OSError):
+            self._sink.close()
         self._file.unlink(missing_ok=True)
 
     def _flush(self) -> None:
@@ -113,11 +120,11 @@ class SegmentFile:
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         arrow = frame.to_arrow(compat_level=_VIEWS)
         if self._writer is None:
-            self._writer = _open(self._file, arrow.schema, self.table, self._config)
+            self._writer = _open(self._sink, arrow.schema, self.table, self._config)
         self._writer.write_table(arrow, row_group_size=_GROUP_LIMIT)
 
 
-def _open(file: Path, columns: Any, table: Table, config: StoreConfig) -> Any:
+def _open(sink: Any, columns: Any, table: Table, config: StoreConfig) -> Any:
     repeat = [name for name, kind in table.columns.items() if kind == pl.String and name not in table.plain]
     repeat += [f"{name}.list.element" for name, kind in table.columns.items() if kind == pl.List(pl.String)]
     packed = [name for name, kind in table.columns.items() if kind in _INTEGERS]
@@ -126,7 +133,7 @@ def _open(file: Path, columns: Any, table: Table, config: StoreConfig) -> Any:
     level = config.raw_level if table.name == "raw" else config.level
     bloom = {"uid": {"ndv": config.group_rows, "fpp": 0.01}} if table.append and "uid" in table.columns else None
     return pq.ParquetWriter(
-        str(file),
+        sink,
         columns,
         compression=compressed,
         compression_level={path: level for path, codec in compressed.items() if codec == "zstd"},

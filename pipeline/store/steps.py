@@ -109,8 +109,12 @@ class Steps:
         if table.keys:
             rows = rows.unique(table.keys, keep="last", maintain_order=True)
         file = SegmentFile(self._lake, self.name(name), table, self._config, kind)
-        file.append(rows)
-        return file.finish()
+        try:
+            file.append(rows)
+            return file.finish()
+        except BaseException:
+            file.abandon()
+            raise
 
     def _keep_states(self, commit: Commit) -> states.Entries:
         path = f"{STATE}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.arrows"

@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.store.tables import TABLES, VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from pipeline.store.catalogue import LiveFile
@@ -59,10 +59,11 @@ FROM used, edge GROUP BY namespace, secret, store
 """
 
 
-def statements(files: Sequence[LiveFile], lake: Path) -> list[str]:
-    """CREATE VIEW for every view, in an order in which each finds those it builds on."""
+def statements(files: Sequence[LiveFile], lake: Path, names: Collection[str] = VIEWS) -> list[str]:
+    """CREATE VIEW for each of `names`, in an order in which each finds those it builds on."""
+    needed = {*names, "operations"} if "inventory" in names else set(names)
     made = []
-    for name in sorted(VIEWS, key=lambda view: view == "inventory"):
+    for name in sorted(needed, key=lambda view: (view == "inventory", view)):
         body = (
             INVENTORY
             if name == "inventory"

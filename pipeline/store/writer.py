@@ -97,7 +97,7 @@ class Writer:
             file = self._open[name]
             file.append(conform(frame, table.columns))
             if file.rows >= self._config.compact_rows or file.taken >= self._config.file_bytes:
-                self._done.append(self._open.pop(name).finish())
+                self._complete(name)
 
     def _finish(self, names: list[str]) -> None:
         if self._failure is not None:
@@ -105,7 +105,11 @@ class Writer:
         for name in names:
             if name in self._open:
                 with guarded(f"writing {name}"):
-                    self._done.append(self._open.pop(name).finish())
+                    self._complete(name)
+
+    def _complete(self, name: str) -> None:
+        self._done.append(self._open[name].finish())
+        del self._open[name]
 
     def _sync(self) -> None:
         with guarded("syncing the lake"):
