@@ -1,0 +1,75 @@
+"""The isolation forest (Liu, Ting, Zhou, ICDM 2008), grown from a sample and from nothing else.
+
+The model itself is never stored: the sample it was grown from is, and with the fixed seed it grows the same again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from detectors._usual import Floats
+from detectors.isolation.features import FEATURES
+
+if TYPE_CHECKING:
+    from detectors.isolation.reservoir import Reservoir
+    from pipeline.core.model import Frames
+
+_HOUR_US: Final = 3_600_000_000
+_SCALE_FLOOR: Final = 0.15  # of a logarithm: what never varies is not a miracle when it does
+
+
+class Forest:
+    """Scores in (0, 1), high = odd. `limit` is the score that only 1 - `quantile` of the sample exceeds."""
+
+    def __init__(self, trees: int, seed: int, quantile: float) -> None:
+        self._trees, self._seed, self._quantile = trees, seed, quantile
+        self._period = -1
+        self._train: Floats = np.empty((0, len(FEATURES)))
+        self._model: Any = None
+        self.scale: Floats = np.ones(len(FEATURES))
+        self.limit = 1.0
+
+    @property
+    def grown(self) -> bool:
+        """There is a forest to ask."""
+        return len(self._train) > 0
+
+    def oddness(self, scaled: Floats) -> Floats:
+        """How early each vector is parted from the others."""
+        return np.asarray(-self._model.score_samples(scaled))
+
+    def refit(self, sample: Reservoir, end_us: int, every_hours: int, least: int) -> None:
+        """Grow anew when event time has passed into a new period and the sample is large enough."""
+        period = end_us // (every_hours * _HOUR_US)
+        if period == self._period or len(sample) < least:
+            return
+        self._period = period
+        self._grow(sample.vectors.copy())
+
+    def _grow(self, train: Floats) -> None:
+        from sklearn.ensemble import IsolationForest  # noqa: PLC0415  a second of import, for those who need it
+
+        self._train = train
+        middle = np.abs(train - np.median(train, axis=0))
+        self.scale = np.maximum(np.quantile(middle, 0.9, axis=0) / 1.645, _SCALE_FLOOR)
+        scaled = train / self.scale
+        self._model = IsolationForest(
+            n_estimators=self._trees, max_samples=min(256, len(train)), random_state=self._seed, n_jobs=None
+        ).fit(scaled)
+        self.limit = float(np.quantile(self.oddness(scaled), self._quantile))
+
+    def snapshot(self) -> Frames:
+        """The sample it was grown from, and when."""
+        columns = {name: self._train[:, i].copy() for i, name in enumerate(FEATURES)}
+        period = pl.DataFrame({"period": [self._period]}, schema={"period": pl.Int64})
+        return {"train": pl.DataFrame(columns), "period": period}
+
+    def restore(self, frames: Frames) -> None:
+        """Grow the same forest again."""
+        self._period = frames["period"]["period"][0]
+        train = np.array(frames["train"].select(FEATURES).to_numpy(), dtype=np.float64)
+        if len(train):
+            self._grow(train)
