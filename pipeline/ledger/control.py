@@ -130,11 +130,6 @@ def lines(folder: Path) -> Iterator[bytes]:
             yield from file
 
 
-def count_lines(folder: Path) -> int:
-    """How many there are."""
-    return sum(1 for _ in lines(folder))
-
-
 def parsed(folder: Path) -> Iterator[Record]:
     """The records up to the first line that is none."""
     for number, line in enumerate(lines(folder)):

@@ -81,6 +81,7 @@ class RowCheck:
         usable = placed & whole
         genuine = self._in_tree(entries, where.indexes, usable)
         where.tell(usable & ~genuine, "the row's leaf is not the log's entry at this index", cause="leaf")
+        usable &= genuine
         where.tell(usable & _misplaced(frame, entries), "source or position is not what the leaf commits to")
         told = self._redactions(frame, entries, usable, where)
         rows = np.flatnonzero(usable & ~told)

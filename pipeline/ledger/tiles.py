@@ -103,12 +103,15 @@ class TileReader:
     def __init__(self, folder: Path, size: int, *, cache: int = 64) -> None:
         self.folder = folder
         self.size = size
+        self.instead: dict[tuple[int, int], bytes] = {}  # tiles known better than from their files
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._limit = cache
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile, as many as a tree of this size has."""
         key = (level, index)
+        if key in self.instead:
+            return self.instead[key]
         if key not in self._cache:
             self._cache[key] = self._read(level, index, width_at(self.size, level, index), HASH_SIZE)
             if len(self._cache) > self._limit:

@@ -19,7 +19,7 @@ from pipeline.ledger.tiles import ENTRIES, WIDTH, TileReader, levels, tile_path,
 
 Progress = Callable[[int, int], None]  # (leaves done, leaves in all)
 
-_REMEMBERED = 4096  # bundles whose genuine hashes are kept: at most 32 MB
+_REMEMBERED = 4096  # tiles whose genuine hashes are kept beside the files: at most 32 MB
 
 
 class TreeCheck:
@@ -35,6 +35,7 @@ class TreeCheck:
         self._progress = progress
         self.control: list[int] = []
         self.suspect: dict[int, bytes | None] = {}
+        self.whole = True  # every hash of the tree is known, from the files or rebuilt
 
     def run(self, root: bytes) -> None:
         """Report every place where the files do not lead to `root`."""
@@ -75,6 +76,7 @@ class TreeCheck:
 
     def _below(self, level: int, index: int, width: int, hashes: bytes | None) -> None:
         """What lies under the tile (level, index), whose genuine hashes are given (None: not known)."""
+        self.whole = self.whole and hashes is not None
         if level == 0:
             self._bundle(index, width, hashes)
             return
@@ -159,6 +161,10 @@ class TreeCheck:
             return None  # reported when the walk comes to it
 
     def _compare_tile(self, level: int, index: int, stored: bytes | None, genuine: bytes) -> None:
+        if stored == genuine:
+            return
+        if len(self._reader.instead) < _REMEMBERED:
+            self._reader.instead[level, index] = genuine
         if stored is None:
             return
         path = f"ledger/{tile_path(level, index, len(genuine) // HASH_SIZE)}"

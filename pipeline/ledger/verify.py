@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import polars as pl
 
 from pipeline.core.errors import ConfigError, IntegrityBrokenError
 from pipeline.ledger import checkpoint as checkpoints
-from pipeline.ledger import control, note, redaction, rotation, seal
+from pipeline.ledger import control, merkle, note, redaction, rotation, seal
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import Record
 from pipeline.ledger.errors import LedgerError
@@ -22,7 +23,7 @@ from pipeline.ledger.places import Places
 from pipeline.ledger.policy import Policy
 from pipeline.ledger.policy import read as read_policy
 from pipeline.ledger.row_check import RowCheck, RowRule
-from pipeline.ledger.tiles import TileReader
+from pipeline.ledger.tiles import WIDTH, TileReader
 from pipeline.ledger.tree_check import Progress, TreeCheck
 
 CHECKPOINT = "ledger/checkpoint"
@@ -60,6 +61,7 @@ class _Run:
     keys: tuple[Verifier, ...]
     places: Places = field(default_factory=Places)
     notes: list[str] = field(default_factory=list)
+    whole: bool = True  # the tree's hashes are all known
 
     @property
     def folder(self) -> Path:
@@ -92,7 +94,8 @@ def verify(
     reader = TileReader(run.folder, head.size)
     tree = TreeCheck(reader, run.places, progress)
     tree.run(head.root)
-    records = _records(run, reader, tree.control)
+    run.whole = tree.whole
+    records = _records(run, reader, tree)
     rows = RowCheck(
         reader,
         run.places,
@@ -190,30 +193,48 @@ def _policy(run: _Run) -> Policy:
     return policy
 
 
-def _records(run: _Run, reader: TileReader, indexes: list[int]) -> list[Record]:
-    """The control records, each compared with its leaf in the tree."""
+def _records(run: _Run, reader: TileReader, tree: TreeCheck) -> list[Record]:
+    """The control records, each compared with its leaf; those of unreadable bundles join `tree.control`."""
     source = f"ledger/{control.FILE}"
+    waiting, known = deque(tree.control), frozenset(tree.control)
     found: list[Record] = []
     for number, line in enumerate(control.lines(run.folder)):
-        if number == len(indexes):
+        if not waiting and not tree.suspect:
             break  # what follows is not committed
-        index = indexes[number]
         try:
-            record = _genuine(reader, index, control.parse(number, line))
+            record = control.parse(number, line)
+            if record.index >= reader.size:
+                break
+            lost = record.index not in known and record.index // WIDTH in tree.suspect
+            if lost:
+                _genuine_by_hash(tree.suspect[record.index // WIDTH], record)
+            else:
+                _genuine(reader, waiting[0] if waiting else -1, record)
         except LedgerError as error:
+            if not waiting:
+                break
+            index = waiting.popleft()
             run.places.add(source, "altered", "control", str(error), (index, index + 1))
         else:
             found.append(record)
-    known = control.count_lines(run.folder)
-    for index in indexes[known:]:
+            if lost:
+                tree.control.append(record.index)
+            else:
+                waiting.popleft()
+    for index in waiting:
         run.places.add(source, "gap", "control", "a control leaf without its record", (index, index + 1))
     return found
 
 
-def _genuine(reader: TileReader, index: int, record: Record) -> Record:
+def _genuine(reader: TileReader, index: int, record: Record) -> None:
     if record.index != index or reader.entry(index) != record.leaf:
         raise LedgerError(f"the record of leaf {record.index} is not the one the log has at {index}")
-    return record
+
+
+def _genuine_by_hash(hashes: bytes | None, record: Record) -> None:
+    at = record.index % WIDTH * merkle.HASH_SIZE
+    if hashes is not None and merkle.leaf_hash(record.leaf) != hashes[at : at + merkle.HASH_SIZE]:
+        raise LedgerError(f"the record of leaf {record.index} is not the one the log has there")
 
 
 def _copies(folder: Path) -> list[Path]:
@@ -260,5 +281,6 @@ def _hold_against(run: _Run, reader: TileReader, kept: Checkpoint | None, source
         run.places.add(source, "unverifiable", "consistency", str(error), (0, kept.size))
         return
     if root != kept.root:
-        evidence = f"fork: the tree of {kept.size} entries has root {root.hex()}, signed was {kept.root.hex()}"
-        run.places.add(source, "altered", "fork", evidence, (0, kept.size))
+        verdict, cause = ("altered", "fork") if run.whole else ("unverifiable", "consistency")
+        evidence = f"the tree of {kept.size} entries has root {root.hex()}, signed was {kept.root.hex()}"
+        run.places.add(source, verdict, cause, evidence, (0, kept.size))

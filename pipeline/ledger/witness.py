@@ -55,16 +55,18 @@ class Witnesses:
         size = checkpoints.parse(parsed.text).size
         with ThreadPoolExecutor(max(1, len(self._policy.urls))) as pool:
             asked = {name: pool.submit(self._ask, name, checkpoint, size, consistency) for name in self._policy.urls}
-        signatures, refused, forks = list(parsed.signatures), {}, []
+        given: dict[tuple[str, bytes], Signature] = {(s.name, s.key_id): s for s in parsed.signatures}
+        refused, forks = {}, []
         for name, answer in asked.items():
             try:
-                signatures.append(answer.result())
+                signature = answer.result()
+                given[signature.name, signature.key_id] = signature
             except ForkError as error:
                 forks.append(name)
                 refused[name] = str(error)
             except (LedgerError, OSError, http.client.HTTPException) as error:
                 refused[name] = str(error) or type(error).__name__
-        cosigned = note.Note(parsed.text, tuple(signatures))
+        cosigned = note.Note(parsed.text, tuple(given.values()))
         return Cosigned(cosigned.encode(), self._quorum(cosigned), refused, tuple(forks))
 
     def _quorum(self, cosigned: note.Note) -> bool:
