@@ -37,7 +37,7 @@ ANSWER: Final = pl.Schema(
 )
 Asked = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # hours of the day, weekdays from Monday
 EVERY: Final[Asked] = (np.arange(24), np.arange(7))
-_BLOCK = 65_536  # rows at once: the season of each takes a few hundred bytes
+_BLOCK = 16_384  # rows at once: the season of each takes a few hundred bytes
 
 
 def half_life_us(config: Config) -> int:

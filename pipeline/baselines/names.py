@@ -56,9 +56,8 @@ class Names:
         ids[order] = self._index.find(hashes[order])
         hit = np.flatnonzero(ids >= 0)
         if len(hit):
-            stored = self.texts.gather(ids[hit])
-            asked = pl.Series(texts.take(pa.array(hit)))
-            other = hit[(stored != asked).to_numpy()]
+            asked = texts if len(hit) == len(texts) else texts.take(pa.array(hit))
+            other = hit[(self.texts.gather(ids[hit]) != pl.Series(asked)).to_numpy()]
             ids[other] = [self._collided.get(text, -1) for text in texts.take(pa.array(other)).to_pylist()]
         return ids
 

@@ -78,7 +78,7 @@ def totals(cells: U8) -> tuple[Floats, Floats]:
     """Operations of each row, by its hours and by its weekdays: the same but for rounding."""
     unit = np.exp2(cells[:, _SCALE].astype(np.float64))
     by_hour, by_weekday = (
-        np.take(_COARSE, cells[:, group]).sum(axis=1, dtype=np.float64) for group in (HOURS, WEEKDAYS)
+        np.take(_COARSE, cells[:, group], mode="clip").sum(axis=1, dtype=np.float64) for group in (HOURS, WEEKDAYS)
     )
     return by_hour * unit, by_weekday * unit
 

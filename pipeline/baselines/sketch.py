@@ -41,7 +41,7 @@ def hll_count(registers: U8) -> npt.NDArray[np.int64]:
     """The estimate of each row of `registers` (n x 64)."""
     if len(registers) > _BLOCK:
         return np.concatenate([hll_count(registers[i : i + _BLOCK]) for i in range(0, len(registers), _BLOCK)])
-    raw = _ALPHA * REGISTERS * REGISTERS / np.take(_POWERS, registers).sum(axis=1, dtype=np.float64)
+    raw = _ALPHA * REGISTERS * REGISTERS / np.take(_POWERS, registers, mode="clip").sum(axis=1, dtype=np.float64)
     zeros = np.count_nonzero(registers == 0, axis=1)
     linear = REGISTERS * np.log(REGISTERS / np.maximum(zeros, 1))
     return np.asarray(np.rint(np.where((raw <= 2.5 * REGISTERS) & (zeros > 0), linear, raw)), np.int64)

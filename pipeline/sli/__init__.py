@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.sli.burn import burn
 from pipeline.sli.config import Config, Objective
 from pipeline.sli.slis import Slis
 
-__all__ = ["Config", "Objective", "Slis", "burn"]
+__all__ = ["Config", "Objective", "Slis"]

@@ -17,13 +17,13 @@ from pipeline.sli import Config, Slis
 
 ROWS = 100_000
 START = 1_700_000_000_000_000
-STEP = 20_000  # µs between operations: 50 a second
+STEPS = (20_000, 2_000)  # µs between operations: 50 and 500 a second
 
 
-def batch(index: int) -> pl.DataFrame:
+def batch(index: int, step: int) -> pl.DataFrame:
     """Operations of 3 namespaces x 30 mounts with log-normal latencies."""
     rng = np.random.default_rng(index)
-    times = pl.Series(START + (index * ROWS + np.arange(ROWS)) * STEP).cast(TIME)
+    times = pl.Series(START + (index * ROWS + np.arange(ROWS)) * step).cast(TIME)
     place = rng.integers(0, 90, ROWS)
     frame = pl.DataFrame(
         {
@@ -40,20 +40,24 @@ def batch(index: int) -> pl.DataFrame:
     return conform(frame, OPERATION)
 
 
-def main(batches: int) -> None:
+def main(batches: int, step: int) -> None:
     """Push, time, report."""
     slis, spent, height = Slis(Config()), [], 0
     for index in range(batches):
-        operations = batch(index)
+        operations = batch(index, step)
         begin = time.perf_counter()
-        height += slis.push(operations, START + (index + 1) * ROWS * STEP).height
+        height += slis.push(operations, START + (index + 1) * ROWS * step).height
         spent.append(time.perf_counter() - begin)
     begin = time.perf_counter()
     frames = slis.snapshot()
     took = time.perf_counter() - begin
-    print(f"{statistics.median(spent) / ROWS * 1e6:.2f} µs an operation, {height:,} rows")
-    print(f"snapshot {took * 1e3:.1f} ms, {sum(frame.estimated_size() for frame in frames.values()) / 1e6:.1f} MB")
+    size = sum(frame.estimated_size() for frame in frames.values()) / 1e6
+    print(
+        f"{1_000_000 // step} operations a second: {statistics.median(spent) / ROWS * 1e6:.2f} µs an operation, "
+        f"{height:,} rows; snapshot {took * 1e3:.1f} ms, {size:.1f} MB"
+    )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 12)
+    for gap in STEPS:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 12, gap)
