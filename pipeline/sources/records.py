@@ -93,7 +93,7 @@ class Cutter:
 
         `hint` is how many bytes are likely to come. False when the reader had nothing more.
         """
-        self.release(hint)
+        self.release(max(hint, 0) + STEP)
         held = self._table.shape[1]
         alive = True
         while alive and self._open_position < until and held < rows:
@@ -146,7 +146,7 @@ class Cutter:
         rest = self._table[:, self._cursor :]
         low = int(rest[_START, 0]) if rest.shape[1] else self._open
         held = self._used - low
-        buffer = np.empty(held + max(room, 0) + STEP, np.uint8)
+        buffer = np.empty(held + room, np.uint8)
         buffer[:held] = self._buffer[low : self._used]
         self._buffer, self._used = buffer, held
         self._open -= low

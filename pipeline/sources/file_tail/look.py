@@ -57,7 +57,7 @@ class Look:
             return True
         if self.packed != mark.packed or (not self.packed and status.size < read_to):
             return False
-        return mark.head_matches(self.head)
+        return not mark.head_len or mark.head_matches(self.head)
 
     def holds(self, mark: Mark, offset: int) -> bool:
         """Another file with the content of `mark`: a copy of it, plain or compressed."""

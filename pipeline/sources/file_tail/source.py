@@ -11,9 +11,10 @@ from pipeline.core.errors import NoInputError
 from pipeline.sources.fault import Fault
 from pipeline.sources.file_tail.discover import Found, discover, neighbours
 from pipeline.sources.file_tail.look import MovedError
+from pipeline.sources.file_tail.pace import Rules
 from pipeline.sources.file_tail.rotation import group
 from pipeline.sources.file_tail.stream import Stream
-from pipeline.sources.file_tail.tail import Rules, Tail
+from pipeline.sources.file_tail.tail import Tail
 
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock
@@ -191,7 +192,7 @@ class FileTail:
     def _watch(self) -> None:
         """Look again now and then for new files, and at once when a live file is not the one it was."""
         waited = time.monotonic() - self._scanned
-        if waited < max(self._config.poll_seconds, 20 * self._scan_cost):
+        if waited < max(self._config.poll_seconds, 10 * self._scan_cost):
             return
         if waited > self._config.rescan_seconds or any(stream.replaced() for stream in self._streams.values()):
             self._scan()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.sources.fault import Fault
 from pipeline.sources.file_tail.look import Look, MovedError, Status
-from pipeline.sources.file_tail.tail import Rules, Tail
+from pipeline.sources.file_tail.pace import Rules
+from pipeline.sources.file_tail.tail import Tail
 from pipeline.sources.identity import Mark, digest, mark_of, partition_of
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Stream:
     def _begin(self, looks: Sequence[Look], placed: dict[str, Tail], wanted: Collection[str]) -> None:
         """Tails for the files that are new; a compressed file is weighed after the plain one it may be a copy of."""
         known = [index for index, look in enumerate(looks) if look.path in placed]
-        after = known[-1] if known and self.name in wanted else len(looks)
+        after = known[0] if known and self.name in wanted else len(looks)
         fresh = [
             look for index, look in enumerate(looks)
             if look.path not in placed and (look.path in wanted or index > after)

@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pipeline.core.errors import SourceError
 from pipeline.core.model import RawBatch
 from pipeline.sources.file_tail.look import Look, MovedError, Status, open_same
+from pipeline.sources.file_tail.pace import ALL, Asked, Block, End, Rules
 from pipeline.sources.file_tail.readers import DamagedError, Plain, Reader, head_of, packing_of, reader_of, skip
 from pipeline.sources.identity import HEAD, Mark, digest
 from pipeline.sources.records import ROWS, Cutter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_ALL: Final = sys.maxsize
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What all files of a source are read by. A block is the records that begin in [k*block, (k+1)*block)."""
-
-    block: int
-    cap: int
-    follow: bool
-    settle_seconds: float
-
-
-@dataclass(slots=True)
-class _Block:
-    """Which records belong to the block being read. It grows by a block when its last records were given back."""
-
-    size: int
-    end: int
-    done: bool = False
-
-    def advance(self, position: int) -> None:
-        if self.done or position >= self.end:
-            self.end = (max(position, self.end) // self.size + 1) * self.size
-            self.done = False
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What the decoder gave back: `refused` records are not worth showing again before there are more."""
-
-    refused: int = 0
-    want: int = 0
-
-
-@dataclass(slots=True)
-class _End:
-    """What is known of the end: `reached` means that nothing will be added to what is cut already."""
-
-    pin: int  # a run that ends reads the records that begin before this
-    reached: bool = False
-    closing: bool = False  # a rotated file, left alone long enough: its unterminated rest is a record
-    damage: str = ""
-    stalled: Status | None = None  # a compressed file that ends early, as it was then: it may still be written
-    grown: float = field(default_factory=time.monotonic)
 
 
 class Tail:
@@ -77,7 +31,7 @@ class Tail:
         self._rules = rules
         self._fd = -1
         self._reader: Reader | None = None
-        self._block = _Block(rules.block, mark.block_end or (offset // rules.block + 1) * rules.block, mark.block_done)
+        self._block = Block(rules.block, mark.block_end or (offset // rules.block + 1) * rules.block, mark.block_done)
         self.move_to(look, offset)
 
     def move_to(self, look: Look, offset: int) -> None:
@@ -87,9 +41,9 @@ class Tail:
         self.path = look.path
         self._cutter = Cutter(offset, self._rules.cap)
         self._filled = -1
-        self._asked = _Asked()
+        self._asked = Asked()
         pinned = not self._rules.follow and not look.packed
-        self._end = _End(pin=look.status.size if pinned else _ALL)
+        self._end = End(pin=look.status.size if pinned else ALL)
         self._seen(look.status, look.head)
 
     def rename(self, path: str) -> None:
@@ -120,7 +74,7 @@ class Tail:
     @property
     def idle(self) -> bool:
         """Read to its end as it was last seen."""
-        rows = self._cutter.rows(_ALL)
+        rows = self._cutter.rows(ALL)
         if self.done or rows > self._asked.refused or (rows and self._end.reached):
             return self.done
         return not self.mark.packed and self.mark.size <= self.read_to and (self._rules.follow or not self.unfinished)
@@ -172,9 +126,9 @@ class Tail:
 
     def grew(self) -> bool:
         """Whether a look inside may bring records. Raises MovedError when the path leads elsewhere now."""
-        if self.done:
-            return False
-        if self._cutter.rows(_ALL) > self._asked.refused or self._end.reached:
+        if self.done or not self._rules.follow:
+            return not self.done
+        if self._cutter.rows(ALL) > self._asked.refused or self._end.reached:
             return True
         status = self._current()
         if self.mark.packed:
@@ -188,7 +142,7 @@ class Tail:
         self._block.advance(self.offset)
         if not self._enough():
             self._fill()
-        if self._end.reached and not self._cutter.rows(_ALL):
+        if self._end.reached and not self._cutter.rows(ALL):
             self.done = True
             self.close()
         rows = self._rows()
@@ -198,7 +152,7 @@ class Tail:
         """The next batch; `prepare` said there is one. `name` gives a file its partition by its first bytes."""
         rows = self._rows()
         count = rows if limit is None else min(rows, max(limit, self._asked.want, 1))
-        last = self._end.reached and count == self._cutter.rows(_ALL)
+        last = self._end.reached and count == self._cutter.rows(ALL)
         if last and self._end.damage and count > max(self._asked.want, 1):
             count, last = count - 1, False  # the damage is told with the last record alone, whatever the limit
         final = last or (count == rows and self._overlong())
@@ -206,7 +160,7 @@ class Tail:
             self.mark = replace(self.mark, file_generation=name(self._head()))
         cut = self._cutter.take(count)
         self._block.done = count == rows and self._cutter.cut_to >= self._block.end
-        self._asked = _Asked()
+        self._asked = Asked()
         self._remember(int(cut.after[-1]), cut.trail, last)
         return RawBatch(
             self.stream, self.path, self.mark.file_generation, cut.data, cut.starts, cut.ends, cut.positions,
@@ -221,7 +175,7 @@ class Tail:
             raise SourceError(f"{self.path}: the decoder did not finish the records at {int(batch.positions[0])}")
         self._cutter.back(left)
         self.done = self.done and not left
-        self._asked = _Asked(left, 2 * len(batch)) if left else _Asked()
+        self._asked = Asked(left, 2 * len(batch)) if left else Asked()
 
     def set_aside(self) -> None:
         """Other files are read now: keep only what was read past the block."""
@@ -247,7 +201,7 @@ class Tail:
         if not self._open():
             return
         until = self._bound()
-        size = _ALL if self.mark.packed else self.mark.size
+        size = ALL if self.mark.packed else self.mark.size
         before = self.read_to
         rows = max(ROWS, self._asked.want, self._asked.refused + 1)
         alive = self._cutter.fill(self._read, until, rows, min(until, size) - before)
@@ -275,7 +229,7 @@ class Tail:
             self._end.damage, self._end.stalled, self._reader = "", self.status, None
             return
         if self.mark.packed or self._end.closing or not self._rules.follow:
-            if not self.mark.packed and self.read_to < self._end.pin < _ALL:
+            if not self.mark.packed and self.read_to < self._end.pin < ALL:
                 self._end.damage = "truncated"
             self._end.reached = True
             self._cutter.finish()
@@ -283,12 +237,23 @@ class Tail:
     def _open(self) -> bool:
         """Have a reader at the next byte to read; false when there is nothing to read there."""
         self.hold()
+        if self._displaced():
+            raise MovedError(self.path)
         if not self.mark.packed:
             self._check()
             self._reader = self._reader or Plain(self._fd, self.read_to)
         elif self._reader is None:
             return self._unpack()
         return True
+
+    def _displaced(self) -> bool:
+        """Whether the path leads to another file by now, so that batches would name the wrong one."""
+        if self.orphan:
+            return False
+        try:
+            return not Status.of(os.stat(self.path)).same_file(self.status)
+        except FileNotFoundError:
+            return True
 
     def _check(self) -> None:
         status = Status.of(os.fstat(self._fd))
