@@ -23,6 +23,7 @@ from pipeline.integrity.coverage import Coverage
 from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
+from pipeline.ledger import Ledger, keys
 from pipeline.line import Line, Parts
 from pipeline.reader import Reader
 from pipeline.routing import Config as RoutingConfig
@@ -62,6 +63,7 @@ class RunOptions:
     batch_entries: int | None = None
     metrics_port: int | None = None
     input_format: str = "auto"
+    signing_key: str | None = None
 
 
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
@@ -158,6 +160,15 @@ class Run:
             return module.create(config, known, **common)  # type: ignore[no-any-return]
         return module.create(config, paths, known, **common)  # type: ignore[no-any-return]
 
+    def _ledger(self, lake: Lake) -> Ledger | None:
+        config = self.settings.table(conf.LedgerConfig, "ledger")
+        if not config.enabled:
+            return None
+        named = self.options.signing_key or config.signing_key
+        path = Path(named).expanduser() if named else keys.default_key_path()
+        signer = keys.for_lake(path, self.options.lake, origin=config.origin)
+        return Ledger.open(self.options.lake, signer, head=lake.ledger_head(), clock=self.clock)
+
     def _decoder(self) -> Any:
         wanted = self.options.input_format
         known = plugins.kinds("pipeline.decoders")
@@ -185,7 +196,7 @@ class Run:
             slis=Slis(self.settings.table(SliConfig, "slis")),
             router=Router(self.settings.table(RoutingConfig, "alerts")),
             lake=lake,
-            ledger=None,
+            ledger=self._ledger(lake),
             metrics=metrics,
             clock=self.clock,
         )

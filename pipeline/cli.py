@@ -66,13 +66,14 @@ def run(  # noqa: PLR0917  one parameter an option
         int | None, typer.Option(min=1, help="Entries per batch; results never depend on it.")
     ] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Serve Prometheus metrics on loopback.")] = None,
+    signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Keep reading as the logs grow.")] = False,
     format: FormatOption = Format.table,  # noqa: A002  the option's name
 ) -> None:
     """Read, verify, measure, baseline, detect, alert, store."""
     options = application.RunOptions(
-        tuple(paths or ["sample_logs"]), lake, follow, batch_entries, metrics_port, input_format
+        tuple(paths or ["sample_logs"]), lake, follow, batch_entries, metrics_port, input_format, signing_key
     )
     job = application.Run(options, conf.load(config))
     stop_on_signals(job.stop)

@@ -55,7 +55,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     enabled: bool = True
     signing_key: str | None = None  # default: a private file in the user's config folder
-    origin: str = "keytrail"
+    origin: str | None = None  # the log's name; default: a name of its own for each lake
 
 
 @dataclass(frozen=True, slots=True)

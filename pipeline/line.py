@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipeline import rows
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.clock import Clock
     from pipeline.core.metrics import Metrics
-    from pipeline.core.model import Decoded, Frames, Message, RawBatch
+    from pipeline.core.model import Bytes, Decoded, Frames, Ints, Message, RawBatch
     from pipeline.core.ports import Detector, Stateful
     from pipeline.integrity.continuity import Continuity
     from pipeline.integrity.coverage import Coverage
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from pipeline.integrity.order import Sequencer
     from pipeline.integrity.pairing import Pairing
     from pipeline.windows import Windows
+
+
+Flags = npt.NDArray[np.bool_]
 
 
 class LakePort(Protocol):
@@ -63,12 +67,21 @@ class LedgerPort(Protocol):
     """What the line asks of the ledger: leaves for a batch, a head for a commit."""
 
     def append(
-        self, raw: RawBatch, decoded: Decoded, rejected: np.ndarray[Any, Any], redacted: np.ndarray[Any, Any]
+        self,
+        stream: str,
+        positions: Ints,
+        ingest_ns: int,
+        *,
+        data: Bytes,
+        starts: Ints,
+        ends: Ints,
+        rejected: Flags | None = None,
+        redacted: Flags | None = None,
     ) -> Any: ...
 
     def prepare(self) -> Mapping[str, Any]: ...
 
-    def publish(self) -> None: ...
+    def publish(self) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +139,7 @@ class Line:
         self._messages: list[Message] = []
         self._live: Mapping[str, bool] = {}
         self._last_us = NEVER  # newest order_time released
-        self._recent: list[pl.DataFrame] = []  # operations not committed yet, newest version last
+        self._corrected: list[pl.DataFrame] = []  # corrections not committed yet, newest last
         self._dirty = False
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
         self._told: frozenset[str] = frozenset()  # findings of a window that was still open when a run ended
@@ -165,7 +178,7 @@ class Line:
         if len(released):
             self._last_us = max(self._last_us, int(released["order_time"].to_physical().to_numpy()[-1]))
         parts.lake.write("operations", paired.operations)
-        self._recent += [paired.operations, paired.corrections]
+        self._corrected.append(paired.corrections)
         self._replace("operations", paired.corrections)
         self._replace("integrity", seen)
         self._replace("coverage", parts.coverage.push(paired.operations, seen))
@@ -198,9 +211,9 @@ class Line:
             self.advance(newest + int(seconds * 1e6))
 
     def recall(self, lake: RecallPort, ids: pl.Series, low_us: int, high_us: int) -> pl.DataFrame:
-        """Operations handed on before, the committed and the others, the newest version of each."""
+        """Operations handed on before, the newest version of each; the lake knows all but the last corrections."""
         stored = lake.recall(ids, low_us, high_us)
-        held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._recent]
+        held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._corrected]
         return pl.concat([stored.select(OPERATION.names()), *held]).unique("uid", keep="last", maintain_order=True)
 
     @property
@@ -224,7 +237,7 @@ class Line:
         if parts.ledger is not None:
             parts.ledger.publish()
         parts.metrics.last_commit.set(parts.clock() / 1e9)
-        self._revise, self._messages, self._recent = {}, [], []
+        self._revise, self._messages, self._corrected = {}, [], []
         self._dirty, self.uncommitted_bytes = False, 0
         return positions
 

@@ -52,7 +52,8 @@ def _views(
     return views
 
 
-def fixed(data: bytes, width: int, count: int) -> pl.Series:
-    """`count` values of `width` bytes each, one after the other in `data`."""
-    array = pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(data)])
+def fixed(values: Bytes) -> pl.Series:
+    """Rows of equal width (n×width) as a binary column."""
+    count, width = values.shape
+    array = pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(np.ascontiguousarray(values))])
     return pl.Series(array.cast(pa.binary()), dtype=pl.Binary)

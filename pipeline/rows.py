@@ -46,11 +46,18 @@ def place(raw: RawBatch, decoded: Decoded, ledger: LedgerPort | None) -> Placed:
         none = pl.Series([None], dtype=pl.Int64).new_from_index(0, count)
         blank = pl.Series([None], dtype=pl.Binary).new_from_index(0, count)
         return Placed(uids, none, blank, blank, redacted)
-    leaves = ledger.append(raw, decoded, rejected, redacted)
-    index = pl.int_range(leaves.first_index, leaves.first_index + count, eager=True)
-    return Placed(
-        uids, index, rawframe.fixed(leaves.salts, 16, count), rawframe.fixed(leaves.leaves, 62, count), redacted
+    leaves = ledger.append(
+        raw.stream,
+        pieces.positions,
+        raw.ingest_ns,
+        data=raw.data,
+        starts=pieces.starts,
+        ends=pieces.ends,
+        rejected=rejected,
+        redacted=redacted,
     )
+    index = pl.int_range(leaves.first_index, leaves.first_index + count, eager=True)
+    return Placed(uids, index, rawframe.fixed(leaves.salts), rawframe.fixed(leaves.leaves), redacted)
 
 
 def events(resolved: pl.DataFrame, raw: RawBatch, decoded: Decoded, placed: Placed) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from pipeline.baselines.index import Index
 from pipeline.baselines.names import Names
 from pipeline.baselines.table import EDGES, NAMES, Table
 from pipeline.baselines.view import view
+from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,13 +223,19 @@ def _coded(texts: pl.Series) -> tuple[Rows, pa.Array]:
 
 
 def _columns(window: Window) -> dict[str, Any]:
-    """The operations as arrays: names and addresses coded, nobody and nothing as -1; time in µs."""
+    """Operations (WINDOW rows, or OPERATION rows that count once) as arrays; nobody and nothing are -1, times in µs."""
+    rows = window.operations
+    if "n" not in rows.columns:
+        rows = rows.with_columns(n=pl.lit(1, pl.Int64), last_time=pl.col("time"))
     nobody = pl.col("principal").is_in(["", "anonymous"]) | pl.col("principal_type").eq_missing("anonymous")
-    frame = window.operations.select(
+    end = pl.Series([window.end_us], dtype=pl.Int64).cast(TIME)[0]  # a clock ahead of its stream is not believed
+    frame = rows.select(
         pl.when(~nobody).then("principal").alias("principal"),
         pl.when(pl.col("secret") != "").then("secret").alias("secret"),
         pl.when(pl.col("client_ip") != "").then("client_ip").alias("client_ip"),
-        pl.min_horizontal("time", "complete_time").dt.timestamp("us").fill_null(window.start_us).alias("time"),
+        "n",
+        pl.min_horizontal("time", pl.lit(end)).dt.timestamp("us").fill_null(window.start_us).alias("time"),
+        pl.min_horizontal("last_time", pl.lit(end)).dt.timestamp("us").fill_null(window.start_us).alias("last"),
         pl.col("outcome").eq_missing("success").alias("succeeded"),
     )
     codes, addresses = _coded(frame["client_ip"])
@@ -237,11 +244,13 @@ def _columns(window: Window) -> dict[str, Any]:
         "secret": _coded(frame["secret"]),
         "address": np.append(hash_texts(addresses), np.uint64(0))[codes],
         "addressed": codes >= 0,
+        "count": frame["n"].to_numpy(),
         "time": frame["time"].to_numpy(),
+        "last": frame["last"].to_numpy(),
         "succeeded": frame["succeeded"].to_numpy(),
     }
 
 
 def _seen(slots: Rows, row: Rows, rows: Rows, columns: dict[str, Any]) -> update.Seen:
-    taken = {name: columns[name][rows] for name in ("time", "succeeded", "address", "addressed")}
+    taken = {name: columns[name][rows] for name in ("count", "time", "last", "succeeded", "address", "addressed")}
     return update.Seen(slots=slots, row=row, **taken)

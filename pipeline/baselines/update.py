@@ -25,14 +25,17 @@ _DAYS_KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Operations of one scope: operation i is of row `row[i]` of `slots`, which are distinct.
+    """Operations of one scope: entry i is `count[i]` operations of row `row[i]` of `slots`, which are distinct.
 
-    `time` in µs; `address` is the hash of the client address, where `addressed`.
+    `time` and `last` in µs are of the first and the last of them; `address` is the hash of the client address, where
+    `addressed`.
     """
 
     slots: Rows
     row: Rows
+    count: Rows
     time: Rows
+    last: Rows
     succeeded: npt.NDArray[np.bool_]
     address: U64
     addressed: npt.NDArray[np.bool_]
@@ -41,7 +44,7 @@ class Seen:
 def learn(table: Table, seen: Seen, seeds: U64, end_us: int, half_life_us: int) -> None:
     """Add the operations of a window that ends at `end_us`. `seeds` (one per slot) name the keys for the rounding."""
     slots, size = seen.slots, len(seen.slots)
-    count = np.bincount(seen.row, minlength=size)
+    count = _counts(seen.row, seen, size)
     _age(table, slots, np.full(size, end_us // 1_000_000), half_life_us)
     table["shape"][slots] += count.astype(np.float32)
     table["operations"][slots] += count
@@ -53,6 +56,11 @@ def learn(table: Table, seen: Seen, seeds: U64, end_us: int, half_life_us: int) 
     rows, hashes = slots[seen.row[seen.addressed]], seen.address[seen.addressed]
     spread = table["spread"]
     (hll_add if spread.shape[1] == REGISTERS else bits_add)(spread, rows, hashes)
+
+
+def _counts(row: Rows, seen: Seen, size: int) -> Rows:
+    """Operations per row; sums of whole numbers below 2^53, so exact."""
+    return np.bincount(row, weights=seen.count, minlength=size).astype(np.int64)
 
 
 def _age(table: Table, slots: Rows, to_s: Rows, half_life_us: int) -> None:
@@ -68,7 +76,7 @@ def _age(table: Table, slots: Rows, to_s: Rows, half_life_us: int) -> None:
 def _learn_times(table: Table, seen: Seen, size: int) -> None:
     first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
     np.minimum.at(first, seen.row, seen.time)
-    np.maximum.at(last, seen.row, seen.time)
+    np.maximum.at(last, seen.row, seen.last)
     days = np.ones(size, np.uint64)
     if (first // DAY < last // DAY).any():
         back = (last // DAY)[seen.row] - seen.time // DAY
@@ -99,11 +107,14 @@ def _learn_season(table: Table, seen: Seen, seeds: U64) -> None:
     """Add to hours and weekdays; a window of an hour mostly holds one of each, and then there is nothing to group."""
     hours = seen.time // HOUR
     if len(hours) and (hours == hours[0]).all():
-        keys, counts = np.arange(len(seen.slots)), np.bincount(seen.row, minlength=len(seen.slots))
+        keys, counts = np.arange(len(seen.slots)), _counts(seen.row, seen, len(seen.slots))
         pairs = [keys * season.WIDTH + cell for cell in season.cells_at(hours[0])]
         groups = [(pair, counts) for pair in pairs]
     else:
-        groups = [np.unique(seen.row * season.WIDTH + cell, return_counts=True) for cell in season.cells_at(hours)]
+        groups = []
+        for cell in season.cells_at(hours):
+            cells, which = np.unique(seen.row * season.WIDTH + cell, return_inverse=True)
+            groups.append((cells, _counts(which, seen, len(cells))))
     for pair, count in groups:
         row = pair // season.WIDTH
         season.add(table["season"], seen.slots[row], pair % season.WIDTH, count.astype(np.float64), seeds[row])
