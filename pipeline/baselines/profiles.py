@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 from pipeline.baselines import answer, update
+from pipeline.baselines.exposure import HOUR
 from pipeline.baselines.hashing import U64, hash_texts, mix
 from pipeline.baselines.index import Index
 from pipeline.baselines.names import Names
 from pipeline.baselines.table import EDGES, NAMES, Table
 from pipeline.baselines.view import view
-from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,8 @@ class Baselines:
     """Profiles of three scopes in bounded memory; satisfies `core.ports.Profiles` and `core.ports.Stateful`.
 
     Operations by nobody known make no principal and no edge; those on no secret make no secret and no edge. Times
-    are the operations' own, held to when the line knew of them, so that a clock ahead cannot make a key young.
+    are the operations' own, held to the end of their window, so that a clock ahead cannot make a key young; hours of
+    the day are the window's, as counts are.
     """
 
     def __init__(self, config: Config) -> None:
@@ -47,7 +48,10 @@ class Baselines:
         return sum(len(table) for table in self._tables.values())
 
     def learn(self, window: Window) -> None:
-        """Add a closed window's operations. Raises ValueError for one that may still grow: it will come again."""
+        """Add a closed window's operations, as WINDOW or OPERATION rows.
+
+        Raises ValueError for a window that may still grow: it will come again.
+        """
         if not window.closed:
             raise ValueError("a window that is not closed must not be learned")
         if window.operations.is_empty():
@@ -228,14 +232,16 @@ def _columns(window: Window) -> dict[str, Any]:
     if "n" not in rows.columns:
         rows = rows.with_columns(n=pl.lit(1, pl.Int64), last_time=pl.col("time"))
     nobody = pl.col("principal").is_in(["", "anonymous"]) | pl.col("principal_type").eq_missing("anonymous")
-    end = pl.Series([window.end_us], dtype=pl.Int64).cast(TIME)[0]  # a clock ahead of its stream is not believed
+    start, newest = pl.lit(window.start_us), pl.lit(window.end_us - 1)  # a clock ahead of its stream is not believed
+    first, last = (pl.min_horizontal(pl.col(c).dt.timestamp("us"), newest) for c in ("time", "last_time"))
     frame = rows.select(
         pl.when(~nobody).then("principal").alias("principal"),
         pl.when(pl.col("secret") != "").then("secret").alias("secret"),
         pl.when(pl.col("client_ip") != "").then("client_ip").alias("client_ip"),
         "n",
-        pl.min_horizontal("time", pl.lit(end)).dt.timestamp("us").fill_null(window.start_us).alias("time"),
-        pl.min_horizontal("last_time", pl.lit(end)).dt.timestamp("us").fill_null(window.start_us).alias("last"),
+        first.alias("time"),
+        last.alias("last"),
+        (pl.max_horizontal(first, start) // HOUR).alias("hour"),
         pl.col("outcome").eq_missing("success").alias("succeeded"),
     )
     codes, addresses = _coded(frame["client_ip"])
@@ -247,10 +253,11 @@ def _columns(window: Window) -> dict[str, Any]:
         "count": frame["n"].to_numpy(),
         "time": frame["time"].to_numpy(),
         "last": frame["last"].to_numpy(),
+        "hour": frame["hour"].to_numpy(),
         "succeeded": frame["succeeded"].to_numpy(),
     }
 
 
 def _seen(slots: Rows, row: Rows, rows: Rows, columns: dict[str, Any]) -> update.Seen:
-    taken = {name: columns[name][rows] for name in ("count", "time", "last", "succeeded", "address", "addressed")}
-    return update.Seen(slots=slots, row=row, **taken)
+    names = ("count", "time", "last", "hour", "succeeded", "address", "addressed")
+    return update.Seen(slots=slots, row=row, **{name: columns[name][rows] for name in names})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.baselines import season
-from pipeline.baselines.exposure import DAY, HOUR
+from pipeline.baselines.exposure import DAY
 from pipeline.baselines.sketch import REGISTERS, bits_add, hll_add
 from pipeline.baselines.table import SUCCEEDED, Table
 
@@ -27,8 +27,8 @@ _DAYS_KEPT = 64
 class Seen:
     """Operations of one scope: entry i is `count[i]` operations of row `row[i]` of `slots`, which are distinct.
 
-    `time` and `last` in µs are of the first and the last of them; `address` is the hash of the client address, where
-    `addressed`.
+    `time` and `last` in µs are of the first and the last of them, `hour` (since 1970) is the one they count in;
+    `address` is the hash of the client address, where `addressed`.
     """
 
     slots: Rows
@@ -36,6 +36,7 @@ class Seen:
     count: Rows
     time: Rows
     last: Rows
+    hour: Rows
     succeeded: npt.NDArray[np.bool_]
     address: U64
     addressed: npt.NDArray[np.bool_]
@@ -79,9 +80,10 @@ def _learn_times(table: Table, seen: Seen, size: int) -> None:
     np.maximum.at(last, seen.row, seen.last)
     days = np.ones(size, np.uint64)
     if (first // DAY < last // DAY).any():
-        back = (last // DAY)[seen.row] - seen.time // DAY
-        near = back < _DAYS_KEPT
-        np.bitwise_or.at(days, seen.row[near], np.uint64(1) << back[near].astype(np.uint64))
+        for time in (seen.time, seen.last):
+            back = (last // DAY)[seen.row] - time // DAY
+            near = back < _DAYS_KEPT
+            np.bitwise_or.at(days, seen.row[near], np.uint64(1) << back[near].astype(np.uint64))
     slots = seen.slots
     known = {name: table[name][slots] for name in ("last", "days", "older")}
     table["days"][slots], table["older"][slots] = joined_days(known, {"last": last, "days": days, "older": 0})
@@ -105,7 +107,7 @@ def _moved_days(days: U64, older: Any, by: Rows) -> tuple[U64, npt.NDArray[np.ui
 
 def _learn_season(table: Table, seen: Seen, seeds: U64) -> None:
     """Add to hours and weekdays; a window of an hour mostly holds one of each, and then there is nothing to group."""
-    hours = seen.time // HOUR
+    hours = seen.hour
     if len(hours) and (hours == hours[0]).all():
         keys, counts = np.arange(len(seen.slots)), _counts(seen.row, seen, len(seen.slots))
         pairs = [keys * season.WIDTH + cell for cell in season.cells_at(hours[0])]

@@ -22,7 +22,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[sli]
+    """[slis]
 
     A window closes `grace_seconds` after its end and is kept for `late_windows` more, so that late operations still
     count. `objectives` are keyed by a store (`vault`, for everything in it) or by a scope (`mount:team-a/kv/`,
