@@ -50,8 +50,11 @@ class Compactor:
         rows = [file for file in files if file.segment.kind == "rows"]
         if len(revisions) >= (1 if everything else self._config.fold_files):
             return self._fold(table, rows, revisions)
-        small = [file for file in rows if file.segment.rows < max(2, self._config.compact_rows // 16)]
+        small = [file for file in rows if self._small(file)]
         return self._merge(table, small) if len(small) > (1 if everything else self._config.compact_files) else 0
+
+    def _small(self, file: LiveFile) -> bool:
+        return file.segment.rows < self._config.small_rows and file.segment.size < self._config.small_bytes
 
     def _merge(self, table: Table, small: Sequence[LiveFile]) -> int:
         chosen: list[LiveFile] = []
@@ -126,7 +129,7 @@ class Rewrite:
             if self._file is None:
                 self._file = SegmentFile(self._lake, self._name(self._table.name), self._table, self._config)
             self._file.append(frame)
-        if self._file.rows >= self._config.compact_rows:
+        if self._file.full:
             self.close()
 
     def close(self) -> None:

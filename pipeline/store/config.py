@@ -28,3 +28,13 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     raw_level: Level = 1  # zstd, for raw entries
     level: Level = 1  # zstd, for all other tables and for states
     busy_seconds: Seconds = 30.0  # how long another worker's commit is waited for
+
+    @property
+    def small_rows(self) -> int:
+        """A file with fewer rows, and fewer bytes than `small_bytes`, is one to merge."""
+        return max(2, self.compact_rows // 16)
+
+    @property
+    def small_bytes(self) -> int:
+        """See `small_rows`."""
+        return max(2, self.file_bytes // 16)

@@ -45,6 +45,7 @@ class Lake(Outbox):
         super().__init__(Catalogue(path, writer=held is not None, busy_seconds=config.busy_seconds), worker)
         self.path = path
         self._held = held
+        self._waiting = False  # rows were written since the last commit
         self._refusal = "it was opened for reading" if held is None else ""
         if held is not None:
             try:
@@ -87,6 +88,7 @@ class Lake(Outbox):
         if not table_of(table).append:
             raise StoreError(f"rows of {table!r} are revised or replaced whole, not appended")
         with self._breaking():
+            self._waiting = True
             self._writer.put(table, frame)
 
     def commit(self, commit: Commit) -> int:
@@ -104,11 +106,13 @@ class Lake(Outbox):
         """
         self._writable()
         with self._breaking():
+            self._steps.check()
             sealed = self._writer.seal()
             faults.point("store.synced")
             sequence, useless = self._steps.run(
                 commit, sealed, lambda sql, now_ns: self._enqueue(sql, commit.messages, now_ns)
             )
+        self._waiting = False
         self._upkeep.run(useless)
         faults.point("store.tidied")
         self._publisher.request()
@@ -116,9 +120,13 @@ class Lake(Outbox):
         return sequence
 
     def positions(self) -> list[Position]:
-        """Where every stream goes on. A writer may move a position only from where it saw it here, or put it itself."""
+        """Where every stream goes on. A writer may move a position only from where it saw it here, or put it itself.
+
+        A worker that is given further partitions first commits what it has read, then asks here: with rows written
+        and not committed, what it saw before stays what its next commit is held against.
+        """
         found = self._catalogue.positions()
-        if self._held is not None:
+        if self._held is not None and not self._waiting:
             self._steps.known = {(place.stream, place.partition): place.offset for place in found}
         return found
 
@@ -244,8 +252,10 @@ class Lake(Outbox):
         """After a failure in here nothing more is written: what the line holds no longer fits what is stored."""
         try:
             yield
-        except StoreError as failure:
-            self._refusal = f"open it again, after: {failure}"
+        except BaseException as failure:
+            self._refusal = (
+                f"open it again, after: {failure if isinstance(failure, StoreError) else type(failure).__name__}"
+            )
             raise
 
 

@@ -120,9 +120,15 @@ class Outbox:
         return self._number(f"SELECT min(m.created_ns) {_OURS} AND d.dead IS NULL", sink)
 
     def bytes(self) -> int:
-        """Size of all messages kept, dead ones too."""
+        """Size of the messages kept for the sinks that are set, refused ones too."""
+        ours = ",".join("?" * len(self._sinks))
         with self._catalogue.reading() as sql:
-            return int(sql.execute("SELECT coalesce(sum(size), 0) FROM messages").fetchone()[0])
+            found = sql.execute(
+                f"SELECT coalesce(sum(size), 0) FROM messages WHERE id IN "  # noqa: S608  question marks only
+                f"(SELECT message FROM deliveries WHERE sink IN ({ours}))",
+                self._sinks,
+            ).fetchone()
+        return int(found[0])
 
     def _adopt(self, worker: str) -> None:
         """Takes over what another worker, which is gone, had not delivered."""

@@ -66,7 +66,7 @@ class SegmentFile:
         self.path = path
         self.kind = kind
         self.rows = 0
-        self.taken = 0  # bytes of memory, about
+        self._taken = 0  # bytes of memory, about
         self._file = lake / path
         self._config = config
         self._waiting: list[pl.DataFrame] = []
@@ -90,9 +90,14 @@ class SegmentFile:
         self._waiting_rows += frame.height
         self._waiting_bytes += size
         self.rows += frame.height
-        self.taken += size
+        self._taken += size
         if self._waiting_rows >= self._config.group_rows or self._waiting_bytes >= self._config.group_bytes:
             self._flush()
+
+    @property
+    def full(self) -> bool:
+        """Whether the next rows belong in a new file."""
+        return self.rows >= self._config.compact_rows or self._taken >= self._config.file_bytes
 
     def finish(self) -> Segment:
         """Closes the file and returns when it is on the disk; its folder is the caller's to sync."""

@@ -83,6 +83,11 @@ class Steps:
         self._states = kept
         return sequence, [self._lake / path for path in sorted(useless)]
 
+    def check(self) -> None:
+        """FencedError when this writer has been replaced: better told before its files are missed."""
+        with self._catalogue.reading() as sql:
+            log.check_epoch(sql, self._worker, self._epoch)
+
     def swap(self, dropped: Sequence[str], added: Sequence[Segment]) -> bool:
         """Puts files in the place of others in one transaction; False, and nothing done, when one is gone already."""
         try:

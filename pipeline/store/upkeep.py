@@ -94,8 +94,13 @@ class Upkeep:
         with self._catalogue.reading() as sql:
             rows = sql.execute(
                 "SELECT tbl FROM files GROUP BY tbl HAVING count(*) FILTER (WHERE kind = 'revision') >= ? "
-                "OR count(*) FILTER (WHERE kind = 'rows' AND rows < ?) > ?",
-                (self._config.fold_files, max(2, self._config.compact_rows // 16), self._config.compact_files),
+                "OR count(*) FILTER (WHERE kind = 'rows' AND rows < ? AND size < ?) > ?",
+                (
+                    self._config.fold_files,
+                    self._config.small_rows,
+                    self._config.small_bytes,
+                    self._config.compact_files,
+                ),
             ).fetchall()
         return tuple(name for (name,) in rows)
 

@@ -96,7 +96,7 @@ class Writer:
                 self._open[name] = SegmentFile(self._lake, self._name(name), table, self._config)
             file = self._open[name]
             file.append(conform(frame, table.columns))
-            if file.rows >= self._config.compact_rows or file.taken >= self._config.file_bytes:
+            if file.full:
                 self._complete(name)
 
     def _finish(self, names: list[str]) -> None:

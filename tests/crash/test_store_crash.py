@@ -57,7 +57,7 @@ def write_forever(path: Path) -> None:
                     ledger={"size": done},
                 )
             )
-            if turn % 5 == 0:
+            if turn % 2 == 0:
                 lake.retain(0)
             print(done, flush=True)
 
@@ -125,7 +125,7 @@ def test_death_at_any_moment_leaves_whole_commits(tmp_path: Path) -> None:
     path = tmp_path / "lake"
     dice = random.Random(7)
     done = 0
-    for _ in range(8):
+    for _ in range(6):
         with start(path) as child:
             assert child.stdout is not None
             line = child.stdout.readline()

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.core import schema
 from pipeline.core.errors import ConfigError, FencedError, StoreError
-from pipeline.core.model import Position
+from pipeline.core.model import Commit, Position
 from pipeline.store import Lake, StoreConfig, query
 from pipeline.store.tables import TABLES, VIEWS
 from tests.unit.store.store_frames import at, commit_of, events, operations, raw, slis, uid
@@ -369,3 +369,43 @@ def test_there_must_be_a_lake_to_read(tmp_path: Path) -> None:
         writer(tmp_path / "lake")
     with pytest.raises(StoreError, match="format 99"):
         query(tmp_path / "lake", "SELECT 1")
+
+
+def test_asking_for_positions_does_not_hide_that_another_worker_was_faster(tmp_path: Path) -> None:
+    """A worker with uncommitted rows stays fenced by what it saw when it read them, even if it asks in between."""
+    with writer(tmp_path / "lake", worker="a") as a, writer(tmp_path / "lake", worker="b") as b:
+        fill(b, range(10))
+        fill(a, range(10))
+        a.commit(commit_of(10))
+        assert b.positions()[0].offset == 10
+        with pytest.raises(FencedError):
+            b.commit(commit_of(10))
+
+
+def test_a_defect_in_a_commit_stops_the_writer_too(tmp_path: Path) -> None:
+    """After any exception in a commit, a programming error too, the rows it held cannot slip into a later commit."""
+    with writer(tmp_path / "lake") as lake:
+        fill(lake, range(10))
+        with pytest.raises(TypeError):
+            lake.commit(Commit([Position("audit.log", "p", 1, {"bad": b"bytes are not JSON"})]))
+        with pytest.raises(StoreError, match="open it again, after: TypeError"):
+            lake.commit(commit_of(10))
+        assert count(lake.path, "events") == 0
+
+
+def test_files_of_an_older_version_are_read_beside_new_ones(tmp_path: Path) -> None:
+    """A column that older files lack is null in their rows, in views, in reads, and after compaction."""
+    with writer(tmp_path / "lake") as lake:
+        for numbers in (range(10), range(10, 20)):
+            lake.write("events", events(numbers))
+            lake.commit(commit_of(numbers.stop))
+        old = lake.path / lake._catalogue.files("events")[0].segment.path
+        pl.read_parquet(old).drop("path", "file").write_parquet(old)
+        with lake._catalogue.changing() as sql:
+            sql.execute("UPDATE files SET layout = 1 WHERE path LIKE ?", (f"%{old.name}",))
+        question = "SELECT leaf_index, file FROM events ORDER BY leaf_index"
+        wanted = [{"leaf_index": n, "file": None if n < 10 else "audit.log"} for n in range(20)]
+        assert query(lake.path, question).to_pylist() == wanted
+        assert pl.concat(lake.read("events"))["file"].null_count() == 10
+        lake.compact()
+        assert query(lake.path, question).to_pylist() == wanted

@@ -99,3 +99,15 @@ def test_a_dead_workers_messages_are_taken_over_and_a_living_ones_are_not(tmp_pa
             assert ids(b, "siem") == []
     with writer(tmp_path / "lake", "b") as b:
         assert ids(b, "siem") == ["a:1"]
+
+
+def test_a_sink_taken_out_of_the_config_does_not_fill_the_outbox(tmp_path: Path) -> None:
+    """What waits for a sink that is not set keeps, but counts for nothing until the sink is back."""
+    with writer(tmp_path / "lake") as lake:
+        lake.commit(commit_of(1, messages=[alert("a", 1)]))
+        lake.delivered("page", ["a:1"])
+        lake.set_sinks(["page"])
+        assert lake.bytes() == 0
+        lake.set_sinks(["siem"])
+        assert lake.bytes() > 0
+        assert ids(lake, "siem") == ["a:1"]
