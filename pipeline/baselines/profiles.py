@@ -47,6 +47,11 @@ class Baselines:
     def __len__(self) -> int:
         return sum(len(table) for table in self._tables.values())
 
+    @property
+    def learned_until_us(self) -> int:
+        """The end of the newest window learned; while it stands still, so does the view."""
+        return self._end_us
+
     def learn(self, window: Window) -> None:
         """Add a closed window's operations, as WINDOW or OPERATION rows.
 

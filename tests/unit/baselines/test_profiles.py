@@ -272,6 +272,7 @@ def test_the_view() -> None:
     baselines = Baselines(Config())
     assert baselines.view().schema == BASELINE
     baselines.learn(window(MONDAY, [{}]))
+    assert baselines.learned_until_us == MONDAY + HOUR
     view = baselines.view()
     assert view.schema == BASELINE
     assert view.filter(scope="edge")["key"].to_list() == ["approle/app -> kv/db"]
