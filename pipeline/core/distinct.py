@@ -10,6 +10,8 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy.typing as npt
+
 _SEPARATOR: Final = "\x1f"
 
 
@@ -23,6 +25,6 @@ def per_distinct(frame: pl.DataFrame, key: Sequence[str], made: Callable[[pl.Dat
     if joined.str.count_matches(_SEPARATOR, literal=True).max() != len(key) - 1:
         return made(keys)  # no rows, or a value that holds the separator
     coded = joined.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    codes = coded.indices.to_numpy()
+    codes: npt.NDArray[np.int32] = coded.indices.to_numpy()
     first = np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))  # codes are given in order of appearance
     return made(keys[first])[codes]

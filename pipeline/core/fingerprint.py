@@ -33,7 +33,9 @@ _DIGITS: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
 _PAIRS: Final = np.stack([np.repeat(_DIGITS, 16), np.tile(_DIGITS, 16)], axis=1).copy().view("<u2").ravel()
 
 
-def piece_uids(stream: str, file_generation: str, data: Bytes, starts: Ints, ends: Ints, positions: Ints) -> pl.Series:
+def piece_uids(  # noqa: PLR0917  a batch's parts, in its order
+    stream: str, file_generation: str, data: Bytes, starts: Ints, ends: Ints, positions: Ints
+) -> pl.Series:
     """32 hexadecimal digits per piece `data[starts[i]:ends[i]]`, the same on every machine and in every version.
 
     `file_generation` tells the lives of a stream's file apart where it was begun anew; "" where there is only one.

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from pipeline.core.distinct import per_distinct
-from pipeline.core.schema import DECODED, EVENT
+from pipeline.core.schema import DECODED
 from pipeline.enrich.naming import ANONYMOUS, Namer
 from pipeline.enrich.zones import Zones
 
-_KEY: Final = (
-    "store", "operation", "mount", "claim_path", "root", "login_root", "wrapping", "auth_token_type", "auth_display_name",
-     "auth_entity", "auth_role", "auth_username", "auth_sa_name", "auth_sa_namespace",
+_ASKING: Final = (
+    "store", "root", "wrapping", "claimed", "auth_token_type", "auth_display_name", "auth_entity", "auth_role",
+    "auth_username", "auth_sa_name", "auth_sa_namespace",
+)  # fmt: skip
+_LOGIN: Final = (
     "login_display_name", "login_entity", "login_role", "login_username", "login_sa_name", "login_sa_namespace",
 )  # fmt: skip
+_MAKING: Final = ("store", "mount", "login_root", *_LOGIN)
 _MARKS: Final = ("root", "login_root", "wrapping")
 _CLAIM: Final = r"^(?:.*?/)?auth/(.+?)/login/([^/]+)/?$"
 _ADDED: Final = ("principal", "principal_type", "login_principal", "zone")
@@ -46,33 +50,54 @@ class Enricher:
 
         The identity columns they are made from go, but for login_policies and login_session. Rows keep their order.
         """
-        key = events.with_columns(
+        marked = events.with_columns(
             *(_mark(name).cast(pl.String).alias(name) for name in _MARKS),
-            claim_path=pl.when(pl.col("path").str.contains("/login/", literal=True)).then(pl.col("path")),
+            claimed=pl.when(pl.col("path").str.contains("/login/", literal=True)).then(pl.col("path")),
         )
-        names = per_distinct(key, _KEY, self._named)
+        asked = per_distinct(marked, _ASKING, self._asking)
+        made = self._made(marked)
         zone = per_distinct(events, ("client_ip",), self._zones.of)
+        named = pl.concat([events.select("operation"), asked, made, zone], how="horizontal").with_columns(
+            _of_login("principal"), _of_login("principal_type")
+        )
         gone = [name for name in DECODED if name.startswith(("auth_", "login_")) and name not in _KEPT]
         kept = events.rename(_RENAMED).drop(name for name in gone if name not in _RENAMED)
-        return kept.hstack(names).hstack(zone)
+        return kept.hstack(named.select(_ADDED))
 
-    def _named(self, keys: pl.DataFrame) -> pl.DataFrame:
-        frame = keys.with_columns(
-            *((pl.col(name) == "true").alias(name) for name in _MARKS),
-            claim=pl.col("claim_path").str.extract(_CLAIM, 1).str.replace_all("/", "-", literal=True)
-            + "/" + pl.col("claim_path").str.extract(_CLAIM, 2),
-        )  # fmt: skip
-        frame = frame.with_columns(asking=self._namer.asking(), login_principal=self._namer.made())
-        vault = frame.with_columns(principal=_of_login()).with_columns(principal_type=self._namer.type_of("principal"))
+    def _asking(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """principal, principal_type, and whether they rest on a claim or on nothing (`unsure`)."""
         own = pl.col("store") == "vault"
-        return vault.select(
-            pl.when(own).then(pl.col("principal")).otherwise(_elsewhere()).alias("principal"),
-            pl.when(own).then(pl.col("principal_type")).otherwise(_elsewhere_type()).alias("principal_type"),
-            pl.when(own)
-            .then(pl.col("login_principal"))
-            .otherwise(pl.col("login_display_name"))
-            .alias("login_principal"),
+        claim = [pl.col("claimed").str.extract(_CLAIM, part) for part in (1, 2)]
+        return (
+            keys.with_columns(
+                *((pl.col(name) == "true").alias(name) for name in ("root", "wrapping")),
+                claim=claim[0].str.replace_all("/", "-", literal=True) + "/" + claim[1],
+            )
+            .with_columns(principal=pl.when(own).then(self._namer.asking()).otherwise(_elsewhere()))
+            .select(
+                "principal",
+                principal_type=pl.when(own).then(self._namer.type_of("principal", "auth")).otherwise(_elsewhere_type()),
+                unsure=own & ~self._namer.known(),
+            )
         )
+
+    def _made(self, marked: pl.DataFrame) -> pl.DataFrame:
+        """login_principal and login_principal_type; null where no token was made, which is almost everywhere."""
+        some = pl.any_horizontal(pl.col(name).is_not_null() for name in _LOGIN)
+        rows = marked.select(some.arg_true()).to_series()
+        found = per_distinct(marked[rows], _MAKING, self._login)
+        blank = pl.DataFrame(schema=found.schema).clear(1)
+        places = np.zeros(len(marked), np.int64)
+        places[rows.to_numpy()] = np.arange(1, len(rows) + 1)
+        return pl.concat([blank, found])[places]
+
+    def _login(self, keys: pl.DataFrame) -> pl.DataFrame:
+        named = keys.with_columns(root=pl.col("login_root") == "true").with_columns(
+            login_principal=pl.when(pl.col("store") == "vault")
+            .then(self._namer.made())
+            .otherwise(pl.col("login_display_name"))
+        )
+        return named.select("login_principal", login_principal_type=self._namer.type_of("login_principal", "login"))
 
 
 def create(config: Config | None = None) -> Enricher:
@@ -86,10 +111,10 @@ def _mark(name: str) -> pl.Expr:
     return policies.list.contains(policy).fill_null(value=False)
 
 
-def _of_login() -> pl.Expr:
+def _of_login(name: str) -> pl.Expr:
     """A log-in's identity stands only in its response: there it is the principal."""
-    answered = (pl.col("operation") == "auth") & (pl.col("asking") == ANONYMOUS) | pl.col("claim").is_not_null()
-    return pl.when(answered).then(pl.coalesce("login_principal", "asking")).otherwise(pl.col("asking"))
+    answered = pl.col("unsure") & (pl.col("operation") == "auth")
+    return pl.when(answered).then(pl.coalesce(f"login_{name}", name)).otherwise(pl.col(name)).alias(name)
 
 
 def _elsewhere() -> pl.Expr:
@@ -119,11 +144,3 @@ def _elsewhere_type() -> pl.Expr:
         .then(pl.lit(ANONYMOUS))
         .otherwise(pl.lit("unknown"))
     )
-
-
-RESOLVED: Final = pl.Schema(
-    {
-        "piece": DECODED["piece"],
-        **{name: kind for name, kind in EVENT.items() if name in {*DECODED, *_ADDED, *_RENAMED.values()}},
-    }
-)

@@ -56,17 +56,21 @@ class Namer:
         )
 
     def made(self) -> pl.Expr:
-        """The principal whose token a log-in or creation made, from columns login_* and mount; null when none was."""
+        """The principal whose token was made, from columns login_*, mount and root; null when none was."""
         mount = pl.col("mount").str.extract(r"^auth/(.+?)/?$").str.replace_all("/", "-", literal=True)
         return (
-            pl.when(_is_root("login", "login_root"))
+            pl.when(_is_root("login", "root"))
             .then(pl.lit("root"))
             .when(_known("login"))
             .then(self._name("login", mount))
         )
 
-    def type_of(self, principal: str) -> pl.Expr:
-        """principal_type of the names in column `principal` (schema.EVENT)."""
+    def known(self) -> pl.Expr:
+        """Whether the entry itself tells who asked."""
+        return pl.col("wrapping") | _known("auth")
+
+    def type_of(self, principal: str, who: str) -> pl.Expr:
+        """principal_type (schema.EVENT) of the names in column `principal`, made from columns `who`_*."""
         name = pl.col(principal)
         return (
             pl.when(name == ANONYMOUS)
@@ -75,7 +79,7 @@ class Namer:
             .then(pl.lit("root"))
             .when(name.str.contains(r"^(?:token|wrapping)(?:/|$)"))
             .then(pl.lit("token"))
-            .when(pl.col("auth_sa_name").is_not_null() | pl.col("login_sa_name").is_not_null())
+            .when(pl.col(f"{who}_sa_name").is_not_null())
             .then(pl.lit("pod"))
             .when(name.str.contains(self._human))
             .then(pl.lit("human"))

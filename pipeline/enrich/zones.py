@@ -38,12 +38,11 @@ class Zones:
             number=octets[0] * (1 << 24) + octets[1] * (1 << 16) + octets[2] * (1 << 8) + octets[3],
             proper=pl.all_horizontal(octet <= 255 for octet in octets),
         )
-        named = pl.when(pl.col("number").is_null()).then(pl.lit(None, dtype=pl.String))
-        for network, name in self._v4:
-            first, last = int(network.network_address), int(network.broadcast_address)
-            named = named.when(pl.col("number").is_between(first, last)).then(pl.lit(name))
-        usual = pl.col("ip").str.extract(r"^(\d+\.\d+\.\d+)\.") + ".0/24"
-        v4 = frame.select(pl.when(pl.col("proper")).then(named.otherwise(usual)).alias("zone")).to_series()
+        named = pl.col("ip").str.extract(r"^(\d+\.\d+\.\d+)\.") + ".0/24"
+        for network, name in reversed(self._v4):
+            inside = pl.col("number").is_between(int(network.network_address), int(network.broadcast_address))
+            named = pl.when(inside).then(pl.lit(name)).otherwise(named)
+        v4 = frame.select(pl.when(pl.col("proper")).then(named).alias("zone")).to_series()
         return self._with_v6(frame["ip"], v4).to_frame()
 
     def _with_v6(self, texts: pl.Series, zone: pl.Series) -> pl.Series:

@@ -9,9 +9,10 @@ import polars as pl
 
 from pipeline.core.distinct import per_distinct
 from pipeline.core.schema import DECODED
-from pipeline.decoders.vault.vocabulary import KEY, describe
+from pipeline.decoders.vault.places import KEY, MOUNT, first
+from pipeline.decoders.vault.vocabulary import describe
 
-TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
+MOMENT: Final = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
 
 # Refusals: by policy, by authentication, by an invalid or used token. Texts of Vault and OpenBao, lower-cased.
 _DENIED: Final = (
@@ -26,8 +27,7 @@ _BROKEN: Final = (
 )
 _STATUS: Final = r'^\{(?:"http_[a-z_]+":"[^"]*",)*"http_status_code":(\d+)[,}]'
 _ONLY_ERROR: Final = r'^\{"error":"[^"]*"\}$'
-_VERSION_READ: Final = r'"metadata":\{.*"version":(\d{1,18})\}\}$'
-_VERSION_WRITTEN: Final = r'^\{"created_time":.*"version":(\d{1,18})\}$'
+_VERSION: Final = r'"version":(\d{1,18})\}{1,2}$'  # a read ends with its metadata, a write is metadata; keys are sorted
 _VERSION_GIVEN: Final = r'^\{"versions":\[(\d{1,18})\]\}$'
 
 # Options of a request that rules ask for, as they stand in its `data`. Text options are hashed: then only the fact
@@ -55,8 +55,12 @@ _ANY_FLAG: Final = (
 
 
 def decoded(raw: pl.DataFrame, clear: pl.Series, canary_header: str) -> pl.DataFrame:
-    """DECODED rows of RAW rows, in their order, `piece` left null. `clear` says per row whether values showed."""
-    frame = raw.hstack(per_distinct(raw, KEY, describe)).hstack(_headers(raw, canary_header))
+    """DECODED rows of RAW rows, in their order, `piece` left null. `clear` says per row whether values showed.
+
+    `raw` has a column `moment` more, made by MOMENT.
+    """
+    named = per_distinct(raw.with_columns(MOUNT), KEY, describe)
+    frame = raw.hstack(named).hstack(_headers(raw, canary_header))
     frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
     frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
     frame = frame.with_columns(flags=_flags(frame), discloses_value=_discloses())
@@ -74,81 +78,67 @@ def _headers(raw: pl.DataFrame, canary_header: str) -> pl.DataFrame:
 
 
 def _header(name: str) -> pl.Expr:
-    return pl.col("request_headers").str.extract(rf'"{name}":\["((?:[^"\\]|\\.)*)"')
+    return pl.col("request_headers").str.json_path_match(f"$['{name}'][0]")
 
 
 def _phase() -> pl.Expr:
+    """From the type, or its ending where an engine writes its own; without a type, by what there is."""
     kind = pl.col("type").fill_null("")
-    return (
-        pl.when((kind == "request") | kind.str.ends_with("-request"))
-        .then(pl.lit("request"))
-        .when((kind == "response") | kind.str.ends_with("-response"))
-        .then(pl.lit("response"))
-        .when(kind != "")
-        .then(pl.lit("single"))
-        .when(pl.col("response"))
-        .then(pl.lit("response"))
-        .otherwise(pl.lit("request"))
+    return first(
+        ((kind == "request") | kind.str.ends_with("-request"), "request"),
+        ((kind == "response") | kind.str.ends_with("-response"), "response"),
+        (kind != "", "single"),
+        (pl.col("response"), "response"),
+        otherwise="request",
     )
+
+
+_ERROR: Final = pl.col("error").fill_null("")
+_ANSWERED: Final = pl.col("phase") == "response"
+_STREAMED: Final = pl.col("request_path").str.starts_with("sys/storage/raft/snapshot").fill_null(value=False)
 
 
 def _outcome() -> pl.Expr:
     """The outcome as far as this one entry tells. A missing `policy_results` is not a denial."""
-    error = pl.col("error").fill_null("")
-    failed_login = pl.col("login") & ~pl.col("issued") & (pl.col("phase") == "response")
-    refused = (
-        (pl.col("auth_allowed") == False).fill_null(value=False)  # noqa: E712  a column
-        | error.str.contains(_DENIED)
-        | (failed_login & (error != "") & ~error.str.contains(_BROKEN))
-    )
+    failed_login = pl.col("login") & ~pl.col("issued") & _ANSWERED
+    refused = failed_login & (_ERROR != "") & ~_ERROR.str.contains(_BROKEN)
+    forbidden = ~pl.col("auth_allowed").fill_null(value=True) | _ERROR.str.contains(_DENIED)
     status = pl.col("answer").str.extract(_STATUS).cast(pl.Int32, strict=False).fill_null(0)
-    return (
-        pl.when(refused | (status == 403))
-        .then(pl.lit("denied"))
-        .when(error.str.contains(_MISSING) | (status == 404) | _nothing_found())
-        .then(pl.lit("not_found"))
-        .when((error != "") | (status >= 400) | (_hashed_error(failed_login) == "failure"))
-        .then(pl.lit("failure"))
-        .when(_hashed_error(failed_login) == "denied")
-        .then(pl.lit("denied"))
-        .otherwise(pl.lit("success"))
+    return first(
+        (refused | forbidden | (status == 403) | (failed_login & _hashed_error()), "denied"),
+        (_ERROR.str.contains(_MISSING) | (status == 404) | _nothing_found(), "not_found"),
+        ((_ERROR != "") | (status >= 400) | _hashed_error(), "failure"),
+        otherwise="success",
     )
 
 
 def _nothing_found() -> pl.Expr:
     """A read or list whose response has none of data, auth and wrap_info; a snapshot is sent beside the response."""
-    asked = pl.col("request_operation").is_in(["read", "list", "scan"]) & (pl.col("error").fill_null("") == "")
+    asked = pl.col("request_operation").is_in(["read", "list", "scan"]) & (_ERROR == "")
     empty = pl.col("answer").is_null() & ~pl.col("issued") & ~pl.col("response_wrap")
-    streamed = pl.col("request_path").str.starts_with("sys/storage/raft/snapshot").fill_null(value=False)
-    return (pl.col("phase") == "response") & asked & empty & ~streamed
+    return (_ANSWERED & asked & empty & ~_STREAMED).fill_null(value=False)
 
 
-def _hashed_error(failed_login: pl.Expr) -> pl.Expr:
+def _hashed_error() -> pl.Expr:
     """An error that stands only, hashed, in the response's data; a KV secret may have a field of that name."""
-    only = pl.col("answer").str.contains(_ONLY_ERROR).fill_null(value=False) & ~pl.col("engine").is_in(
-        ["kv", "cubbyhole"]
-    )
-    return pl.when(only & failed_login).then(pl.lit("denied")).when(only).then(pl.lit("failure")).otherwise(pl.lit(""))
+    only = pl.col("answer").str.contains(_ONLY_ERROR).fill_null(value=False)
+    return only & ~pl.col("engine").is_in(["kv", "cubbyhole"])
 
 
 def _version() -> pl.Expr:
     data = pl.col("answer")
     kv2 = (pl.col("engine") == "kv") & pl.col("request_path").str.contains(r"/(?:data|destroy|delete|undelete)/")
     found = pl.coalesce(
-        data.str.extract(_VERSION_READ), data.str.extract(_VERSION_WRITTEN),
-        pl.col("request_data").str.extract(_VERSION_GIVEN),
+        data.str.extract(_VERSION), pl.col("request_data").str.extract(_VERSION_GIVEN)
     )  # fmt: skip
     return pl.when(kv2).then(found).cast(pl.Int64, strict=False)
 
 
 def _discloses() -> pl.Expr:
     """This response carried a value: not wrapped, not empty."""
-    streamed = pl.col("request_path").str.starts_with("sys/storage/raft/snapshot").fill_null(value=False)
-    given = pl.col("answer").is_not_null() | pl.col("issued") | streamed
-    return (
-        (pl.col("phase") == "response") & (pl.col("operation") == "read") & (pl.col("outcome") == "success")
-        & given & ~pl.col("response_wrap")
-    )  # fmt: skip
+    given = pl.col("answer").is_not_null() | pl.col("issued") | _STREAMED
+    value = (pl.col("operation") == "read") & (pl.col("outcome") == "success")
+    return _ANSWERED & value & given & ~pl.col("response_wrap")
 
 
 def _flags(frame: pl.DataFrame) -> pl.Series:
@@ -190,7 +180,7 @@ def _address() -> pl.Expr:
 
 _COLUMNS: Final[dict[str, pl.Expr | None]] = {
     "piece": None,
-    "time": pl.col("time").str.to_datetime(TIME_FORMAT, time_unit="us", time_zone="UTC", strict=False),
+    "time": pl.col("moment"),
     "store": pl.lit("vault"),
     "cluster": None,
     "phase": pl.col("phase"),

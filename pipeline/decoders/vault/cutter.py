@@ -82,10 +82,10 @@ class Cutter:
     def _read(self, stretch: _Stretch, *, may_open: bool) -> None:
         """Go on with the open object, or cut the stretch by itself."""
         if self._scan is not None:
-            stop = self._scan.feed(self._batch.data, stretch.start, stretch.end)
+            stop = self._scan.feed(self._text(stretch.start, stretch.end), 0, stretch.end - stretch.start)
             if stop is not None:
-                self._complete(stop)
-                stretch = _Stretch(stop, stretch.end, stretch.record)
+                stretch = stretch._replace(start=stretch.start + stop)
+                self._complete(stretch.start)
             elif not self._scan.broken:
                 self._fed.append(stretch)
                 if len(self._fed) >= MAX_RECORDS or stretch.end - self._fed[0].start > MAX_BYTES:

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from pipeline.core.model import Decoded, Pieces
 from pipeline.core.schema import DECODED, empty
-from pipeline.decoders.vault.columns import TIME_FORMAT, decoded
+from pipeline.decoders.vault.columns import MOMENT, decoded
 from pipeline.decoders.vault.cutter import Cutter, Placed
 from pipeline.decoders.vault.fields import RAW
 from pipeline.decoders.vault.framing import Framed, frame
-from pipeline.decoders.vault.guard import plain_headers, suspicious
+from pipeline.decoders.vault.guard import Headers, suspicious
 from pipeline.decoders.vault.redact import clean_row, line, redacted, remains
 from pipeline.decoders.vault.table import Table
 
@@ -34,7 +34,7 @@ class VaultDecoder:
     def __init__(self, *, canary_header: str, headers: Sequence[str], threads: int) -> None:
         self._canary = canary_header.lower()
         self._plain = frozenset(name.lower() for name in (*headers, "user-agent", self._canary))
-        self._headers = plain_headers(sorted(self._plain))
+        self._headers = Headers(sorted(self._plain), ("user-agent", self._canary))
         self._table = Table(threads)
 
     def decode(self, batch: RawBatch) -> Decoded:
@@ -55,7 +55,7 @@ class VaultDecoder:
 
     def _quick(self, framed: Framed) -> tuple[pl.DataFrame, Ints]:
         """RAW rows of the plain records that can be believed as they stand, and which records those are."""
-        nothing = pl.DataFrame(schema=RAW), np.zeros(0, np.int64)
+        nothing = _timed(pl.DataFrame(schema=RAW)), np.zeros(0, np.int64)
         if not framed.plain.any():
             return nothing
         try:
@@ -66,9 +66,9 @@ class VaultDecoder:
         if len(raw) != len(rows):
             return nothing  # records with line ends in them
         lines = _lines(framed)
-        if len(rows) < len(lines):
-            lines = lines[rows]
-        good = ~suspicious(lines, raw, self._headers) & raw.select(_plainly_entry()).to_series()
+        raw = _timed(raw)
+        odd = suspicious(lines if len(rows) == len(lines) else lines[rows], raw, self._headers)
+        good = ~odd & raw.select(_plainly_entry()).to_series()
         good &= pl.Series(framed.plain[rows])
         return (raw, rows) if good.all() else (raw.filter(good), rows[good.to_numpy()])
 
@@ -113,13 +113,16 @@ class VaultDecoder:
                 shown.append(clear)
             if kept != text:
                 replaced[place] = kept
-        return pl.DataFrame(rows, schema=RAW), pl.Series(shown, dtype=pl.Boolean), replaced
+        return _timed(pl.DataFrame(rows, schema=RAW)), pl.Series(shown, dtype=pl.Boolean), replaced
 
 
 def _plainly_entry() -> pl.Expr:
-    """An entry of the usual shape, with a time that the columns' format reads."""
-    timed = pl.col("time").str.to_datetime(TIME_FORMAT, time_unit="us", time_zone="UTC", strict=False).is_not_null()
-    return (pl.col("request") & pl.col("type").is_not_null() & timed).fill_null(value=False).alias("entry")
+    """An entry of the usual shape, with a time that could be read."""
+    return pl.col("request") & pl.col("type").is_not_null() & pl.col("moment").is_not_null()
+
+
+def _timed(raw: pl.DataFrame) -> pl.DataFrame:
+    return raw.with_columns(moment=MOMENT)
 
 
 def _lines(framed: Framed) -> pl.Series:

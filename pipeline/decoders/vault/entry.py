@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pipeline.decoders.vault.fields import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MAX_DEPTH: Final = 64
 _INT64: Final = range(-(1 << 63), 1 << 63)
-_DIGITS: Final = 4000  # more digits than CPython turns into an integer (PEP 678's neighbour, sys.int_info) are a fault
+_DIGITS: Final = 4000  # CPython refuses to make an integer of much more (sys.int_info)
 _TIME: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})T(\d{2}):(\d{2}):(\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})", re.ASCII | re.IGNORECASE
 )
@@ -104,7 +105,7 @@ def _is_entry(body: dict[str, Any]) -> bool:
 
 
 def _row(body: dict[str, Any]) -> dict[str, Any]:
-    row = {name: _CONVERT[field.kind](_get(body, field.path)) for name, field in FIELDS.items()}
+    row: dict[str, Any] = {name: _CONVERT[field.kind](_get(body, field.path)) for name, field in FIELDS.items()}
     row["time"] = utc(row["time"])
     if row["time"] is None:
         raise RefusedError("bad_time")
@@ -116,8 +117,6 @@ def utc(text: str | None) -> str | None:
     match = _TIME.fullmatch(text or "")
     if match is None:
         return None
-    from datetime import datetime, timedelta  # noqa: PLC0415  rarely needed
-
     day, hour, minute, second, fraction, zone = match.groups()
     leap = second == "60"  # RFC 3339 allows it; the moment after :59
     try:
@@ -160,7 +159,7 @@ def _int(value: Any) -> int | None:
     return value if isinstance(value, int) and value in _INT64 else None
 
 
-_CONVERT: Final = {
+_CONVERT: Final[dict[str, Callable[[Any], Any]]] = {
     "text": _text,
     "texts": _texts,
     "int": _int,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LF: Final = 10
 _FILLER: Final = ord("1")  # a JSON text that is no object: the reader gives a row of nulls for it
 _SPACE: Final = 32
+_BLANKS: Final = np.frombuffer(b" \t\r\n", np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def _trimmed(batch: RawBatch) -> tuple[Ints, Ints]:
 
 
 def _is_blank(letters: Bytes) -> Mask:
-    return (letters == _SPACE) | ((letters >= 9) & (letters <= 13) & (letters != 11) & (letters != 12))
+    blank: Mask = np.isin(letters, _BLANKS)
+    return blank
 
 
 def _plain(batch: RawBatch, starts: Ints, ends: Ints, blank: Mask) -> tuple[Mask, Ints]:
@@ -143,7 +145,7 @@ def _laid_out(batch: RawBatch) -> tuple[Bytes, Ints]:
     joined = (batch.starts[1:] == batch.ends[:-1] + 1).all() and (batch.data[batch.ends[:-1]] == _LF).all()
     if joined and last < len(batch.data) and batch.data[last] == _LF:
         return batch.data[first : last + 1], batch.starts - first
-    view = memoryview(batch.data)
+    view = batch.data.data
     pairs = zip(batch.starts.tolist(), batch.ends.tolist(), strict=True)
     text = b"\n".join([view[start:end] for start, end in pairs]) + b"\n"
     at = np.zeros(count, np.int64)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _KEYS: Final = r'"(?:' + "|".join(GUARDED) + r')"[ \t]*:'
 # JSON escapes of what Go's encoder writes plainly: ASCII letters, digits, "-", ".", "_"; and NUL.
 _ESCAPES: Final = r"\\u00(?:00|2[deDE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
+_WRITTEN: Final = f"{_ESCAPES}|{SUSPECT}"
 # A string in `data` is a key, a device's hash or a time.
 _HIDDEN: Final = rf'^(?:[^"]|"(?:{VALUE})"|"(?:[^"\\]|\\.)*"\s*:)*$'
 _HEADERS: Final = (
@@ -29,9 +30,17 @@ _HEADERS: Final = (
 MAX_OPEN: Final = 60  # brackets opened in `data`; more may mean nesting past the cap
 
 
-def plain_headers(names: Iterable[str]) -> str:
-    """Pattern of a headers object in which every value is hashed or stands under one of `names`."""
-    return _HEADERS.format(plain="|".join(re.escape(name.lower()) for name in names))
+class Headers:
+    """Header objects that may be believed: every value hashed or under a plain name, none of `read` given twice."""
+
+    def __init__(self, plain: Iterable[str], read: Iterable[str]) -> None:
+        self._closed = _HEADERS.format(plain="|".join(map(re.escape, plain)))
+        self._twice = "|".join(f'"{name}":.*"{name}":' for name in map(re.escape, read))
+
+    def doubtful(self) -> pl.Expr:
+        """Whether column request_headers has to be looked at."""
+        text = pl.col("request_headers")
+        return (~text.str.contains(self._closed) | text.str.contains(self._twice)).fill_null(value=False)
 
 
 def _present(name: str, kind: str) -> pl.Expr:
@@ -62,15 +71,14 @@ def _clear_token(name: str) -> pl.Expr:
     return ~pl.col(name).str.starts_with(HASH).fill_null(value=True)
 
 
-def suspicious(lines: pl.Series, raw: pl.DataFrame, headers: str) -> pl.Series:
+def suspicious(lines: pl.Series, raw: pl.DataFrame, headers: Headers) -> pl.Series:
     """Per row of `raw` (parsed from the same row of `lines`): must the exact parser look at it?
 
-    A null line is one that is not UTF-8. `headers` comes from `plain_headers`.
+    A null line is one that is not UTF-8.
     """
     text = pl.lit(lines)
     surplus = text.str.count_matches(_KEYS) != _ACCOUNTED
-    written = text.str.contains(_ESCAPES) | text.str.contains(SUSPECT)
-    shown = [*map(_clear_token, TOKENS), _clear_data("request_data")]
-    shown += [_clear_data("response_data"), ~pl.col("request_headers").str.contains(headers).fill_null(value=True)]
+    written = text.str.contains(_WRITTEN)
+    shown = [*map(_clear_token, TOKENS), _clear_data("request_data"), _clear_data("response_data"), headers.doubtful()]
     odd = pl.any_horizontal(surplus, written, *shown)
     return raw.select(odd.fill_null(value=True).alias("odd")).to_series()

@@ -26,6 +26,8 @@ _SETTINGS: Final = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "enable_external_file_cache": "false",
+    "produce_arrow_string_view": "true",
+    "arrow_output_version": "1.4",
 }
 _LEAVES: Final = {
     "text": "VARCHAR", "texts": "VARCHAR[]", "int": "BIGINT", "bool": "BOOLEAN", "json": "JSON",
@@ -75,16 +77,16 @@ class Table:
         self._file, path = _anonymous()
         self._query = _query(path)
 
-    def read(self, data: Bytes | bytes) -> pl.DataFrame:
+    def read(self, data: Bytes) -> pl.DataFrame:
         """RAW rows of the lines in `data` (UTF-8, ended by LF), one per line that is not blank.
 
         Raises duckdb.Error when the reader itself fails.
         """
-        _write(self._file, memoryview(data))
+        _write(self._file, data.data)
         table = self._connection.sql(self._query).to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table gives a frame
-        return frame.cast(dict(RAW))
+        return frame.cast(RAW)
 
 
 def _anonymous() -> tuple[int, str]:
