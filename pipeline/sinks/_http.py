@@ -133,17 +133,18 @@ class Poster:
         connection = self._connection = self._connection or self._connect()
         if connection.sock is None:
             connection.connect()
-        watchdog = threading.Timer(self._seconds, _cut, (connection.sock,))
+        over = threading.Event()
+        watchdog = threading.Timer(self._seconds, _cut, (connection.sock, over))
         watchdog.daemon = True
         watchdog.start()
         try:
             connection.request("POST", self._base + path, body, dict(headers))
-            response = connection.getresponse()
-            content = response.read(REPLY_MAX + 1)
+            with connection.getresponse() as response:
+                content = response.read(REPLY_MAX)
         finally:
             watchdog.cancel()
-        if len(content) > REPLY_MAX:
-            raise http.client.HTTPException("answer too long")
+        if response.length or over.is_set():  # cut off, or longer than anything we ask for
+            raise http.client.IncompleteRead(b"")
         if response.will_close:
             self.close()
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
@@ -154,7 +155,8 @@ class Poster:
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._seconds, context=self._tls)
 
 
-def _cut(sock: socket.socket) -> None:
+def _cut(sock: socket.socket, over: threading.Event) -> None:
     """End an exchange that drips on for ever: whoever waits for it gets an error."""
+    over.set()
     with contextlib.suppress(OSError):  # it ended by itself meanwhile
         sock.shutdown(socket.SHUT_RDWR)

@@ -24,6 +24,7 @@ from tests.receivers.cases import KINDS, ROOM, Case, find_cases, folder
 from tests.receivers.hec import Hec
 from tests.receivers.hooks import AlertmanagerV2, Hook
 from tests.receivers.http import BadDay
+from tests.receivers.litter import collect
 from tests.receivers.messages import HOSTILE, hostile, message
 from tests.receivers.syslog import SyslogTls, certificate
 from tests.receivers.wire import PARSERS
@@ -162,6 +163,8 @@ def kafka(_: Path) -> Iterator[Bench]:
     yield Bench(sink, events, lambda: None)
     admin.delete_topics([topic])
     admin.close()
+    sink.close()
+    collect()
 
 
 BENCHES: dict[str, Callable[[Path], Any]] = {

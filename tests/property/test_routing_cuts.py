@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.findings import uid_of
@@ -65,12 +65,14 @@ def run(rows: list[dict[str, Any]], cuts: list[int]) -> tuple[dict[str, Any], li
     return alerts, messages
 
 
+@settings(deadline=None)
 @given(rows=findings(), cuts=st.lists(st.integers(0, 40), max_size=8))
 def test_the_cut_decides_nothing(rows: list[dict[str, Any]], cuts: list[int]) -> None:
     """Rows, revisions and messages in their order are those of one push of everything."""
     assert run(rows, cuts) == run(rows, [])
 
 
+@settings(deadline=None)
 @given(rows=findings())
 def test_every_finding_is_counted_and_revisions_have_no_holes(rows: list[dict[str, Any]]) -> None:
     """Counts add up to the findings; each alert's revisions are consecutive from the first told."""
@@ -84,6 +86,7 @@ def test_every_finding_is_counted_and_revisions_have_no_holes(rows: list[dict[st
         assert revisions[0] in (1, 2)
 
 
+@settings(deadline=None)
 @given(rows=findings(), seed=st.randoms(use_true_random=False))
 def test_held_findings_may_come_in_disorder(rows: list[dict[str, Any]], seed: Any) -> None:
     """Findings up to an hour out of order, held until the watermark passes them, fold as if they had been in order."""

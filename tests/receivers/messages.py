@@ -29,6 +29,13 @@ HOSTILE = (
 )
 
 
+TEXTS = (
+    "title", "message", "principal", "secret", "client_ip", "observed", "expected", "next_step", "cause", "store",
+    "suppression",
+)  # fmt: skip
+LISTS = ("detectors", "techniques", "families")
+
+
 def uid(number: int) -> str:
     return f"{number:032x}"
 
@@ -75,20 +82,7 @@ def message(number: int = 1, revision: int = 1, **given: Any) -> Message:
 
 def hostile(text: str) -> Message:
     """A message that has `text` wherever an alert has text of somebody else's."""
-    names = (
-        "title",
-        "message",
-        "principal",
-        "secret",
-        "client_ip",
-        "observed",
-        "expected",
-        "next_step",
-        "cause",
-        "store",
-    )
-    lists = ("detectors", "techniques", "families")
-    return message(**dict.fromkeys(names, text), **{name: [text, text] for name in lists})
+    return message(**dict.fromkeys(TEXTS, text), **{name: [text, text] for name in LISTS})
 
 
 def from_json(value: Mapping[str, Any]) -> Message:

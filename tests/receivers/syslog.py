@@ -137,13 +137,13 @@ class SyslogTls:
                 self.refuse -= 1
                 plain.close()
                 continue
-            self._open.append(plain)
             self.connections += 1
             threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
         try:
             with self._context.wrap_socket(plain, server_side=True) as sock:
+                self._open.append(sock)
                 self._read(sock)
         except (OSError, ssl.SSLError):
             return

@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_GRACE_SECONDS: Final = 2.0
 Option = str | int | float | bool
 
 
@@ -40,28 +41,31 @@ class Kafka:
         self._servers, self._topic, self._wire = list(servers), topic, wire
         self._options, self._password, self._seconds = dict(options), password, seconds
         self._producer: Any = None
-        self.sent = self.refused = 0
+        self.sent = self.refused = self.lingering = 0
 
     def send(self, messages: Sequence[Message]) -> Mapping[str, str]:
         """Produce all and wait for every acknowledgement. Raises DeliveryError; what is safe is told with it."""
         try:
             producer = self._producer = self._producer or self._connect()
             futures = {message.event_id: self._produce(producer, message) for message in messages}
-            producer.flush(timeout=self._seconds)
         except KafkaError as error:
             self.close()
             raise DeliveryError(f"Kafka took no batch: {type(error).__name__}") from None
-        return self._outcome(futures)
+        return self._outcome({event_id: self._error_of(future) for event_id, future in futures.items()})
 
     def close(self) -> None:
-        """Let go of the producer without waiting for what it holds: the outbox holds it too."""
-        if self._producer is not None:
-            self._producer.close(timeout=0)
-            self._producer = None
+        """Let go of the producer. What it still holds is in the outbox too."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=1)
+        except KafkaError:  # it still waits for a broker: its thread ends with its own delivery timeout
+            self.lingering += 1
 
     def _connect(self) -> Any:
         secret = {"sasl_plain_password": self._password} if self._password else {}
-        ours: dict[str, Any] = {"client_id": "keytrail", "allow_auto_create_topics": False, "linger_ms": 5}
+        ours: dict[str, Any] = {"client_id": "keytrail", "allow_auto_create_topics": False, "linger_ms": 0}
         millis = round(self._seconds * 1000)
         limits = {
             "request_timeout_ms": millis,
@@ -85,26 +89,30 @@ class Kafka:
         except _TOO_LARGE as error:
             return error
 
-    def _outcome(self, futures: Mapping[str, Any]) -> Mapping[str, str]:
-        delivered: list[str] = []
-        refused: dict[str, str] = {}
-        failure = ""
-        for event_id, future in futures.items():
-            error = future if isinstance(future, KafkaError) else _error_of(future)
-            if error is None:
-                delivered.append(event_id)
-            elif isinstance(error, _TOO_LARGE):
-                refused[event_id] = f"Kafka refused it: {type(error).__name__}"
-            else:
-                failure = type(error).__name__
+    def _error_of(self, future: Any) -> BaseException | None:
+        """How a record fared. The client gives up on each within its delivery timeout, so this ends."""
+        if isinstance(future, BaseException):
+            return future
+        try:
+            future.get(timeout=self._seconds + _GRACE_SECONDS)
+        except KafkaError as error:
+            failure: BaseException = error
+            return failure
+        return None
+
+    def _outcome(self, errors: Mapping[str, BaseException | None]) -> Mapping[str, str]:
+        delivered = [event_id for event_id, error in errors.items() if error is None]
+        refused = {
+            event_id: f"Kafka refused it: {type(error).__name__}"
+            for event_id, error in errors.items()
+            if isinstance(error, _TOO_LARGE)
+        }
+        others = {type(error).__name__ for error in errors.values() if error and not isinstance(error, _TOO_LARGE)}
         self.sent += len(delivered)
         self.refused += len(refused)
-        if failure:
+        if others:
             self.close()
-            text = f"Kafka did not acknowledge {len(futures) - len(delivered) - len(refused)} records: {failure}"
+            count = len(errors) - len(delivered) - len(refused)
+            text = f"Kafka did not acknowledge {count} records: {', '.join(sorted(others))}"
             raise PartialDeliveryError(text, delivered=delivered, refused=refused)
         return refused
-
-
-def _error_of(future: Any) -> Exception | None:
-    return future.exception if future.is_done else TimeoutError()

@@ -23,7 +23,7 @@ _CUTS: Final = ((2_000, 100), (500, 20), (200, 5), (100, 0))  # text and list bo
 _BOM: Final = "\ufeff".encode()
 
 _SD_VALUE: Final = {ord('"'): '\\"', ord("\\"): "\\\\", ord("]"): "\\]"}
-_SHOWN: Final = {code: f"<U+{code:04X}>" for code in ACTING}
+_SHOWN: Final = {code: f"<U+{code:04X}>" for code in ACTING} | {ord("\t"): " "}
 _CEF_HEADER: Final = _SHOWN | {ord("\n"): " ", ord("\r"): " ", ord("|"): "\\|", ord("\\"): "\\\\"}
 _CEF_VALUE: Final = _SHOWN | {ord("\n"): "\\n", ord("\r"): "\\r", ord("="): "\\=", ord("\\"): "\\\\"}
 
