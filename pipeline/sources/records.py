@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.model import Bytes, Ints
 
-CHUNK: Final = 1 << 20  # indexed while still in the processor's cache
+CHUNK: Final = 1 << 18  # indexed while still in the processor's cache
 STEP: Final = 1 << 16  # reads past the end of a block, to finish its last record
 KEPT: Final = 1 << 16  # what stays of a record past the cap
 ROWS: Final = 1 << 18  # records indexed in one go: bounds memory where they are a few bytes long

@@ -105,6 +105,36 @@ class Zstd:
         return got
 
 
+class Careful:
+    """Unpacks up to the very place where a file is damaged: the libraries drop what one call made before it failed.
+
+    After a failure it begins again, passes what was delivered, and goes on in small steps, at last byte by byte.
+    """
+
+    def __init__(self, fd: int, packed: str) -> None:
+        self._fd = fd
+        self._packed = packed
+        self._steps = [CHUNK, HEAD, 1]
+        self._at = 0
+        self._unpacker = self._begin()
+
+    def read(self, view: memoryview) -> int:
+        try:
+            got = self._unpacker.read(view[: self._steps[0]])
+        except DamagedError as damaged:
+            if damaged.fault == "truncated" or len(self._steps) == 1:
+                raise
+            self._steps.pop(0)
+            self._unpacker = self._begin()
+            skip(self._unpacker, self._at)
+            return self.read(view)
+        self._at += got
+        return got
+
+    def _begin(self) -> Reader:
+        return Gzip(self._fd) if self._packed == "gz" else Zstd(self._fd)
+
+
 class _Bytes:
     """A file object over pread, so that a descriptor can serve several readers."""
 
@@ -159,7 +189,7 @@ def foreign_packing(start: bytes) -> str:
 
 def reader_of(fd: int, packed: str) -> Reader:
     """A reader at the first byte."""
-    return Gzip(fd) if packed == "gz" else Zstd(fd) if packed == "zst" else Plain(fd)
+    return Careful(fd, packed) if packed else Plain(fd)
 
 
 def head_of(fd: int, packed: str) -> bytes:

@@ -122,12 +122,12 @@ class FileTail:
         folders = {os.path.dirname(path): path for path in found.explicit}
         beside = {name for path in folders.values() for name in neighbours(path)}
         known = {*self._positions, *self._streams}
-        for name, members in group(sorted(beside | found.files.keys()), known).items():
+        groups: dict[str, list[str]] = {name: [] for name in [*self._streams, *known.intersection(found.explicit)]}
+        groups |= group(sorted(beside | found.files.keys()), known)
+        for name, members in groups.items():
             wanted = {path for path in members if path in found.files}
             if wanted or name in self._streams or (name in found.explicit and name in known):
                 self._stream(name).refresh(members, wanted | ({name} & set(found.explicit)))
-        for name in known.intersection(found.explicit) - {*self._streams}:
-            self._stream(name).refresh([], {name})
         copies = (path for stream in self._streams.values() for path in stream.copies)
         self.skipped = sorted({*self.skipped, *found.skipped, *copies})
         if self._follow:
@@ -138,9 +138,12 @@ class FileTail:
             self._streams[name] = Stream(name, self._rules, self._positions.get(name, ()), self._report)
         return self._streams[name]
 
-    def _report(self, fault: Fault) -> None:
-        if fault not in self.faults:
-            self.faults.append(fault)
+    def _report(self, fault: Fault) -> bool:
+        """Note it; false when it was known."""
+        if fault in self.faults:
+            return False
+        self.faults.append(fault)
+        return True
 
     def _put_down(self) -> None:
         """What was given back is known by now: let go of the buffer when its block is over."""

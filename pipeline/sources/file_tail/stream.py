@@ -49,7 +49,7 @@ class _Remembered:
 class Stream:
     """One device's log. `refresh` is told which files there are; `ready` says which one to read next."""
 
-    def __init__(self, name: str, rules: Rules, positions: Sequence[Position], report: Callable[[Fault], None]) -> None:
+    def __init__(self, name: str, rules: Rules, positions: Sequence[Position], report: Callable[[Fault], bool]) -> None:
         self.name = name
         self.tails: list[Tail] = []
         self.copies: list[str] = []
@@ -126,8 +126,8 @@ class Stream:
 
     def note(self, file: str, cause: str, message: str, *, pending: bool = True) -> None:
         """Report, and tell with the next batch; a known loss outweighs a possible one."""
-        self._report(Fault(self.name, file, cause, message))
-        if pending and (not self._pending or cause == "gap"):
+        new = self._report(Fault(self.name, file, cause, message))
+        if new and pending and (not self._pending or cause == "gap"):
             self._pending = cause
 
     def _name(self, head: bytes) -> str:
@@ -142,10 +142,13 @@ class Stream:
 
     def has_records(self, tail: Tail) -> bool:
         try:
-            return tail.grew() and tail.prepare()
+            ready = tail.grew() and tail.prepare()
         except OSError as error:
             self._give_up(tail, error)
             return False
+        if tail.damage:
+            self.note(tail.path, tail.damage, f"{tail.path} is damaged: {tail.damage}", pending=not ready)
+        return ready
 
     def _give_up(self, tail: Tail, error: OSError) -> None:
         tail.close()

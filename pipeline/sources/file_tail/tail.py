@@ -80,6 +80,11 @@ class Tail:
         return not self.mark.packed and self.mark.size <= self.read_to and (self._rules.follow or not self.unfinished)
 
     @property
+    def damage(self) -> str:
+        """What is wrong with a compressed file, once its end was come to."""
+        return self._end.damage if self._end.reached else ""
+
+    @property
     def midway(self) -> bool:
         """Whether a block was begun and not ended."""
         return not self._block.done and self._block.end - self._rules.block < self.offset < self._block.end
@@ -128,7 +133,7 @@ class Tail:
         """Whether a look inside may bring records. Raises MovedError when the path leads elsewhere now."""
         if self.done or not self._rules.follow:
             return not self.done
-        if self._cutter.rows(ALL) > self._asked.refused or self._end.reached:
+        if self._cutter.rows(ALL) > self._asked.refused or self._end.reached or self._end.closing:
             return True
         status = self._current()
         if self.mark.packed:
