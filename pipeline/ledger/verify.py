@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.core.errors import ConfigError, IntegrityBrokenError
+from pipeline.ledger import anchor, control, merkle, note, redaction, rotation, seal
 from pipeline.ledger import checkpoint as checkpoints
-from pipeline.ledger import control, merkle, note, redaction, rotation, seal
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import Record
 from pipeline.ledger.errors import LedgerError
@@ -108,6 +108,8 @@ def verify(
         rows.take(frame)
     rows.finish(tree.control)
     seal.check(run.lake, records, lake.files, run.places)
+    if tree.whole:
+        anchor.check(run.lake, records, reader, run.places)
     _retained(run, reader, copies, since_head=since_head, guard=guard, origin=key.name)
     return _report(run, head, rows.rows)
 
