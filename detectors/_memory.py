@@ -47,6 +47,13 @@ def keys_of(names: pl.Series) -> Keys:
     return _mixed(np.where(sizes > 0, sums, np.uint64(0)) + sizes.astype(np.uint64))
 
 
+def keys_of_few(names: pl.Series) -> Keys:
+    """`keys_of` for a column with few distinct names."""
+    coded = names.fill_null("").rechunk().to_arrow().dictionary_encode()
+    found: Keys = keys_of(pl.Series(coded.dictionary, dtype=pl.String))[coded.indices.to_numpy()]
+    return found
+
+
 def joined(tag: int, *parts: Keys) -> Keys:
     """One key from several, in order; `tag` keeps kinds of key apart."""
     out = np.full(len(parts[0]), np.uint64(tag * 0xD1342543DE82EF95 % _WORD))

@@ -27,6 +27,13 @@ def upper(count: Floats, mean: Floats, size: Floats) -> Floats:
     return tail
 
 
+def upper_where(asked: npt.NDArray[np.bool_], count: Floats, mean: Floats, size: Floats) -> Floats:
+    """`upper` for the rows asked about, 1 for the others: most counts are too ordinary to be worth an integral."""
+    p = np.ones(len(count))
+    p[asked] = upper(count[asked], mean[asked], size[asked])
+    return p
+
+
 def lower(count: Floats, mean: Floats, size: Floats) -> Floats:
     """P(X < count) + P(X = count)/2, row by row; at least TINY."""
     rest = size / (size + mean)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._memory import Keys, keys_of
+from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, cohort, place, seen_in, somebody, tell, ways
@@ -91,17 +91,17 @@ class Breadth:
 
     def _judge(self, counts: pl.DataFrame, at_us: int) -> Judged:
         config = self._config
-        keys, kinds = keys_of(counts["principal"]), keys_of(counts["kind"])
+        keys, kinds = keys_of(counts["principal"]), keys_of_few(counts["kind"])
         n = counts["n"].to_numpy().astype(np.float64)
         usual = self._habits.usual(keys, kinds, np.ones(len(n)), at_us, _PRIOR)
         trusted = usual.windows >= config.windows
         cold, cold_size = self._habits.of_kind(kinds, at_us, config.cold_mean)
         mean = np.where(trusted, usual.mean, np.maximum(usual.mean, cold))
         size = np.where(trusted, usual.size, cold_size)
-        factor = common_mode(keys_of(counts["cohort"]), (n + 1) / (mean + 1))
-        p = _tails.upper(n, mean * factor, size)
-        odd = (p <= config.p) & (n >= config.least) & (n > config.above_peak * usual.peak * factor)
-        return Judged(counts, keys, kinds, n, mean * factor, size, factor, p, odd, trusted)
+        factor = common_mode(keys_of_few(counts["cohort"]), (n + 1) / (mean + 1))
+        loud = (n >= config.least) & (n > config.above_peak * usual.peak * factor) & (n > mean * factor)
+        p = _tails.upper_where(loud, n, mean * factor, size)
+        return Judged(counts, keys, kinds, n, mean * factor, size, factor, p, p <= config.p, trusted)
 
     def _found(self, judged: Judged, i: int, window: Window) -> Found:
         principal, n, mean = judged.counts["principal"][i], float(judged.n[i]), float(judged.mean[i])

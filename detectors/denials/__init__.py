@@ -31,6 +31,7 @@ INFO: Final = DetectorInfo(
 WHO: Final = ("principal", "address")
 _PRIOR: Final = {"principal": (0.5, 100.0), "address": (0.5, 50.0)}  # refused of so many operations
 _COLD: Final = (1.0, 0.5)  # mean and size of a newcomer's refusals: not every first hour is an attack
+_FEW: Final = 3  # fewer refusals are nobody's trouble
 _AFFECTED: Final = 0.5  # of a cohort's active members: then it is the cohort's finding
 
 
@@ -97,7 +98,7 @@ class Denials:
         if who == "principal":
             cold = usual.windows < self._config.windows
             mean, size = np.where(cold, np.maximum(mean, _COLD[0]), mean), np.where(cold, _COLD[1], size)
-        p = _tails.upper(denied, mean, size)
+        p = _tails.upper_where(denied >= _FEW, denied, mean, size)
         odd = (p <= self._config.p) & (denied >= self._config.least) & (denied > 1.5 * usual.peak)
         if who == "address":
             odd &= counts["accounts"].to_numpy() >= self._config.accounts
@@ -110,7 +111,7 @@ class Denials:
 
     def _cohorts(self, judged: Judged) -> list[str]:
         """Cohorts with enough members of which at least half is refused far more than usual."""
-        hit = judged.counts.select("cohort", odd=pl.Series(judged.odd | ((judged.denied >= 3) & (judged.p < 1e-3))))
+        hit = judged.counts.select("cohort", odd=pl.Series(judged.odd | ((judged.denied >= _FEW) & (judged.p < 1e-3))))
         groups = hit.group_by("cohort").agg(
             pl.len().alias("members"), pl.col("odd").sum(), pl.col("odd").mean().alias("share")
         )

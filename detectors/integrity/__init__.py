@@ -42,7 +42,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Integrity:
-    """Translates INTEGRITY rows; holds nothing. A verdict that grows keeps its uid, and so does its finding."""
+    """Translates INTEGRITY rows; holds nothing. A place that grows keeps its uid, and so does its finding."""
 
     info = INFO
 
@@ -51,10 +51,10 @@ class Integrity:
         self._words = _table(kept)
 
     def inspect(self, window: Window) -> pl.DataFrame:
-        """FINDING rows of INTEGRITY rows, the newest state of each place."""
+        """FINDING rows of INTEGRITY rows: each place with a verdict once, as it was first told."""
         if window.integrity.is_empty():
             return empty(FINDING)
-        places = window.integrity.unique("uid", keep="last", maintain_order=True)
+        places = window.integrity.unique(["uid", "verdict"], keep="first", maintain_order=True)
         told = places.join(self._words, on="verdict", how="inner", maintain_order="left")
         return build(self.info, told.select(_columns(window.start_us)), identity=("cause", "place"))
 
@@ -79,7 +79,10 @@ def _columns(start_us: int) -> list[pl.Expr]:
         pl.col("severity").replace_strict(_SCORES, return_dtype=pl.Float64).alias("score"),
         pl.col("title"),
         pl.format("{}: {}{}.", source, pl.col("says"), detail).alias("message"),
-        pl.format("{} x {}, {}", pl.col("count").fill_null(1), pl.col("verdict"), positions).alias("observed"),
+        pl.when(pl.col("count") > 1)
+        .then(pl.format("{} x {}, {}", "count", "verdict", positions))
+        .otherwise(pl.format("{} from position {}", "verdict", pl.col("from_position").fill_null(-1)))
+        .alias("observed"),
         pl.col("expected"),
         pl.col("next_step"),
         pl.lit([], dtype=pl.List(pl.String)).alias("evidence"),  # an interval of the stream, no single event

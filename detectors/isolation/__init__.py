@@ -36,8 +36,9 @@ _HALF_LIFE_US: Final = 14.0 * DAY_US
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most the `most` oddest principals of a window are told, and only those beyond `quantile` of past windows.
 
-    One feature at least must lie `deviation` scales away. Principals seen in fewer than `windows` windows are neither
-    judged nor learned from. The forest is grown anew every `refit_hours` from a sample of `sample` past windows.
+    Two features at least must lie `deviation` scales away; one alone is another detector's matter. Principals seen in
+    fewer than `windows` windows are neither judged nor learned from. The forest is grown anew every `refit_hours` from
+    a sample of `sample` past windows. `keys` bounds the memory.
     """
 
     quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9995
@@ -84,7 +85,7 @@ class Isolation:
         if not self._forest.grown:
             return []
         scaled = away / self._forest.scale
-        rows = np.flatnonzero(settled & (np.abs(scaled).max(axis=1) >= self._config.deviation))
+        rows = np.flatnonzero(settled & ((np.abs(scaled) >= self._config.deviation).sum(axis=1) >= 2))
         if not len(rows):
             return []
         odd = self._forest.oddness(scaled[rows])

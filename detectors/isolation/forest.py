@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 _HOUR_US: Final = 3_600_000_000
-_SCALE_FLOOR: Final = 0.15  # of a logarithm: what never varies is not a miracle when it does
+_SCALE_FLOOR: Final = 0.25  # of a logarithm: what never varies is not a miracle when it does
 
 
 class Forest:

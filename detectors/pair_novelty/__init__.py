@@ -12,7 +12,7 @@ from detectors import _tails
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, place, seen_in, tell
-from detectors.pair_novelty.acquaintance import Acquaintance, Pairs
+from detectors.pair_novelty.acquaintance import Acquaintance, Actors, News, seen
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -64,29 +64,33 @@ class PairNovelty:
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        pairs = Pairs.of(window, self._config.probation_hours * HOUR_US)
-        if pairs is None:
+        known, config = self._known, self._config
+        both = seen(window, config.probation_hours * HOUR_US)
+        if both is None:
             return empty(FINDING)
-        likely = self._known.likelihood(pairs)
-        strange = pairs.new & (likely < self._config.familiar) & ~pairs.crowded(self._config.together)
-        found = self._strangers(pairs, strange & ~pairs.probation, likely, window)
-        if self._known.age_us(window.start_us) >= self._config.probation_hours * HOUR_US:
-            found += self._newcomers(pairs, window)
+        actors, news = both
+        found: list[Found] = []
+        strange = np.zeros(0, dtype=np.bool_)
+        if len(news.who):
+            likely = known.likelihood(actors, news)
+            strange = (likely < config.familiar) & ~news.crowded(config.together)
+            found = self._strangers(actors, news, strange & ~actors.probation[news.who], likely, window)
+            if known.age_us(window.start_us) >= config.probation_hours * HOUR_US:
+                found += self._newcomers(actors, news, window)
         if window.closed:
-            self._known.learn(pairs, strange, window.start_us)
+            known.learn(actors, news, strange, window.start_us)
         return tell(self.info, window, found)
 
-    def _strangers(self, pairs: Pairs, strange: Bools, likely: Floats, window: Window) -> list[Found]:
+    def _strangers(self, actors: Actors, news: News, strange: Bools, likely: Floats, window: Window) -> list[Found]:
         if not strange.any():
             return []
-        rows = pairs.frame.with_columns(likely=pl.Series(likely), row=pl.int_range(pl.len())).filter(pl.Series(strange))
+        rows = news.frame.with_columns(likely=pl.Series(likely), who=pl.Series(news.who)).filter(pl.Series(strange))
         each = rows.sort("likely", "secret").group_by("principal", maintain_order=True).agg(
-            pl.len().alias("count"), pl.col("secret"), pl.col("row").first(), pl.col("likely").mean(),
+            pl.len().alias("count"), "secret", pl.col("who").first(), pl.col("likely").mean(),
             pl.col("likely").min().alias("least"),
         ).sort("principal")  # fmt: skip
-        at = each["row"].to_numpy()
         count = each["count"].to_numpy().astype(np.float64)
-        mean, size = self._known.exploration(pairs, at)
+        mean, size = self._known.exploration(actors, each["who"].to_numpy())
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["likely"].to_numpy())
         loud = np.flatnonzero(surprise >= self._config.surprise).tolist()
         return [self._stranger(each.row(i, named=True), float(surprise[i]), float(mean[i]), window) for i in loud]
@@ -111,9 +115,9 @@ class PairNovelty:
             **seen_in(rows),
         )
 
-    def _newcomers(self, pairs: Pairs, window: Window) -> list[Found]:
+    def _newcomers(self, actors: Actors, news: News, window: Window) -> list[Found]:
         """Principals in probation that take known secrets out of many folders at once."""
-        fresh = pairs.frame.filter(pl.Series(pairs.new & pairs.probation))
+        fresh = news.frame.filter(pl.Series(actors.probation[news.who]))
         if len(fresh) < self._config.bulk_secrets:
             return []
         spread = pl.max_horizontal(*(place("secret", depth).n_unique() for depth in (1, 2)))

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table, joined, keys_of
+from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
 from detectors._window import cohort, place, somebody
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from pipeline.core.model import Frames, Window
 
 DEPTHS: Final = (1, 2, 3)
-_EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _FOLDER, _HOME = range(10)
+_EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _FOLDER = range(9)
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
@@ -25,52 +26,69 @@ _BURSTY: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """The (principal, secret) pairs of a window that succeeded; row i of every array is row i of `frame`."""
+class Actors:
+    """The principals of a window who used a secret; row i of every array is row i of `frame`."""
 
-    frame: pl.DataFrame  # principal, secret, kind, cohort, in the order of names
+    frame: pl.DataFrame  # principal, kind, cohort, in the order of names
     principal: Keys
-    secret: Keys
-    cohort: Keys
     kind: Keys
-    folders: tuple[Keys, ...]  # one per depth
-    new: Bools  # never succeeded before
-    probation: Bools  # of the principal
-    unknown: Bools  # the secret was never used by anybody; looked up for new pairs only
+    cohort: Keys
+    probation: Bools
 
     @classmethod
-    def of(cls, window: Window, probation_us: int) -> Pairs | None:
-        """None when there is no pair."""
-        used = somebody() & (pl.col("secret") != "") & (pl.col("outcome") == "success")
-        kind = pl.col("principal_type").fill_null("").max().alias("kind")
-        frame = window.operations.filter(used).group_by("principal", "secret").agg(kind)
-        if frame.is_empty():
-            return None
-        frame = frame.with_columns(cohort().alias("cohort")).sort("principal", "secret")
-        edge = window.profiles.lookup("edge", frame.select("principal", "secret"), window.start_us)
+    def of(cls, pairs: pl.DataFrame, window: Window, probation_us: int) -> Actors:
+        """From rows of principal, secret, kind."""
+        frame = pairs.group_by("principal").agg(pl.col("kind").max())
+        frame = frame.with_columns(cohort().alias("cohort")).sort("principal")
+        profile = window.profiles.lookup("principal", frame.select("principal"), window.start_us)
+        young = profile["first_us"].fill_null(window.start_us) > window.start_us - probation_us
+        kind, group = keys_of_few(frame["kind"]), keys_of_few(frame["cohort"])
+        return cls(frame, keys_of(frame["principal"]), kind, group, young.to_numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Pairs that never succeeded before; row i of every array is row i of `frame`, `who` a row of Actors."""
+
+    frame: pl.DataFrame  # principal, secret, in the order of names
+    who: npt.NDArray[np.int64]
+    secret: Keys
+    folders: tuple[Keys, ...]  # one per depth
+    unknown: Bools  # the secret was never used by anybody
+
+    @classmethod
+    def of(cls, pairs: pl.DataFrame, actors: Actors, window: Window) -> News:
+        """The new ones among rows of principal, secret."""
+        names = ("principal", "secret")
+        edge = window.profiles.lookup("edge", pairs.select(names), window.start_us)
         before = edge["known"] & edge["succeeded"] if "succeeded" in edge.columns else edge["known"]
-        owner = window.profiles.lookup("principal", frame.select("principal"), window.start_us)
-        young = owner["first_us"].fill_null(window.start_us) > window.start_us - probation_us
-        new = ~before.to_numpy()
-        unknown = np.zeros(len(frame), dtype=np.bool_)
-        if new.any():
-            asked = frame.select("secret").filter(pl.Series(new))
-            unknown[new] = ~window.profiles.lookup("secret", asked, window.start_us)["known"].to_numpy()
+        frame = pairs.select(names).filter(~before).sort(names)
+        place_of = actors.frame["principal"].search_sorted(frame["principal"]).to_numpy().astype(np.int64)
+        known = window.profiles.lookup("secret", frame.select("secret"), window.start_us)["known"]
+        folders = frame.select(place("secret", depth).alias(str(depth)) for depth in DEPTHS)
         return cls(
             frame,
-            keys_of(frame["principal"]), keys_of(frame["secret"]), keys_of(frame["cohort"]), keys_of(frame["kind"]),
-            tuple(keys_of(frame.select(place("secret", depth).alias("place"))["place"]) for depth in DEPTHS),
-            new, young.to_numpy(), unknown,
-        )  # fmt: skip
+            place_of,
+            keys_of(frame["secret"]),
+            tuple(keys_of_few(column) for column in folders),
+            ~known.to_numpy(),
+        )
 
     def crowded(self, together: int) -> Bools:
-        """New pairs in a folder to which at least `together` principals come new in this window."""
-        out = np.zeros(len(self.new), dtype=np.bool_)
-        if not self.new.any():
-            return out
-        rows = pl.DataFrame({"folder": self.folders[1], "principal": self.principal}).filter(pl.Series(self.new))
-        out[self.new] = rows.select(pl.col("principal").n_unique().over("folder") >= together).to_series().to_numpy()
-        return out
+        """Pairs in a folder to which at least `together` principals come new in this window."""
+        rows = pl.DataFrame({"folder": self.folders[1], "who": self.who})
+        return rows.select(pl.col("who").n_unique().over("folder") >= together).to_series().to_numpy()
+
+
+def seen(window: Window, probation_us: int) -> tuple[Actors, News] | None:
+    """Who used a secret with success, and which of these pairs are new; None when nobody did."""
+    used = somebody() & (pl.col("secret") != "") & (pl.col("outcome") == "success")
+    kind = pl.col("principal_type").fill_null("").max().alias("kind")
+    pairs = window.operations.filter(used).group_by("principal", "secret").agg(kind)
+    if pairs.is_empty():
+        return None
+    actors = Actors.of(pairs, window, probation_us)
+    return actors, News.of(pairs, actors, window)
 
 
 class Acquaintance:
@@ -87,62 +105,52 @@ class Acquaintance:
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
 
-    def likelihood(self, pairs: Pairs) -> Floats:
-        """How likely each new pair is, by folder and by peers; 1 for a pair that is not new."""
-        out = np.ones(len(pairs.new))
-        at = np.flatnonzero(pairs.new)
-        if not len(at):
-            return out
-        principal, group = pairs.principal[at], pairs.cohort[at]
-        everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(principal)), 1.0)
+    def likelihood(self, actors: Actors, news: News) -> Floats:
+        """How likely each new pair is, by folder and by peers."""
+        principal, group = actors.principal[news.who], actors.cohort[news.who]
+        everybody = np.maximum(self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)), 1.0)
         owned = np.maximum(self._get(_OWN, principal), 1.0)
         # One reader is the secret's owner and says nothing about the others.
-        readers = np.maximum(self._get(_READERS, group, pairs.secret[at]) - 1, 0.0)
+        readers = np.maximum(self._get(_READERS, group, news.secret) - 1, 0.0)
         best = readers / np.maximum(self._get(_COHORT, group) - 1, 1.0)
-        for depth, folders in zip(DEPTHS, pairs.folders, strict=True):
+        for depth, folders in zip(DEPTHS, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
-            crowd = self._get(tag, folders[at]) / everybody
-            mine = self._get(tag + 1, principal, folders[at]) / owned
-            best = np.maximum(best, mine * (1 - np.minimum(crowd, 1.0)))
-        out[at] = np.clip(best, np.where(pairs.unknown[at], _UNKNOWN_FLOOR, _FLOOR), 1.0)
-        return out
+            crowd = np.minimum(self._get(tag, folders) / everybody, 1.0)
+            mine = self._get(tag + 1, principal, folders) / owned
+            best = np.maximum(best, mine * (1 - crowd))
+        return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
-    def exploration(self, pairs: Pairs, at: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def exploration(self, actors: Actors, at: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Mean and size of the number of strange pairs in a window, for the principals of rows `at`."""
-        principal, kind = pairs.principal[at], pairs.kind[at]
+        principal, kind = actors.principal[at], actors.kind[at]
         habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
         shape = self._get(_STRANGE, principal) + habit * _BORROWED
         return shape / (self._get(_ACTIVE, principal) + _BORROWED), np.minimum(shape, _BURSTY)
 
-    def learn(self, pairs: Pairs, strange: Bools, at_us: int) -> None:
+    def learn(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
         """Add a closed window."""
         self._first_us = at_us if self._first_us is None else self._first_us
-        _, first = np.unique(pairs.principal, return_index=True)
-        principal, kind, group = pairs.principal[first], pairs.kind[first], pairs.cohort[first]
-        fresh = self._get(_ACTIVE, principal) == 0
-        self._add(at_us, _ACTIVE, principal)
-        self._add(at_us, _KIND_ACTIVE, kind)
-        self._add(at_us, _EVERYBODY, np.zeros_like(principal[fresh]))
-        self._add(at_us, _COHORT, group[fresh])
-        self._learn_new(pairs, strange, at_us)
+        fresh = self._get(_ACTIVE, actors.principal) == 0
+        self._add(at_us, _ACTIVE, actors.principal)
+        self._add(at_us, _KIND_ACTIVE, actors.kind)
+        self._add(at_us, _EVERYBODY, np.zeros_like(actors.principal[fresh]))
+        self._add(at_us, _COHORT, actors.cohort[fresh])
+        if len(news.who):
+            self._learn_new(actors, news, strange, at_us)
 
-    def _learn_new(self, pairs: Pairs, strange: Bools, at_us: int) -> None:
-        at = np.flatnonzero(pairs.new)
-        if not len(at):
-            return
-        principal = pairs.principal[at]
-        for depth, folders in zip(DEPTHS, pairs.folders, strict=True):
+    def _learn_new(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
+        principal = actors.principal[news.who]
+        for depth, folders in zip(DEPTHS, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
-            here = joined(tag + 1, principal, folders[at])
+            here = joined(tag + 1, principal, folders)
             _, first = np.unique(here, return_index=True)
-            newly = first[self._tally.get(here[first], 0)[:, 0] == 0]
-            self._add(at_us, tag, folders[at][newly])
+            self._add(at_us, tag, folders[first[~self._tally.knows(here[first])]])
             self._tally.add(here, np.ones((len(here), 1)), at_us)
         self._add(at_us, _OWN, principal)
-        self._add(at_us, _READERS, pairs.cohort[at], pairs.secret[at])
-        odd = np.flatnonzero(strange & ~pairs.probation)
-        self._add(at_us, _STRANGE, pairs.principal[odd])
-        self._add(at_us, _KIND, pairs.kind[odd])
+        self._add(at_us, _READERS, actors.cohort[news.who], news.secret)
+        odd = news.who[strange & ~actors.probation[news.who]]
+        self._add(at_us, _STRANGE, actors.principal[odd])
+        self._add(at_us, _KIND, actors.kind[odd])
 
     def _add(self, at_us: int, tag: int, *keys: Keys) -> None:
         self._tally.add(joined(tag, *keys), np.ones((len(keys[0]), 1)), at_us)

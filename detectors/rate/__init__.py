@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._memory import Keys, joined, keys_of
+from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, cohort, hours, place, seen_in, somebody, tell, ways
@@ -100,7 +100,7 @@ class Rate:
     def _judge(self, scope: str, counts: pl.DataFrame, window: Window) -> Judged:
         config, habits = self._config, self._habits[scope]
         profile = window.profiles.lookup(scope, counts.select(pl.col("key").alias(scope)), window.start_us)
-        keys, kinds = keys_of(counts["key"]), keys_of(counts["kind"])
+        keys, kinds = keys_of(counts["key"]), keys_of_few(counts["kind"])
         n = counts["n"].to_numpy().astype(np.float64)
         trusted = (profile["known"] & (profile["days_active"] >= config.days)).to_numpy()
         own = profile["expected_per_hour"].to_numpy() * hours(window)
@@ -108,10 +108,10 @@ class Rate:
         mean = np.where(trusted, own, np.maximum(own, cold))
         size = np.where(trusted, habits.size(kinds, profile["alpha"].to_numpy(), window.start_us), cold_size)
         factor = _factor(counts, n, mean, trusted)
-        p = _tails.upper(n, mean * factor, size)
         peak = habits.peak(keys, window.start_us)
-        odd = (p <= config.p) & (n >= config.least) & (n > config.above_peak * peak * factor)
-        return Judged(counts, keys, kinds, mean, size, factor, p, odd, trusted)
+        loud = (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
+        p = _tails.upper_where(loud, n, mean * factor, size)
+        return Judged(counts, keys, kinds, mean, size, factor, p, p <= config.p, trusted)
 
     def _found(self, scope: str, judged: Judged, i: int, window: Window) -> Found:
         key, n = judged.counts["key"][i], float(judged.counts["n"][i])
@@ -161,9 +161,9 @@ def counted(scope: str, operations: pl.DataFrame) -> pl.DataFrame:
         rows = operations.filter(pl.col("secret") != "")
         kind, together = pl.lit("secret").first(), place("key", 1)
     counts = rows.group_by(pl.col(scope).alias("key")).agg(
-        kind.alias("kind"), pl.col("n").sum(), place("secret", 2).drop_nulls().mode().min().alias("place")
+        kind.alias("kind"), pl.col("n").sum(), pl.col("secret").max().alias("place")
     )
-    return counts.with_columns(together.alias("cohort")).sort("key")
+    return counts.with_columns(together.alias("cohort"), place("place", 2).alias("place")).sort("key")
 
 
 def _factor(counts: pl.DataFrame, n: Floats, mean: Floats, trusted: Bools) -> Floats:
@@ -171,7 +171,7 @@ def _factor(counts: pl.DataFrame, n: Floats, mean: Floats, trusted: Bools) -> Fl
     jump = (n + 1) / (mean + 1)
     factor = np.ones(len(n))
     for tag, name in enumerate(("cohort", "place")):
-        groups = joined(tag, keys_of(counts[name]))
+        groups = joined(tag, keys_of_few(counts[name]))
         shared = common_mode(groups[trusted], jump[trusted])
         distinct, first = np.unique(groups[trusted], return_index=True)
         at = np.minimum(np.searchsorted(distinct, groups), max(len(distinct) - 1, 0))

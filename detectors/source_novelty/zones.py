@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table, joined, keys_of
+from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
 from detectors._window import somebody
 
@@ -40,7 +40,7 @@ class Visits:
         frame = rows.group_by("principal", "zone").agg(kind).sort("principal", "zone")
         if frame.is_empty():
             return None
-        return cls(frame, *(keys_of(frame[name]) for name in ("principal", "zone", "kind")))
+        return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["zone"]), keys_of_few(frame["kind"]))
 
 
 class Zones:
