@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from detectors._memory import Keys, Table
 
@@ -47,6 +48,11 @@ class Habits:
     def __init__(self, limit: int) -> None:
         self._keys = Table(4, limit, _HALF_LIFE_US)  # count, exposure, windows, peak
         self._kinds = Table(4, _KINDS, _HALF_LIFE_US)  # sum of log1p(count), windows, scatter seen, its weight
+        self._first_us: int | None = None
+
+    def age_hours(self, at_us: int) -> float:
+        """How long this memory has watched."""
+        return 0.0 if self._first_us is None else (at_us - self._first_us) / 3.6e9
 
     def usual(self, keys: Keys, kinds: Keys, exposure: Floats, at_us: int, prior: tuple[float, float]) -> Usual:
         """For distinct keys. `prior` is (count, exposure) of a key nobody knows."""
@@ -72,6 +78,7 @@ class Habits:
 
     def learn(self, at_us: int, keys: Keys, kinds: Keys, *, count: Floats, exposure: Floats, mean: Floats) -> None:
         """Add a closed window. `mean` is what was expected of each key; nan where nothing was."""
+        self._first_us = at_us if self._first_us is None else self._first_us
         old = self._keys.get(keys, at_us)
         ones = np.ones(len(keys))
         new = np.stack(
@@ -86,13 +93,15 @@ class Habits:
         self._kinds.add(kinds, np.stack([np.log1p(count), ones, scatter, known**2 / weight], axis=1), at_us)
 
     def snapshot(self, name: str) -> Frames:
-        """Two frames under `name`."""
-        return {f"{name}.keys": self._keys.snapshot(), f"{name}.kinds": self._kinds.snapshot()}
+        """Three frames under `name`."""
+        first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
+        return {f"{name}.keys": self._keys.snapshot(), f"{name}.kinds": self._kinds.snapshot(), f"{name}.age": first}
 
     def restore(self, name: str, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._keys.restore(frames[f"{name}.keys"])
         self._kinds.restore(frames[f"{name}.kinds"])
+        self._first_us = frames[f"{name}.age"]["first_us"][0]
 
 
 def common_mode(groups: Keys, jump: Floats, *, least: int = 4) -> Floats:

@@ -40,7 +40,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`p` is the mid-p value below which a breadth is told, `least` the smallest number of secrets worth telling.
 
     A principal seen in fewer than `windows` windows is judged by its kind. `above_peak`: it must also be this many
-    times the most the principal ever had in one window. `keys` bounds the memory.
+    times the most the principal ever had in one window. In the first `settle_hours` every principal is new, and none
+    is told for it. `keys` bounds the memory.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
@@ -48,6 +49,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     windows: int = 24
     above_peak: float = 1.5
     cold_mean: float = 10.0
+    settle_hours: int = 48
     keys: int = 200_000
 
 
@@ -99,7 +101,8 @@ class Breadth:
         mean = np.where(trusted, usual.mean, np.maximum(usual.mean, cold))
         size = np.where(trusted, usual.size, cold_size)
         factor = common_mode(keys_of_few(counts["cohort"]), (n + 1) / (mean + 1))
-        loud = (n >= config.least) & (n > config.above_peak * usual.peak * factor) & (n > mean * factor)
+        settled = trusted | (self._habits.age_hours(at_us) >= config.settle_hours)
+        loud = settled & (n >= config.least) & (n > config.above_peak * usual.peak * factor) & (n > mean * factor)
         p = _tails.upper_where(loud, n, mean * factor, size)
         return Judged(counts, keys, kinds, n, mean * factor, size, factor, p, p <= config.p, trusted)
 
@@ -134,7 +137,7 @@ class Breadth:
         )
 
     def snapshot(self) -> Frames:
-        """Two tables."""
+        """Two tables and an age."""
         return self._habits.snapshot("breadth")
 
     def restore(self, frames: Frames) -> None:

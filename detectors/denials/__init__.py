@@ -183,7 +183,7 @@ class Denials:
         )
 
     def snapshot(self) -> Frames:
-        """Per principals and addresses two tables."""
+        """For principals and for addresses two tables and an age."""
         return {name: frame for who in WHO for name, frame in self._habits[who].snapshot(who).items()}
 
     def restore(self, frames: Frames) -> None:

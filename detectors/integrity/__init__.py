@@ -88,6 +88,7 @@ def _columns(start_us: int) -> list[pl.Expr]:
         pl.lit([], dtype=pl.List(pl.String)).alias("evidence"),  # an interval of the stream, no single event
         pl.col("verdict").alias("cause"),
         pl.col("uid").alias("place"),
+        pl.col("known").alias("ready"),
     ]
 
 

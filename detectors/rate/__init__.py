@@ -41,7 +41,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`p` is the mid-p value below which a count is told, `least` the smallest count worth telling.
 
     A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
-    the most that the key ever had in one window. `keys` bounds the memory, per scope.
+    the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
+    for it. `keys` bounds the memory, per scope.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
@@ -49,6 +50,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: int = 3
     above_peak: float = 1.5
     cold_mean: float = 20.0
+    settle_hours: int = 48
     keys: int = 200_000
 
 
@@ -109,7 +111,8 @@ class Rate:
         size = np.where(trusted, habits.size(kinds, profile["alpha"].to_numpy(), window.start_us), cold_size)
         factor = _factor(counts, n, mean, trusted)
         peak = habits.peak(keys, window.start_us)
-        loud = (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
+        settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
+        loud = settled & (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
         p = _tails.upper_where(loud, n, mean * factor, size)
         return Judged(counts, keys, kinds, mean, size, factor, p, p <= config.p, trusted)
 
@@ -143,7 +146,7 @@ class Rate:
         )
 
     def snapshot(self) -> Frames:
-        """Per scope two tables."""
+        """Per scope two tables and an age."""
         return {name: frame for scope in SCOPES for name, frame in self._habits[scope].snapshot(scope).items()}
 
     def restore(self, frames: Frames) -> None:
