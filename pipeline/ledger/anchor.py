@@ -20,16 +20,16 @@ from pipeline.ledger.places import Places
 from pipeline.ledger.tiles import TileReader
 
 
-def store(lake: Path, size: int, token: bytes) -> Body:
+def store(lake: Path, size: int, token: bytes, *, folder: str = "ledger") -> Body:
     """Keep a token over `checkpoints/<size>` as `anchors/<size>.tsr`; the body of its control record.
 
     Raises LedgerError when there is no such checkpoint, StoreError when the token cannot be written.
     """
-    published = read_optional(lake / "ledger" / "checkpoints" / str(size))
+    published = read_optional(lake / folder / "checkpoints" / str(size))
     if published is None:
         raise LedgerError(f"no checkpoint of size {size} was published")
     stated = checkpoints.parse(note.parse(published).text)
-    path = f"ledger/anchors/{size}.tsr"
+    path = f"{folder}/anchors/{size}.tsr"
     if read_optional(lake / path) not in {None, token}:
         raise StoreError(f"{path} holds another token")
     write_all([(lake / path, token)])

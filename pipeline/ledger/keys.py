@@ -91,7 +91,7 @@ def load_or_create(path: Path) -> FileSigner:
     return load(path) if path.exists() else create(path)
 
 
-def for_lake(path: Path, lake_dir: Path, *, origin: str | None = None) -> FileSigner:
+def for_lake(path: Path, lake_dir: Path, *, origin: str | None = None, folder: str = "ledger") -> FileSigner:
     """The key in `path` under the name of the lake's log, new lakes getting a name of their own.
 
     Raises ConfigError for a key inside the lake, which would roll back and leak with it, and for a lake whose log
@@ -100,7 +100,7 @@ def for_lake(path: Path, lake_dir: Path, *, origin: str | None = None) -> FileSi
     if path.resolve().is_relative_to(lake_dir.resolve()):
         raise ConfigError(f"the signing key {path} must not lie in the lake it signs for")
     key = load_or_create(path)
-    known = policy.read(lake_dir / "ledger" / "policy")
+    known = policy.read(lake_dir / folder / "policy")
     if known is None or not known.logs:
         return key.renamed(origin or f"{key.name}/{secrets.token_hex(8)}")
     for verifier in known.logs:

@@ -49,9 +49,15 @@ class Ledger:
     """See the module. Not for several threads; the caller holds the lake's write lock."""
 
     def __init__(
-        self, lake_dir: Path, signer: Signer, *, guard: Guard | None = None, clock: Clock = system_clock
+        self,
+        lake_dir: Path,
+        signer: Signer,
+        *,
+        guard: Guard | None = None,
+        clock: Clock = system_clock,
+        folder: str = "ledger",
     ) -> None:
-        self.folder = lake_dir / "ledger"
+        self.folder = lake_dir / folder
         self._signers: tuple[Signer, ...] = (signer,)
         self._guard = guard or FileGuard(self.folder)
         self._clock = clock
@@ -67,13 +73,16 @@ class Ledger:
         head: Head | None,
         guard: Guard | None = None,
         clock: Clock = system_clock,
+        folder: str = "ledger",
     ) -> Ledger:
         """The log of a lake whose last commit holds `head` (None or empty: no commit yet). Finishes what a crash left.
 
-        The log's origin is the signer's name. Raises ForkError when the lake is older than what was signed for it,
-        LedgerError when head, tiles and key do not fit together, StoreError when the disk does not answer.
+        The log's origin is the signer's name; `folder` is where it lies in the lake. Without a guard of its own it
+        remembers what it signed in that folder, which a restored backup takes back with it.
+        Raises ForkError when the lake is older than what was signed for it, LedgerError when head, tiles and key do
+        not fit together, StoreError when the disk does not answer.
         """
-        ledger = cls(lake_dir, signer, guard=guard, clock=clock)
+        ledger = cls(lake_dir, signer, guard=guard, clock=clock, folder=folder)
         ledger.resume(head)
         return ledger
 

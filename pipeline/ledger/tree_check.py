@@ -25,11 +25,12 @@ _REMEMBERED = 4096  # tiles whose genuine hashes are kept beside the files: at m
 class TreeCheck:
     """Walks a tree once.
 
-    Afterwards `control` holds the indexes of its control leaves and `suspect`, for every bundle that is not to be
-    believed, the leaf hashes it should have (None: not known).
+    Afterwards `suspect` holds, for every bundle that is not to be believed, the leaf hashes it should have (None: not
+    known), and `control` the indexes of the control leaves in the others.
     """
 
-    def __init__(self, reader: TileReader, places: Places, progress: Progress | None = None) -> None:
+    def __init__(self, reader: TileReader, places: Places, name: str, progress: Progress | None = None) -> None:
+        self._name = name
         self._reader = reader
         self._places = places
         self._progress = progress
@@ -64,7 +65,7 @@ class TreeCheck:
                 return genuine
         start = min((self._span(level, index)[0] for level, index in at.items()), default=0)
         self._places.add(
-            "ledger/checkpoint",
+            f"{self._name}/checkpoint",
             "altered",
             "root",
             f"the tiles do not lead to the signed root {root.hex()} of size {size}",
@@ -97,7 +98,7 @@ class TreeCheck:
             self._compare_tile(level, index, stored, rebuilt)
             return rebuilt
         if stored is not None:
-            path = f"ledger/{tile_path(level, index)}"
+            path = f"{self._name}/{tile_path(level, index)}"
             self._places.add(
                 path, "altered", "tile", "the tile is not the one its parent commits to", self._span(level, index)
             )
@@ -110,8 +111,9 @@ class TreeCheck:
             self._missing(ENTRIES, index, width, error)
             self._doubt(index, hashes)
         else:
-            self._collect_control(entries, index)
             self._compare_entries(entries, index, width, hashes)
+            if index not in self.suspect:
+                self._collect_control(entries, index)
         if self._progress is not None:
             self._progress(min((index + 1) * WIDTH, self._reader.size), self._reader.size)
 
@@ -122,7 +124,7 @@ class TreeCheck:
         self._doubt(index, hashes)
         if hashes is None:
             return
-        path = f"ledger/{tile_path(ENTRIES, index, width)}"
+        path = f"{self._name}/{tile_path(ENTRIES, index, width)}"
         for row in _differing(found, hashes):
             at = index * WIDTH + row
             self._places.add(path, "altered", "entry", "the entry is not the one the tree commits to", (at, at + 1))
@@ -146,7 +148,7 @@ class TreeCheck:
 
     def _missing(self, level: int | str, index: int, width: int, error: LedgerError) -> None:
         verdict = "gap" if str(error).endswith("missing") else "altered"
-        path = f"ledger/{tile_path(level, index, width)}"
+        path = f"{self._name}/{tile_path(level, index, width)}"
         self._places.add(path, verdict, "tile", str(error), self._span(0 if level == ENTRIES else int(level), index))
 
     def _rebuilt(self, level: int, index: int) -> bytes | None:
@@ -167,7 +169,7 @@ class TreeCheck:
             self._reader.instead[level, index] = genuine
         if stored is None:
             return
-        path = f"ledger/{tile_path(level, index, len(genuine) // HASH_SIZE)}"
+        path = f"{self._name}/{tile_path(level, index, len(genuine) // HASH_SIZE)}"
         under = 1 << (8 * level)
         for row in _differing(stored, genuine):
             start = (index * WIDTH + row) * under

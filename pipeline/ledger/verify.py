@@ -26,8 +26,6 @@ from pipeline.ledger.row_check import RowCheck, RowRule
 from pipeline.ledger.tiles import WIDTH, TileReader
 from pipeline.ledger.tree_check import Progress, TreeCheck
 
-CHECKPOINT = "ledger/checkpoint"
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -59,13 +57,18 @@ class _Run:
 
     lake: Path
     keys: tuple[Verifier, ...]
+    name: str
     places: Places = field(default_factory=Places)
     notes: list[str] = field(default_factory=list)
     whole: bool = True  # the tree's hashes are all known
 
     @property
     def folder(self) -> Path:
-        return self.lake / "ledger"
+        return self.lake / self.name
+
+    @property
+    def checkpoint(self) -> str:
+        return f"{self.name}/checkpoint"
 
 
 def verify(
@@ -77,6 +80,7 @@ def verify(
     guard: Guard | None = None,
     rule: RowRule | None = None,
     progress: Progress | None = None,
+    folder: str = "ledger",
 ) -> Report:
     """Everything the ledger promises about a lake, with the place of everything that does not hold.
 
@@ -85,14 +89,14 @@ def verify(
     of a checkpoint, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes.
     Raises StoreError when the disk does not answer.
     """
-    run = _Run(lake_dir, (key,))
+    run = _Run(lake_dir, (key,), folder)
     copies = _copies(run.folder)
     published = read_optional(run.folder / "checkpoint")
     lake = snapshot()
     run.keys = _keys(run, key)
     head = _head(run, published, lake.head)
     reader = TileReader(run.folder, head.size)
-    tree = TreeCheck(reader, run.places, progress)
+    tree = TreeCheck(reader, run.places, folder, progress)
     tree.run(head.root)
     run.whole = tree.whole
     records = _records(run, reader, tree)
@@ -117,7 +121,7 @@ def verify(
 def _report(run: _Run, head: Checkpoint, rows: int) -> Report:
     if not run.places.broken:
         evidence = f"{rows} rows, {head.size} entries, root {head.root.hex()}"
-        run.places.add(CHECKPOINT, "ok", "root", evidence, (0, head.size))
+        run.places.add(run.checkpoint, "ok", "root", evidence, (0, head.size))
     if run.places.untold:
         run.notes.append(f"{run.places.untold} more places are broken and not listed")
     code = IntegrityBrokenError.exit_code if run.places.broken else 0
@@ -128,13 +132,13 @@ def _keys(run: _Run, key: Verifier) -> tuple[Verifier, ...]:
     try:
         return rotation.successors(key, control.parsed(run.folder))
     except LedgerError as error:
-        run.places.add(f"ledger/{control.FILE}", "altered", "rotation", str(error))
+        run.places.add(f"{run.name}/{control.FILE}", "altered", "rotation", str(error))
         return (key,)
 
 
 def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | None) -> Checkpoint:
     """The statement to hold the lake against: the commit's intent, which the checkpoint must not contradict."""
-    checkpoint = _opened(run, CHECKPOINT, published)
+    checkpoint = _opened(run, run.checkpoint, published)
     _witnessed(run, published)
     if not committed:
         if checkpoint is None:
@@ -152,7 +156,7 @@ def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | Non
         return intent
     if checkpoint.size > intent.size:
         evidence = f"the lake holds {intent.size} entries, its checkpoint {checkpoint.size}"
-        run.places.add(CHECKPOINT, "truncated", "rollback", evidence, (intent.size, checkpoint.size))
+        run.places.add(run.checkpoint, "truncated", "rollback", evidence, (intent.size, checkpoint.size))
     elif checkpoint.size < intent.size:
         run.notes.append(f"{intent.size - checkpoint.size} entries are committed and not published yet")
     return intent
@@ -176,7 +180,7 @@ def _witnessed(run: _Run, published: bytes | None) -> None:
     try:
         signed = note.verify(note.parse(published), (*run.keys, *policy.witnesses.values()))
     except LedgerError as error:
-        run.places.add(CHECKPOINT, "unverifiable", "witness", str(error))
+        run.places.add(run.checkpoint, "unverifiable", "witness", str(error))
         return
     if not policy.satisfied(signed):
         run.notes.append(f"the checkpoint lacks the cosignatures that quorum {policy.quorum} asks for")
@@ -184,7 +188,7 @@ def _witnessed(run: _Run, published: bytes | None) -> None:
 
 def _policy(run: _Run) -> Policy:
     """The lake's own policy file: it names witnesses; the log's key is the pinned one whatever it says."""
-    source = "ledger/policy"
+    source = f"{run.name}/policy"
     try:
         policy = read_policy(run.folder / "policy") or Policy()
     except ConfigError as error:
@@ -197,7 +201,7 @@ def _policy(run: _Run) -> Policy:
 
 def _records(run: _Run, reader: TileReader, tree: TreeCheck) -> list[Record]:
     """The control records, each compared with its leaf; those of unreadable bundles join `tree.control`."""
-    source = f"ledger/{control.FILE}"
+    source = f"{run.name}/{control.FILE}"
     waiting, known = deque(tree.control), frozenset(tree.control)
     found: list[Record] = []
     for number, line in enumerate(control.lines(run.folder)):
@@ -263,7 +267,7 @@ def _retained(
     if guard is not None:
         _hold_against(run, reader, guard.last(origin), "record of what was signed")
     for path in copies:
-        source = f"ledger/checkpoints/{path.name}"
+        source = f"{run.name}/checkpoints/{path.name}"
         kept = _opened(run, source, read_optional(path))
         if kept is not None and str(kept.size) != path.name:
             run.places.add(source, "altered", "checkpoint", f"the copy is of size {kept.size}")

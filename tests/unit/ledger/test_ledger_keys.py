@@ -77,7 +77,7 @@ def test_the_repr_of_a_signer_shows_its_public_key_only(tmp_path: Path) -> None:
     path = tmp_path / "signing.key"
     signer = keys.create(path)
     assert repr(signer) == f"FileSigner({note.verifier_of(signer).vkey()!r})"
-    assert path.read_text().strip().rsplit("+", 1)[-1] not in repr(signer)
+    assert path.read_text().strip().split("+", 4)[-1] not in repr(signer)
 
 
 def test_each_lake_has_a_log_name_of_its_own_under_one_key(tmp_path: Path) -> None:

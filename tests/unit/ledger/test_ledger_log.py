@@ -12,7 +12,7 @@ from pipeline.ledger import FileGuard, ForkError, Ledger, LedgerError, keys, lea
 from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger.control import canonical
 from pipeline.ledger.tiles import TileReader
-from pipeline.ledger.verify import verify
+from pipeline.ledger.verify import Snapshot, verify
 from tests.unit.ledger.small_lake import SmallLake, broken, records
 
 
@@ -199,3 +199,18 @@ def test_a_second_worker_takes_over_where_the_first_committed(tmp_path: Path) ->
     assert other.size == 12
     other.append_control(7, {"fresh": True})
     assert other.prepare()["size"] == 13
+
+
+def test_two_ledgers_of_one_lake_keep_apart(tmp_path: Path) -> None:
+    """Workers that share a lake have a folder, a name and a history of their own."""
+    path = tmp_path / "config" / "signing.key"
+    for folder in ("ledger", "ledger/workers/b"):
+        signer = keys.for_lake(path, tmp_path / "lake", folder=folder)
+        ledger = Ledger.open(tmp_path / "lake", signer, head=None, guard=FileGuard(path.parent), folder=folder)
+        ledger.append_control(leaf.CONFIG, {"worker": folder})
+        head = ledger.prepare()
+        ledger.publish()
+        assert (tmp_path / "lake" / folder / "checkpoint").read_text().startswith(signer.name)
+        report = verify(tmp_path / "lake", ledger.verifier, lambda head=head: Snapshot(head, []), folder=folder)
+        assert report.exit_code == 0, report.rows
+        assert report.rows["source"].to_list() == [f"{folder}/checkpoint"]
