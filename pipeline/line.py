@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from pipeline.windows import Windows
 
 
+REMEMBERED_FINDINGS = 50_000
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -141,8 +143,9 @@ class Line:
         self._last_us = NEVER  # newest order_time released
         self._corrected: list[pl.DataFrame] = []  # corrections not committed yet, newest last
         self._dirty = False
+        self._viewed_us = NEVER  # until when the baselines in the lake have learned
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
-        self._told: frozenset[str] = frozenset()  # findings of a window that was still open when a run ended
+        self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
 
     def step(self, taken: Taken) -> None:
         """One batch through every stage up to the alerts."""
@@ -171,8 +174,8 @@ class Line:
                 empty(INTEGRITY) if verdicts is None else verdicts,
                 parts.continuity.clocks(released),
                 parts.continuity.operations(paired),
-                parts.devices.push(paired, released.filter("probe"), watermark),
-                parts.devices.finish() if final else empty(INTEGRITY),
+                parts.devices.push(paired, released.filter("probe")),
+                *((parts.devices.finish(), parts.continuity.finish()) if final else ()),
             ]
         )
         if len(released):
@@ -184,17 +187,13 @@ class Line:
         self._replace("coverage", parts.coverage.push(paired.operations, seen))
         reached = self._last_us if watermark >= ALWAYS else watermark
         findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
-        told: frozenset[str] = frozenset()
         for window in parts.windows.push(paired.operations, reached):
             findings.append(self._inspect(window, "window"))
             parts.baselines.learn(window)
         if final and (current := parts.windows.current()) is not None:
-            early = self._inspect(current, "window")
-            findings.append(early)
-            told = frozenset(early["uid"])
+            findings.append(self._inspect(current, "window"))
         self._slis(parts.slis.push(paired.operations, reached))
-        self._route(pl.concat(findings), reached)
-        self._told |= told
+        self._route(pl.concat(findings), reached, hold=not final)
         self._count(paired.operations, seen)
 
     def finish(self) -> None:
@@ -230,7 +229,10 @@ class Line:
         faults.point("line.before_commit")
         revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
         positions = tuple(self._positions.values())
-        snapshot = {"baselines": parts.baselines.view()}
+        snapshot = {}
+        if parts.baselines.learned_until_us != self._viewed_us:
+            self._viewed_us = parts.baselines.learned_until_us
+            snapshot["baselines"] = parts.baselines.view()
         states = {name: part.snapshot() for name, part in self.stateful().items()} | {"line": self.snapshot()}
         parts.lake.commit(Commit(positions, revise, snapshot, states, tuple(self._messages), head))
         faults.point("line.after_commit")
@@ -257,7 +259,7 @@ class Line:
         newest = {"stream": list(self._newest), "time_us": list(self._newest.values())}
         return {
             "newest": pl.DataFrame(newest, schema={"stream": pl.String, "time_us": pl.Int64}),
-            "told": pl.DataFrame({"uid": sorted(self._told)}, schema={"uid": pl.String}),
+            "told": pl.DataFrame({"uid": list(self._told)}, schema={"uid": pl.String}),
             "last": pl.DataFrame({"time_us": [self._last_us]}, schema={"time_us": pl.Int64}),
         }
 
@@ -265,7 +267,7 @@ class Line:
         """Continue from the states of the last commit."""
         if "line" in states:
             self._newest = dict(states["line"]["newest"].iter_rows())
-            self._told = frozenset(states["line"]["told"]["uid"])
+            self._told = dict.fromkeys(states["line"]["told"]["uid"])
             self._last_us = int(states["line"]["last"]["time_us"][0])
         for name, part in self.stateful().items():
             if name in states:
@@ -289,13 +291,21 @@ class Line:
                 found.append(detector.inspect(window))
             except Exception as error:  # noqa: BLE001  isolation is the point; it is told as a finding
                 found.append(rows.failed_detector(detector.info, window, error))
-        return pl.concat([rows.no_findings(), *(f for f in found if len(f))])
+        return rows.ready(pl.concat([rows.no_findings(), *(f for f in found if len(f))]), window, cadence)
 
-    def _route(self, findings: pl.DataFrame, watermark: int) -> None:
-        if self._told and len(findings):
-            findings = findings.filter(~pl.col("uid").is_in(list(self._told)))
+    def _untold(self, findings: pl.DataFrame) -> pl.DataFrame:
+        """Those not written before: a place that grew, or a window judged again, is the same finding."""
+        fresh = findings.unique("uid", keep="first", maintain_order=True)
+        fresh = fresh.filter(pl.Series([uid not in self._told for uid in fresh["uid"]], dtype=pl.Boolean))
+        self._told.update(dict.fromkeys(fresh["uid"]))
+        for uid in list(self._told)[: max(0, len(self._told) - REMEMBERED_FINDINGS)]:
+            del self._told[uid]
+        return fresh
+
+    def _route(self, findings: pl.DataFrame, watermark: int, *, hold: bool) -> None:
+        findings = self._untold(findings)
         self.parts.lake.write("findings", findings)
-        result = self.parts.router.push(findings, watermark)
+        result = self.parts.router.push(findings, watermark, hold=hold)
         self._replace("alerts", result.alerts)
         self._messages.extend(result.messages)
         for uid, severity, detectors, revision in result.alerts.select(

@@ -140,6 +140,20 @@ def no_findings() -> pl.DataFrame:
     return empty(FINDING)
 
 
+def ready(findings: pl.DataFrame, window: Window, cadence: str) -> pl.DataFrame:
+    """Findings with the place in the canonical order where they became known.
+
+    That is the end of their window; of a single operation, when it was complete.
+    """
+    if findings.is_empty():
+        return findings
+    if cadence == "window":
+        return findings.with_columns(pl.col("ready").fill_null(pl.lit(window.end_us).cast(TIME)))
+    first = findings.select(uid=pl.col("evidence").list.first())
+    complete = first.join(window.operations.select("uid", "complete_time"), on="uid", how="left", maintain_order="left")
+    return findings.with_columns(pl.coalesce("ready", complete["complete_time"], "time"))
+
+
 def failed_detector(info: DetectorInfo, window: Window, error: Exception) -> pl.DataFrame:
     """The finding that a detector could not judge a window: a blind spot that somebody must know of."""
     watch = DetectorInfo("keytrail", "1", "A detector failed", "invariant", "keytrail watches itself")

@@ -242,6 +242,7 @@ FINDING: Final = pl.Schema(
         "cause": pl.String(),  # what findings fold by, beside principal and secret: a rule id or the detector's name
         "family": pl.String(),  # budget family: invariant, rate, breadth, pair, source, denial, silence, multivariate
         "next_step": pl.String(),
+        "ready": TIME,  # where in the canonical order it became known: findings are folded in this order
     }
 )
 
@@ -292,6 +293,7 @@ INTEGRITY: Final = pl.Schema(
         "cause": pl.String(),
         # not in the view: names the place, so that a verdict that grows replaces itself
         "uid": pl.String(),
+        "known": TIME,  # where in the canonical order it was first told
     }
 )
 

@@ -1,7 +1,8 @@
 """What one stream shows of its own wholeness, as INTEGRITY rows (rules V2-V4, V7, V8, V10, V11, V14).
 
 A row names a connected place: `from_position` is the first byte of its first line, `to_position` of its last. Places
-that grow keep their uid, so that the longer row replaces the shorter one whatever the cuts.
+that grow keep their uid, so that the longer row replaces the shorter one. The first row told of a place with a verdict
+is the same whatever the cuts: findings rest on it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Continuity:
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], dict[str, Any]] = {}  # (stream, kind) -> the growing row
         self._alive: set[str] = set()  # streams whose device has told of its start
+        self._undated: dict[str, list[dict[str, Any]]] = {}  # places before the first entry of their stream
 
     def stream(self, source: str, events: pl.DataFrame, rejected: pl.DataFrame, fault: str, file: str) -> pl.DataFrame:
         """Rows that one batch of one stream gives: torn remains, faults of the source, clear text, device starts."""
@@ -55,7 +57,26 @@ class Continuity:
         rows += self._torn(source, rejected)
         rows += self._clear(source, events)
         rows += self._starts(source, events)
+        return _frame(self._dated(source, events, rows))
+
+    def finish(self) -> pl.DataFrame:
+        """Places of streams that have ended without an entry that would date them."""
+        rows = [row for waiting in self._undated.values() for row in waiting]
+        self._undated = {}
         return _frame(rows)
+
+    def _dated(self, source: str, events: pl.DataFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A place before the first entry of its stream takes that entry's time, and waits for it."""
+        waiting = self._undated.pop(source, [])
+        undated = waiting + [row for row in rows if row["from_time"] is None]
+        rows = [row for row in rows if row["from_time"] is not None]
+        if not undated:
+            return rows
+        if events.is_empty():
+            self._undated[source] = undated
+            return rows
+        time = events["time"][0]
+        return [{**row, "from_time": time, "to_time": time, "known": time} for row in undated] + rows
 
     def clocks(self, events: pl.DataFrame) -> pl.DataFrame:
         """Rows for entries that lie behind or far ahead of their neighbours; `events` are released, in order."""
@@ -72,8 +93,10 @@ class Continuity:
             if LATE_US >= lag >= -AHEAD_US:
                 self._open.pop((source, "clock"), None)
                 continue
-            rows.append(self._run(source, uid, time, position, file, ahead=lag < 0))
-        return _frame(list({row["uid"]: row for row in rows}.values()))
+            rows.append({**self._run(source, uid, time, position, file, ahead=lag < 0), "known": order_time})
+        first = {(row["uid"], row["verdict"]): row for row in reversed(rows)}
+        last = {row["uid"]: row for row in rows}
+        return _frame([*reversed(first.values()), *last.values()])
 
     def _run(self, source: str, uid: str, time: Any, position: int, file: str, *, ahead: bool) -> dict[str, Any]:
         row = self._open.get((source, "clock"))
@@ -103,16 +126,18 @@ class Continuity:
             return []
         last = bare.row(-1, named=True)
         row = self._open.get((source, "in_clear"))
+        told = []
         if row is None:
             first = bare.row(0, named=True)
             row = _row(
                 source, "in_clear", first["position"], first["time"], "in_clear", first["file"], cause="in_clear"
             )
+            told = [dict(row)]
             row["count"] = 0
         row = {**row, "to_position": last["position"], "to_time": last["time"], "count": row["count"] + len(bare)}
         row["evidence"] = f"{row['count']} entries carry values that should have been hashed"
-        self._open[(source, "in_clear")] = row
-        return [dict(row)]
+        self._open[source, "in_clear"] = row
+        return [*told, dict(row)]
 
     def _starts(self, source: str, events: pl.DataFrame) -> list[dict[str, Any]]:
         probes = events.filter(pl.col("probe"))
@@ -138,6 +163,7 @@ class Continuity:
         return {
             "open": pl.DataFrame(rows, schema=_RUN) if rows else empty(_RUN),
             "alive": pl.DataFrame({"source": sorted(self._alive)}, schema={"source": pl.String}),
+            "undated": _frame([row for _, waiting in sorted(self._undated.items()) for row in waiting]),
         }
 
     def restore(self, frames: Frames) -> None:
@@ -145,6 +171,9 @@ class Continuity:
         rows = frames["open"].to_dicts()
         self._open = {(row["source"], row.pop("stream")): row for row in rows}
         self._alive = set(frames["alive"]["source"])
+        self._undated = {}
+        for row in frames["undated"].to_dicts():
+            self._undated.setdefault(row["source"], []).append(row)
 
 
 def _row(  # noqa: PLR0917  the columns of a row, in their order
@@ -153,7 +182,7 @@ def _row(  # noqa: PLR0917  the columns of a row, in their order
     return {
         "source": source, "verdict": verdict, "from_position": position, "to_position": position, "from_time": time,
         "to_time": time, "count": 1, "evidence": evidence, "file": file, "cause": cause,
-        "uid": place(source, cause, first),
+        "uid": place(source, cause, first), "known": time,
     }  # fmt: skip
 
 
@@ -177,7 +206,7 @@ def _places(entries: pl.DataFrame, verdict: str, cause: str, evidence: pl.Expr) 
     rows = ordered.group_by("source", "operation_uid", maintain_order=True).agg(
         pl.col("file").first(), from_position=pl.col("position").first(), to_position=pl.col("position").last(),
         from_time=pl.col("time").first(), to_time=pl.col("time").last(), count=pl.len().cast(pl.Int64),
-        evidence=evidence.first(), first=pl.col("operation_uid").first(),
+        evidence=evidence.first(), first=pl.col("operation_uid").first(), known=pl.col("complete_time").first(),
     )  # fmt: skip
     uids = [place(source, cause, first) for source, first in rows.select("source", "first").rows()]
     named = rows.with_columns(pl.Series("uid", uids, dtype=pl.String), verdict=pl.lit(verdict), cause=pl.lit(cause))

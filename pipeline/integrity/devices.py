@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from pipeline.core.clock import NEVER
 from pipeline.core.findings import uid_of
 from pipeline.core.schema import INTEGRITY, TIME, empty
 
@@ -40,6 +39,7 @@ class _Device:
     to_us: int = 0
     from_position: int = 0
     others: int = 0
+    told: bool = False
 
 
 class Devices:
@@ -51,7 +51,7 @@ class Devices:
         self._number: dict[str, int] = {}
         self._group: list[int] = []  # per device: mask of its siblings, itself among them
 
-    def push(self, paired: Paired, probes: pl.DataFrame, watermark_us: int) -> pl.DataFrame:
+    def push(self, paired: Paired, probes: pl.DataFrame) -> pl.DataFrame:
         """INTEGRITY rows for the holes that closed or grew old. `probes` are the lines devices start with."""
         entries = paired.entries.join(paired.operations.select(operation_uid="uid"), on="operation_uid", how="semi")
         for source in entries["source"].unique().sort():
@@ -65,12 +65,11 @@ class Devices:
         for device in range(len(self._devices)):
             if self._devices[device].source not in self.filtered:
                 rows += self._walk(device, items, starts.get(device, []))
-        rows += self._old(watermark_us)
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
 
     def finish(self) -> pl.DataFrame:
         """The streams have ended: a device that lacks what its siblings still had ends early."""
-        rows = [self._row(d, "truncated", "ends_early") for d in self._devices if d.lost and d.alive]
+        rows = [self._row(d, "truncated", "ends_early", known=d.to_us) for d in self._devices if d.lost and d.alive]
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
 
     def _known(self, source: str) -> int:
@@ -129,16 +128,19 @@ class Devices:
             self._stand(device, number, items, int(np.flatnonzero(present)[-1])) if present.any() else None
             return []
         rows: list[dict[str, Any]] = []
-        times, paths, apis, phases = (items[c].to_list() for c in ("time", "path", "api", "phase"))
+        times, orders, paths, apis, phases = (items[c].to_list() for c in ("time", "order", "path", "api", "phase"))
         pending = sorted(starts)
         for i in np.flatnonzero(present | expected).tolist():
             while pending and pending[0] <= times[i]:
                 pending.pop(0)
                 device.alive, device.lost = False, 0
+            if device.alive and device.lost and not device.told and times[i] > device.from_us + TELL_AFTER_US:
+                device.told = True
+                rows.append(self._row(device, "gap", "device_loss", known=orders[i]))
             if present[i]:
                 where = self._place(number, items, i)
                 if device.alive and device.lost:
-                    rows.append(self._row(device, "gap", "device_loss", where))
+                    rows.append(self._row(device, "gap", "device_loss", where, known=orders[i]))
                 device.alive, device.lost = True, 0
                 device.position, device.file = where
             elif device.alive:
@@ -149,6 +151,7 @@ class Devices:
 
     def _miss(self, device: _Device, time: int, others: int) -> None:
         if not device.lost:
+            device.told = False
             device.from_us, device.from_position, device.others = time, device.position, 0
             device.to_us = time
         device.lost += 1
@@ -161,21 +164,16 @@ class Devices:
     def _place(self, number: int, items: pl.DataFrame, row: int) -> tuple[int, str]:
         return next((w["position"], w["file"]) for w in items["where"][row].to_list() if w["bit"] == number)
 
-    def _old(self, watermark_us: int) -> list[dict[str, Any]]:
-        return [
-            self._row(d, "gap", "device_loss")
-            for d in self._devices
-            if d.alive and d.lost and d.from_us < watermark_us - TELL_AFTER_US and watermark_us < -NEVER
-        ]
-
-    def _row(self, d: _Device, verdict: str, cause: str, end: tuple[int, str] | None = None) -> dict[str, Any]:
+    def _row(
+        self, d: _Device, verdict: str, cause: str, end: tuple[int, str] | None = None, *, known: int
+    ) -> dict[str, Any]:
         witnesses = ", ".join(self._devices[i].source for i in _bits(d.others))
-        moment = pl.Series([d.from_us, d.to_us], dtype=pl.Int64).cast(TIME).to_list()
+        moment = pl.Series([d.from_us, d.to_us, known], dtype=pl.Int64).cast(TIME).to_list()
         return {
             "source": d.source, "verdict": verdict, "from_position": d.from_position,
             "to_position": d.from_position if end is None else end[0], "from_time": moment[0], "to_time": moment[1],
             "count": d.lost, "evidence": f"{d.lost} entries that {witnesses} has", "file": d.file, "cause": cause,
-            "uid": uid_of("integrity", d.source, "device_loss", str(d.from_us)),
+            "uid": uid_of("integrity", d.source, "device_loss", str(d.from_us)), "known": moment[2],
         }  # fmt: skip
 
     def snapshot(self) -> Frames:
@@ -195,7 +193,7 @@ _STATE: Final = pl.Schema(
     {
         "source": pl.String(), "alive": pl.Boolean(), "position": pl.Int64(), "file": pl.String(), "lost": pl.Int64(),
         "from_us": pl.Int64(), "to_us": pl.Int64(), "from_position": pl.Int64(), "others": pl.Int64(),
-        "siblings": pl.Int64(),
+        "told": pl.Boolean(), "siblings": pl.Int64(),
     }
 )  # fmt: skip
 

@@ -31,7 +31,8 @@ Recall = Callable[[pl.Series, int, int], pl.DataFrame]  # ids, from, to (µs) ->
 
 _POOL = pl.Schema({"key": pl.String(), **EVENT})
 _MEMORY = pl.Schema({"key": pl.String(), "complete_time": TIME})
-ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String()})  # an entry and the operation it told of
+# An entry, the operation it told of, and when that was handed on.
+ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String(), "complete_time": TIME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +302,8 @@ def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 
 def _told(entries: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
     names = operations.select("key", operation_uid="uid")
-    return entries.join(names, on="key", how="left", maintain_order="left").select(ENTRY.names())
+    told = entries.join(names, on="key", how="left", maintain_order="left")
+    return told.with_columns(complete_time=pl.col("ready").cast(TIME)).select(ENTRY.names())
 
 
 def _halves_told(stored: pl.DataFrame) -> pl.DataFrame:

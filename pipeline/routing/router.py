@@ -3,8 +3,8 @@
 An alert speaks (a revision, a message) when it is created; when its severity or its route rises; when its count reaches
 a power of two; when another family of detectors joins; when it opens after a suppression or again after quiet; when it
 closes. Its row is exact at all times.
-Findings are folded in the order (time, uid), and closing happens at its own moment of event time between them, so how
-an ordered stream of findings is cut into pushes decides nothing.
+Findings are folded in the order they became known (ready, time, uid), and closing happens at its own moment of event
+time between them, so how an ordered stream of findings is cut into pushes decides nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Router:
         self._open_of: dict[str, set[str]] = {}
         self._closing = Timers()
         self._leaving = Timers()
-        self._changed: dict[str, dict[str, Any]] = {}
+        self._changed: dict[str, Live] = {}
         self._messages: list[Message] = []
 
     # --- the port
@@ -71,22 +71,22 @@ class Router:
     def push(self, findings: pl.DataFrame, watermark_us: int, *, hold: bool = False) -> RoutingResult:
         """Fold `findings` (schema.FINDING) and let event time pass to `watermark_us`.
 
-        The watermark promises that later pushes bring no earlier finding; one that comes all the same is folded where
-        it belongs if its alert is still there. With `hold`, findings not before the watermark wait for a later push
-        that passes them or does not hold: so findings that are complete out of the order of their times fold in it.
-        A finding folded before changes nothing.
+        The watermark promises that later pushes bring no finding that was ready earlier; one that comes all the same
+        is folded where it belongs if its alert is still there. With `hold`, findings that are ready after the watermark
+        wait for a later push that passes them or does not hold. `ready` defaults to the finding's time. A finding
+        folded before changes nothing.
         """
         self._changed, self._messages = {}, []
         for finding in self._due(findings, watermark_us, hold).iter_rows(named=True):
             time_us = micros(finding["time"])
-            self._advance(time_us)
+            self._advance(micros(finding["ready"]))
             if self._seen.first_time(finding["uid"]):
                 self._fold(finding, time_us)
             else:
                 self.counts.repeated += 1
         self._advance(watermark_us)
-        rows = pl.DataFrame(list(self._changed.values()), schema=ALERT)
-        return RoutingResult(rows, self._messages)
+        rows = [alert.row(self._route(alert)) for alert in self._changed.values()]
+        return RoutingResult(pl.DataFrame(rows, schema=ALERT), self._messages)
 
     @property
     def notes(self) -> list[str]:
@@ -120,10 +120,11 @@ class Router:
     # --- order
 
     def _due(self, findings: pl.DataFrame, watermark_us: int, hold: bool) -> pl.DataFrame:
-        waiting = pl.concat([self._pending, findings]).sort("time", "uid")
+        dated = findings.with_columns(pl.col("ready").fill_null(pl.col("time")))
+        waiting = pl.concat([self._pending, dated]).sort("ready", "time", "uid")
         ready = len(waiting)
         if hold:
-            ready = int((waiting["time"].dt.epoch("us") < watermark_us).sum())
+            ready = int((waiting["ready"].dt.epoch("us") < watermark_us).sum())
             ready = max(ready, len(waiting) - PENDING_MAX)
         self._pending = waiting[ready:]
         return waiting[:ready]
@@ -164,7 +165,7 @@ class Router:
             self._hush(alert, rule)
         else:
             self._hear(alert, finding, time_us, before)
-        self._touch(alert)
+        self._changed[alert.uid] = alert
         self._bound()
 
     def _find(self, finding: Mapping[str, Any], time_us: int) -> Live | None:
@@ -243,7 +244,6 @@ class Router:
             other = self._live[uid]
             if other.state != "suppressed" and self._corroborate(other, families, strong):
                 self._say(other, "updated")
-                self._touch(other)
 
     def _corroborate(self, alert: Live, families: list[str], strong: int) -> bool:
         new = [family for family in families if family not in alert.families]
@@ -258,13 +258,10 @@ class Router:
         """A new revision, and a message of it."""
         alert.revision += 1
         alert.state = state
-        row = self._touch(alert)
+        self._changed[alert.uid] = alert
+        row = alert.row(self._route(alert))
         event_id = f"{alert.uid}:{alert.revision}"
         self._messages.append(Message(event_id, alert.uid, alert.revision, row))
-
-    def _touch(self, alert: Live) -> dict[str, Any]:
-        row = self._changed[alert.uid] = alert.row(self._route(alert))
-        return row
 
     def _route(self, alert: Live) -> str:
         if alert.invariant and alert.covered == alert.count:

@@ -19,7 +19,7 @@ def told(*streams: list[dict[str, object]], filtered: tuple[str, ...] = ()) -> p
         order.push(str(rows[0]["source"]), frame(rows))
     order.confirm()
     events = order.release(ALWAYS)
-    found = devices.push(pairing.push(events, ALWAYS), events.filter("probe"), ALWAYS)
+    found = devices.push(pairing.push(events, ALWAYS), events.filter("probe"))
     return pl.concat([empty(INTEGRITY), found, devices.finish()])
 
 
@@ -82,3 +82,11 @@ def test_devices_of_different_stores_are_not_compared() -> None:
 def test_a_filtered_device_is_held_to_nothing() -> None:
     """A device declared as filtered may lack what it likes."""
     assert told(both("a", range(20)), both("b", range(0, 20, 2)), filtered=("b",)).is_empty()
+
+
+def test_an_outage_is_told_before_it_ends() -> None:
+    """A hole older than a minute is told while it is open, and again, whole, when it closes."""
+    short = [row for row in both("b", range(200)) if not 20 <= int(str(row["correlation_uid"])[1:]) < 150]
+    found = told(both("a", range(200)), short)
+    assert found["uid"].n_unique() == 1
+    assert found["count"].to_list() == [121, 260]
