@@ -90,8 +90,10 @@ class Look:
         """
         if not self.head or not other.head.startswith(self.head):
             return False
-        if self.packed or other.packed:
-            return len(self.head) == HEAD or len(self.head) == len(other.head)
+        if self.packed:
+            return True
+        if other.packed:
+            return len(self.head) in {HEAD, len(other.head)}
         size = self.status.size
         low = max(size - HEAD, 0)
         with self.opened() as here, other.opened() as there:

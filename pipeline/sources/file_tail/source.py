@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pipeline.core.errors import NoInputError
+from pipeline.core.errors import NoInputError, SourceError
 from pipeline.sources.fault import Fault
 from pipeline.sources.file_tail.discover import Found, discover, neighbours
 from pipeline.sources.file_tail.look import MovedError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MEMORY: Final = 256 << 20
 _SMALLEST, _LARGEST = 1 << 20, 32 << 20
+_LOOKS: Final = 4  # before a file that is missed is taken to be gone
+_PAUSE: Final = 0.005  # seconds between them
 _OPEN_FILES: Final = 256
 _ATTEMPTS: Final = 5  # looks within one poll while files move about
 
@@ -105,33 +107,50 @@ class FileTail:
             block=self._config.block_bytes or block_size(count), cap=self._config.max_record_bytes,
             follow=self._follow, settle_seconds=self._config.settle_seconds,
         )  # fmt: skip
-        self._arrange(found)
+        self._arrange(found, _LOOKS)
         self._active = dict(sorted(self._streams.items()))
         self._midway = {name for name, stream in self._streams.items() if any(tail.midway for tail in stream.tails)}
 
     def _scan(self) -> None:
         """Look again: what was rotated, what is new."""
         begun = time.monotonic()
-        self._arrange(discover(self._paths, self._config.exclude, self._paths))
+        self._arrange(discover(self._paths, self._config.exclude, self._paths), _LOOKS)
         self._scanned = time.monotonic()
         self._scan_cost = self._scanned - begun
 
-    def _arrange(self, found: Found) -> None:
+    def _arrange(self, found: Found, looks: int) -> None:
+        """Tell each stream which files there are; look anew when files are just changing their names."""
         for path, reason in found.unreadable.items():
             self._report(Fault(path, path, "unreadable", f"{path}: {reason}"))
+        groups, sure = self._groups(found), looks == 1
+        settled = [self._refresh(name, members, found, sure=sure) for name, members in groups.items()]
+        if not all(settled):
+            if sure:
+                raise SourceError("files change faster than they can be looked at")
+            time.sleep(_PAUSE)
+            self._arrange(discover(self._paths, self._config.exclude, self._paths), looks - 1)
+            return
+        copies = (path for stream in self._streams.values() for path in stream.copies)
+        self.skipped = sorted({*self.skipped, *found.skipped, *copies})
+        if self._follow:
+            self._hold_live()
+
+    def _groups(self, found: Found) -> dict[str, list[str]]:
+        """Stream name -> the paths there are of it, those of known streams even when there are none."""
         folders = {os.path.dirname(path): path for path in found.explicit}
         beside = {name for path in folders.values() for name in neighbours(path)}
         known = {*self._positions, *self._streams}
         groups: dict[str, list[str]] = {name: [] for name in [*self._streams, *known.intersection(found.explicit)]}
         groups |= group(sorted(beside | found.files.keys()), known)
-        for name, members in groups.items():
-            wanted = {path for path in members if path in found.files}
-            if wanted or name in self._streams or (name in found.explicit and name in known):
-                self._stream(name).refresh(members, wanted | ({name} & set(found.explicit)))
-        copies = (path for stream in self._streams.values() for path in stream.copies)
-        self.skipped = sorted({*self.skipped, *found.skipped, *copies})
-        if self._follow:
-            self._hold_live()
+        live = {*self._streams, *known.intersection(found.explicit)}
+        return {name: paths for name, paths in groups.items() if name in live or found.files.keys() & set(paths)}
+
+    def _refresh(self, name: str, members: Sequence[str], found: Found, *, sure: bool) -> bool:
+        wanted = {path for path in members if path in found.files} | ({name} & set(found.explicit))
+        try:
+            return self._stream(name).refresh(members, wanted, sure=sure)
+        except (MovedError, OSError):
+            return False
 
     def _stream(self, name: str) -> Stream:
         if name not in self._streams:

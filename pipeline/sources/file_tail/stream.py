@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from pipeline.sources.fault import Fault
-from pipeline.sources.file_tail.look import Look, MovedError, Status
+from pipeline.sources.file_tail.look import Look, Status
+from pipeline.sources.file_tail.match import Item, Match, Remembered, match_all, take_looks, without_copies
 from pipeline.sources.file_tail.pace import Rules
 from pipeline.sources.file_tail.tail import Tail
-from pipeline.sources.identity import Mark, digest, mark_of, partition_of
+from pipeline.sources.identity import Mark, mark_of, partition_of
 
 if TYPE_CHECKING:
     from pipeline.core.model import Position, RawBatch
 
 
-class _Item(Protocol):
-    """What is to be found again: a tail, or a position of an earlier run."""
-
-    @property
-    def mark(self) -> Mark: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def read_to(self) -> int: ...
-    @property
-    def unread(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    mark: Mark
-    offset: int
-
-    @property
-    def read_to(self) -> int:
-        return self.offset
-
-    @property
-    def unread(self) -> int:
-        if self.mark.packed:
-            return 0 if self.mark.complete else self.mark.size
-        return max(self.mark.size - self.offset, 0)
+_PAST: Final = 64  # files lost from sight that are still known
 
 
 class Stream:
@@ -56,26 +31,47 @@ class Stream:
         self._rules = rules
         self._report = report
         self._pending = ""
-        marks = [_Remembered(replace(mark_of(p), file_generation=p.partition), p.offset) for p in positions]
+        marks = [Remembered(replace(mark_of(p), file_generation=p.partition), p.offset) for p in positions]
         self._remembered = sorted(marks, key=lambda item: item.mark.generation)
+        self._past: list[Remembered] = []  # lost from sight
         self._taken = {p.partition for p in positions}
         self._generation = max((item.mark.generation for item in marks), default=0)
 
-    def refresh(self, paths: Sequence[str], wanted: Collection[str]) -> None:
-        """Match the files there are, oldest first, with the ones known: by inode, else by content; the rest is new.
+    def refresh(self, paths: Sequence[str], wanted: Collection[str], *, sure: bool) -> bool:
+        """Match the files there are, oldest first, with the ones known; what is not known is new.
 
         Of files that are not `wanted` only those are read that are known, or newer than a known one: what was rotated
-        away since.
+        away since. False, with nothing changed, when a file is missed that may just be changing its name: to be asked
+        again, at last with `sure`. Raises MovedError when files change under the look even so.
         """
-        looks = self._look(paths)
-        items: list[_Item] = [*(self._remembered or self.tails)]
-        self._remembered = []
-        pairs = _pair(items, looks)
-        placed = {look.path: self._place(item, look) for item, look in pairs}
-        found = {id(item) for item, _ in pairs}
-        orphans = [t for item in items if id(item) not in found and (t := self._gone(item, items, looks))]
-        self._begin(looks, placed, wanted)
+        current: list[Item] = [*(self._remembered or self.tails)]
+        looks = take_looks(paths, current, self.note)
+        matches = match_all([*self._past, *current], looks)
+        found = {id(match.item) for match in matches}
+        orphans = [item for item in current if id(item) not in found and isinstance(item, Tail) and item.intact()]
+        found.update(map(id, orphans))
+        missing = [item for item in current if id(item) not in found]
+        if not sure and any(isinstance(item, Tail) or self._newest(item) for item in missing):
+            return False
+        fresh = self._fresh(looks, matches, wanted)
+        kept, copies = without_copies(fresh, [match.look for match in matches])
+        self._remembered, self._past = [], [item for item in self._past if id(item) not in found]
+        for item in missing:
+            self._mourn(item, looks)
+        placed = {match.look.path: self._place(match) for match in matches}
+        placed |= {look.path: self._begin(look) for look in looks if look in kept}
+        for tail in orphans:
+            tail.orphan = True
+        self.copies = [look.path for look in copies]
         self.tails = [*orphans[-2:], *(placed[look.path] for look in looks if look.path in placed)]
+        return True
+
+    def _fresh(self, looks: Sequence[Look], matches: Sequence[Match], wanted: Collection[str]) -> list[Look]:
+        """Files to begin with: the wanted ones, and with the live file what came between it and a known one."""
+        known = {match.look for match in matches}
+        first = next((index for index, look in enumerate(looks) if look in known), len(looks))
+        after = first if self.name in wanted else len(looks)
+        return [look for n, look in enumerate(looks) if look not in known and (look.path in wanted or n > after)]
 
     @property
     def idle(self) -> bool:
@@ -155,108 +151,44 @@ class Stream:
         tail.done = True  # for this run; the position stays, so the next one tries again
         self.note(tail.path, "unreadable", f"{tail.path} cannot be read: {error.strerror}")
 
-    def _look(self, paths: Sequence[str]) -> list[Look]:
-        looks = []
-        for path in paths:
-            try:
-                look = Look(path)
-                if foreign := look.foreign:
-                    self.note(path, "unreadable", f"{path} is compressed with {foreign}", pending=False)
-                else:
-                    looks.append(look)
-            except MovedError:
-                continue  # it went away between two looks; the next one finds it where it is
-            except OSError as error:
-                self.note(path, "unreadable", f"{path} cannot be read: {error.strerror}", pending=False)
-        return looks
-
-    def _place(self, item: _Item, look: Look) -> Tail:
-        """The tail that reads on in this file."""
-        if isinstance(item, Tail) and look.status.same_file(item.status) and look.packed == item.mark.packed:
-            item.rename(look.path)
-            return item
+    def _place(self, match: Match) -> Tail:
+        """The tail that reads on in the file that was found again."""
+        item, look = match.item, match.look
         if isinstance(item, Tail):
-            tail, offset, done = item, item.offset, item.done and bool(item.mark.packed)
-            tail.move_to(look, offset)
-        else:
-            offset, done = item.offset, False
-            tail = Tail(self.name, look, self._rules, item.mark, offset)
-            if not look.packed and not look.tail_agrees(item.mark):
-                self.note(look.path, "altered", f"{look.path} was changed before offset {offset}, where it was read to")
-        tail.done = done or (bool(look.packed) and look.adds_nothing(item.mark, offset))
+            if match.same:
+                item.rename(look.path)
+            else:
+                done = item.done and bool(item.mark.packed)
+                item.move_to(look, item.offset)
+                item.done = done or match.spent
+            return item
+        tail = Tail(self.name, look, self._rules, item.mark, item.offset)
+        tail.done = match.spent
+        if not match.agrees:
+            what = f"{look.path} was changed before offset {item.offset}, where it was read to"
+            self.note(look.path, "altered", what)
         return tail
 
-    def _gone(self, item: _Item, items: Sequence[_Item], looks: Sequence[Look]) -> Tail | None:
-        """A file no path leads to: read on while it is held open, else say what may be missing."""
+    def _mourn(self, item: Item, looks: Sequence[Look]) -> None:
+        """Say what may be missing of a file that is nowhere to be found; should it turn up, it is known still."""
         if isinstance(item, Tail):
-            if item.intact():
-                item.orphan = True
-                return item
             item.close()
-        newest = item.mark.generation == max(other.mark.generation for other in items)
-        if item.mark.size and (newest or (item.unread and isinstance(item, Tail))):
+        if item.mark.file_generation:
+            self._past = [*self._past, Remembered(item.mark, item.offset)][-_PAST:]
+        if item.mark.size and (self._newest(item) or (item.unread and isinstance(item, Tail))):
             cause, what = self._loss(item, looks)
             self.note(item.mark.path, cause, f"{self.name}: {what} (read to offset {item.offset})")
-        return None
 
-    def _loss(self, item: _Item, looks: Sequence[Look]) -> tuple[str, str]:
+    def _newest(self, item: Item) -> bool:
+        return item.mark.generation == self._generation
+
+    def _loss(self, item: Item, looks: Sequence[Look]) -> tuple[str, str]:
         if item.unread:
             return "gap", f"{item.unread} bytes were lost before they could be read"
         if any((look.status.dev, look.status.inode) == (item.mark.dev, item.mark.inode) for look in looks):
             return "truncated", "the file was cut back or overwritten in place"
         return "recreated", "the file was replaced, what it held last may be missing"
 
-    def _begin(self, looks: Sequence[Look], placed: dict[str, Tail], wanted: Collection[str]) -> None:
-        """Tails for the files that are new; a compressed file is weighed after the plain one it may be a copy of."""
-        known = [index for index, look in enumerate(looks) if look.path in placed]
-        after = known[0] if known and self.name in wanted else len(looks)
-        fresh = [
-            look for index, look in enumerate(looks)
-            if look.path not in placed and (look.path in wanted or index > after)
-        ]  # fmt: skip
-        kept = self._without_copies(fresh, [look for look in looks if look.path in placed])
-        for look in looks:
-            if look.path in kept:
-                self._generation += 1
-                placed[look.path] = Tail(self.name, look, self._rules, Mark(generation=self._generation), 0)
-
-    def _without_copies(self, fresh: Sequence[Look], read: Sequence[Look]) -> set[str]:
-        if not fresh:
-            return set()
-        same: dict[str, list[Look]] = {}
-        for look in read:
-            same.setdefault(_first_line(look), []).append(look)
-        kept = set()
-        for look in sorted(fresh, key=lambda look: bool(look.packed)):
-            others = same.setdefault(_first_line(look), [])
-            if any(look.repeats(other) for other in others):
-                self.copies.append(look.path)
-            else:
-                kept.add(look.path)
-                others.append(look)
-        return kept
-
-
-def _first_line(look: Look) -> str:
-    return digest(look.head.partition(b"\n")[0])
-
-
-def _pair(items: Sequence[_Item], looks: Sequence[Look]) -> list[tuple[_Item, Look]]:
-    """Files found again: first by inode and beginning, then by content alone, the latest begun first."""
-    pairs: list[tuple[_Item, Look]] = []
-    free = dict.fromkeys(looks)
-    by_inode = {(look.status.dev, look.status.inode): look for look in looks}
-    missing = []
-    for item in reversed(items):
-        look = by_inode.get((item.mark.dev, item.mark.inode))
-        if look in free and look is not None and look.is_same_file(item.mark, item.read_to):
-            pairs.append((item, look))
-            del free[look]
-        else:
-            missing.append(item)
-    for item in missing:
-        look = next((look for look in free if look.holds(item.mark, item.offset)), None)
-        if look is not None:
-            pairs.append((item, look))
-            del free[look]
-    return pairs
+    def _begin(self, look: Look) -> Tail:
+        self._generation += 1
+        return Tail(self.name, look, self._rules, Mark(generation=self._generation), 0)

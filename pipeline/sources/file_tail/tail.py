@@ -48,9 +48,10 @@ class Tail:
 
     def rename(self, path: str) -> None:
         """The same file under another name."""
-        self.path = path
         self.orphan = False
-        self.mark = replace(self.mark, path=os.path.realpath(path))
+        if path != self.path:
+            self.path = path
+            self.mark = replace(self.mark, path=os.path.realpath(path))
 
     @property
     def offset(self) -> int:
