@@ -109,7 +109,7 @@ def test_the_search_for_clear_values_finds_what_is_there(together: tuple[Path, s
     places = holding(lake, {"userpass/alice"}, printed)
     assert any("events" in place for place in places)
     assert any("operations" in place for place in places)
-    assert any(place.startswith("state baselines") for place in places)
+    assert any(place.startswith("state windows") for place in places)
     assert "printed 0" in holding(lake, {"in_clear"}, "in_clear")
     first = operations(lake)[0]["correlation_uid"]
     assert any("data/raw" in place for place in holding(lake, {first}))

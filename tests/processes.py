@@ -1,0 +1,40 @@
+"""The `keytrail` command as a process of its own, the way a user or a supervisor meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+ENTRY = "import sys; sys.argv[0] = 'keytrail'; from pipeline.cli import main; main()"
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The words that start keytrail with these arguments."""
+    return [sys.executable, "-c", ENTRY, *map(str, arguments)]
+
+
+def surroundings(home: Path, **extra: str) -> dict[str, str]:
+    """An environment in which keys and caches stay below `home`."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("KEYTRAIL_")}
+    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": path, "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), **extra}
+
+
+def keytrail(
+    *arguments: str | Path, home: Path, timeout: float = 120, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end; code, stdout and stderr. `extra` are environment variables."""
+    return subprocess.run(
+        command(*arguments), cwd=home, env=surroundings(home, **extra), capture_output=True, text=True,
+        timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+def start(*arguments: str | Path, home: Path, **popen: Any) -> subprocess.Popen[str]:
+    """Start it and go on; stdout and stderr are read by the caller unless `popen` says otherwise."""
+    chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": surroundings(home), **popen}
+    return subprocess.Popen(command(*arguments), cwd=home, text=True, **chosen)
