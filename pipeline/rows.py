@@ -150,7 +150,9 @@ def ready(findings: pl.DataFrame, window: Window, cadence: str) -> pl.DataFrame:
     if cadence == "window":
         return findings.with_columns(pl.col("ready").fill_null(pl.lit(window.end_us).cast(TIME)))
     first = findings.select(uid=pl.col("evidence").list.first())
-    complete = first.join(window.operations.select("uid", "complete_time"), on="uid", how="left", maintain_order="left")
+    told = [window.operations.select("complete_time", uid=name) for name in ("uid", "request_uid", "response_uid")]
+    by_uid = pl.concat(told).drop_nulls("uid").unique("uid")
+    complete = first.join(by_uid, on="uid", how="left", maintain_order="left")
     return findings.with_columns(pl.coalesce("ready", complete["complete_time"], "time"))
 
 
