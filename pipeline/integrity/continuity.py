@@ -30,8 +30,8 @@ FAULTS: Final = {
 TORN: Final = ("torn", "nul_run", "unterminated")
 
 # Requests that have no response by design, and responses whose request went elsewhere (V2-V4).
-_LONE_REQUEST = r"^(?:sys/(?:seal|step-down)$|sys/audit/[^/]+/?$|sys/wrapping/unwrap$)"
-_LONE_RESPONSE = r"^sys/audit/[^/]+/?$"
+_UNANSWERED = r"^sys/(?:seal|step-down|wrapping/unwrap)$"
+_DEVICE = r"^sys/audit/[^/]+/?$"  # it hears the request that disables it, and the response that enabled it
 
 _RUN = pl.Schema({"stream": pl.String(), **INTEGRITY})
 
@@ -219,10 +219,11 @@ def unpaired(paired: Paired) -> pl.DataFrame:
     if lone.is_empty():
         return empty(INTEGRITY)
     asked = pl.col("request_uid").is_not_null()
+    device, disables = pl.col("path").str.contains(_DEVICE), pl.col("api_operation") == "delete"
     by_design = (
         pl.when(asked)
-        .then(pl.col("path").str.contains(_LONE_REQUEST))
-        .otherwise(pl.col("path").str.contains(_LONE_RESPONSE))
+        .then(pl.col("path").str.contains(_UNANSWERED) | (device & disables))
+        .otherwise(device & ~disables)
     )
     odd = lone.filter(~by_design.fill_null(value=False)).select(operation_uid="uid", asked=asked)
     entries = paired.entries.join(odd, on="operation_uid", how="inner", maintain_order="left")

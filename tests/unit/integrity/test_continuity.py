@@ -58,12 +58,20 @@ def test_a_lone_request_is_unpaired() -> None:
 
 
 def test_requests_without_response_by_design_are_quiet() -> None:
-    """Seal, step-down and the request that disables a device have no response (V2, V4)."""
+    """Seal, step-down and the request that disables a device have no response (V2, V4), nor an enabling its request."""
+    asked = (("sys/seal", "update"), ("sys/step-down", "update"), ("sys/audit/file", "delete"))
     lone = [
-        entry("a", f"x{i}", "request", 5 + i, path=p)
-        for i, p in enumerate(("sys/seal", "sys/step-down", "sys/audit/file"))
+        entry("a", f"x{i}", "request", 5 + i, path=path, api_operation=word) for i, (path, word) in enumerate(asked)
     ]
-    assert verdicts([*pairs(0, 5), *lone]) == []
+    enabled = entry("a", "on", "response", 9, path="sys/audit/other/", api_operation="update")
+    assert verdicts([*pairs(0, 5), *lone, enabled]) == []
+
+
+def test_the_wrong_half_of_a_device_change_is_unpaired() -> None:
+    """Enabling another device is answered here, and disabling one is asked here first: a half alone is a loss."""
+    on = entry("a", "on", "request", 5, path="sys/audit/other", api_operation="update")
+    off = entry("a", "off", "response", 6, path="sys/audit/other", api_operation="delete")
+    assert verdicts([*pairs(0, 5), on, off]) == [("unpaired", "unpaired", 1)] * 2
 
 
 def test_a_clock_set_back_is_a_step() -> None:
