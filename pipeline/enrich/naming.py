@@ -31,6 +31,8 @@ _SERVICE: Final = (
     "spiffe",
 )
 
+_CLOUD: Final = r"^(?:aws|gcp|azure|alicloud|oci|cf)(?:-|$)"
+
 ANONYMOUS: Final = "anonymous"
 
 
@@ -101,7 +103,8 @@ class Namer:
         shown = display.str.strip_suffix(pl.concat_str(pl.lit("-system:serviceaccount:"), space, pl.lit(":"), account))
         shown = pl.coalesce(shown, display).str.strip_suffix(ending.fill_null(""))
         own = pl.when(shown != display).then(shown)
-        alone = pl.when(pod.is_null() & role.is_not_null()).then(display)  # an AppRole's display_name is its mount
+        # An AppRole's display_name is its mount alone; a cloud's has the machine behind it, which comes and goes.
+        alone = pl.when(pod.is_null() & role.is_not_null() & ~display.str.contains(_CLOUD)).then(display)
         at = pl.coalesce(mount, own, alone, self._mount_in(display), pl.lit("entity"))
         rest = pl.coalesce(_after(display, at), entity)
         return pl.when(pl.coalesce(named, rest).is_null()).then(at).otherwise(at + "/" + pl.coalesce(named, rest))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.decoders.vault.framing import Mask
 
 MAX_RECORDS: Final = 10_000  # of an object over several records
+_BRACE: Final = ord("{")
 MAX_BYTES: Final = 4 << 20
 
 
@@ -52,22 +53,36 @@ class Cutter:
             self._refuse(_Stretch(start, end, record), "oversize")
             return
         text = self._text(start, end)
+        before = len(self.placed)
         for first, stop, nuls in cut_nuls(text, 0, len(text)):
             stretch = _Stretch(start + first, start + stop, record)
             if nuls:
                 self._refuse(stretch, "nul_run")
             else:
                 self._read(stretch, may_open=stop == len(text))
+        self._own_remains(before)
 
     def finish(self) -> int:
-        """The number of records done with: all, or those before an object that goes on beyond the batch."""
+        """The number of records done with: all, or those before an object that goes on beyond the batch.
+
+        Nothing stays placed of a record that is not done with: it comes again.
+        """
         count = len(self._batch)
-        if self._scan is None:
-            return count
-        if not self._batch.final and self._next[self._fed[-1].record] == count:
-            return self._fed[0].record
-        self._give_up()
+        if self._scan is not None and not self._batch.final and self._next[self._fed[-1].record] == count:
+            count = self._fed[0].record
+            self.placed = [one for one in self.placed if one.record < count]
+        else:
+            self._give_up()
         return count
+
+    def _own_remains(self, before: int) -> None:
+        """What stands in one record with an entry, or with remains of one, is remains too."""
+        placed = self.placed[before:]
+        if not any(one.piece.entry or one.piece.reason == "torn" for one in placed):
+            return
+        for place, (piece, record) in enumerate(placed, before):
+            if piece.reason == "unknown_format" and self._batch.data[piece.start] != _BRACE:
+                self.placed[place] = Placed(piece._replace(reason="torn"), record)
 
     def _text(self, start: int, end: int) -> bytes:
         return self._batch.data[start:end].tobytes()

@@ -104,7 +104,7 @@ class VaultDecoder:
         for place, (piece, _) in zip(places, placed, strict=True):
             text = batch.data[piece.start : piece.end].tobytes()
             if piece.entry is None:
-                kept = remains(text)
+                kept = remains(text, piece.reason)
             else:
                 body = redacted(piece.entry.body, self._plain)
                 clear = body != piece.entry.body
@@ -126,13 +126,12 @@ def _timed(raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def _lines(framed: Framed) -> pl.Series:
-    """The laid-out records as text, without copying; null where one is not UTF-8."""
+    """The laid-out records as text, without copying; what is not plain is blanked, so all of it is UTF-8."""
     offsets = np.append(framed.starts, len(framed.data)).astype(np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(framed.data)]
-    array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(framed.starts), buffers)
+    array = pa.LargeStringArray.from_buffers(len(framed.starts), pa.py_buffer(offsets), pa.py_buffer(framed.data))
     series = pl.from_arrow(array)
     assert isinstance(series, pl.Series)  # noqa: S101  an array gives a series
-    return series.cast(pl.String, strict=False)
+    return series
 
 
 def _merged(framed: Framed, believed: Ints, placed: list[Placed]) -> tuple[Ints, Ints, Ints, Ints]:

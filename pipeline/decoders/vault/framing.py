@@ -1,8 +1,8 @@
 """Where the pieces lie: vectorised for records that are plainly one object, by `cut` for all others.
 
-A *plain* record begins with `{` (after blanks or a harmless prefix) and ends with `}`: the quick parser is tried on
-it. Everything else is *odd*. Objects over several records are put together only from odd ones, so that a torn line
-never swallows the good entries behind it.
+A *plain* record is UTF-8 that begins with `{` (after blanks or a harmless prefix) and ends with `}`: the quick parser
+is tried on it. Everything else is *odd*. Objects over several records are put together only from odd ones, so that a
+torn line never swallows the good entries behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.decoders.vault.pieces import MAX_PREFIX, benign_prefix
 from pipeline.decoders.vault.table import MAX_OBJECT
@@ -106,7 +107,9 @@ def _plain(batch: RawBatch, starts: Ints, ends: Ints, blank: Mask) -> tuple[Mask
         found = _after_prefix(batch.data, starts[behind], ends[behind])
         plain[behind] = found >= 0
         bodies[behind] = np.maximum(found, starts[behind])
-    return plain & ~_holds_nul(batch, plain), bodies
+    if plain.any():
+        plain &= ~_holding(batch, batch.data == 0) & ~_not_utf8(batch)
+    return plain, bodies
 
 
 def _after_prefix(data: Bytes, starts: Ints, ends: Ints) -> Ints:
@@ -127,15 +130,34 @@ def _after_prefix(data: Bytes, starts: Ints, ends: Ints) -> Ints:
     return found
 
 
-def _holds_nul(batch: RawBatch, plain: Mask) -> Mask:
-    """Records with a NUL byte in them."""
-    holds = np.zeros(len(plain), np.bool_)
-    if plain.any() and batch.data.min() == 0:
-        nuls = np.flatnonzero(batch.data == 0)
-        owner = np.searchsorted(batch.starts, nuls, side="right") - 1
-        inside = (owner >= 0) & (nuls < batch.ends[np.maximum(owner, 0)])
-        holds[owner[inside]] = True
+def _holding(batch: RawBatch, letters: Mask) -> Mask:
+    """Records in which at least one of the batch's bytes is marked."""
+    holds = np.zeros(len(batch), np.bool_)
+    marked = np.flatnonzero(letters)
+    owner = np.searchsorted(batch.starts, marked, side="right") - 1
+    inside = (owner >= 0) & (marked < batch.ends[np.maximum(owner, 0)])
+    holds[owner[inside]] = True
     return holds
+
+
+def _not_utf8(batch: RawBatch) -> Mask:
+    """Records that are not UTF-8; looked for one by one only where there are any."""
+    bad = np.zeros(len(batch), np.bool_)
+    if batch.data.max() < 128 or _is_utf8(batch.data):
+        return bad
+    for record in np.flatnonzero(_holding(batch, batch.data >= 128)).tolist():
+        bad[record] = not _is_utf8(batch.data[batch.starts[record] : batch.ends[record]])
+    return bad
+
+
+def _is_utf8(data: Bytes) -> bool:
+    offsets = np.array([0, len(data)], np.int64)
+    try:
+        text = pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _laid_out(batch: RawBatch) -> tuple[Bytes, Ints]:

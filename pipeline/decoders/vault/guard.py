@@ -72,10 +72,7 @@ def _clear_token(name: str) -> pl.Expr:
 
 
 def suspicious(lines: pl.Series, raw: pl.DataFrame, headers: Headers) -> pl.Series:
-    """Per row of `raw` (parsed from the same row of `lines`): must the exact parser look at it?
-
-    A null line is one that is not UTF-8.
-    """
+    """Per row of `raw` (parsed from the same row of `lines`): must the exact parser look at it?"""
     text = pl.lit(lines)
     surplus = text.str.count_matches(_KEYS) != _ACCOUNTED
     written = text.str.contains(_WRITTEN)

@@ -23,6 +23,7 @@ _TRIES: Final = 8
 _NULS: Final = re.compile(rb"\x00+")
 _BLANK: Final = b" \t\r\n"
 _MARK: Final = re.compile(rb'\{\s*"(?:time|type|auth|request|response|error|forwarded)"')
+_HEADS: Final = tuple(b'{"%s":' % name for name in (b"time", b"type", b"auth", b"request", b"response", b"error"))
 # What only the inside of an audit entry looks like.
 _INSIDE: Final = re.compile(
     rb'hmac-sha256:[0-9a-f]|"(?:request|auth|client_token|remote_address|mount_type)":|"type":"re'
@@ -125,8 +126,13 @@ def _torn(data: bytes, start: int, brace: int, fault: int, end: int, *, reason: 
     for match, _ in zip(_MARK.finditer(data, at, end), range(_TRIES), strict=False):
         if _is_entry_at(data, match.start(), end):
             return Piece(start, match.start(), start, None, "torn")
-    whole = object_end(data, brace, end)[0] is not None
-    return Piece(start, end, start, None, reason if whole else "torn")
+    cut_off = data[end - 1] != 0x7D and _begins_entry(data[brace:end])
+    return Piece(start, end, start, None, "torn" if cut_off else reason)
+
+
+def _begins_entry(text: bytes) -> bool:
+    """Whether this is how an audit entry begins, however little of it there is."""
+    return _INSIDE.search(text) is not None or any(text.startswith(head) or head.startswith(text) for head in _HEADS)
 
 
 def _is_entry_at(data: bytes, start: int, end: int) -> bool:

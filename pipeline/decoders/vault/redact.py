@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.decoders.vault.entry import dumps
 from pipeline.decoders.vault.fields import FIELDS, TOKENS
-from pipeline.decoders.vault.tokens import REDACTED, is_hash, is_hidden, mask, mask_path
+from pipeline.decoders.vault.pieces import benign_prefix
+from pipeline.decoders.vault.tokens import REDACTED, VALUE, is_hash, is_hidden, mask, mask_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ def _key(key: str) -> str:
 def _header(value: Any, plain: bool) -> Any:
     if isinstance(value, list):
         return [_header(item, plain) for item in value]
-    if isinstance(value, str) and not is_hash(value):
+    if isinstance(value, str) and not is_hidden(value):
         return mask(value) if plain else REDACTED
     return value
 
@@ -98,32 +99,53 @@ def line(body: Mapping[str, Any], before: bytes) -> bytes:
     return mask(before.decode("utf-8", "replace")).encode() + dumps(body).encode("utf-8", "replace")
 
 
-_STRING: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)("?)(\s*+:)?', re.DOTALL)
-_KEPT_WORDS: Final = re.compile(rb"hmac-sha256:[0-9a-f]*|\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)?|request|response")
-_TOKEN_BYTES: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
+# What lies between two quotes that are not escaped: a string, or what stands between two strings.
+_SEGMENT: Final = re.compile(rb'((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
+_BETWEEN: Final = re.compile(
+    rb"[\s,:{}\[\]]*+|[\s,:{}\[\]]++(?:(?:true|false|null|-?[0-9][0-9.eE+-]*+)[\s,:{}\[\]]*+)*+"
+)
+_HIDDEN: Final = re.compile(VALUE.encode())
+_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
+_FORM: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
 _SHOWN: Final = re.compile(rb'"(?:client_token|accessor|client_token_accessor|token|data|secret_id|wrap_info)"\s*:')
+_ELEMENT: Final = re.compile(rb">([^<]++)")
+_FOREIGN: Final = frozenset({"unknown_format"})  # another format's, unless it speaks of tokens
 
 
-def remains(piece: bytes) -> bytes:
-    """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed.
+def remains(piece: bytes, reason: str) -> bytes:
+    """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed."""
+    if reason == "jsonx":
+        piece = _ELEMENT.sub(_element, piece)
+    elif reason not in _FOREIGN or _SHOWN.search(piece):
+        piece = _unquoted(piece)
+    return _FORM.sub(REDACTED.encode(), piece)
 
-    Where the remains speak of tokens or data, every string that is no key, hash or time goes.
+
+def _unquoted(piece: bytes) -> bytes:
+    """The piece with only keys, hashes, times and literals left.
+
+    It may begin or end inside a string, so it is not known which side of a quote is a string: what is kept may be
+    kept on either.
     """
-    if _SHOWN.search(piece):
-        piece = _STRING.sub(_hidden_string, piece)
-        piece = _headless(piece)
-    return _TOKEN_BYTES.sub(REDACTED.encode(), piece)
+    segments = _SEGMENT.findall(piece)
+    kept = [
+        _segment(text, _next(segments, place), first=place == 0) + quote for place, (text, quote) in enumerate(segments)
+    ]
+    return b"".join(kept)
 
 
-def _hidden_string(match: re.Match[bytes]) -> bytes:
-    if match[3] or _KEPT_WORDS.fullmatch(match[1]):
-        return match[0]
-    return b'"' + REDACTED.encode() + match[2]
+def _next(segments: list[tuple[bytes, bytes]], place: int) -> bytes:
+    return segments[place + 1][0] if place + 1 < len(segments) else b""
 
 
-def _headless(piece: bytes) -> bytes:
-    """A piece that starts inside a string shows that string's tail before the first quote."""
-    head, quote, rest = piece.partition(b'"')
-    if piece.lstrip()[:1] in {b"{", b"["} or not quote or b"{" in head:
-        return piece
-    return REDACTED.encode() + quote + rest
+def _segment(text: bytes, behind: bytes, *, first: bool) -> bytes:
+    key = behind.lstrip()[:1] == b":" and _NAME.fullmatch(text)
+    opening = first and text.rstrip()[-1:] == b"{" and benign_prefix(text.rstrip()[:-1])
+    if key or opening or _BETWEEN.fullmatch(text) or _HIDDEN.fullmatch(text):
+        return text
+    return REDACTED.encode()
+
+
+def _element(match: re.Match[bytes]) -> bytes:
+    text = match[1].strip()
+    return match[0] if not text or _HIDDEN.fullmatch(text) else b">" + REDACTED.encode()

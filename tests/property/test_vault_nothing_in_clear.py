@@ -1,0 +1,95 @@
+"""No secret value leaves the Vault decoder, from a device that hashes nothing, whole or torn."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.decoders.vault import Config, create
+from tests.decoding import batch_of, seen
+
+MARK = "Zq7Zq7"
+DECODER = create(Config())
+
+_SECRET = st.sampled_from(
+    [
+        MARK, f"{MARK} two words", f'{MARK}"quoted"', f"{MARK}\\", f"{{{MARK}", f"{MARK}:1", f"a,{MARK}",
+        f"hmac-sha256:{MARK}", f"ü{MARK}",
+    ]
+)  # fmt: skip
+_TOKEN = st.sampled_from([f"hvs.{MARK}{'x' * 24}", f"s.{MARK}{'y' * 18}", f"{MARK}{'z' * 18}", f"b.{MARK}{'A' * 90}"])
+_PATH = st.sampled_from(
+    [
+        "kv/data/app", f"auth/token/lookup-accessor/{MARK}", f"auth/token/revoke/hvs.{MARK}{'x' * 24}",
+        f"sys/wrapping/unwrap/{MARK}xx", f"cubbyhole/s.{MARK}{'y' * 18}",
+    ]
+)  # fmt: skip
+_NAMES = st.sampled_from(["a", "data", "b"])
+_HEADERS = st.fixed_dictionaries({"user-agent": st.just(["a"]), "x-app-secret": st.lists(_SECRET, max_size=2)})
+_VALUES = st.recursive(
+    st.one_of(_SECRET, st.integers(0, 99), st.none(), st.just("hmac-sha256:" + "0" * 64)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_NAMES, inner, max_size=3)),
+    max_leaves=5,
+)
+_DATA = st.dictionaries(st.sampled_from(["password", "data", "x y", "key_info"]), _VALUES, max_size=3)
+_AUTH = st.fixed_dictionaries({"client_token": _TOKEN, "accessor": _TOKEN, "display_name": st.just("approle")})
+_ENTRY = st.fixed_dictionaries(
+    {
+        "time": st.just("2026-03-01T08:00:00.1Z"),
+        "type": st.sampled_from(["request", "response"]),
+        "auth": _AUTH,
+        "request": st.fixed_dictionaries(
+            {
+                "id": st.just("i"), "operation": st.just("read"), "path": _PATH, "client_token": _TOKEN,
+                "client_token_accessor": _TOKEN, "data": _DATA, "request_uri": _PATH,
+                "headers": _HEADERS,
+            }
+        ),
+        "response": st.fixed_dictionaries(
+            {
+                "data": _DATA, "auth": _AUTH,
+                "wrap_info": st.fixed_dictionaries({"ttl": st.just(3), "token": _TOKEN, "accessor": _TOKEN}),
+            }
+        ),
+    },
+    optional={"error": st.just(f"bad token hvs.{MARK}{'x' * 24}")},
+)  # fmt: skip
+
+
+def _stored(text: bytes) -> list[str]:
+    batch = batch_of(text)
+    kept: list[Any] = []
+    for piece in seen(batch, DECODER.decode(batch)):
+        kept += [
+            (piece.text if piece.replaced is None else piece.replaced).decode("utf-8", "replace"),
+            repr(piece.event),
+        ]
+    return kept
+
+
+@settings(max_examples=150, deadline=None)
+@given(entry=_ENTRY)
+def test_whole_entries_keep_nothing(entry: dict[str, Any]) -> None:
+    """An entry in clear is an event, is marked, and neither its columns nor its stored text hold a value or token."""
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    batch = batch_of(text.encode())
+    decoded = DECODER.decode(batch)
+    assert decoded.events["clear"].to_list() == [MARK in text]
+    assert not any(MARK in kept for kept in _stored(text.encode()))
+
+
+@settings(max_examples=250, deadline=None)
+@given(entry=_ENTRY, cut=st.tuples(st.floats(0, 1), st.floats(0, 1)), glued=st.booleans(), doubled=st.booleans())
+def test_torn_entries_keep_nothing(entry: dict[str, Any], cut: tuple[float, float], glued: bool, doubled: bool) -> None:
+    """What is left of an entry, cut anywhere at either side, glued or with a key twice, holds no value or token."""
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    if doubled:
+        text = text.replace('"type":', '"type":"x","type":', 1)
+    raw = text.encode()
+    first, last = sorted(int(place * len(raw)) for place in cut)
+    piece = raw[first:last] + (raw if glued else b"")
+    for kept in _stored(piece):
+        assert not any(MARK[at:] in kept for at in range(3)), kept

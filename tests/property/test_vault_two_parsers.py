@@ -1,0 +1,139 @@
+"""The quick and the exact parser of Vault entries are one parser in two speeds."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipeline.decoders.vault import Config, VaultDecoder, create
+from pipeline.decoders.vault.framing import frame
+from tests.decoding import SHARED, batch_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipeline.core.model import RawBatch
+
+LOGS = [
+    f"openbao-live/{name}" for name in ("main.log", "main.log.1", "second.log", "third.log", "socket.log", "raw.log")
+] + [
+    "vault-didentity/audit.log", "vault-testdrivenio/audit.log", "vault-trenner/sample.ndjson",
+    "vault-trenner/test.log", "vault-ops-agent/input.log",
+]  # fmt: skip
+
+
+class _NoTable:
+    """A quick parser that always fails."""
+
+    def read(self, data: Any) -> pl.DataFrame:
+        raise duckdb.Error("out of order")
+
+
+def _slow() -> VaultDecoder:
+    decoder = create(Config())
+    decoder._table = _NoTable()  # type: ignore[assignment]
+    return decoder
+
+
+QUICK, EXACT = create(Config()), _slow()
+
+
+def _believed(batch: RawBatch) -> int:
+    return len(QUICK._quick(frame(batch))[1])
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_real_logs_read_alike(log: str) -> None:
+    """Every entry of the recordings gives the same columns by either parser, and when the quick one fails."""
+    path = SHARED / "real_logs" / log
+    if not path.exists():
+        pytest.skip(f"no recordings at {SHARED} (set KEYTRAIL_SHARED)")
+    batch = batch_of(path.read_bytes())
+    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
+    assert_frame_equal(quick.events, exact.events)
+    assert_frame_equal(quick.rejected, exact.rejected)
+    assert quick.replaced == exact.replaced
+
+
+@pytest.mark.parametrize("log", ["openbao-live/main.log.1", "openbao-live/second.log", "vault-didentity/audit.log"])
+def test_ordinary_entries_stay_on_the_quick_path(log: str) -> None:
+    """A hashing device's entries are believed at once, prefix or not: doubt is for doubtful lines."""
+    path = SHARED / "real_logs" / log
+    if not path.exists():
+        pytest.skip(f"no recordings at {SHARED} (set KEYTRAIL_SHARED)")
+    batch = batch_of(path.read_bytes())
+    assert _believed(batch) >= 0.99 * len(batch)
+
+
+HASH = st.integers(0, 15).map(lambda digit: "hmac-sha256:" + f"{digit:x}" * 64)
+TEXT = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["kv/data/a", "ümläut", 'q"uote', "back\\slash", "<&>", "\u2028", "type", "\x00", "s.", "😀", "-"]),
+)
+NAME = st.sampled_from(["path", "type", "id", "token", "a", "b c", "user", "time", "data", "ü"])
+
+
+def _maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+VALUES = st.recursive(
+    st.one_of(HASH, st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.just("2026-01-01T00:00:00.5Z"), TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAME, inner, max_size=3)),
+    max_leaves=6,
+)
+DATA = st.one_of(st.none(), st.dictionaries(NAME, VALUES, max_size=3), st.just({"http_status_code": 404}))
+AUTH = _maybe(
+    client_token=HASH, accessor=HASH, display_name=TEXT, policies=st.lists(TEXT, max_size=3), entity_id=TEXT,
+    policy_results=_maybe(allowed=st.booleans(), granting_policies=st.lists(_maybe(name=TEXT, type=TEXT), max_size=2)),
+    metadata=st.one_of(st.none(), st.dictionaries(st.sampled_from(["role_name", "role", "username", "x"]), TEXT)),
+    token_type=TEXT, token_ttl=st.integers(0, 2**64),
+)  # fmt: skip
+TIMES = st.sampled_from(["2026-03-01T08:00:00Z", "2026-03-01T08:00:00.123456789Z", "2026-03-01T09:00:00+01:00"])
+ENTRY = st.fixed_dictionaries(
+    {
+        "time": TIMES,
+        "type": st.sampled_from(["request", "response", "kmip-request", "odd"]),
+        "request": _maybe(
+            id=TEXT, operation=st.sampled_from(["read", "list", "update"]), mount_point=TEXT, mount_type=TEXT,
+            namespace=st.one_of(st.none(), _maybe(id=TEXT, path=TEXT)), path=TEXT, data=DATA, remote_address=TEXT,
+            wrap_ttl=st.integers(0, 99), client_token=HASH, client_token_accessor=HASH,
+            headers=st.dictionaries(st.sampled_from(["user-agent", "x-audit-canary", "x"]), st.lists(TEXT, max_size=2)),
+        ),
+    },
+    optional={
+        "auth": st.one_of(st.none(), AUTH), "error": TEXT, "forwarded_from": TEXT, "forwarded": st.booleans(),
+        "response": _maybe(
+            auth=AUTH, data=DATA, mount_type=TEXT, warnings=st.lists(TEXT, max_size=2),
+            wrap_info=_maybe(ttl=st.integers(0, 9), token=HASH, accessor=HASH),
+        ),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(entries=st.lists(ENTRY, min_size=1, max_size=8), seed=st.integers(0, 9), ascii_only=st.booleans())
+def test_made_entries_read_alike(entries: list[dict[str, Any]], seed: int, ascii_only: bool) -> None:
+    """Entries of every shape, keys in any order and letters written either way, give the same by either parser."""
+    rng = random.Random(seed)
+    lines = [json.dumps(_shuffled(entry, rng), ensure_ascii=ascii_only) for entry in entries]
+    batch = batch_of("\n".join(lines).encode())
+    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
+    assert_frame_equal(quick.events, exact.events)
+    assert_frame_equal(quick.rejected, exact.rejected)
+    assert quick.replaced == exact.replaced
+
+
+def _shuffled(entry: Any, rng: random.Random) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    names = list(entry)
+    rng.shuffle(names)
+    return {name: _shuffled(entry[name], rng) for name in names}

@@ -1,0 +1,186 @@
+"""What an entry's columns say: phase, outcome, hashes, options, headers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.decoders.vault import Config, create
+from tests.decoding import batch_of, rows
+
+DECODER = create(Config(canary_header="X-Canary"))
+HASH = "hmac-sha256:" + "0" * 64
+
+
+def event(**parts: Any) -> dict[str, Any]:
+    """The columns of one entry, made from a usual one by `request`, `response`, `auth` and top-level fields."""
+    body: dict[str, Any] = {"time": "2026-03-01T08:00:00Z", "type": "request"}
+    request = {"id": "i", "operation": "read", "mount_point": "kv/", "mount_type": "kv", "path": "kv/data/a"}
+    body["request"] = {**request, **parts.pop("request", {})}
+    body.update(parts)
+    decoded = DECODER.decode(batch_of(json.dumps(body).encode()))
+    assert decoded.rejected.is_empty()
+    return rows(decoded.events)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase"),
+    [
+        ("request", "request"),
+        ("response", "response"),
+        ("kmip-request", "request"),
+        ("kmip-response", "response"),
+        ("note", "single"),
+    ],
+)
+def test_phase_comes_from_the_type(kind: str, phase: str) -> None:
+    """Engines' own types pair by their ending; one without is an entry by itself."""
+    assert event(type=kind)["phase"] == phase
+
+
+def test_missing_type_is_told_by_the_parts() -> None:
+    """An entry whose type was excluded is a response when it has one."""
+    assert event(type=None)["phase"] == "request"
+    assert event(type=None, response={"data": {"a": HASH}})["phase"] == "response"
+
+
+OUTCOMES = {
+    "allowed, answered": ({"type": "response", "response": {"data": {"data": {"a": HASH}}}}, "success"),
+    "policy said no": ({"auth": {"policy_results": {"allowed": False}}}, "denied"),
+    "no policy_results": ({"auth": {"token_type": "service"}}, "success"),
+    "denied by text": ({"type": "response", "error": "1 error occurred:\n\t* permission denied\n\n"}, "denied"),
+    "no token": ({"error": "missing client token"}, "denied"),
+    "used wrapping token": ({"error": "wrapping token is not valid or does not exist"}, "denied"),
+    "no such path": ({"type": "response", "error": "1 error occurred:\n\t* unsupported path\n\n"}, "not_found"),
+    "no mount": ({"error": "no handler for route \"x\""}, "not_found"),
+    "empty read": ({"type": "response", "response": {"mount_type": "kv"}}, "not_found"),
+    "no response part": ({"type": "response"}, "not_found"),
+    "wrapped read": ({"type": "response", "response": {"wrap_info": {"ttl": 9, "token": HASH}}}, "success"),
+    "empty write": ({"type": "response", "request": {"operation": "update"}, "response": {}}, "success"),
+    "deleted version": (
+        {"type": "response", "response": {"data": {"http_raw_body": HASH, "http_status_code": 404}}}, "not_found",
+    ),
+    "a secret's own field is no status": (
+        {"type": "response", "response": {"data": {"data": {"http_status_code": 404}, "metadata": {}}}}, "success",
+    ),
+    "internal error": ({"type": "response", "error": "internal error"}, "failure"),
+    "bad request": ({"type": "response", "error": "1 error occurred:\n\t* invalid request\n\n"}, "failure"),
+    "hashed error alone": (
+        {"type": "response", "request": {"mount_type": "pki"}, "response": {"data": {"error": HASH}}}, "failure",
+    ),
+    "a KV field named error": ({"type": "response", "response": {"data": {"error": HASH}}}, "success"),
+    "failed log-in": (
+        {"type": "response", "request": {"path": "auth/ldap/login/a", "mount_type": "ldap", "operation": "update"},
+         "error": "ldap operation failed: failed to bind as user"}, "denied",
+    ),
+    "log-in while the directory is down": (
+        {"type": "response", "request": {"path": "auth/ldap/login/a", "mount_type": "ldap", "operation": "update"},
+         "error": "ldap operation failed: connection refused"}, "failure",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_outcome(name: str) -> None:
+    """An entry's outcome is what the contract says of its error, its policy result and its answer."""
+    parts, outcome = OUTCOMES[name]
+    assert event(**parts)["outcome"] == outcome
+
+
+def test_value_is_disclosed_only_by_an_answer_that_holds_it() -> None:
+    """Requests, wrapped answers, refusals and lists disclose nothing; a read that answered does."""
+    data = {"data": {"data": {"a": HASH}, "metadata": {"version": 7}}}
+    read = event(type="response", response=data)
+    assert (read["discloses_value"], read["secret_version"]) == (True, 7)
+    assert not event()["discloses_value"]
+    assert not event(type="response", response={"wrap_info": {"ttl": 3}})["discloses_value"]
+    assert not event(type="response", response=data, error="permission denied")["discloses_value"]
+    assert not event(type="response", response=data, request={"operation": "list", "path": "kv/metadata/"})[
+        "discloses_value"
+    ]
+
+
+def test_kv1_secret_has_no_version() -> None:
+    """A field named version in a KV 1 secret is the user's own."""
+    assert (
+        event(type="response", request={"path": "kv/app"}, response={"data": {"version": 7}})["secret_version"] is None
+    )
+
+
+FLAGS = {
+    "exportable": ({"exportable": True}, "transit", ["exportable"]),
+    "backup": ({"allow_plaintext_backup": True}, "transit", ["allow_plaintext_backup"]),
+    "deletable": ({"deletion_allowed": True}, "transit", ["deletion_allowed"]),
+    "said no": ({"exportable": False}, "transit", []),
+    "not renewable": ({"renewable": False, "no_parent": True}, "token", ["no_parent", "renewable=false"]),
+    "periodic": ({"period": HASH}, "token", ["period"]),
+    "not periodic": ({"period": 0}, "token", []),
+    "raw device": ({"options": {"log_raw": True}}, "system", ["log_raw"]),
+    "clear accessors": ({"options": {"hmac_accessor": False}}, "system", ["hmac_accessor=false"]),
+    "hashed options": ({"options": {"log_raw": HASH}}, "system", ["log_raw=?"]),
+    "a secret's own field": ({"data": {"exportable": True}}, "kv", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags(name: str) -> None:
+    """Options that rules ask for are named; what users keep in their secrets is not looked at."""
+    data, engine, flags = FLAGS[name]
+    got = event(
+        request={"operation": "update", "mount_type": engine, "data": data, "path": "p/x", "mount_point": "p/"}
+    )["flags"]
+    assert sorted(got) == flags
+
+
+def test_orphan_by_path() -> None:
+    """A token made by create-orphan has no parent, whatever its options."""
+    made = event(request={"operation": "update", "path": "auth/token/create-orphan", "mount_type": "token"})
+    assert made["flags"] == ["no_parent"]
+
+
+def test_headers() -> None:
+    """The user agent and the configured canary header are read, escapes and all."""
+    got = event(request={"headers": {"user-agent": ['curl/8 "x" \\'], "x-canary": ["5.abc"]}})
+    assert (got["user_agent"], got["canary"], got["clear"]) == ('curl/8 "x" \\', "5.abc", False)
+
+
+def test_clear_tokens_become_digests() -> None:
+    """A raw device's accessor and token are kept as SHA-256, so that they still compare, and the entry is marked."""
+    got = event(request={"client_token": "hvs.abc", "client_token_accessor": "acc"})
+    assert got["session"] == "sha256:" + hashlib.sha256(b"acc").hexdigest()
+    assert got["token_hash"] == "sha256:" + hashlib.sha256(b"hvs.abc").hexdigest()
+    assert got["clear"]
+
+
+def test_renewal_makes_no_new_identity() -> None:
+    """The answer to a renewal shows the asking token again; nobody logged in."""
+    auth = {"display_name": "approle", "accessor": HASH, "token_ttl": 60}
+    renewed = event(
+        type="response", request={"path": "auth/token/renew-self", "operation": "update"}, response={"auth": auth}
+    )
+    made = event(type="response", request={"path": "auth/token/create", "operation": "update"}, response={"auth": auth})
+    assert (renewed["login_display_name"], renewed["login_session"], renewed["token_ttl"]) == (None, None, 60)
+    assert (made["login_display_name"], made["login_session"]) == ("approle", HASH)
+
+
+def test_probe() -> None:
+    """The line a device starts with is a probe; a request about a device called test is not."""
+    assert event(request={"path": "sys/audit/test", "operation": "update"})["probe"]
+    assert not event(request={"path": "sys/audit/test", "operation": "update", "client_token": HASH})["probe"]
+
+
+def test_forwarded() -> None:
+    """Both halves of a forwarded request say so, each in its own way."""
+    assert event(forwarded_from="10.0.0.9:8200")["forwarded"]
+    assert event(type="response", forwarded=True)["forwarded"]
+    assert not event()["forwarded"]
+
+
+def test_times_keep_their_moment() -> None:
+    """Nanoseconds are cut, offsets are turned into UTC."""
+    at = 1_772_352_000_000_000
+    assert event(time="2026-03-01T08:00:00.000001999Z")["time"] == at + 1
+    assert event(time="2026-03-01T16:00:00+08:00")["time"] == at
