@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._budget import Budget
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
@@ -41,7 +43,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A principal seen in fewer than `windows` windows is judged by its kind. `above_peak`: it must also be this many
     times the most the principal ever had in one window. In the first `settle_hours` every principal is new, and none
-    is told for it. `keys` bounds the memory.
+    is told for it. `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
@@ -50,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     above_peak: float = 1.5
     cold_mean: float = 10.0
     settle_hours: int = 48
+    per_day: float = 1.0
     keys: int = 200_000
 
 
@@ -64,7 +67,7 @@ class Judged:
     mean: Floats  # with the cohort's factor in it
     size: Floats
     factor: Floats
-    p: Floats
+    surprise: Floats
     odd: Bools
     trusted: Bools
 
@@ -77,6 +80,7 @@ class Breadth:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._habits = Habits(config.keys)
+        self._budget = Budget(-math.log10(config.p), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -84,10 +88,13 @@ class Breadth:
         if counts.is_empty():
             return empty(FINDING)
         judged = self._judge(counts, window.start_us)
-        found = [self._found(judged, i, window) for i in np.flatnonzero(judged.odd).tolist()]
+        enough = self._budget.threshold(window.start_us)
+        odd = np.flatnonzero(judged.odd & (judged.surprise >= enough)).tolist()
+        found = [self._found(judged, i, window) for i in odd]
         if window.closed:
             mean = np.where(judged.trusted, judged.mean, np.nan)
             ones = np.ones(len(counts))
+            self._budget.note(window.start_us, judged.surprise[judged.odd].tolist())
             self._habits.learn(window.start_us, judged.keys, judged.kinds, count=judged.n, exposure=ones, mean=mean)
         return tell(self.info, window, found)
 
@@ -104,11 +111,12 @@ class Breadth:
         settled = trusted | (self._habits.age_hours(at_us) >= config.settle_hours)
         loud = settled & (n >= config.least) & (n > config.above_peak * usual.peak * factor) & (n > mean * factor)
         p = _tails.upper_where(loud, n, mean * factor, size)
-        return Judged(counts, keys, kinds, n, mean * factor, size, factor, p, p <= config.p, trusted)
+        return Judged(counts, keys, kinds, n, mean * factor, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, judged: Judged, i: int, window: Window) -> Found:
         principal, n, mean = judged.counts["principal"][i], float(judged.n[i]), float(judged.mean[i])
-        rows = window.operations.filter((pl.col("principal") == principal) & (pl.col("secret") != ""))
+        mine = (pl.col("principal") == principal) & (pl.col("secret") != "")
+        rows = window.operations.filter(mine & (pl.col("outcome") != "denied"))
         known = int(
             window.profiles.lookup("principal", rows.select("principal").head(1), window.start_us)["distinct_secrets"][
                 0
@@ -126,7 +134,7 @@ class Breadth:
             if judged.trusted[i]
             else "low",
             confidence=0.8 if judged.trusted[i] else 0.5,
-            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            score=_tails.score(float(judged.surprise[i])),
             message=f"{show(principal)} asked for {figure(n)} different secrets in an hour and got {read} values,"
             f" mostly in {folders}.",
             observed=f"{figure(n)} distinct secrets",
@@ -137,17 +145,18 @@ class Breadth:
         )
 
     def snapshot(self) -> Frames:
-        """Two tables and an age."""
-        return self._habits.snapshot("breadth")
+        """Two tables and an age; the budget."""
+        return {**self._habits.snapshot("breadth"), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._habits.restore("breadth", frames)
+        self._budget.restore(frames)
 
 
 def distinct(operations: pl.DataFrame) -> pl.DataFrame:
-    """Columns principal, kind, n (distinct secrets), cohort; one row per principal, in the order of names."""
-    rows = operations.filter(somebody() & (pl.col("secret") != ""))
+    """Columns principal, kind, n (secrets not refused), cohort; one row per principal, in the order of names."""
+    rows = operations.filter(somebody() & (pl.col("secret") != "") & (pl.col("outcome") != "denied"))
     counts = rows.group_by("principal").agg(
         pl.col("principal_type").fill_null("").max().alias("kind"),
         pl.struct("namespace", "secret").n_unique().alias("n"),

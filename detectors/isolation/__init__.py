@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from detectors._budget import Budget
 from detectors._memory import Table, keys_of
 from detectors._text import figure, show
 from detectors._usual import DAY_US, Bools, Floats
@@ -38,7 +39,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Two features at least must lie `deviation` scales away; one alone is another detector's matter. Principals seen in
     fewer than `windows` windows are neither judged nor learned from. The forest is grown anew every `refit_hours` from
-    a sample of `sample` past windows. `keys` bounds the memory.
+    a sample of `sample` past windows. `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
     quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9995
@@ -50,6 +51,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_sample: int = 256
     trees: int = 64
     seed: int = 20_260_302
+    per_day: float = 0.5
     keys: int = 50_000
 
 
@@ -63,6 +65,7 @@ class Isolation:
         self._means = Table(len(FEATURES) + 1, config.keys, _HALF_LIFE_US)  # weight, then sums
         self._sample = Reservoir(config.sample, int(_HALF_LIFE_US))
         self._forest = Forest(config.trees, config.seed, config.quantile)
+        self._budget = Budget(0.0, config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -73,28 +76,32 @@ class Isolation:
         past = self._means.get(keys, window.start_us)
         settled = past[:, 0] >= self._config.windows * 0.5  # what is left of them after decay
         usual = past[:, 1:] / np.maximum(past[:, :1], 1.0)
-        found = self._judge(vectors, vectors.values - usual, settled, window)
+        found, odd = self._judge(vectors, vectors.values - usual, settled, window)
         if window.closed:
+            self._budget.note(window.start_us, odd)
             ones = np.ones((len(keys), 1))
             self._means.add(keys, np.concatenate([ones, vectors.values], axis=1), window.start_us)
             self._sample.offer(keys[settled], (vectors.values - usual)[settled], window.start_us)
             self._forest.refit(self._sample, window.end_us, self._config.refit_hours, self._config.least_sample)
         return tell(self.info, window, found)
 
-    def _judge(self, vectors: Vectors, away: Floats, settled: Bools, window: Window) -> list[Found]:
+    def _judge(self, vectors: Vectors, away: Floats, settled: Bools, window: Window) -> tuple[list[Found], list[float]]:
+        """What is told, and every score beyond the limit, told or not."""
         if not self._forest.grown:
-            return []
+            return [], []
         scaled = away / self._forest.scale
         rows = np.flatnonzero(settled & ((np.abs(scaled) >= self._config.deviation).sum(axis=1) >= 2))
         if not len(rows):
-            return []
+            return [], []
         odd = self._forest.oddness(scaled[rows])
+        enough = max(self._forest.limit, self._budget.threshold(window.start_us))
         order = np.lexsort((rows, -odd))[: self._config.most]
-        return [
+        told = [
             self._found(vectors, int(rows[i]), scaled[rows[i]], float(odd[i]), window)
             for i in order.tolist()
-            if odd[i] > self._forest.limit
+            if odd[i] > enough
         ]
+        return told, odd[odd > self._forest.limit].tolist()
 
     def _found(self, vectors: Vectors, i: int, scaled: Floats, odd: float, window: Window) -> Found:
         principal = vectors.frame["principal"][i]
@@ -118,13 +125,15 @@ class Isolation:
 
     def snapshot(self) -> Frames:
         """Means, the sample, and the sample the forest was grown from."""
-        return {"means": self._means.snapshot(), **self._sample.snapshot(), **self._forest.snapshot()}
+        kept = {**self._sample.snapshot(), **self._forest.snapshot(), **self._budget.snapshot()}
+        return {"means": self._means.snapshot(), **kept}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot: the forest is grown again from the same sample, and is the same."""
         self._means.restore(frames["means"])
         self._sample.restore(frames)
         self._forest.restore(frames)
+        self._budget.restore(frames)
 
 
 def create(config: Config) -> Isolation:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._budget import Budget
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, place, seen_in, tell
@@ -40,8 +41,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A pair whose folder or peers make it at least `familiar` likely is no stranger. A principal known for less than
     `probation_hours` is told only when it takes `bulk_secrets` known secrets out of `bulk_places` folders at once.
-    Where `together` principals come new to one folder in one window, the folder moved, not they. `keys` bounds the
-    memory, 24 bytes each.
+    Where `together` principals come new to one folder in one window, the folder moved, not they. `per_day` is about
+    how many are told a day. `keys` bounds the memory, 24 bytes each.
     """
 
     surprise: float = 6.0
@@ -50,6 +51,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bulk_secrets: int = 12
     bulk_places: int = 4
     together: int = 4
+    per_day: float = 2.0
     keys: int = 2_000_000
 
 
@@ -61,6 +63,7 @@ class PairNovelty:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._known = Acquaintance(config.keys)
+        self._budget = Budget(config.surprise, config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -70,20 +73,25 @@ class PairNovelty:
             return empty(FINDING)
         actors, news = both
         found: list[Found] = []
+        surprises: list[float] = []
         strange = np.zeros(0, dtype=np.bool_)
         if len(news.who):
             likely = known.likelihood(actors, news)
             strange = (likely < config.familiar) & ~news.crowded(config.together)
-            found = self._strangers(actors, news, strange & ~actors.probation[news.who], likely, window)
+            found, surprises = self._strangers(actors, news, strange & ~actors.probation[news.who], likely, window)
             if known.age_us(window.start_us) >= config.probation_hours * HOUR_US:
                 found += self._newcomers(actors, news, window)
         if window.closed:
             known.learn(actors, news, strange, window.start_us)
+            self._budget.note(window.start_us, surprises)
         return tell(self.info, window, found)
 
-    def _strangers(self, actors: Actors, news: News, strange: Bools, likely: Floats, window: Window) -> list[Found]:
+    def _strangers(
+        self, actors: Actors, news: News, strange: Bools, likely: Floats, window: Window
+    ) -> tuple[list[Found], list[float]]:
+        """What is told, and every surprise, told or not."""
         if not strange.any():
-            return []
+            return [], []
         rows = news.frame.with_columns(likely=pl.Series(likely), who=pl.Series(news.who)).filter(pl.Series(strange))
         each = rows.sort("likely", "secret").group_by("principal", maintain_order=True).agg(
             pl.len().alias("count"), "secret", pl.col("who").first(), pl.col("likely").mean(),
@@ -92,8 +100,9 @@ class PairNovelty:
         count = each["count"].to_numpy().astype(np.float64)
         mean, size = self._known.exploration(actors, each["who"].to_numpy())
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["likely"].to_numpy())
-        loud = np.flatnonzero(surprise >= self._config.surprise).tolist()
-        return [self._stranger(each.row(i, named=True), float(surprise[i]), float(mean[i]), window) for i in loud]
+        loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
+        told = [self._stranger(each.row(i, named=True), float(surprise[i]), float(mean[i]), window) for i in loud]
+        return told, surprise.tolist()
 
     def _stranger(self, one: dict[str, Any], surprise: float, mean: float, window: Window) -> Found:
         principal, secrets = one["principal"], one["secret"]
@@ -155,12 +164,13 @@ class PairNovelty:
         )
 
     def snapshot(self) -> Frames:
-        """One table of tallies and the age."""
-        return self._known.snapshot()
+        """A table of tallies and its age; the budget."""
+        return {**self._known.snapshot(), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._known.restore(frames)
+        self._budget.restore(frames)
 
 
 def create(config: Config) -> PairNovelty:

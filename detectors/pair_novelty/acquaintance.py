@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
 
 DEPTHS: Final = (1, 2, 3)
-_EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _FOLDER = range(9)
+_EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _FOLDER = range(11)
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
 _BURSTY: Final = 3.0
+_OPEN, _MANY = 0.1, 20.0  # how likely a new user of a secret with ever so many is, and what is half of many
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,9 @@ class Acquaintance:
         # One reader is the secret's owner and says nothing about the others.
         readers = np.maximum(self._get(_READERS, group, news.secret) - 1, 0.0)
         best = readers / np.maximum(self._get(_COHORT, group) - 1, 1.0)
+        # A secret with many users gains new ones; two more may be a copier and a scanner.
+        users = np.maximum(self._get(_ANYBODY, news.secret) - 1, 0.0)
+        best = np.maximum(best, _OPEN * users / (users + _MANY))
         for depth, folders in zip(DEPTHS, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
             crowd = np.minimum(self._get(tag, folders) / everybody, 1.0)
@@ -130,9 +134,11 @@ class Acquaintance:
     def learn(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
         """Add a closed window."""
         self._first_us = at_us if self._first_us is None else self._first_us
-        fresh = self._get(_ACTIVE, actors.principal) == 0
-        self._add(at_us, _ACTIVE, actors.principal)
-        self._add(at_us, _KIND_ACTIVE, actors.kind)
+        fresh = ~self._tally.knows(joined(_MET, actors.principal))
+        settled = ~actors.probation
+        self._add(at_us, _MET, actors.principal[fresh])
+        self._add(at_us, _ACTIVE, actors.principal[settled])
+        self._add(at_us, _KIND_ACTIVE, actors.kind[settled])
         self._add(at_us, _EVERYBODY, np.zeros_like(actors.principal[fresh]))
         self._add(at_us, _COHORT, actors.cohort[fresh])
         if len(news.who):
@@ -147,6 +153,7 @@ class Acquaintance:
             self._add(at_us, tag, folders[first[~self._tally.knows(here[first])]])
             self._tally.add(here, np.ones((len(here), 1)), at_us)
         self._add(at_us, _OWN, principal)
+        self._add(at_us, _ANYBODY, news.secret)
         self._add(at_us, _READERS, actors.cohort[news.who], news.secret)
         odd = news.who[strange & ~actors.probation[news.who]]
         self._add(at_us, _STRANGE, actors.principal[odd])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._budget import Budget
 from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
@@ -30,7 +32,7 @@ INFO: Final = DetectorInfo(
     measures=("F5", "F3", "M9"),
 )
 SCOPES: Final = ("principal", "secret")
-_OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's finding
+_OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's matter
 _NEXT: Final = (
     "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
     " (keytrail investigate), and either fix a loop without cache or revoke the credentials."
@@ -42,7 +44,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
-    for it. `keys` bounds the memory, per scope.
+    for it. `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
@@ -51,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     above_peak: float = 1.5
     cold_mean: float = 20.0
     settle_hours: int = 48
+    per_day: float = 1.0
     keys: int = 200_000
 
 
@@ -64,7 +67,7 @@ class Judged:
     mean: Floats
     size: Floats
     factor: Floats
-    p: Floats
+    surprise: Floats
     odd: Bools
     trusted: Bools
 
@@ -77,26 +80,31 @@ class Rate:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._habits = {scope: Habits(config.keys) for scope in SCOPES}
+        self._budget = Budget(-math.log10(config.p), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
         if window.operations.is_empty():
             return empty(FINDING)
         found: list[Found] = []
-        loud: list[str] = []
+        surprises: list[float] = []
+        enough = self._budget.threshold(window.start_us)
         for scope in SCOPES:
             counts = counted(scope, window.operations)
             if counts.is_empty():
                 continue
             judged = self._judge(scope, counts, window)
-            odd = np.flatnonzero(judged.odd).tolist()
-            if scope == "principal":
-                loud = [counts["key"][i] for i in odd]
-            else:
-                odd = [i for i in odd if not _driven(window.operations, counts["key"][i], loud)]
-            found += [self._found(scope, judged, i, window) for i in odd]
+            odd = [
+                i
+                for i in np.flatnonzero(judged.odd).tolist()
+                if scope == "principal" or not _driven(window.operations, counts["key"][i])
+            ]
+            surprises += judged.surprise[odd].tolist()
+            found += [self._found(scope, judged, i, window) for i in odd if judged.surprise[i] >= enough]
             if window.closed:
                 self._learn(scope, judged, window)
+        if window.closed:
+            self._budget.note(window.start_us, surprises)
         return tell(self.info, window, found)
 
     def _judge(self, scope: str, counts: pl.DataFrame, window: Window) -> Judged:
@@ -114,7 +122,7 @@ class Rate:
         settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
         loud = settled & (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
         p = _tails.upper_where(loud, n, mean * factor, size)
-        return Judged(counts, keys, kinds, mean, size, factor, p, p <= config.p, trusted)
+        return Judged(counts, keys, kinds, mean, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, scope: str, judged: Judged, i: int, window: Window) -> Found:
         key, n = judged.counts["key"][i], float(judged.counts["n"][i])
@@ -128,7 +136,7 @@ class Rate:
             key=f"{scope}:{key}",
             severity=_severity(n, mean, cold=not judged.trusted[i]),
             confidence=0.8 if judged.trusted[i] else 0.5,
-            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            score=_tails.score(float(judged.surprise[i])),
             message=f"{show(key)} {done}, {figure(n / max(mean, 0.1))} times the usual{': ' + most if most else ''}.",
             observed=f"{figure(n)} operations",
             expected=f"{figure(mean)} (p95 {p95}, {usual}) for {hour_of(window.start_us)}, cohort factor {factor:.1f}",
@@ -146,13 +154,15 @@ class Rate:
         )
 
     def snapshot(self) -> Frames:
-        """Per scope two tables and an age."""
-        return {name: frame for scope in SCOPES for name, frame in self._habits[scope].snapshot(scope).items()}
+        """Per scope two tables and an age; the budget."""
+        habits = {name: frame for scope in SCOPES for name, frame in self._habits[scope].snapshot(scope).items()}
+        return {**habits, **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         for scope in SCOPES:
             self._habits[scope].restore(scope, frames)
+        self._budget.restore(frames)
 
 
 def counted(scope: str, operations: pl.DataFrame) -> pl.DataFrame:
@@ -183,10 +193,11 @@ def _factor(counts: pl.DataFrame, n: Floats, mean: Floats, trusted: Bools) -> Fl
     return factor
 
 
-def _driven(operations: pl.DataFrame, secret: str, loud: list[str]) -> bool:
-    """Whether one principal that is already told of makes nearly all of a secret's operations."""
-    rows = operations.filter(pl.col("secret") == secret)
-    return int(rows.filter(pl.col("principal").is_in(loud))["n"].sum()) >= _OWN_SHARE * int(rows["n"].sum())
+def _driven(operations: pl.DataFrame, secret: str) -> bool:
+    """Whether one principal makes nearly all of a secret's operations."""
+    each = operations.filter(pl.col("secret") == secret).group_by("principal").agg(pl.col("n").sum())
+    counts: list[int] = each["n"].to_list()
+    return max(counts) >= _OWN_SHARE * sum(counts)
 
 
 def _severity(n: float, mean: float, *, cold: bool) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._budget import Budget
 from detectors._text import figure, several, show
-from detectors._usual import DAY_US, Bools
-from detectors._window import Found, seen_in, tell
+from detectors._usual import Bools
+from detectors._window import HOUR_US, Found, seen_in, tell
 from detectors.source_novelty.zones import Visits, Zones
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -34,13 +35,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new zone is told when its surprise (-log10 of a probability) reaches `surprise`.
 
     Principals seen in fewer than `windows` windows are not judged. A zone that `movers` other principals adopted
-    within `hours` is a move of the network. `keys` bounds the memory.
+    within `hours` is a move of the network. In the first `settle_hours` every zone is new, and none is told for it.
+    `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
     surprise: float = 5.5
     windows: int = 24
     movers: int = 3
     hours: int = 24
+    settle_hours: int = 72
+    per_day: float = 1.0
     keys: int = 1_000_000
 
 
@@ -51,7 +55,8 @@ class SourceNovelty:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._zones = Zones(config.keys, config.hours * DAY_US // 24)
+        self._zones = Zones(config.keys, config.hours * HOUR_US)
+        self._budget = Budget(config.surprise, config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -61,15 +66,18 @@ class SourceNovelty:
         known = self._zones.knows(visits)
         settled = self._zones.windows(visits) >= self._config.windows
         movers = self._zones.movers(visits, ~known & settled, window.start_us)
-        odd = ~known & settled & (movers < self._config.movers)
-        found = self._newly(visits, odd, window)
+        young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
+        odd = ~known & settled & (movers < self._config.movers) & (not young)
+        found, surprises = self._newly(visits, odd, window)
         if window.closed:
             self._zones.learn(visits, known, settled, window.start_us)
+            self._budget.note(window.start_us, surprises)
         return tell(self.info, window, found)
 
-    def _newly(self, visits: Visits, odd: Bools, window: Window) -> list[Found]:
+    def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
+        """What is told, and every surprise, told or not."""
         if not odd.any():
-            return []
+            return [], []
         share, mean, size = self._zones.odds(visits)
         rows = visits.frame.with_columns(
             share=pl.Series(share), mean=pl.Series(mean), size=pl.Series(size)
@@ -80,8 +88,10 @@ class SourceNovelty:
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
-        loud = np.flatnonzero(surprise >= self._config.surprise).tolist()
-        return [self._found(each.row(i, named=True), float(surprise[i]), visits, window) for i in loud]
+        loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
+        return [
+            self._found(each.row(i, named=True), float(surprise[i]), visits, window) for i in loud
+        ], surprise.tolist()
 
     def _found(self, one: dict[str, Any], surprise: float, visits: Visits, window: Window) -> Found:
         principal, new = one["principal"], one["zone"]
@@ -107,12 +117,13 @@ class SourceNovelty:
         )
 
     def snapshot(self) -> Frames:
-        """Tallies, and the adoptions of the last day."""
-        return self._zones.snapshot()
+        """Tallies, and the adoptions of the last day; the budget."""
+        return {**self._zones.snapshot(), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
+        self._budget.restore(frames)
 
 
 def create(config: Config) -> SourceNovelty:

@@ -49,8 +49,13 @@ class Zones:
     def __init__(self, limit: int, recent_us: int) -> None:
         self._tally = Table(1, limit)
         self._recent_us = recent_us
+        self._first_us: int | None = None
         self._adopted: Keys = np.empty(0, dtype=np.uint64)  # zones
         self._adopted_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def age_us(self, at_us: int) -> int:
+        """How long this memory has watched."""
+        return 0 if self._first_us is None else at_us - self._first_us
 
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
@@ -88,6 +93,7 @@ class Zones:
 
     def learn(self, visits: Visits, known: Bools, settled: Bools, at_us: int) -> None:
         """Add a closed window."""
+        self._first_us = at_us if self._first_us is None else self._first_us
         _, first = np.unique(visits.principal, return_index=True)
         principal = visits.principal[first]
         self._add(at_us, _EVERYBODY, np.zeros_like(principal[self._get(_ACTIVE, principal) == 0]))
@@ -110,12 +116,14 @@ class Zones:
         self._tally.add(joined(tag, *keys), np.ones((len(keys[0]), 1)), at_us)
 
     def snapshot(self) -> Frames:
-        """Tallies, and the adoptions of the last day (columns zone, at_us)."""
+        """Tallies, the adoptions of the last day (columns zone, at_us), and since when."""
+        age = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
         recent = pl.DataFrame({"zone": self._adopted.copy(), "at_us": self._adopted_us.copy()})
-        return {"tally": self._tally.snapshot(), "recent": recent}
+        return {"tally": self._tally.snapshot(), "recent": recent, "age": age}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._tally.restore(frames["tally"])
+        self._first_us = frames["age"]["first_us"][0]
         self._adopted = frames["recent"]["zone"].to_numpy().astype(np.uint64)
         self._adopted_us = frames["recent"]["at_us"].to_numpy().astype(np.int64)

@@ -1,0 +1,65 @@
+"""A family's share of the day's alerts, kept by a threshold that follows the last seven days.
+
+A frozen threshold breaks its promise as soon as the estate changes: a scale-out made one deliver 17 times too much.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.model import Frames
+
+_DAY_US: Final = 86_400_000_000
+_SPAN_DAYS: Final = 7
+_KEPT: Final = 10_000
+
+
+class Budget:
+    """Remembers the surprises of the last seven days that were at least `floor`, told or not."""
+
+    def __init__(self, floor: float, per_day: float) -> None:
+        self._floor, self._per_day = floor, per_day
+        self._first_us: int | None = None
+        self._at_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._surprise: npt.NDArray[np.float64] = np.empty(0)
+
+    def threshold(self, at_us: int) -> float:
+        """What a surprise must reach at `at_us` so that about `per_day` are told a day; the floor while few come."""
+        if self._first_us is None:
+            return self._floor
+        recent = self._surprise[self._at_us > at_us - _SPAN_DAYS * _DAY_US]
+        days = min(max((at_us - self._first_us) / _DAY_US, 1.0), _SPAN_DAYS)
+        allowed = math.ceil(self._per_day * days)
+        if len(recent) < allowed:
+            return self._floor
+        return float(np.partition(recent, len(recent) - allowed)[len(recent) - allowed])
+
+    def note(self, at_us: int, surprises: Sequence[float]) -> None:
+        """Add what a closed window had."""
+        self._first_us = at_us if self._first_us is None else self._first_us
+        kept = self._at_us > at_us - _SPAN_DAYS * _DAY_US
+        new = np.sort([s for s in surprises if s >= self._floor])
+        self._at_us = np.concatenate([self._at_us[kept], np.full(len(new), at_us, dtype=np.int64)])[-_KEPT:]
+        self._surprise = np.concatenate([self._surprise[kept], new])[-_KEPT:]
+
+    def snapshot(self) -> Frames:
+        """Frames budget (at_us, surprise) and budget.age."""
+        past = pl.DataFrame({"at_us": self._at_us.copy(), "surprise": self._surprise.copy()})
+        return {
+            "budget": past,
+            "budget.age": pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64}),
+        }
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._first_us = frames["budget.age"]["first_us"][0]
+        self._at_us = frames["budget"]["at_us"].to_numpy().astype(np.int64)
+        self._surprise = frames["budget"]["surprise"].to_numpy().astype(np.float64)
