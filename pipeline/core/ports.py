@@ -112,7 +112,7 @@ class Outbox(Protocol):
         """`sink` gets nothing before `until_ns`."""
         ...
 
-    def dead(self, sink: str, refused: Mapping[str, str]) -> None:
+    def dead(self, sink: str, reasons: Mapping[str, str]) -> None:
         """Set aside what `sink` will never take (event id to reason); kept for `replay`, out of the way of the rest."""
         ...
 

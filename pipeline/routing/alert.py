@@ -112,17 +112,18 @@ class Live(msgspec.Struct, kw_only=True):
 
     def row(self, route: str) -> dict[str, Any]:
         """One row of schema.ALERT."""
-        own = {name: getattr(self, name) for name in ALERT if hasattr(self, name)}
-        lists = {name: list(value) for name, value in own.items() if isinstance(value, list)}
-        full = own | lists | {
+        made = {
             "first_time": moment(self.first_us),
             "last_time": moment(self.last_us),
             "severity": SEVERITIES[self.severity],
             "route": route,
             "message": self.text(),
             "suppression": self.suppression if self.covered == self.count else "",
-        }  # fmt: skip
-        return {name: full[name] for name in ALERT}
+        }
+        return {
+            name: made[name] if name in made else list(getattr(self, name)) if kind == TEXTS else getattr(self, name)
+            for name, kind in ALERT.items()
+        }
 
 
 _HEADLINE: Final = (
@@ -153,7 +154,7 @@ def _spread(names: list[str], word: str) -> str:
 
 def pack(alerts: list[Live]) -> pl.DataFrame:
     """The alerts as a frame of schema LIVE."""
-    return pl.DataFrame([msgspec.structs.asdict(alert) for alert in alerts], schema=LIVE)
+    return pl.DataFrame({name: [getattr(alert, name) for alert in alerts] for name in LIVE}, schema=LIVE)
 
 
 def unpack(frame: pl.DataFrame) -> list[Live]:

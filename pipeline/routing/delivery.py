@@ -216,7 +216,8 @@ class Deliverer:
             raise self._broken
 
     def close(self) -> None:
-        """Close the sinks."""
+        """Stop the threads and close the sinks."""
+        self.stop()
         for sink in self._sinks.values():
             sink.close()
 

@@ -100,3 +100,52 @@ def test_held_findings_may_come_in_disorder(rows: list[dict[str, Any]], seed: An
     result = router.push(pl.DataFrame(schema=FINDING), micros(START) + 20 * 3_600_000_000)
     alerts |= {r["uid"]: r for r in result.alerts.iter_rows(named=True)}
     assert (alerts, messages + result.messages) == run(rows, [])
+
+
+WINDOW = 60
+SETTLED = 10  # minutes after its time within which every operation is complete
+
+
+def as_the_line_does(
+    operations: list[tuple[int, dict[str, Any]]], windows: list[dict[str, Any]], cuts: list[int]
+) -> Any:
+    """Chunks of (minute complete, finding) in order of completion, and what each window's own detectors found.
+
+    At the end of every window: its rest of the operations' findings, then the window's; in between, findings are held
+    until no operation can precede them.
+    """
+    router, alerts, messages = Router(CONFIG), {}, []
+
+    def push(rows: list[dict[str, Any]], minute: int, *, hold: bool) -> None:
+        mark = micros(START + timedelta(minutes=minute))
+        result = router.push(pl.DataFrame(rows, schema=FINDING), mark, hold=hold)
+        alerts.update({row["uid"]: row for row in result.alerts.iter_rows(named=True)})
+        messages.extend(result.messages)
+
+    edges = [0, *sorted({cut % (len(operations) + 1) for cut in cuts} - {0}), len(operations)]
+    done = 0
+    for left, right in itertools.pairwise(edges):
+        chunk = operations[left:right]
+        reached = operations[right][0] if right < len(operations) else 40 * WINDOW
+        while (done + 1) * WINDOW <= reached:
+            end = (done + 1) * WINDOW
+            push([row for minute, row in chunk if done * WINDOW <= minute < end], end, hold=False)
+            inside = [row for row in windows if START + timedelta(minutes=end - WINDOW) <= row["time"]]
+            push([row for row in inside if row["time"] < START + timedelta(minutes=end)], end, hold=False)
+            done += 1
+        push([row for minute, row in chunk if minute >= done * WINDOW], reached - SETTLED, hold=True)
+    return alerts, messages
+
+
+@settings(deadline=None)
+@given(rows=findings(), random=st.randoms(use_true_random=False), cuts=st.lists(st.integers(0, 60), max_size=12))
+def test_the_line_may_cut_between_windows_as_it_likes(rows: list[dict[str, Any]], random: Any, cuts: list[int]) -> None:
+    """Findings of operations as they complete, findings of windows at their end: any cut gives the same alerts."""
+    windows = [row for row in rows if row["family"] == "breadth"]
+    operations = [
+        (int((row["time"] - START).total_seconds() // 60) + random.randint(0, SETTLED - 1), row)
+        for row in rows
+        if row["family"] != "breadth"
+    ]
+    operations.sort(key=lambda pair: pair[0])
+    assert as_the_line_does(operations, windows, cuts) == as_the_line_does(operations, windows, [])

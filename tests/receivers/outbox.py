@@ -44,9 +44,9 @@ class MemoryOutbox:
             self._until_ns[sink] = until_ns
             self.reasons[sink] = reason
 
-    def dead(self, sink: str, refused: Mapping[str, str]) -> None:
+    def dead(self, sink: str, reasons: Mapping[str, str]) -> None:
         with self._lock:
-            for event_id, reason in refused.items():
+            for event_id, reason in reasons.items():
                 since, message = self._pending[sink].pop(event_id)
                 self._dead[sink][event_id] = (since, message, reason)
 
