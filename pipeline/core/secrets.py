@@ -21,7 +21,7 @@ class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a secret is given as either { env = … } or { file = … }")
 
     def resolve(self) -> str:
-        """The secret itself, without the line end of its file. Raises ConfigError, naming the place, when there is none."""
+        """The secret itself, without the line end of its file. Raises ConfigError that names the place."""
         text = self._read().rstrip("\r\n")
         if not text:
             raise ConfigError(f"the secret in {self.env or self.file} is empty")

@@ -23,9 +23,9 @@ from pipeline.routing.alert import LIVE, RANKS, Live, pack, unpack
 from pipeline.routing.config import Config
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
 from pipeline.routing.memory import Agreement, Seen, Timers
+from pipeline.routing.policy import ROUTES, key_of, route_of
 
 PENDING_MAX: Final = 50_000
-_ROUTES: Final = ("log", "ticket", "page")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Router:
             else:
                 self.counts.repeated += 1
         self._advance(watermark_us)
-        rows = [alert.row(self._route(alert)) for alert in self._changed.values()]
+        rows = [alert.row(route_of(self.config, alert)) for alert in self._changed.values()]
         return RoutingResult(pl.DataFrame(rows, schema=ALERT), self._messages)
 
     @property
@@ -170,21 +170,14 @@ class Router:
 
     def _find(self, finding: Mapping[str, Any], time_us: int) -> Live | None:
         """The alert of the same incident: same key, begun within the group window on either side."""
-        for uid in reversed(self._by_key.get(self._key(finding), [])):
+        for uid in reversed(self._by_key.get(key_of(self.config, finding), [])):
             alert = self._live[uid]
             if abs(time_us - alert.anchor_us) < self.config.group_us:
                 return alert
         return None
 
-    def _key(self, finding: Mapping[str, Any]) -> tuple[str, str, str]:
-        cause = finding["cause"] or finding["detector"]
-        principal, secret = finding["principal"] or "", finding["secret"] or ""
-        if secret and (not principal or any_glob(self.config.by_secret, cause)):
-            return "secret", secret, cause
-        return ("principal", principal, cause) if principal else ("store", finding["store"] or "", cause)
-
     def _create(self, finding: Mapping[str, Any], time_us: int) -> Live:
-        kind, key, cause = self._key(finding)
+        kind, key, cause = key_of(self.config, finding)
         alert = Live(
             uid=uid_of("alert", cause, key, finding["uid"]),
             kind=kind,
@@ -228,7 +221,7 @@ class Router:
 
     def _standing(self, alert: Live) -> tuple[int, ...]:
         """What is worth saying when it rises: severity, route, number of families."""
-        return alert.severity, _ROUTES.index(self._route(alert)), len(alert.families)
+        return alert.severity, ROUTES.index(route_of(self.config, alert)), len(alert.families)
 
     def _agree(self, alert: Live, finding: Mapping[str, Any], time_us: int) -> None:
         """Note the family, and when it is the second or a further one, tell every open alert of the principal."""
@@ -259,19 +252,9 @@ class Router:
         alert.revision += 1
         alert.state = state
         self._changed[alert.uid] = alert
-        row = alert.row(self._route(alert))
+        row = alert.row(route_of(self.config, alert))
         event_id = f"{alert.uid}:{alert.revision}"
         self._messages.append(Message(event_id, alert.uid, alert.revision, row))
-
-    def _route(self, alert: Live) -> str:
-        if alert.invariant and alert.covered == alert.count:
-            return "log"  # declared beforehand, yet never out of sight
-        config, severity = self.config, alert.severity
-        serious = severity >= RANKS[config.agree_severity]
-        sure = severity >= RANKS[config.page_severity] and alert.confidence >= config.page_confidence
-        if sure or (serious and (alert.agreed or alert.integrity)):
-            return "page"
-        return "ticket" if severity >= RANKS[config.ticket_severity] else "log"
 
     def _open(self, alert: Live) -> None:
         """Its suppression has ended while it still goes on."""
