@@ -1,6 +1,7 @@
 """What a client can ask of the store: one row per kind of request, with its path and its place in our vocabulary.
 
-A path is mount + `word` + object name + `tail`. `shape` names what the request and the answer carry, see `vault.shapes`.
+A path is mount + `word` + object name + `tail`. `shape` names what the request
+and the answer carry, see `vault.shapes`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ KINDS: dict[Action, Kind] = {
     Action.TOKEN_ORPHAN: Kind("update", "create-orphan", "", "auth", False, "token", 7.7),
     Action.REVOKE_ACCESSOR: Kind("update", "revoke-accessor", "", "revoke", False, "accessor", 7.0),
     Action.POLICY_WRITE: Kind("update", "policies/acl/", "", "policy", False, "policy", 5.8),
-    Action.POLICY_READ: Kind("read", "policies/acl/", "", "policy", False, "policy_read", 1.2),
+    Action.POLICY_READ: Kind("read", "policies/acl/", "", "list", False, "policy_read", 1.2),
     Action.ROLE_WRITE: Kind("update", "role/", "", "policy", False, "role", 5.5),
     Action.SECRET_ID: Kind("update", "role/", "/secret-id", "auth", False, "secret_id", 5.9),
     Action.AUDIT_OFF: Kind("delete", "audit/", "", "audit_control", False, "empty", 4.4),
@@ -107,13 +108,13 @@ KINDS: dict[Action, Kind] = {
     Action.ROOT_UPDATE: Kind("update", "generate-root/update", "", "seal", False, "root_update", 2.4),
     Action.SNAPSHOT: Kind("read", "storage/raft/snapshot", "", "read", True, "stream", 410.0),
     Action.LEASE_PREFIX: Kind("update", "leases/revoke-prefix/", "", "revoke", False, "empty", 55.0),
-    Action.KEY_CONFIG: Kind("update", "keys/", "/config", "policy", False, "key_config", 5.1),
+    Action.KEY_CONFIG: Kind("update", "keys/", "/config", "write", False, "key_config", 5.1),
     Action.KEY_EXPORT: Kind("read", "export/encryption-key/", "", "read", True, "key_export", 2.9),
     Action.CAPABILITIES: Kind("update", "capabilities-self", "", "policy", False, "capabilities", 1.1),
     Action.WRAP_READ: Kind("read", "data/", "", "read", False, "wrap", 8.8),
-    Action.WRAP_LOOKUP: Kind("update", "wrapping/lookup", "", "read", False, "wrap_lookup", 1.6),
+    Action.WRAP_LOOKUP: Kind("update", "wrapping/lookup", "", "list", False, "wrap_lookup", 1.6),
     Action.UNWRAP: Kind("update", "wrapping/unwrap", "", "read", True, "unwrap", 7.9),
-    Action.MOUNTS: Kind("read", "internal/ui/mounts", "", "policy", False, "mounts", 2.0),
+    Action.MOUNTS: Kind("read", "internal/ui/mounts", "", "list", False, "mounts", 2.0),
 }
 
 MEDIAN_NS = np.array([KINDS[a].latency_ms for a in Action]) * 1e6

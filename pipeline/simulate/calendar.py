@@ -55,7 +55,7 @@ def appointments(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Tab
 
 
 def children(estate: Estate, scenario: Scenario, parents: Table) -> tuple[Table, list[tuple[str, ...]]]:
-    """Tokens that builds make: some a short child token, some a wrapping token to hand a secret over. With their policies."""
+    """Tokens that builds make, with their policies: short child tokens, and wrapping tokens to hand a secret over."""
     rng = stream(scenario.seed, "children")
     builds = np.flatnonzero((estate.principals["role"][parents["principal"]] == Role.CI) & (parents["slot"] < 0))
     luck = rng.random(len(builds))
@@ -90,7 +90,7 @@ def _addresses(rng: Rng, estate: Estate, table: Table) -> Ints:
 
 
 def _jobs(rng: Rng, estate: Estate, scenario: Scenario) -> Table:
-    """Timed jobs: the same minute every period, a few seconds late, short; long periods land on the month's first days."""
+    """Timed jobs: the same minute every period, a few seconds late, short."""
     who = estate.of_role(Role.CRON)
     people = estate.principals[who]
     period = people["period"].astype(np.int64) * HOUR

@@ -9,10 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.simulate.actions import KINDS, Action
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 ENVIRONMENTS = ("prod", "staging", "dev")
+
+
+def environment(rng: np.random.Generator) -> int:
+    """Index of one: most of what runs is production."""
+    return int(rng.choice(3, p=(0.6, 0.25, 0.15)))
 
 
 class Role(IntEnum):
@@ -109,6 +116,11 @@ class Estate:
         mount = self.mounts[self.object_mount[index]]
         system = mount.klass == "auth" or mount.point == "sys/"
         return "" if system else mount.point + self.object_name[index].rstrip("/")
+
+    def path(self, index: int, action: Action) -> str:
+        """The path of a request about an object."""
+        kind = KINDS[action]
+        return f"{self.mounts[self.object_mount[index]].point}{kind.word}{self.object_name[index]}{kind.tail}"
 
     def edges(self, principal: int) -> slice:
         """Where the principal's edges lie."""

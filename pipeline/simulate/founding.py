@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.simulate import names, network
-from pipeline.simulate.actions import Action
-from pipeline.simulate.estate import ENVIRONMENTS, PRINCIPAL, Estate, Mount, Role
+from pipeline.simulate.estate import ENVIRONMENTS, PRINCIPAL, Estate, Mount, Role, environment
+from pipeline.simulate.holdings import stock
 from pipeline.simulate.scenario import DAY
 from pipeline.simulate.streams import stream
 
@@ -59,7 +59,7 @@ def found(scenario: Scenario) -> Estate:
         teams=teams,
     )
     _habits(rng, scenario, estate, people)
-    _secrets(rng, size, estate)
+    stock(rng, size, estate)
     return estate
 
 
@@ -78,7 +78,7 @@ def _people(rng: Rng, size: Preset, teams: list[str]) -> list[_Who]:
     jobs = names.unique(
         [f"{teams[i % len(teams)]}-{('report', 'cleanup', 'billing-run', 'backfill')[i % 4]}" for i in range(size.cron)]
     )
-    result += [_machine(Role.CRON, job, i % len(teams), _env(rng), teams) for i, job in enumerate(jobs)]
+    result += [_machine(Role.CRON, job, i % len(teams), environment(rng), teams) for i, job in enumerate(jobs)]
     builds = names.unique([f"ci-{teams[i % len(teams)]}" for i in range(size.ci)])
     result += [_machine(Role.CI, name, i % len(teams), 0, teams) for i, name in enumerate(builds)]
     result += _humans(rng, size, teams)
@@ -102,12 +102,8 @@ def _people(rng: Rng, size: Preset, teams: list[str]) -> list[_Who]:
     return [*result, _Who(Role.NOBODY, "auth/token/", "anonymous", -1, 0, ())]
 
 
-def _env(rng: Rng) -> int:
-    return int(rng.choice(3, p=(0.6, 0.25, 0.15)))
-
-
 def _service(rng: Rng, name: str, team: int, teams: list[str]) -> _Who:
-    env = _env(rng)
+    env = environment(rng)
     if rng.random() < 0.65:
         cluster = "auth/kubernetes-prod/" if env == 0 else "auth/kubernetes-dev/"
         local = f"{teams[team]}{'' if env == 0 else '-' + ENVIRONMENTS[env]}/{name}"
@@ -133,7 +129,9 @@ def _humans(rng: Rng, size: Preset, teams: list[str]) -> list[_Who]:
         mount = "auth/oidc/" if rng.random() < 0.6 else "auth/userpass/"
         local = f"{name}@example.com" if mount == "auth/oidc/" else name
         policies = {"default", f"team-{teams[team]}", *(["operator"] if admin else [])}
-        result.append(_Who(Role.ADMIN if admin else Role.HUMAN, mount, local, team, _env(rng), tuple(sorted(policies))))
+        result.append(
+            _Who(Role.ADMIN if admin else Role.HUMAN, mount, local, team, environment(rng), tuple(sorted(policies)))
+        )
     return result
 
 
@@ -177,7 +175,7 @@ def _agent(rng: Rng, role: Role) -> int:
 
 
 def _zones(rng: Rng, estate: Estate) -> np.ndarray:
-    """The usual /24: machines by team and environment, people on one VPN zone, jobs and runners in theirs; pods none."""
+    """The usual /24: machines by team and environment, people in one VPN zone, runners in theirs; pods none."""
     table = estate.principals
     count = len(table)
     team = np.maximum(table["team"], 0).astype(np.int64)
@@ -192,157 +190,3 @@ def _zones(rng: Rng, estate: Estate) -> np.ndarray:
     )
     zone = np.where(role == Role.CI, np.where(remote, outside, runners), zone)
     return np.where(np.isin(role, (Role.POD, Role.SYNC)), 0, zone)
-
-
-def _secrets(rng: Rng, size: Preset, estate: Estate) -> None:
-    table = estate.principals
-    owners = np.flatnonzero(np.isin(table["role"], (Role.POD, Role.MACHINE, Role.CRON, Role.CI)))
-    shared = _shared(rng, size, estate)
-    share = max(1, int(0.85 * (size.secrets - len(shared)) / len(owners)))
-    own: dict[int, list[int]] = {}
-    for principal in owners.tolist():
-        own[principal] = _own(rng, estate, principal, 1 + int(rng.poisson(share - 1)))
-    _leftovers(rng, size, estate)
-    kv = [i for i, m in enumerate(estate.object_mount) if estate.mounts[m].type == "kv"]
-    estate.secrets = np.array(kv, dtype=np.int64)
-    _missing(rng, estate)
-    _canaries(rng, estate)
-    _edges(rng, estate, own, shared)
-    _listings(estate)
-
-
-def _shared(rng: Rng, size: Preset, estate: Estate) -> list[int]:
-    count = max(5, size.secrets // 60)
-    labels = names.unique([names.SHARED[i % len(names.SHARED)] for i in range(count)])
-    return [estate.intern("shared/", f"{ENVIRONMENTS[_env(rng)]}/{x}", -1, 0, _fields(rng)) for x in labels]
-
-
-def _fields(rng: Rng) -> tuple[str, ...]:
-    return names.FIELDS[int(rng.integers(len(names.FIELDS)))]
-
-
-def _own(rng: Rng, estate: Estate, principal: int, count: int) -> list[int]:
-    row = estate.principals[principal]
-    team, env = int(row["team"]), int(row["env"])
-    label = estate.local[principal].rsplit("/", 1)[-1]
-    items = rng.permutation(len(names.ITEMS))
-    result = []
-    for k in range(count):
-        item = names.ITEMS[int(items[k % len(items)])] + (f"-{k // len(items) + 1}" if k >= len(items) else "")
-        result.append(
-            estate.intern("kv/", f"{ENVIRONMENTS[env]}/{estate.teams[team]}/{label}/{item}", team, env, _fields(rng))
-        )
-    return result
-
-
-def _leftovers(rng: Rng, size: Preset, estate: Estate) -> None:
-    """Secrets nobody reads any more, beside the used ones."""
-    for index in range(max(0, size.secrets - len(estate.object_name))):
-        team, env = int(rng.integers(len(estate.teams))), _env(rng)
-        item = names.ITEMS[int(rng.integers(len(names.ITEMS)))]
-        part = names.PARTS[int(rng.integers(len(names.PARTS)))]
-        estate.intern("kv/", f"{ENVIRONMENTS[env]}/{estate.teams[team]}/{part}-{index}/{item}", team, env, _fields(rng))
-
-
-def _missing(rng: Rng, estate: Estate) -> None:
-    picks = rng.choice(estate.secrets, min(len(estate.secrets), 2 * len(estate.teams)), replace=False)
-    found = []
-    for index in picks.tolist():
-        stem = estate.object_name[index].rsplit("/", 1)[0]
-        item = names.ITEMS[int(rng.integers(len(names.ITEMS)))]
-        found.append(
-            estate.intern(
-                estate.object_mount[index], f"{stem}/{item}-old", estate.object_team[index], estate.object_env[index]
-            )
-        )
-    estate.missing = np.array(found, dtype=np.int64)
-
-
-def _canaries(rng: Rng, estate: Estate) -> None:
-    """Bait: secrets with names like any other, that nothing has a reason to read. No ordinary draw reaches them."""
-    picks = rng.choice(estate.secrets, max(2, len(estate.teams) // 10), replace=False)
-    found = []
-    for index in picks.tolist():
-        stem, item = estate.object_name[index].rsplit("/", 1)
-        name = f"{stem}/{item}-admin"
-        team, env = estate.object_team[index], estate.object_env[index]
-        found.append(estate.intern(estate.object_mount[index], name, team, env, ("password", "username")))
-    estate.canaries = np.array(found, dtype=np.int64)
-
-
-def _edges(rng: Rng, estate: Estate, own: dict[int, list[int]], shared: list[int]) -> None:
-    starts, objects, actions, keys = [0], [], [], []
-    by_team: dict[int, list[int]] = {}
-    for index in estate.secrets.tolist():
-        by_team.setdefault(estate.object_team[index], []).append(index)
-    zipf = 1.0 / np.arange(1, len(shared) + 1) ** 1.1
-    zipf /= zipf.sum()
-    for principal in range(len(estate.principals)):
-        pairs = _uses(rng, estate, principal, own.get(principal, []), by_team, (shared, zipf))
-        if pairs:
-            weights = rng.dirichlet(np.full(len(pairs), 0.7)) * np.array([w for _, _, w in pairs])
-            keys.append(principal + np.cumsum(weights) / weights.sum())
-        objects += [o for o, _, _ in pairs]
-        actions += [a for _, a, _ in pairs]
-        starts.append(len(objects))
-    estate.edge_from = np.array(starts, dtype=np.int64)
-    estate.edge_object = np.array(objects, dtype=np.int64)
-    estate.edge_action = np.array(actions, dtype=np.int64)
-    estate.edge_key = np.concatenate(keys)
-
-
-def _uses(
-    rng: Rng,
-    estate: Estate,
-    principal: int,
-    own: list[int],
-    by_team: dict[int, list[int]],
-    common: tuple[list[int], np.ndarray],
-) -> list[tuple[int, Action, float]]:
-    """Object, action and weight of everything this principal is used to."""
-    row = estate.principals[principal]
-    role, team = Role(int(row["role"])), int(row["team"])
-    if role in (Role.HUMAN, Role.ADMIN):
-        mine = by_team.get(team, [])
-        picks = rng.choice(len(mine), min(len(mine), 3 + int(rng.poisson(5))), replace=False).tolist() if mine else []
-        return [(mine[i], Action.READ, 1.0) for i in picks]
-    if not own:
-        return []
-    shared, zipf = common
-    reach = rng.choice(len(shared), min(len(shared), int(rng.poisson(1.5))), replace=False, p=zipf)
-    pairs = [(o, Action.READ, 1.0) for o in own] + [(shared[int(i)], Action.READ, 0.7) for i in reach]
-    return pairs + _engines(rng, estate, principal)
-
-
-def _engines(rng: Rng, estate: Estate, principal: int) -> list[tuple[int, Action, float]]:
-    row = estate.principals[principal]
-    if row["role"] not in (Role.POD, Role.MACHINE):
-        return []
-    label = estate.local[principal].rsplit("/", 1)[-1]
-    team, env = int(row["team"]), int(row["env"])
-    pairs = []
-    if rng.random() < 0.25:
-        pairs.append((estate.intern("database/", label, team, env), Action.CREDS, 0.3))
-    if rng.random() < 0.15:
-        key = estate.intern("transit/", estate.teams[team], team, env)
-        pairs += [(key, Action.ENCRYPT, 2.0), (key, Action.DECRYPT, 3.0)]
-    if rng.random() < 0.15:
-        pairs.append((estate.intern("pki/", f"{estate.teams[team]}-tls", team, env), Action.ISSUE, 0.1))
-    return pairs
-
-
-def _listings(estate: Estate) -> None:
-    """Folders, so that lists have something to list: each path prefix of a secret, with what is directly in it."""
-    folders: dict[tuple[int, str], set[str]] = {}
-    for index in [*estate.secrets.tolist(), *estate.canaries.tolist()]:
-        parts = estate.object_name[index].split("/")
-        for depth in range(1, len(parts)):
-            child = parts[depth] + ("/" if depth + 1 < len(parts) else "")
-            folders.setdefault((estate.object_mount[index], "/".join(parts[:depth]) + "/"), set()).add(child)
-    teams = {name: i for i, name in enumerate(estate.teams)}
-    for (mount, name), children in sorted(folders.items()):
-        parts = name.split("/")
-        index = estate.intern(
-            mount, name, teams.get(parts[1], -1) if len(parts) > 2 else -1, ENVIRONMENTS.index(parts[0])
-        )
-        estate.children[index] = sorted(children)

@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.core.schema import OPERATION, OUTCOMES, TEXTS, conform
 from pipeline.simulate import network
 from pipeline.simulate.actions import ISSUERS, KINDS, LOGINS, Action, Outcome
-from pipeline.simulate.estate import Role
+from pipeline.simulate.estate import Estate, Role
 from pipeline.simulate.names import USER_AGENTS
 from pipeline.simulate.vault.texts import addresses, pick, spread, uuids
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pipeline.simulate.traffic import World
 
 _TYPES = {
-    Role.POD: "pod", Role.HUMAN: "human", Role.ADMIN: "human", Role.ROOT: "root", Role.TOKEN: "token", Role.NOBODY: "anonymous",
+    Role.POD: "pod", Role.HUMAN: "human", Role.ADMIN: "human", Role.ROOT: "root", Role.TOKEN: "token",
+    Role.NOBODY: "anonymous",
     Role.SYNC: "pod",
 }  # fmt: skip
 
@@ -37,22 +38,22 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
     outcome = np.where(rows["outcome"] >= Outcome.BAD_TOKEN, Outcome.DENIED, rows["outcome"])
     versioned = (rows["version"] > 0) & success
     given = np.isin(rows["action"], ISSUERS) & (rows["issued"] >= 0)
-    ttl = world.sessions.table["ttl"][np.where(given, rows["issued"], rows["session"])]
-    named = np.isin(rows["action"], LOGINS) & given
+    about = np.where(given, rows["issued"], rows["session"])
+    ttl = np.where(about >= 0, world.sessions.table["ttl"][about], 0)
+    known = (rows["session"] >= 0) | (np.isin(rows["action"], LOGINS) & given)
+    made = np.where(given, world.sessions.table["principal"][rows["issued"]], 0)
     frame = pl.DataFrame(
         {
             "uid": ids.str.replace_all("-", ""),
             "time": when.dt.cast_time_unit("us"),
             "latency_ms": rows["latency"] / 1e6,
             "store": pick(["vault"], np.zeros(len(rows), np.int64)),
-            "cluster": pick([""], np.zeros(len(rows), np.int64)),
+            "cluster": pl.Series([None], dtype=pl.String).gather(np.zeros(len(rows), np.int64)),
             "operation": pick([k.operation for k in kinds], rows["action"]),
             "discloses_value": np.array([k.discloses for k in kinds])[rows["action"]] & success,
             "api_operation": pick([k.verb for k in kinds], rows["action"]),
             "principal": _claimed(world, rows, pick(estate.names, who)),
-            "principal_type": pick(
-                [_TYPES.get(Role(r), "service") for r in range(len(Role))], estate.principals["role"][who]
-            ),
+            "principal_type": _types(world, rows, who),
             "session": _sessions(world, rows),
             "client_ip": addresses(rows["ip"]),
             "user_agent": pick(USER_AGENTS, rows["agent"]),
@@ -64,22 +65,20 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
             "error": _errors(rows),
             "correlation_uid": ids,
             "paired": rows["outcome"] != Outcome.NO_TOKEN,
-            "path": spread(
-                rows["object"].astype(np.int64) * 64 + rows["action"], lambda codes: _paths(world, codes.tolist())
-            ),
+            "path": spread(rows["object"].astype(np.int64) * 64 + rows["action"], lambda codes: _paths(estate, codes)),
             "complete_time": done.dt.cast_time_unit("us"),
             "mount_type": pick([m.type for m in estate.mounts], mount),
             "zone": spread(rows["ip"], network.zones),
-            "entity": pick(estate.entities, who),
-            "token_type": pick(["default", "service"], (rows["session"] >= 0).astype(np.int64)),
-            "login_principal": pick(estate.names, who).set(pl.Series(~named), None),
+            "entity": _entities(world, who, known),
+            "token_type": pick(["default", "service"], known.astype(np.int64)),
+            "login_principal": pick(estate.names, made).set(pl.Series(~given), None),
             "token_ttl": pl.Series(ttl).set(pl.Series(ttl == 0), None),
             "wrap_ttl": pl.Series(np.where(rows["action"] == Action.WRAP_READ, 120, 0)).replace(0, None),
             "clear": np.zeros(len(rows), bool),
         }
     )
-    lists = pl.Series([list(p) for p in estate.policies], dtype=TEXTS)
-    return conform(frame.with_columns(policies=lists.gather(who), flags=_flags(rows)), OPERATION)
+    held = np.where(rows["session"] >= 0, rows["session"], np.where(known, rows["issued"], -1))
+    return conform(frame.with_columns(policies=_policies(world, held), flags=_flags(rows)), OPERATION)
 
 
 def _whom(world: World, rows: Rows) -> np.ndarray:
@@ -90,6 +89,26 @@ def _whom(world: World, rows: Rows) -> np.ndarray:
         np.isin(rows["action"], LOGINS) & ((rows["issued"] >= 0) | (rows["action"] == Action.LOGIN_USER))
     )
     return np.where(bare, nobody, rows["principal"]).astype(np.int64)
+
+
+def _types(world: World, rows: Rows, who: np.ndarray) -> pl.Series:
+    """A refused log-in claims to be a person."""
+    named = pick([_TYPES.get(Role(r), "service") for r in range(len(Role))], world.estate.principals["role"][who])
+    claimed = (rows["action"] == Action.LOGIN_USER) & (rows["issued"] < 0)
+    return named.set(pl.Series(claimed), "human")
+
+
+def _entities(world: World, who: np.ndarray, known: np.ndarray) -> pl.Series:
+    """Null for tokens that belong to no entity, and where nobody is named."""
+    without = np.isin(world.estate.principals["role"][who], (Role.ROOT, Role.TOKEN, Role.NOBODY)) | ~known
+    return pick(world.estate.entities, who).set(pl.Series(without), None)
+
+
+def _policies(world: World, held: np.ndarray) -> pl.Series:
+    """Those of each row's token, null without one."""
+    distinct, place = np.unique(held, return_inverse=True)
+    lists = [None if s < 0 else list(world.sessions.policies_of(s, world.estate)) for s in distinct.tolist()]
+    return pl.Series(lists, dtype=TEXTS).gather(place)
 
 
 def _claimed(world: World, rows: Rows, named: pl.Series) -> pl.Series:
@@ -108,12 +127,13 @@ def _sessions(world: World, rows: Rows) -> pl.Series:
 
 def _errors(rows: Rows) -> pl.Series:
     bare = np.isin(rows["action"], LOGINS) & (rows["outcome"] == Outcome.DENIED)
+    denied, late = (f"1 error occurred:\n\t* {e}\n\n" for e in ("permission denied", "context deadline exceeded"))
     texts = [
         "",
-        "permission denied",
+        denied,
         "",
-        "context deadline exceeded",
-        "permission denied",
+        late,
+        denied,
         "wrapping token is not valid or does not exist",
         "invalid credentials",
     ]
@@ -121,13 +141,10 @@ def _errors(rows: Rows) -> pl.Series:
 
 
 def _flags(rows: Rows) -> pl.Series:
-    flags = pl.Series([[], ["exportable"]], dtype=TEXTS)
-    return flags.gather((rows["action"] == Action.KEY_CONFIG).astype(np.int64))
+    flags = pl.Series([[], ["exportable"], ["no_parent"]], dtype=TEXTS)
+    orphan = 2 * (rows["action"] == Action.TOKEN_ORPHAN)
+    return flags.gather(((rows["action"] == Action.KEY_CONFIG) + orphan).astype(np.int64))
 
 
-def _paths(world: World, codes: list[int]) -> list[str]:
-    estate, made = world.estate, []
-    for code in codes:
-        kind, what = KINDS[Action(code % 64)], code // 64
-        made.append(f"{estate.mounts[estate.object_mount[what]].point}{kind.word}{estate.object_name[what]}{kind.tail}")
-    return made
+def _paths(estate: Estate, codes: np.ndarray) -> list[str]:
+    return [estate.path(code // 64, Action(code % 64)) for code in codes.tolist()]

@@ -86,8 +86,8 @@ def emit_vault(plot: Plot, out: Path) -> tuple[int, list[Device]]:
 def simulate(scenario: Scenario, out: Path) -> Summary:
     """Write DIR/audit.log (audit-2.log … for further devices), labels.jsonl and confusers.jsonl.
 
-    The same scenario gives the same bytes. Raises ConfigError for an unknown attack or confuser, OSError when the folder cannot
-    be written.
+    The same scenario gives the same bytes. Raises ConfigError for an unknown attack or confuser, OSError when the
+    folder cannot be written.
     """
     plot = lay(scenario)
     out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pipeline.simulate.run import simulate
 from pipeline.simulate.scenario import Attack, Scenario
 from pipeline.simulate.stage import Incident
 
-_LIVE_LINES = 60
+_LIVE_LINES = 56
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ STORIES = (
     ),
     Story(
         "stolen_approle",
-        "An AppRole is used from a network it never came from, by another client; later a service reads what other teams own.",
+        "An AppRole is used from a network it never came from; later a service reads what other teams own.",
         Scenario(
             days=4, rate=0.12, seed=23, preset="xs", confusers=("deploy", "oncall"),
             attacks=(Attack("stolen_token", "easy", 3.05), Attack("mass_read", "easy", 3.7)),
@@ -46,7 +46,7 @@ STORIES = (
     ),
     Story(
         "audit_off",
-        "An operator widens a policy, reads with it, and switches the first audit device off for two hours. The second sees all.",
+        "An operator widens a policy, reads with it, and switches one of two audit devices off for two hours.",
         Scenario(
             days=3, rate=0.15, seed=37, preset="xs", confusers=("deploy",), devices=2,
             attacks=(Attack("policy_escalation", "easy", 2.45), Attack("audit_off", "medium", 2.46)),
@@ -56,7 +56,7 @@ STORIES = (
     ),
     Story(
         "torn_file",
-        "One day, and a disk that was full for a moment: a line cut short with the next one glued to it, and a run of zero bytes.",
+        "A disk was full for a moment: one line is cut short with the next glued to it, and zero bytes follow.",
         Scenario(days=1, rate=0.05, seed=41, preset="xs", confusers=()),
         {},
         ("torn",),
@@ -118,10 +118,10 @@ def _expected(story: Story, incidents: list[Incident]) -> str:
 
 def _told(story: Story, incidents: list[Incident], happenings: list[Incident]) -> str:
     rows = [(i, "attack") for i in incidents] + [(i, "harmless") for i in happenings]
-    table = [
-        f"| {i.begin[:16].replace('T', ' ')} | {i.end[:16].replace('T', ' ')} | {kind} | {i.attack} | {i.principal} | {len(i.secrets) or ''} |"
-        for i, kind in sorted(rows, key=lambda pair: pair[0].begin)
-    ]
+    table = []
+    for i, kind in sorted(rows, key=lambda pair: pair[0].begin):
+        begin, end = (t[:16].replace("T", " ") for t in (i.begin, i.end))
+        table.append(f"| {begin} | {end} | {kind} | {i.attack} | {i.principal} | {len(i.secrets) or ''} |")
     head = ["| from (UTC) | to | | what | principal | secrets |", "|---|---|---|---|---|---|"]
     body = "\n".join(head + table) if table else "Nothing but ordinary work."
     return f"# {story.name}\n\n{story.headline}\n\n{body}\n"

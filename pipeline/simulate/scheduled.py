@@ -155,7 +155,7 @@ def folder(estate: Estate, secret: int) -> int:
 
 
 def _operators(world: World, tokens: Ints, rng: Rng) -> Rows:
-    """Administration: policies read and, about once a week and head, changed; roles written; the mount list looked at."""
+    """Administration: policies are read and about once a week and head changed, roles written, mounts listed."""
     estate, held = world.estate, world.sessions.table[tokens]
     admin = tokens[(estate.principals["role"][held["principal"]] == Role.ADMIN) & (held["slot"] < 0)]
     parts = []
@@ -214,7 +214,7 @@ def _syncs(world: World, tokens: Ints, rng: Rng) -> Rows:
 
 
 def _handed_on(world: World, tokens: Ints, rng: Rng) -> Rows:
-    """Child tokens read once; wrapping tokens are made by a read, and unwrapped by the machine that was waiting for it."""
+    """Child tokens read once; wrapping tokens are made by a read and opened by the machine that waits for them."""
     estate, table = world.estate, world.sessions.table
     parents = table["parent"][tokens]
     edge = estate.draw_edges(rng, table["principal"][parents].astype(np.int64))

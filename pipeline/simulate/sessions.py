@@ -28,7 +28,8 @@ Table = npt.NDArray[np.void]
 
 SESSION = np.dtype(
     [
-        ("principal", "i4"), ("slot", "i4"), ("start", "i8"), ("end", "i8"), ("ttl", "i8"), ("ip", "u4"), ("home", "u4"),
+        ("principal", "i4"), ("slot", "i4"), ("start", "i8"), ("end", "i8"), ("ttl", "i8"), ("ip", "u4"),
+        ("home", "u4"),
         ("agent", "u2"), ("revoked", "?"), ("reads", "i4"), ("parent", "i8"),
     ]
 )  # fmt: skip
@@ -40,7 +41,7 @@ _SHARES = np.array((22, 17, 15, 9, 10, 4, 6, 3, 8, 4, 2), float) / 100
 
 @dataclass(frozen=True)
 class Shift:
-    """From `at` on, slots of `principals` run elsewhere or with another client; `restart` gives each a new token then."""
+    """From `at` on, slots of `principals` run elsewhere or with another client; `restart` gives each a new token."""
 
     principals: Ints
     at: int
@@ -65,7 +66,7 @@ class Sessions:
 
     @property
     def ordinary(self) -> Table:
-        """Tokens whose requests the ordinary stream makes; those behind them belong to an incident, which made its own."""
+        """Tokens whose requests the ordinary stream makes; those behind them belong to incidents."""
         return self.table[: self.fixed]
 
     def _place(self, slot: Ints, when: Ints) -> Ints:
@@ -74,6 +75,10 @@ class Sessions:
     def at(self, slot: Ints, when: Ints) -> Ints:
         """The token each slot holds at that time (ns)."""
         return np.searchsorted(self._key, self._place(slot, when), side="right") - 1
+
+    def policies_of(self, session: int, estate: Estate) -> tuple[str, ...]:
+        """Of a token: its own where it was made with some, else its principal's."""
+        return self.policies.get(session) or estate.policies[int(self.table["principal"][session])]
 
     def settle(self) -> None:
         """From here on, tokens are added by incidents only."""
@@ -145,7 +150,8 @@ def _slotted(estate: Estate, scenario: Scenario) -> Table:
     table = np.concatenate(parts) if parts else np.zeros(0, SESSION)
     table = table[table["start"] < estate.principals["gone"][table["principal"]]]
     table["end"] = np.minimum(table["end"], estate.principals["gone"][table["principal"]])
-    return table[np.lexsort((table["start"], table["slot"]))]
+    ordered: Table = table[np.lexsort((table["start"], table["slot"]))]
+    return ordered
 
 
 def _pod_ips(rng: Rng, cluster: Ints) -> Ints:
@@ -175,7 +181,7 @@ def _shifted(table: Table, shift: Shift, rng: Rng) -> Table:
 
 
 def _restarted(table: Table, shift: Shift, rng: Rng) -> Table:
-    """Ends the tokens held at the time (in place) and returns those that follow: pods on other nodes, machines as ever."""
+    """Ends the tokens held at the time (in place) and returns those that follow: pods move, machines stay."""
     mine = np.isin(table["principal"], shift.principals) & (table["slot"] >= 0)
     when = shift.at + (rng.random(len(table)) * shift.spread).astype(np.int64)
     split = mine & (table["start"] < when) & (table["end"] > when + 2 * SECOND)

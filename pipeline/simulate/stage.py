@@ -40,6 +40,7 @@ class Incident(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"
     correlation_uids: tuple[str, ...] = ()
 
 
+MILLISECOND = 1_000_000
 CUT_DELAY = 1_200_000  # ns between a request that stops or starts a device and the device doing so
 
 
@@ -98,7 +99,7 @@ class Stage:
         return int(self.rng.choice(found))
 
     def token(self, principal: int, at: int, length: int = 0) -> int:
-        """A token the principal holds at that time and, if there is one, for that long; a new log-in when there is none."""
+        """A token the principal holds at that time, if possible for that long; a new log-in when there is none."""
         first, _ = slot_owner(self.estate)
         slots = np.arange(first[principal], first[principal + 1])
         table = self.world.sessions.table
@@ -137,12 +138,15 @@ class Stage:
         return token
 
     def mint(
-        self, kind: str, at: int, policies: tuple[str, ...], ttl: int, ip: int, agent: int, parent: int = -1
+        self, kind: str, at: int, policies: tuple[str, ...], *, ttl: int, place: tuple[int, int], parent: int = -1
     ) -> int:
-        """A token that no log-in gave: `kind` is the principal it is known by (root, token, wrapping)."""
+        """A token that no log-in gave: `kind` is the principal it is known by (root, token, wrapping).
+
+        `ttl` is in seconds, `place` the address and client it will be used with.
+        """
         principal = self.estate.names.index(kind)
         fresh = blank(1, principal, at, max(ttl, 3600) * SECOND)
-        fresh["ttl"], fresh["ip"], fresh["agent"], fresh["parent"] = ttl, ip, agent, parent
+        fresh["ttl"], (fresh["ip"], fresh["agent"]), fresh["parent"] = ttl, place, parent
         token = int(self.world.sessions.add(fresh)[0])
         self.world.sessions.policies[token] = policies
         return token
@@ -193,8 +197,9 @@ class Stage:
         held = self.world.sessions.table[token]
         times = np.atleast_1d(np.asarray(when, dtype=np.int64))
         made = rows(
-            len(times), t=times, action=action, principal=held["principal"], session=token, object=what, outcome=outcome,
-            ip=held["ip"] if ip < 0 else ip, agent=held["agent"] if agent < 0 else agent, issued=issued,
+            len(times), t=times, action=action, principal=held["principal"], session=token, object=what,
+            outcome=outcome, issued=issued, ip=held["ip"] if ip < 0 else ip,
+            agent=held["agent"] if agent < 0 else agent,
         )  # fmt: skip
         self.parts.append(made)
 
@@ -234,10 +239,15 @@ class Stage:
         made = by_time(self.parts)
         reads = np.isin(made["action"], (Action.READ, Action.WRITE))
         made["version"][reads] = self.world.versions.at(made["object"][reads].astype(np.int64), made["t"][reads])
-        made["version"] += made["action"] == Action.WRITE
+        made["version"] += np.isin(made["action"], (Action.WRITE, Action.DESTROY))
         finish(made, self.rng)
         made["incident"] = self.number
         return by_time([made])
+
+
+def whole(ns: int) -> int:
+    """The millisecond it lies in: `finish` decides what is below."""
+    return ns - ns % MILLISECOND
 
 
 def label(stage: Stage, made: Rows, principal: int, secrets: Ints) -> Incident:
@@ -257,7 +267,7 @@ def label(stage: Stage, made: Rows, principal: int, secrets: Ints) -> Incident:
 
 def request_ids(made: Rows) -> list[str]:
     """The store's ids of these requests: a UUID each."""
-    return [uuid_text(h, l) for h, l in zip(made["hi"].tolist(), made["lo"].tolist(), strict=True)]
+    return [uuid_text(hi, lo) for hi, lo in made[["hi", "lo"]].tolist()]
 
 
 def uuid_text(hi: int, lo: int) -> str:

@@ -96,6 +96,7 @@ def _settled(world: World, ready: Rows, start: int, rng: np.random.Generator) ->
         inside = (ready["t"] >= trouble.start) & (ready["t"] < trouble.end)
         if inside.any():
             fails = inside & (rng.random(len(ready)) < trouble.share) & (ready["outcome"] == Outcome.OK)
+            fails &= ready["issued"] < 0  # what follows a log-in is laid out, so it succeeds
             ready["outcome"][fails] = Outcome.FAILED
             slow = max(slow, trouble.slow)
     finish(ready, rng, slow)
@@ -111,7 +112,9 @@ def season(estate: Estate, start: int, clocks: list[Clock]) -> Floats:
     for clock in clocks:
         hour[clock.principals] -= clock.hours * (start >= clock.at)
     factor = 1 + table["amplitude"] * np.cos((hour - table["peak"]) * (2 * np.pi / 24))
-    return factor * np.where(weekday(start) > 4, table["weekend"], 1.0)
+    weekly = table["weekend"] if weekday(start) > 4 else np.ones(len(table))
+    result: Floats = factor * weekly
+    return result
 
 
 def steady(world: World, start: int, rng: np.random.Generator) -> Rows:
@@ -134,15 +137,15 @@ def steady(world: World, start: int, rng: np.random.Generator) -> Rows:
     keep = (edge >= 0) & (held["start"] + 2_000_000_000 <= when)
     who, when, edge, token, held = who[keep], when[keep], edge[keep], token[keep], held[keep]
     made = rows(
-        len(who), t=when, action=estate.edge_action[edge], principal=who, session=token, object=estate.edge_object[edge],
-        ip=held["ip"], agent=held["agent"],
+        len(who), t=when, action=estate.edge_action[edge], principal=who, session=token,
+        object=estate.edge_object[edge], ip=held["ip"], agent=held["agent"],
     )  # fmt: skip
     _mishaps(estate, made, rng)
     return made
 
 
 def _mishaps(estate: Estate, made: Rows, rng: np.random.Generator) -> None:
-    """A few reads that go wrong: wrong path of one's own team (.3 % denied), something deleted (.2 %), a token that ran out."""
+    """A few reads that go wrong: not allowed (.3 %), deleted (.2 %), token run out, inner error."""
     luck = rng.random(len(made))
     read = made["action"] == Action.READ
     denied, gone = read & (luck < 0.003), read & (luck >= 0.003) & (luck < 0.005)

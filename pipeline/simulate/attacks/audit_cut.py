@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
 from pipeline.simulate.scenario import HOUR, MINUTE, SECOND
-from pipeline.simulate.stage import Cut
+from pipeline.simulate.stage import MILLISECOND, Cut, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,5 +25,5 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     loot = stage.foreign(principal, 3 if length else 1)
     when = stage.spread(start, length, len(loot)) if length else start
     stage.act(stage.token(principal, start, length), when, Action.READ, loot)
-    stage.cuts.append(Cut(0, start, start + max(length, 1)))
+    stage.cuts.append(Cut(0, whole(start), whole(start) + max(length, MILLISECOND)))
     return principal, loot

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.simulate.actions import Action
 from pipeline.simulate.estate import Role
 from pipeline.simulate.scenario import HOUR, MINUTE
-from pipeline.simulate.stage import CUT_DELAY, Cut
+from pipeline.simulate.stage import CUT_DELAY, Cut, whole
 
 if TYPE_CHECKING:
     from pipeline.simulate.stage import Stage
@@ -27,9 +27,9 @@ NAMES = ("main", "second", "third", "fourth")
 
 
 def plan(stage: Stage) -> tuple[int, np.ndarray]:
-    """The request to switch off is the last line of the device's life; near-impossible only touches the audited headers."""
+    """The request to switch off is the last line of the device's life. `near` only touches the audited headers."""
     level = LEVELS.get(stage.difficulty)
-    start = stage.moment(3 * HOUR, hours=(9, 20))
+    start = whole(stage.moment(3 * HOUR, hours=(9, 20)))
     operator = stage.someone(Role.ADMIN)
     token = stage.token(operator, start, 3 * HOUR)
     if level is None:
@@ -41,7 +41,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     loot = stage.foreign(operator, 4)
     stage.act(token, stage.spread(start + stage.soon(20), level.off or 30 * MINUTE, len(loot)), Action.READ, loot)
     if level.off:
-        again = start + level.off + stage.soon(20)
+        again = whole(start + level.off + stage.soon(20))
         stage.act(token, again, Action.AUDIT_ON, name)
         stage.cuts.append(Cut(device, start + CUT_DELAY, again + CUT_DELAY, renewed=True))
     else:

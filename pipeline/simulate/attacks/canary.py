@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.simulate.actions import Action, Outcome
 from pipeline.simulate.estate import Role
-from pipeline.simulate.scenario import MINUTE
+from pipeline.simulate.scenario import MINUTE, SECOND
 from pipeline.simulate.scheduled import folder
 
 if TYPE_CHECKING:

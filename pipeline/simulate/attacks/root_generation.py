@@ -27,7 +27,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     when = start + np.cumsum(stage.rng.uniform(20, 240, 4) * SECOND).astype(np.int64)
     actions = [Action.ROOT_ATTEMPT, *[Action.ROOT_UPDATE] * 3]
     stage.parts.append(rows(4, t=when, action=actions, principal=nobody, object=stage.system(), ip=ip, agent=agent))
-    token = stage.mint("root", int(when[-1]), ("root",), 0, ip, agent)
+    token = stage.mint("root", int(when[-1]), ("root",), ttl=0, place=(ip, agent))
     loot = stage.rng.choice(stage.estate.secrets, reads, replace=False)
     stage.act(token, stage.spread(int(when[-1]) + MINUTE, 20 * MINUTE, reads), Action.READ, loot)
     return stage.estate.names.index("root") if reads else nobody, loot

@@ -37,11 +37,11 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     start = stage.moment(length + 2 * HOUR, hours=(8, 20))
     build = stage.someone(Role.CI)
     parent = stage.token(build, start, length)
-    ip, agent = stage.held(parent)
+    place = stage.held(parent)
     own = stage.own(build)
     action = Action.TOKEN_ORPHAN if level.orphans else Action.TOKEN_CREATE
     for at in stage.spread(start, length, level.tokens).tolist():
-        child = stage.mint("token", at, stage.estate.policies[build], 3600, ip, agent, parent)
+        child = stage.mint("token", at, stage.estate.policies[build], ttl=3600, place=place, parent=parent)
         stage.act(parent, at, action, stage.itself, issued=child)
         later = start + length + int(stage.rng.uniform(10, 6000) * SECOND)
         stage.act(child, later, Action.READ, int(stage.rng.choice(own)))

@@ -40,7 +40,7 @@ def plan(stage: Stage) -> tuple[int, np.ndarray]:
     what = int(stage.rng.choice(stage.own(build)))
     ip = stage.outside() if level.outside else stage.address(person)
     agent = int(stage.estate.principals["agent"][machine])
-    wrapping = stage.mint("wrapping", start, ("response-wrapping",), 120, ip, agent, parent)
+    wrapping = stage.mint("wrapping", start, ("response-wrapping",), ttl=120, place=(ip, agent), parent=parent)
     stage.act(parent, start, Action.WRAP_READ, what, issued=wrapping)
     nobody = int(stage.estate.of_role(Role.NOBODY)[0])
     at = start + int(stage.rng.uniform(2, 20) * SECOND)

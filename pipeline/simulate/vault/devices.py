@@ -1,4 +1,4 @@
-"""Audit devices: files that each record the same requests with their own salt, in the order in which they got to write."""
+"""Audit devices: files that each record the same requests with their own salt, in the order they got to write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.simulate.actions import Outcome
 from pipeline.simulate.stage import uuid_text
 from pipeline.simulate.streams import stream
 from pipeline.simulate.vault.lines import Writer
-from pipeline.simulate.vault.shapes import trimmed
+from pipeline.simulate.vault.texts import trimmed
 
 if TYPE_CHECKING:
     from pipeline.simulate.rows import Rows
@@ -32,6 +32,7 @@ class Device:
     def __init__(self, world: World, number: int, out: BinaryIO, cuts: Iterable[Cut]) -> None:
         self.world, self.number, self._out = world, number, out
         self.cuts = sorted((c for c in cuts if c.device == number), key=lambda c: c.start)
+        self._renewals = [c for c in self.cuts if c.renewed]
         self.prefix = world.scenario.prefix if number else ""
         self._rng = stream(world.scenario.seed, "device", number)
         self._writer = Writer(world, self._salt())
@@ -47,7 +48,8 @@ class Device:
 
     def write(self, rows: Rows, until: int) -> None:
         """Take the rows of a stretch and write every line stamped before `until`."""
-        renewals = [c for c in self.cuts if c.renewed and len(rows) and rows["t"][0] <= c.request <= rows["t"][-1]]
+        renewals = [c for c in self._renewals if c.request < until]
+        self._renewals = self._renewals[len(renewals) :]
         edges = np.searchsorted(rows["t"], [c.request for c in renewals])
         for index, part in enumerate(np.split(rows, edges)):
             if index:
@@ -64,10 +66,10 @@ class Device:
         """A new life: another salt, and the lone test request that enabling writes."""
         self._flush(cut.end)
         self._writer = Writer(self.world, self._salt())
-        hi, lo = (int(x) for x in self._rng.integers(0, 2**63, 2))
+        probe = uuid_text(*self._rng.integers(0, 2**64, 2, dtype=np.uint64).tolist())
         line = (
             f'{{"time":"{trimmed(cut.end + 300_000)}","type":"request","auth":{{"token_type":"default"}},'
-            f'"request":{{"id":"{uuid_text(hi, lo)}","operation":"update","namespace":{{"id":"root"}},"path":"sys/audit/test"}}}}'
+            f'"request":{{"id":"{probe}","operation":"update","namespace":{{"id":"root"}},"path":"sys/audit/test"}}}}'
         )
         self._out.write(f"{self.prefix}{line}\n".encode())
         self.lines += 1

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.simulate import network
+from pipeline.simulate.stage import moment_text
 
 _GROUPS = ((0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24))
 
@@ -56,3 +57,15 @@ def times(ns: npt.NDArray[np.int64]) -> pl.Series:
 def addresses(ip: npt.NDArray[np.uint32]) -> pl.Series:
     """Dotted quads."""
     return spread(ip, network.dotted)
+
+
+def trimmed(ns: int) -> str:
+    """One instant as `times` writes it."""
+    return moment_text(ns)[:-1].rstrip("0").rstrip(".") + "Z"
+
+
+def glue(pieces: Sequence[str | pl.Series]) -> pl.Series:
+    """Columns and fixed texts joined row by row."""
+    columns = [p.alias(str(i)) for i, p in enumerate(pieces) if isinstance(p, pl.Series)]
+    parts = [pl.lit(p) if isinstance(p, str) else pl.col(str(i)) for i, p in enumerate(pieces)]
+    return pl.DataFrame(columns).select(pl.concat_str(parts)).to_series()

@@ -39,10 +39,7 @@ class Tokens:
 
     def policies(self, session: int) -> tuple[str, ...]:
         """Of the token: its own where it was made with some, else its principal's."""
-        return (
-            self.world.sessions.policies.get(session)
-            or self.world.estate.policies[int(self._row(session)["principal"])]
-        )
+        return self.world.sessions.policies_of(session, self.world.estate)
 
     def ttl_text(self, session: int) -> str:
         """The time to live as it was asked for."""
@@ -118,7 +115,8 @@ class Tokens:
         mount = self.world.estate.mounts[int(self.world.estate.principals["mount"][principal])].point
         return (
             f'"accessor":"{self.accessor(session)}","creation_time":{start // SECOND},"creation_ttl":{ttl},'
-            f'"display_name":"{hasher(display)}","entity_id":"{entity}","expire_time":"{moment_text(start + ttl * SECOND)}",'
+            f'"display_name":"{hasher(display)}","entity_id":"{entity}",'
+            f'"expire_time":"{moment_text(start + ttl * SECOND)}",'
             f'"explicit_max_ttl":0,"id":"{self.token(session)}","issue_time":"{moment_text(start)}","meta":null,"num_uses":0,'
             f'"orphan":true,"path":"{hasher(mount + "login")}","policies":[{listed}],"renewable":true,'
             f'"ttl":{max(0, ttl - (t - start) // SECOND)},"type":"{hasher("service")}"'
@@ -143,4 +141,5 @@ def _derived(entity: str) -> str:
 
 def allowed(policy: str) -> str:
     """Policy results that name one policy."""
-    return f'"policy_results":{{"allowed":true,"granting_policies":[{{"name":"{policy}","namespace_id":"root","type":"acl"}}]}},'
+    granting = f'{{"name":"{policy}","namespace_id":"root","type":"acl"}}'
+    return f'"policy_results":{{"allowed":true,"granting_policies":[{granting}]}},'
