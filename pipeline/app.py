@@ -78,6 +78,7 @@ class Run:
         self.line_config = settings.table(conf.Line, "line")
         self.stopping = False
         self.undelivered: dict[str, int] = {}
+        self.notes: list[str] = []  # what the person who started the run should know besides the summary
 
     def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
         """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError."""
@@ -99,6 +100,7 @@ class Run:
                 source.close()
                 deliverer.close()
             self.undelivered = {name: depth for name in sinks if (depth := lake.depth(name))}
+            self.notes += _notes(source, line, lake, self.undelivered)
         return summary(line, time.monotonic() - started)
 
     def stop(self) -> None:
@@ -223,6 +225,19 @@ def detectors(settings: conf.Settings) -> list[Detector]:
     return built
 
 
+def _notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]) -> list[str]:
+    skipped = list(getattr(source, "skipped", ()))
+    unreadable = dict(getattr(source, "unreadable", {}))
+    notes = [f"left out {len(skipped)} files that are no logs, {skipped[0]} among them"] if skipped else []
+    notes += [f"could not read {path}: {why}" for path, why in unreadable.items()]
+    notes += [
+        f"{depth} messages wait in the outbox for {name}; the next run tries again"
+        for name, depth in undelivered.items()
+    ]
+    notes += list(line.parts.router.notes)
+    return notes + ([f"upkeep of the lake failed: {lake.upkeep_failure}"] if lake.upkeep_failure else [])
+
+
 def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
     """Every `[sinks.NAME]`, by name."""
     sinks: dict[str, Sink] = {}
@@ -260,15 +275,32 @@ def summary(line: Line, seconds: float) -> dict[str, Any]:
 
 
 def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per SLI over the run and all stores: good, total, their ratio, the objective and whether it is met."""
+    """Per SLI over the run and all stores: good, total, value, objective and whether it is met.
+
+    value: M1 share of reads that succeeded; M2 share of operations within the objective's milliseconds; M4 denied
+    operations; M9 operations a minute.
+    """
     found: dict[str, dict[str, Any]] = {}
+    minutes: dict[str, float] = {}
     for row in windows.values():
-        entry = found.setdefault(row["sli"], {"good": 0.0, "total": 0.0, "objective": row["objective"]})
+        entry = found.setdefault(row["sli"], {"good": 0.0, "total": 0.0, "value": None, "objective": row["objective"]})
         entry["good"] += row["good"] or 0.0
         entry["total"] += row["total"] or 0.0
-    for entry in found.values():
-        entry["ratio"] = round(entry["good"] / entry["total"], 6) if entry["total"] else None
+        minutes[row["sli"]] = minutes.get(row["sli"], 0.0) + row["window_seconds"] / 60
+    for name, entry in found.items():
+        good, total = entry["good"], entry["total"]
+        share = good / total if total else None
+        values = {"M1": share, "M2": share, "M4": total - good, "M9": total / minutes[name]}
+        entry["value"] = values.get(name, share)
+        entry["met"] = _met(name, share, entry["objective"])
     return dict(sorted(found.items()))
+
+
+def _met(name: str, share: float | None, objective: float | None) -> bool | None:
+    """Whether the objective is met: M1's is the share itself, M2's is the latency that 95 % must keep."""
+    if share is None or objective is None:
+        return None
+    return share >= (0.95 if name == "M2" else objective)
 
 
 def broken(result: Mapping[str, Any]) -> bool:

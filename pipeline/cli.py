@@ -79,6 +79,8 @@ def run(  # noqa: PLR0917  one parameter an option
     stop_on_signals(job.stop)
     with show.progress() as update:
         result = job.execute(update)
+    for line in job.notes:
+        show.note(line)
     show.summary(result, lake, as_json=format is Format.json)
     leave(result, exit_severity=exit_severity)
 

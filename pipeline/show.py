@@ -138,7 +138,7 @@ def summary(result: Mapping[str, Any], lake: Path, *, as_json: bool) -> None:
         Text("integrity   " + (_counts(integrity) or "ok: nothing missing, altered or torn that this log can show"))
     )
     for name, sli in result["slis"].items():
-        out.print(Text(f"{name:<11} {_sli(sli)}"))
+        out.print(Text(f"{name:<11} {_sli(name, sli)}"))
     alerts = [(name, count) for name, count in reversed(list(result["alerts"].items()))]
     line = Text("alerts      ")
     for name, count in alerts:
@@ -156,18 +156,36 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _sli(sli: Mapping[str, Any]) -> str:
-    if sli["ratio"] is None:
+def _sli(name: str, sli: Mapping[str, Any]) -> str:
+    total, value = sli["total"], sli["value"]
+    met = {True: ": met", False: ": NOT met", None: ""}[sli["met"]]
+    if value is None:
         return "nothing to measure"
-    met = "" if sli["objective"] is None else f", objective {sli['objective']:g}"
-    return f"{sli['ratio']:.4%} good of {sli['total']:,.0f}{met}"
+    if name == "M1":
+        return f"retrieval success  {value:.3%} of {total:,.0f} reads, objective {sli['objective']:.2%}{met}"
+    if name == "M2":
+        return f"retrieval latency  {value:.2%} of {total:,.0f} operations within {sli['objective']:g} ms, objective 95 %{met}"
+    if name == "M4":
+        return f"denied             {value:,.0f} of {total:,.0f} operations"
+    return f"access rate        {value:,.1f} operations a minute"
 
 
 def alerts(frame: pl.DataFrame, style: str) -> None:
-    """The feed: a short table, one JSON object a line, or OCSF."""
-    if style == "table":
-        keep = ["last_time", "severity", "state", "route", "title", "principal", "secret", "count", "message"]
-        _table(keep, frame.select(keep).iter_rows())
-    else:
+    """The feed: a block an alert for people, one JSON object a line for programs."""
+    if style != "table":
         _print(frame.columns, frame.iter_rows(), "json")
+        sys.stdout.flush()
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    for row in frame.iter_rows(named=True):
+        head = Text(f"{row['last_time']:%Y-%m-%d %H:%M:%S}  ")
+        head.append(f"{row['severity']:<13}", style=SEVERITY_STYLE[row["severity"]])
+        who = "  ".join(part for part in (row["principal"], row["secret"]) if part)
+        times = f"  x{row['count']}" if row["count"] > 1 else ""
+        head.append(clean(f" {row['route']:<6} {row['state']:<10} {row['title']}{times}  "))
+        head.append(clean(who), style="bold")
+        out.print(head)
+        out.print(Text("    " + clean(row["message"] or "").replace("\n", " ")))
+        if row["suppression"]:
+            out.print(Text("    suppressed: " + clean(row["suppression"])))
     sys.stdout.flush()

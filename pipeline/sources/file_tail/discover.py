@@ -13,7 +13,9 @@ from typing import Final
 from pipeline.core.errors import NoInputError
 from pipeline.sources.file_tail.rotation import PACKED
 
-_NO_LOG_NAMES: Final = frozenset({"labels.jsonl", "story.md", "makefile", "dockerfile", "license"})
+_NO_LOG_NAMES: Final = frozenset(
+    {"labels.jsonl", "confusers.jsonl", "expected.json", "story.md", "makefile", "dockerfile", "license"}
+)
 _OTHER_SUFFIXES: Final = """
     md rst py pyc ipynb js css prom toml yaml yml ini cfg conf sql sh parquet arrow feather duckdb db wal csv tsv xlsx
     html htm xml png jpg jpeg gif svg ico pdf lock pid tmp swp bak pem key crt der pub sig asc tlog-proof tar tgz zip
