@@ -164,7 +164,8 @@ def _sli(name: str, sli: Mapping[str, Any]) -> str:
     if name == "M1":
         return f"retrieval success  {value:.3%} of {total:,.0f} reads, objective {sli['objective']:.2%}{met}"
     if name == "M2":
-        return f"retrieval latency  {value:.2%} of {total:,.0f} operations within {sli['objective']:g} ms, objective 95 %{met}"
+        limit = f"{sli['objective']:g} ms"
+        return f"retrieval latency  {value:.2%} of {total:,.0f} operations within {limit}, objective 95 %{met}"
     if name == "M4":
         return f"denied             {value:,.0f} of {total:,.0f} operations"
     return f"access rate        {value:,.1f} operations a minute"
