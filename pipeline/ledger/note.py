@@ -124,7 +124,7 @@ def parse_vkey(text: str) -> Verifier:
 
 def is_name(name: str) -> bool:
     """Whether a key may be called so."""
-    return bool(name) and "+" not in name and not any(c.isspace() or ord(c) < 0x20 for c in name)
+    return bool(name) and not any(c == "+" or c.isspace() or ord(c) < 0x20 or 0xD800 <= ord(c) < 0xE000 for c in name)
 
 
 def decode_base64(text: str) -> bytes:

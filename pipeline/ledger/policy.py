@@ -80,7 +80,8 @@ def parse(data: bytes) -> Policy:
             try:
                 reading.line(words)
             except LedgerError as error:
-                raise ConfigError(f"ledger policy, line {number}: {error}") from error
+                told = str(error).encode("utf-8", "backslashreplace").decode()
+                raise ConfigError(f"ledger policy, line {number}: {told}") from error
     if reading.quorum is None:
         raise ConfigError("ledger policy: there is no quorum line")
     return Policy(tuple(reading.logs), reading.witnesses, reading.urls, reading.groups, reading.quorum)

@@ -10,14 +10,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger import leaf, merkle, note, proof
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import canonical
 from pipeline.ledger.errors import LedgerError
+from pipeline.ledger.files import read_optional
 from pipeline.ledger.note import Verifier
 from pipeline.ledger.policy import Policy
 from pipeline.ledger.tiles import TileReader
@@ -52,6 +55,18 @@ def make_proof(reader: TileReader, index: int, checkpoint: bytes, size: int) -> 
     """The proof file of one leaf against a published checkpoint of `size`. LedgerError when the leaf is not in it."""
     path = tuple(reader.inclusion_proof(index, size))
     return proof.Proof(index, path, checkpoint, reader.entry(index)).encode()
+
+
+def published_proof(folder: Path, index: int) -> bytes:
+    """The proof file of one leaf against the published checkpoint of a ledger folder.
+
+    Raises LedgerError when nothing is published yet or the leaf is not in what is.
+    """
+    checkpoint = read_optional(folder / "checkpoint")
+    if checkpoint is None:
+        raise LedgerError("the ledger has no published checkpoint yet")
+    size = checkpoints.parse(note.parse(checkpoint).text).size
+    return make_proof(TileReader(folder, size), index, checkpoint, size)
 
 
 def make_event(row: Mapping[str, Any]) -> bytes:

@@ -28,14 +28,23 @@ from pipeline.ledger.tree_check import Progress, TreeCheck
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """In place of the rows of a file that is missing or no Parquet file any more. The reason names no content."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The lake at one moment: the head in its last commit, its raw rows, and the files it consists of.
 
+    Tampered Parquet must not end the verification: a reader yields Unreadable for such a file and goes on.
     `files` (relative to the lake, None: not known) is compared with the seals, where there are any.
     """
 
     head: Mapping[str, Any] | None
-    rows: Iterable[pl.DataFrame]
+    rows: Iterable[pl.DataFrame | Unreadable]
     files: Iterable[str] | None = None
 
 
@@ -108,8 +117,11 @@ def verify(
         expired=redaction.declared(records, redaction.EXPIRED),
         rule=rule,
     )
-    for frame in lake.rows:
-        rows.take(frame)
+    for item in lake.rows:
+        if isinstance(item, Unreadable):
+            run.places.add(item.file, "altered", "file", f"the file cannot be read: {item.reason}")
+        else:
+            rows.take(item)
     rows.finish(tree.control)
     seal.check(run.lake, records, lake.files, run.places)
     if tree.whole:

@@ -55,3 +55,16 @@ def test_a_policy_that_breaks_a_rule_is_refused(text: str) -> None:
     """Names come before their use, members count once, keys appear once, there is exactly one quorum."""
     with pytest.raises(ConfigError, match="policy"):
         policy.parse(text.encode())
+
+
+def test_bytes_that_are_no_text_are_carried_or_refused_in_readable_words() -> None:
+    """Names are opaque bytes; an error about one can be printed and stored."""
+    text = HEAD.encode().replace(b"witness w0", b"witness \xe2\x84") + b"quorum \xe2\x84\n"
+    parsed = policy.parse(text)
+    assert parsed.satisfied({W[0]})
+    assert policy.parse(policy.encode(parsed)) == parsed
+    with pytest.raises(ConfigError) as caught:
+        policy.parse(HEAD.encode() + b"quorum \x8a\n")
+    assert str(caught.value).isprintable()
+    with pytest.raises(ConfigError):
+        policy.parse(b"log \xff" + LOG.vkey().encode() + b"\nquorum none\n")

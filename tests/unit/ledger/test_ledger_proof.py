@@ -40,6 +40,15 @@ def test_a_proof_and_its_event_hold(lake: SmallLake) -> None:
     assert set(json.loads(event)) == {"uid", "source", "file", "position", "leaf_index", "salt", "raw", "redacted"}
 
 
+def test_a_proof_is_made_against_the_published_checkpoint(lake: SmallLake, tmp_path: Path) -> None:
+    """And there is none before one was published, nor for a leaf beyond it."""
+    assert proof_file.published_proof(lake.folder / "ledger", 123) == files(lake, 123)[0]
+    with pytest.raises(LedgerError, match="not in a tree"):
+        proof_file.published_proof(lake.folder / "ledger", 301)
+    with pytest.raises(LedgerError, match="no published checkpoint"):
+        proof_file.published_proof(tmp_path, 0)
+
+
 def test_a_proof_alone_shows_that_the_entry_is_in_the_log(lake: SmallLake) -> None:
     """Without the event nothing is said of its bytes."""
     proven = proof_file.verify_files(files(lake, 5)[0], [lake.ledger.verifier])

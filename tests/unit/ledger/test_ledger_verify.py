@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core.schema import INTEGRITY
 from pipeline.ledger import FileGuard, keys, leaf, merkle, note, redaction, seal
-from pipeline.ledger.verify import Report, Snapshot, verify
+from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 from tests.unit.ledger.small_lake import SmallLake, broken, records
 
 Edit = Callable[[pl.DataFrame], pl.DataFrame]
@@ -348,3 +348,13 @@ def test_progress_is_told_up_to_the_last_entry(lake: SmallLake) -> None:
     seen: list[tuple[int, int]] = []
     lake.verify(progress=lambda done, total: seen.append((done, total)))
     assert max(seen) == (808, 808)
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_leaves_it_held(lake: SmallLake) -> None:
+    """Verification goes on to the end."""
+    rows = [Unreadable("raw-000000000.parquet", "no footer"), *list(lake.rows())[1:]]
+    report = verify(lake.folder, lake.ledger.verifier, lambda: Snapshot(lake.head(), rows))
+    assert places(report) == [
+        ("raw-000000000.parquet", "altered", None, None, 1),
+        ("raw", "gap", 0, 299, 300),
+    ]
