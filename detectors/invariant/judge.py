@@ -74,7 +74,7 @@ def gate(canaries: Sequence[str]) -> pl.Expr:
         pl.col("login_policies").list.contains(pl.lit("root")),
         pl.col("clear"),
         pl.col("error").str.contains("(?i)lock"),
-        pl.col("token_ttl") > pl.col("long_ttl"),
+        pl.col("token_ttl") >= pl.col("long_ttl"),
     ]
     if canaries:
         checks.append(pl.col("is_canary"))

@@ -23,6 +23,8 @@ _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague w
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
 _BURSTY: Final = 3.0
+_HOME: Final = 0.2  # of all principals: a folder that so many use says nothing about any of them
+_SMALL: Final = 3.0  # principals added to every estate, so that two in a folder are no crowd among a handful
 _OPEN, _MANY = 0.1, 20.0  # how likely a new user of a secret with ever so many is, and what is half of many
 
 
@@ -109,7 +111,7 @@ class Acquaintance:
     def likelihood(self, actors: Actors, news: News) -> Floats:
         """How likely each new pair is, by folder and by peers."""
         principal, group = actors.principal[news.who], actors.cohort[news.who]
-        everybody = np.maximum(self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)), 1.0)
+        others = self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)) - 1 + _SMALL
         owned = np.maximum(self._get(_OWN, principal), 1.0)
         # One reader is the secret's owner and says nothing about the others.
         readers = np.maximum(self._get(_READERS, group, news.secret) - 1, 0.0)
@@ -119,9 +121,10 @@ class Acquaintance:
         best = np.maximum(best, _OPEN * users / (users + _MANY))
         for depth, folders in zip(DEPTHS, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
-            crowd = np.minimum(self._get(tag, folders) / everybody, 1.0)
+            # A folder is a home as far as few others live in it: kv/prod/ is nobody's, kv/prod/shop/ is.
+            crowd = np.maximum(self._get(tag, folders) - 1, 0.0) / others
             mine = self._get(tag + 1, principal, folders) / owned
-            best = np.maximum(best, mine * (1 - crowd))
+            best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
         return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
     def exploration(self, actors: Actors, at: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -11,8 +11,9 @@ import polars as pl
 from detectors import _tails
 from detectors._budget import Budget
 from detectors._text import figure, several, show
-from detectors._usual import Bools
+from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, seen_in, tell
+from detectors.source_novelty.overlap import Overlap, Sessions
 from detectors.source_novelty.zones import Visits, Zones
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -56,6 +57,7 @@ class SourceNovelty:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US)
+        self._overlap = Overlap(config.keys)
         self._budget = Budget(config.surprise, config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -69,9 +71,17 @@ class SourceNovelty:
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
         odd = ~known & settled & (movers < self._config.movers) & (not young)
         found, surprises = self._newly(visits, odd, window)
+        sessions = Sessions.of(window)
+        if sessions is not None:
+            apart = self._overlap.surprise(sessions, self._config.windows) * (not young)
+            new = {one.principal for one in found}
+            found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
+            surprises += apart.tolist()
         if window.closed:
             self._zones.learn(visits, known, settled, window.start_us)
             self._budget.note(window.start_us, surprises)
+            if sessions is not None:
+                self._overlap.learn(sessions, window.start_us)
         return tell(self.info, window, found)
 
     def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
@@ -116,13 +126,40 @@ class SourceNovelty:
             **seen_in(there),
         )
 
+    def _split(self, sessions: Sessions, apart: Floats, window: Window) -> list[Found]:
+        loud = np.flatnonzero(apart >= self._budget.threshold(window.start_us)).tolist()
+        return [self._both(sessions.frame.row(i, named=True), float(apart[i]), window) for i in loud]
+
+    def _both(self, one: dict[str, Any], surprise: float, window: Window) -> Found:
+        principal = one["principal"]
+        mine = (pl.col("principal") == principal) & (pl.col("session") == one["session"])
+        rows = window.operations.filter(mine)
+        zones = several(rows["zone"].unique().sort().to_list())
+        how = ", going back and forth" if one["interleaved"] else ""
+        return Found(
+            key=principal,
+            cause="session_overlap",
+            title="One token in two networks",
+            severity="high" if one["interleaved"] else "medium",
+            confidence=0.7,
+            score=_tails.score(surprise),
+            message=f"One token of {show(principal)} was used from {zones} within an hour{how}.",
+            observed=f"{one['zones']} zones for one token",
+            expected="one zone for one token, as with its tokens before",
+            next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor and"
+            " the credential it was made with, then look at what was read: keytrail investigate.",
+            principal=principal,
+            **seen_in(rows),
+        )
+
     def snapshot(self) -> Frames:
-        """Tallies, and the adoptions of the last day; the budget."""
-        return {**self._zones.snapshot(), **self._budget.snapshot()}
+        """Tallies, overlaps, the adoptions of the last day; the budget."""
+        return {**self._zones.snapshot(), **self._overlap.snapshot(), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
+        self._overlap.restore(frames)
         self._budget.restore(frames)
 
 

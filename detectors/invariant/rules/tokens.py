@@ -8,7 +8,7 @@ import polars as pl
 
 from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, flag, is_vault, verb, writes
 
-LONG_TTL: Final = pl.col("token_ttl") > pl.col("long_ttl")
+LONG_TTL: Final = pl.col("token_ttl") >= pl.col("long_ttl")
 _CREATES: Final = r"^auth/token/create(-orphan)?(/|$)"
 _ACCOUNT: Final = ("T1098.001", "T1136")
 
@@ -41,7 +41,7 @@ RULES: Final = (
         "{who} had a token issued that lives {ttl}",
         "Shorten the role's or the mount's maximum; revoke this token when its reason has gone.",
         ("T1550.001",),
-        "the longest life in the configuration: long_ttl_days",
+        "less than the long_ttl_days of the configuration",
         outcomes=("success",),
     ),
     Rule(
