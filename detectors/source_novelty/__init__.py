@@ -146,8 +146,8 @@ class SourceNovelty:
             message=f"One token of {show(principal)} was used from {zones} within an hour{how}.",
             observed=f"{one['zones']} zones for one token",
             expected="one zone for one token, as with its tokens before",
-            next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor and"
-            " the credential it was made with, then look at what was read: keytrail investigate.",
+            next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor"
+            " and the credential it was made with, then see what was read: keytrail investigate.",
             principal=principal,
             **seen_in(rows),
         )
