@@ -124,7 +124,7 @@ class Run:
                 now - last_commit > self.line_config.commit_seconds
                 or line.uncommitted_bytes > self.line_config.commit_bytes
             ):
-                self._commit(line, source)
+                self._commit(line, source, deliverer)
                 last_commit = time.monotonic()
             deliverer.check()
             if progress is not None:
@@ -137,14 +137,15 @@ class Run:
                 break
         if not self.options.follow:
             line.finish()
-        self._commit(line, source)
+        self._commit(line, source, deliverer)
         if not self.options.follow:
             deliverer.drain(DRAIN_SECONDS)
 
-    def _commit(self, line: Line, source: Source) -> None:
+    def _commit(self, line: Line, source: Source, deliverer: Deliverer) -> None:
         with line.parts.metrics.commit_seconds.time():
             positions = line.commit()
         if positions:
+            deliverer.wake()
             source.commit(positions)
 
     def _source(self, positions: Sequence[Any]) -> Source:
