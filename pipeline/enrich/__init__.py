@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from pipeline.core.distinct import per_distinct
+from pipeline.core.distinct import PerDistinct
 from pipeline.core.schema import DECODED
 from pipeline.enrich.naming import ANONYMOUS, Namer
 from pipeline.enrich.zones import Zones
@@ -20,6 +20,7 @@ _ASKING: Final = (
 _LOGIN: Final = (
     "login_display_name", "login_entity", "login_role", "login_username", "login_sa_name", "login_sa_namespace",
 )  # fmt: skip
+_MADE: Final = {"login_principal": pl.String(), "login_principal_type": pl.String()}
 _MAKING: Final = ("store", "mount", "login_root", *_LOGIN)
 _MARKS: Final = ("root", "login_root", "wrapping")
 _CLAIM: Final = r"^(?:.*?/)?auth/(.+?)/login/([^/]+)/?$"
@@ -43,7 +44,10 @@ class Enricher:
 
     def __init__(self, config: Config) -> None:
         self._namer = Namer(mounts=config.auth_mounts, humans=config.human_mounts, services=config.service_mounts)
-        self._zones = Zones(config.networks)
+        zones = Zones(config.networks)
+        self._asked = PerDistinct(_ASKING, self._asking)
+        self._logged_in = PerDistinct(_MAKING, self._login)
+        self._zone = PerDistinct(("client_ip",), zones.of)
 
     def resolve(self, events: pl.DataFrame) -> pl.DataFrame:
         """DECODED rows with principal, principal_type, login_principal, zone, entity, policies, token_type.
@@ -54,9 +58,9 @@ class Enricher:
             *(_mark(name).cast(pl.String).alias(name) for name in _MARKS),
             claimed=pl.when(pl.col("path").str.contains("/login/", literal=True)).then(pl.col("path")),
         )
-        asked = per_distinct(marked, _ASKING, self._asking)
+        asked = self._asked.of(marked)
         made = self._made(marked)
-        zone = per_distinct(events, ("client_ip",), self._zones.of)
+        zone = self._zone.of(events)
         named = pl.concat([events.select("operation"), asked, made, zone], how="horizontal").with_columns(
             _of_login("principal"), _of_login("principal_type")
         )
@@ -85,8 +89,10 @@ class Enricher:
         """login_principal and login_principal_type; null where no token was made, which is almost everywhere."""
         some = pl.any_horizontal(pl.col(name).is_not_null() for name in _LOGIN)
         rows = marked.select(some.arg_true()).to_series()
-        found = per_distinct(marked[rows], _MAKING, self._login)
-        blank = pl.DataFrame(schema=found.schema).clear(1)
+        blank = pl.DataFrame(schema=_MADE).clear(1)
+        if rows.is_empty():
+            return blank[np.zeros(len(marked), np.int64)]
+        found = self._logged_in.of(marked[rows])
         places = np.zeros(len(marked), np.int64)
         places[rows.to_numpy()] = np.arange(1, len(rows) + 1)
         return pl.concat([blank, found])[places]

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.core.distinct import per_distinct
+from pipeline.core.distinct import PerDistinct
 from pipeline.core.schema import DECODED
 from pipeline.decoders.vault.places import KEY, MOUNT, first
 from pipeline.decoders.vault.vocabulary import describe
@@ -54,27 +54,30 @@ _ANY_FLAG: Final = (
 )
 
 
-def decoded(raw: pl.DataFrame, clear: pl.Series, canary_header: str) -> pl.DataFrame:
-    """DECODED rows of RAW rows, in their order, `piece` left null. `clear` says per row whether values showed.
+class Columns:
+    """Makes DECODED rows of RAW rows. `canary_header` is the header whose value becomes `canary`."""
 
-    `raw` has a column `moment` more, made by MOMENT.
-    """
-    named = per_distinct(raw.with_columns(MOUNT), KEY, describe)
-    frame = raw.hstack(named).hstack(_headers(raw, canary_header))
-    frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
-    frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
-    frame = frame.with_columns(flags=_flags(frame), discloses_value=_discloses())
-    return frame.select(
-        pl.lit(None, dtype=DECODED[name]).alias(name) if how is None else how.alias(name)
-        for name, how in _COLUMNS.items()
-    )
+    def __init__(self, canary_header: str) -> None:
+        name = canary_header.lower()
+        self._described = PerDistinct(KEY, describe)
+        self._headers = PerDistinct(
+            ("request_headers",), lambda keys: keys.select(user_agent=_header("user-agent"), canary=_header(name))
+        )
 
+    def of(self, raw: pl.DataFrame, clear: pl.Series) -> pl.DataFrame:
+        """DECODED rows in the order of `raw`, `piece` left null. `clear` says per row whether values showed.
 
-def _headers(raw: pl.DataFrame, canary_header: str) -> pl.DataFrame:
-    """user_agent and canary from the headers' JSON text, computed once per distinct text."""
-    return per_distinct(raw, ("request_headers",), lambda keys: keys.select(
-        user_agent=_header("user-agent"), canary=_header(canary_header.lower()),
-    ))  # fmt: skip
+        `raw` has a column `moment` more, made by MOMENT.
+        """
+        described = self._described.of(raw.with_columns(MOUNT))
+        frame = raw.hstack(described).hstack(self._headers.of(raw))
+        frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
+        frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
+        frame = frame.with_columns(flags=_flags(frame), discloses_value=_discloses())
+        return frame.select(
+            pl.lit(None, dtype=DECODED[name]).alias(name) if how is None else how.alias(name)
+            for name, how in _COLUMNS.items()
+        )
 
 
 def _header(name: str) -> pl.Expr:

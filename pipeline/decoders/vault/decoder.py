@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.core.model import Decoded, Pieces
 from pipeline.core.schema import DECODED, empty
-from pipeline.decoders.vault.columns import MOMENT, decoded
+from pipeline.decoders.vault.columns import MOMENT, Columns
 from pipeline.decoders.vault.cutter import Cutter, Placed
 from pipeline.decoders.vault.fields import RAW
 from pipeline.decoders.vault.framing import Framed, frame
@@ -32,10 +32,11 @@ class VaultDecoder:
     """Audit entries of HashiCorp Vault and OpenBao, all versions. One instance serves one thread."""
 
     def __init__(self, *, canary_header: str, headers: Sequence[str], threads: int) -> None:
-        self._canary = canary_header.lower()
-        self._plain = frozenset(name.lower() for name in (*headers, "user-agent", self._canary))
-        self._headers = Headers(sorted(self._plain), ("user-agent", self._canary))
+        canary = canary_header.lower()
+        self._plain = frozenset(name.lower() for name in (*headers, "user-agent", canary))
+        self._headers = Headers(sorted(self._plain), ("user-agent", canary))
         self._table = Table(threads)
+        self._columns = Columns(canary_header)
 
     def decode(self, batch: RawBatch) -> Decoded:
         """See ports.Decoder."""
@@ -55,7 +56,7 @@ class VaultDecoder:
 
     def _quick(self, framed: Framed) -> tuple[pl.DataFrame, Ints]:
         """RAW rows of the plain records that can be believed as they stand, and which records those are."""
-        nothing = _timed(pl.DataFrame(schema=RAW)), np.zeros(0, np.int64)
+        nothing = _NO_ROWS, np.zeros(0, np.int64)
         if not framed.plain.any():
             return nothing
         try:
@@ -83,7 +84,7 @@ class VaultDecoder:
         refused = [(place, odd.piece.reason) for place, odd in zip(places, placed, strict=True) if not odd.piece.entry]
         shown = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(raw)).append(clear)
         pieces = np.concatenate([rank[: len(believed)], np.array(read, np.int64)])
-        events = decoded(pl.concat([raw, entries]) if read else raw, shown, self._canary)
+        events = self._columns.of(pl.concat([raw, entries]) if read else raw, shown)
         events = events.with_columns(piece=pl.Series(pieces).cast(pl.UInt32))
         return Decoded(
             format=FORMAT,
@@ -113,7 +114,11 @@ class VaultDecoder:
                 shown.append(clear)
             if kept != text:
                 replaced[place] = kept
-        return _timed(pl.DataFrame(rows, schema=RAW)), pl.Series(shown, dtype=pl.Boolean), replaced
+        return (
+            _timed(pl.DataFrame(rows, schema=RAW)) if rows else _NO_ROWS,
+            pl.Series(shown, dtype=pl.Boolean),
+            replaced,
+        )
 
 
 def _plainly_entry() -> pl.Expr:
@@ -123,6 +128,9 @@ def _plainly_entry() -> pl.Expr:
 
 def _timed(raw: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(moment=MOMENT)
+
+
+_NO_ROWS: Final = _timed(pl.DataFrame(schema=RAW))
 
 
 def _lines(framed: Framed) -> pl.Series:

@@ -108,7 +108,9 @@ def _plain(batch: RawBatch, starts: Ints, ends: Ints, blank: Mask) -> tuple[Mask
         plain[behind] = found >= 0
         bodies[behind] = np.maximum(found, starts[behind])
     if plain.any():
-        plain &= ~_holding(batch, batch.data == 0) & ~_not_utf8(batch)
+        plain &= ~_not_utf8(batch)
+        if batch.data.min() == 0:
+            plain &= ~_holding(batch, batch.data == 0)
     return plain, bodies
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.core.model import Bytes
+    from pipeline.decoders.vault.fields import Field
 
 _SETTINGS: Final = {
     "memory_limit": "400MB",
@@ -33,7 +34,6 @@ _LEAVES: Final = {
     "text": "VARCHAR", "texts": "VARCHAR[]", "int": "BIGINT", "bool": "BOOLEAN", "json": "JSON",
     "rows": "STRUCT(type VARCHAR)[]",
 }  # fmt: skip
-_SELECTED: Final = {"object": "{} IS NOT NULL", "rows": "len({})", "json": "{}::VARCHAR"}
 MAX_OBJECT: Final = 16 << 20
 
 
@@ -59,14 +59,23 @@ def _type(node: str | Mapping[str, Any]) -> str:
 
 def _query(path: str) -> str:
     columns = ", ".join(f"'{name}': '{_type(node)}'" for name, node in _tree().items())
-    selected = ", ".join(
-        _SELECTED.get(field.kind, "{}").format(".".join(f'"{part}"' for part in field.path)) + f" AS {name}"
-        for name, field in FIELDS.items()
-    )
     return (
-        f"SELECT {selected} FROM read_json('{path}', format='newline_delimited', columns={{{columns}}}, "  # noqa: S608
+        f"SELECT * FROM read_json('{path}', format='newline_delimited', columns={{{columns}}}, "  # noqa: S608
         f"ignore_errors=true, maximum_object_size={MAX_OBJECT}, auto_detect=false, compression='uncompressed')"
     )
+
+
+def _column(field: Field) -> pl.Expr:
+    """A field out of the nested columns that the reader gives."""
+    value = pl.col(field.path[0])
+    for name in field.path[1:]:
+        value = value.struct.field(name)
+    if field.kind == "object":
+        return value.is_not_null()
+    return value.list.len() if field.kind == "rows" else value
+
+
+_FLAT: Final = [_column(field).cast(RAW[name]).alias(name) for name, field in FIELDS.items()]
 
 
 class Table:
@@ -86,7 +95,7 @@ class Table:
         table = self._connection.sql(self._query).to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table gives a frame
-        return frame.cast(RAW)
+        return frame.select(_FLAT)
 
 
 def _anonymous() -> tuple[int, str]:
