@@ -7,6 +7,7 @@ is the same whatever the cuts: findings rest on it.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -15,7 +16,7 @@ from pipeline.core.findings import uid_of
 from pipeline.core.schema import INTEGRITY, conform, empty
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Frames
+    from pipeline.core.model import Frames, Lost
     from pipeline.integrity.pairing import Paired
 
 LATE_US: Final = 1_500_000  # behind its order_time, which is itself 0.5 s behind the newest: 2 s in all (V10)
@@ -26,6 +27,7 @@ SUSTAINED: Final = 3  # entries in a row; fewer are `late`, not a clock that was
 FAULTS: Final = {
     "truncated": "truncated", "gap": "gap", "recreated": "gap", "altered": "altered", "topic_recreated": "truncated",
     "log_truncated": "truncated", "retention": "gap", "history_changed": "altered", "unreadable": "unverifiable",
+    "gap_in_doubt": "unverifiable", "history_in_doubt": "unverifiable",  # the topic may be a compacted one
 }  # fmt: skip
 TORN: Final = ("torn", "nul_run", "unterminated")
 
@@ -49,10 +51,18 @@ class Continuity:
         self._alive: set[str] = set()  # streams whose device has told of its start
         self._undated: dict[str, list[dict[str, Any]]] = {}  # places before the first entry of their stream
 
-    def stream(self, source: str, events: pl.DataFrame, rejected: pl.DataFrame, fault: str, file: str) -> pl.DataFrame:
-        """Rows that one batch of one stream gives: torn remains, faults of the source, clear text, device starts."""
+    def stream(  # noqa: PLR0917  a batch and what was noticed of it
+        self, source: str, events: pl.DataFrame, rejected: pl.DataFrame, fault: str, file: str,
+        lost: Lost | None = None, newest_us: int | None = None,
+    ) -> pl.DataFrame:  # fmt: skip
+        """Rows that one batch of one stream gives: torn remains, faults of the source, clear text, device starts.
+
+        `lost` are the positions a fault concerns, `newest_us` the time of the last entry of the stream.
+        """
         rows: list[dict[str, Any]] = []
-        if fault:
+        if fault and lost is not None:
+            rows.append(_loss(source, file, fault, lost, newest_us))
+        elif fault:
             rows.append(_fault(source, file, fault, events, rejected))
         rows += self._torn(source, rejected)
         rows += self._clear(source, events)
@@ -198,6 +208,14 @@ def _fault(source: str, file: str, fault: str, events: pl.DataFrame, rejected: p
                 evidence=f"the source reported: {fault}")  # fmt: skip
 
 
+def _loss(source: str, file: str, fault: str, lost: Lost, newest_us: int | None) -> dict[str, Any]:
+    """A fault whose positions the source knows; it happened after the last entry of the stream."""
+    time = None if newest_us is None else dt.datetime.fromtimestamp(newest_us // 1_000_000, dt.UTC)
+    row = _row(source, FAULTS.get(fault, "unverifiable"), lost.first, time, f"{fault}:{file}:{lost.first}", file,
+               cause=fault, evidence=lost.note)  # fmt: skip
+    return {**row, "to_position": lost.last, "count": lost.count}
+
+
 def _places(entries: pl.DataFrame, verdict: str, cause: str, evidence: pl.Expr) -> pl.DataFrame:
     """INTEGRITY rows, one per operation of `entries`."""
     if entries.is_empty():
@@ -247,19 +265,22 @@ def answered_late(paired: Paired) -> pl.DataFrame:
 def disagreeing(paired: Paired) -> pl.DataFrame:
     """Entries of one request that differ in what their halves and copies must share (V14)."""
     shared = ("path", "api_operation", "client_ip", "namespace")
-    told = paired.operations.select(operation_uid="uid", **{f"{name}_told": name for name in shared})
-    entries = paired.entries.join(told, on="operation_uid", how="inner", maintain_order="left")
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in shared)
-    odd = entries.filter(differs & ~pl.col("forwarded").fill_null(value=False))
-    if odd.is_empty():
+    first = {f"{name}_first": pl.col(name).first().over("operation_uid") for name in shared}
+    wide = paired.entries.select(*shared, "forwarded", **first)
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_first")) for name in shared)
+    odd = wide.select(differs & ~pl.col("forwarded").fill_null(value=False)).to_series()
+    if not odd.any():
         return empty(INTEGRITY)
-    both = entries.join(odd, on="operation_uid", how="semi", maintain_order="left")
-    return _places(both, "altered", "halves_differ", pl.lit("entries of one request disagree"))
+    whole = paired.entries.join(paired.entries.filter(odd), on="operation_uid", how="semi", maintain_order="left")
+    return _places(whole, "altered", "halves_differ", pl.lit("entries of one request disagree"))
 
 
 def duplicates(paired: Paired) -> pl.DataFrame:
     """The same half told more than once by one stream, forwarding apart (V8)."""
+    told = paired.operations
+    if told["paired"].all() and len(paired.entries) == 2 * len(told) and paired.repeats.is_empty():
+        return empty(INTEGRITY)  # two entries each, one of either half
     entries = paired.entries.filter(~pl.col("forwarded").fill_null(value=False))
     twice = entries.filter(pl.struct("operation_uid", "source", "phase").is_duplicated())
-    told = pl.concat([twice, paired.repeats]) if len(paired.repeats) else twice
-    return _places(told, "duplicate", "duplicate", pl.lit("one stream tells the same entry more than once"))
+    repeated = pl.concat([twice, paired.repeats]) if len(paired.repeats) else twice
+    return _places(repeated, "duplicate", "duplicate", pl.lit("one stream tells the same entry more than once"))

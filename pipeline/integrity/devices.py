@@ -53,13 +53,15 @@ class Devices:
 
     def push(self, paired: Paired, probes: pl.DataFrame) -> pl.DataFrame:
         """INTEGRITY rows for the holes that closed or grew old. `probes` are the lines devices start with."""
-        entries = paired.entries.join(paired.operations.select(operation_uid="uid"), on="operation_uid", how="semi")
-        for source in entries["source"].unique().sort():
+        for source in paired.entries["source"].unique().sort():
             self._known(source)
         rows: list[dict[str, Any]] = []
-        if len(self._devices) < 2 or entries.is_empty():
-            self._single(entries)
+        if len(self._devices) < 2 or paired.entries.is_empty():
+            self._single(paired.entries)
             return empty(INTEGRITY)
+        entries = paired.entries
+        if len(paired.corrections):
+            entries = entries.join(paired.operations.select(operation_uid="uid"), on="operation_uid", how="semi")
         items = self._items(entries)
         starts = self._starts(probes)
         for device in range(len(self._devices)):

@@ -103,13 +103,13 @@ class Pairing:
         """Take the entries of every operation that is complete before `watermark_us` out of the pool."""
         if self._pool.is_empty():
             return None
-        ready = ready_times(self._pool).filter(pl.col("ready") < watermark_us)
-        if ready.is_empty():
+        ready = ready_times(self._pool)
+        due = (ready < watermark_us) & (self._pool["order_time"].to_physical() <= ready)
+        if not due.any():
             return None
-        marked = self._pool.join(ready, on="key", how="left", maintain_order="left")
-        due = (pl.col("order_time").to_physical() <= pl.col("ready")).fill_null(value=False)
-        self._pool = marked.filter(~due).drop("ready")
-        return marked.filter(due)
+        pool = self._pool.with_columns(ready.alias("ready"))
+        self._pool = pool.filter(~due).drop("ready")
+        return pool.filter(due)
 
     def _handed_on(self, entries: pl.DataFrame) -> Paired:
         """Tell new operations from copies of operations already handed on."""
@@ -168,20 +168,16 @@ class Pairing:
         self._nameless = dict(frames["nameless"].iter_rows())
 
 
-def ready_times(pool: pl.DataFrame) -> pl.DataFrame:
-    """When each key's operation may be handed on: columns key, ready (µs)."""
-    at = pl.col("order_time").to_physical()
-    times = pool.group_by("key").agg(
-        first=at.min(),
-        asked=at.filter(pl.col("phase") == "request").min(),
-        answered=at.filter(pl.col("phase") == "response").min(),
-        single=at.filter(pl.col("phase") == "single").min(),
-    )
-    whole = pl.coalesce("single", pl.when(pl.col("asked").is_not_null()).then(pl.max_horizontal("asked", "answered")))
-    both = pl.col("single").is_not_null() | (pl.col("asked").is_not_null() & pl.col("answered").is_not_null())
-    latest = pl.col("first") + PAIR_TIMEOUT_US
-    complete = pl.when(both).then(pl.min_horizontal(whole, latest)).otherwise(latest)
-    return times.select("key", ready=complete + HOLD_US)
+def ready_times(pool: pl.DataFrame) -> pl.Series:
+    """For each entry, when the operation it tells of may be handed on (µs)."""
+    at, phase = pl.col("order_time").to_physical(), pl.col("phase")
+    first = at.min().over("key")
+    asked = pl.when(phase != "response").then(at).min().over("key")
+    answered = pl.when(phase != "request").then(at).min().over("key")
+    latest = first + PAIR_TIMEOUT_US
+    complete = pl.min_horizontal(pl.max_horizontal(asked, answered), latest)
+    whole = asked.is_not_null() & answered.is_not_null()
+    return pool.select(pl.when(whole).then(complete).otherwise(latest) + HOLD_US).to_series()
 
 
 def merge(entries: pl.DataFrame) -> pl.DataFrame:
@@ -189,78 +185,77 @@ def merge(entries: pl.DataFrame) -> pl.DataFrame:
 
     The halves are those of the device that first had both; where none has, the first of each, without a latency.
     """
-    entries = entries.with_row_index("i")
-    phase, i = pl.col("phase"), pl.col("i")
-    per_device = entries.group_by("key", "source", maintain_order=True).agg(
-        asked=i.filter(phase != "response").min(), answered=i.filter(phase != "request").min()
+    halves = _halves(entries.select("key", "source", "phase").with_row_index("i"))
+    told = halves.select(
+        request=pl.coalesce("asked", "first_asked"),
+        response=pl.coalesce("answered", "first_answered"),
+        owner=pl.coalesce("first_asked", "first_answered"),
     )
+    return _merged(entries, told, halves).sort("complete_time", "uid")
+
+
+def _halves(places: pl.DataFrame) -> pl.DataFrame:
+    """Per key: rows of the first request and response, of those of the device that first had both, and the devices."""
+    phase, i = pl.col("phase"), pl.col("i")
+    rows = {
+        "asked": pl.when(phase != "response").then(i).min(),
+        "answered": pl.when(phase != "request").then(i).min(),
+    }
+    sources = places["source"].unique()
     both = pl.col("asked").is_not_null() & pl.col("answered").is_not_null()
-    halves = per_device.group_by("key", maintain_order=True).agg(
+    if len(sources) == 1:
+        found = places.group_by("key", maintain_order=True).agg(**rows)
+        return found.with_columns(
+            pl.when(both).then("asked").alias("asked"),
+            pl.when(both).then("answered").alias("answered"),
+            first_asked="asked",
+            first_answered="answered",
+            devices=pl.lit(sources.to_list(), dtype=pl.List(pl.String)),
+        )
+    found = places.group_by("key", "source", maintain_order=True).agg(**rows)
+    return found.group_by("key", maintain_order=True).agg(
         first_asked=pl.col("asked").min(),
         first_answered=pl.col("answered").min(),
         asked=pl.col("asked").filter(both).sort_by(pl.col("answered").filter(both)).first(),
         answered=pl.col("answered").filter(both).min(),
         devices=pl.col("source").sort(),
     )
-    one_device = halves["asked"].is_not_null()
-    request, response, owner = (
-        entries.select(pl.all().gather(halves.select(pl.coalesce(*pick)).to_series()))
-        for pick in (("asked", "first_asked"), ("answered", "first_answered"), ("first_asked", "first_answered"))
-    )
-    return _merged(request, response, owner, halves, one_device).sort("complete_time", "uid")
 
 
-# The response repeats its request and knows more (mounts, the identity a log-in made), so it is preferred throughout.
-_FROM_EITHER = (
+# The response repeats its request and knows more (mounts, the identity a log-in made), so it is what is read, and the
+# request only where there is no response.
+_TOLD = (
     "store", "cluster", "operation", "api_operation", "principal_type", "session", "client_ip", "user_agent",
-    "namespace",
-    "mount", "secret", "secret_version", "error", "correlation_uid", "path", "mount_type", "zone", "entity",
-    "policies", "token_type", "login_principal", "login_policies", "login_session", "token_ttl", "wrap_ttl", "flags",
+    "namespace", "mount", "secret", "secret_version", "error", "correlation_uid", "path", "mount_type", "zone",
+    "entity", "policies", "token_type", "login_principal", "login_policies", "login_session", "token_ttl", "wrap_ttl", "flags",
     "canary",
 )  # fmt: skip
+_ASKED = ("uid", "time", "leaf_index", "outcome", "principal", "error", "clear")
+_ANSWERED = (*_ASKED, "discloses_value")
 
 
-def _merged(
-    request: pl.DataFrame, response: pl.DataFrame, owner: pl.DataFrame, halves: pl.DataFrame, one_device: pl.Series
-) -> pl.DataFrame:
-    columns = {
-        name: response[name].fill_null(request[name])
-        if name not in ("policies", "flags", "login_policies")
-        else _either(response[name], request[name])
-        for name in _FROM_EITHER
-    }
-    elapsed = (response["time"] - request["time"]).dt.total_microseconds()
-    wide = pl.DataFrame(columns).with_columns(
-        owner["uid"],
-        halves["key"],
-        halves["devices"],
-        time=request["time"].fill_null(response["time"]),
-        latency_ms=(elapsed / 1000.0).set(~one_device, None),
-        request_leaf=request["leaf_index"],
-        response_leaf=response["leaf_index"],
-        paired=request["uid"].is_not_null() & response["uid"].is_not_null(),
-        complete_time=owner["ready"].cast(TIME),
-        request_uid=request["uid"],
-        response_uid=response["uid"],
-        clear=request["clear"].fill_null(value=False) | response["clear"].fill_null(value=False),
-        discloses_value=response["discloses_value"].fill_null(value=False),
-        q_outcome=request["outcome"],
-        p_outcome=response["outcome"],
-        q_principal=request["principal"],
-        p_principal=response["principal"],
-    )
+def _merged(entries: pl.DataFrame, told: pl.DataFrame, halves: pl.DataFrame) -> pl.DataFrame:
+    response = entries.select(pl.col(_ANSWERED).gather(told["response"])).rename(lambda name: f"p_{name}")
+    request = entries.select(pl.col(_ASKED).gather(told["request"])).rename(lambda name: f"q_{name}")
+    owner = entries.select(pl.col("uid", "ready").gather(told["owner"]))
+    either = entries.select(pl.col(_TOLD).gather(told["response"].fill_null(told["request"]))).drop("error")
+    wide = pl.concat([either, request, response, owner, halves.select("key", "devices", "asked")], how="horizontal")
+    elapsed = (pl.col("p_time") - pl.col("q_time")).dt.total_microseconds() / 1000.0
     refused = (pl.col("q_outcome") == "denied") & (pl.col("p_outcome") == "success")
-    logged_in = (pl.col("operation") == "auth") & (pl.col("login_principal").is_not_null())
-    return wide.with_columns(
+    logged_in = (pl.col("operation") == "auth") & pl.col("login_principal").is_not_null() & is_login()
+    return wide.select(
+        "key", "uid", *(name for name in _TOLD if name != "error"), "devices",
+        time=pl.coalesce("q_time", "p_time"),
+        latency_ms=pl.when(pl.col("asked").is_not_null()).then(elapsed),
+        error=pl.coalesce("p_error", "q_error"),
+        request_leaf="q_leaf_index", response_leaf="p_leaf_index", request_uid="q_uid", response_uid="p_uid",
+        paired=pl.col("q_uid").is_not_null() & pl.col("p_uid").is_not_null(),
+        complete_time=pl.col("ready").cast(TIME),
+        clear=pl.col("q_clear").fill_null(value=False) | pl.col("p_clear").fill_null(value=False),
+        discloses_value=pl.col("p_discloses_value").fill_null(value=False),
         outcome=pl.when(refused).then(pl.lit("denied")).otherwise(pl.coalesce("p_outcome", "q_outcome")),
-        principal=pl.when(logged_in & is_login())
-        .then("login_principal")
-        .otherwise(pl.coalesce("q_principal", "p_principal")),
-    ).select("key", *OPERATION.names())
-
-
-def _either(first: pl.Series, second: pl.Series) -> pl.Series:
-    return pl.select(pl.coalesce(first, second)).to_series()
+        principal=pl.when(logged_in).then("login_principal").otherwise(pl.coalesce("q_principal", "p_principal")),
+    ).select("key", *OPERATION.names())  # fmt: skip
 
 
 def is_login() -> pl.Expr:
@@ -301,9 +296,10 @@ def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 
 
 def _told(entries: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
+    """ENTRY rows: which operation each entry told of."""
     names = operations.select("key", operation_uid="uid")
-    told = entries.join(names, on="key", how="left", maintain_order="left")
-    return told.with_columns(complete_time=pl.col("ready").cast(TIME)).select(ENTRY.names())
+    owner = entries.select("key").join(names, on="key", how="left", maintain_order="left")["operation_uid"]
+    return entries.with_columns(owner, complete_time=pl.col("ready").cast(TIME)).select(ENTRY.names())
 
 
 def _halves_told(stored: pl.DataFrame) -> pl.DataFrame:
