@@ -13,8 +13,9 @@ from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
 from pipeline.core.clock import system_clock
-from pipeline.core.errors import ConfigError, NoInputError
+from pipeline.core.errors import ConfigError, FencedError, NoInputError
 from pipeline.core.metrics import Metrics
+from pipeline.core.model import Handover
 from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
@@ -64,8 +65,13 @@ class RunOptions:
     metrics_port: int | None = None
     input_format: str = "auto"
     signing_key: str | None = None
+    kafka: tuple[str, ...] = ()  # brokers, host:port; then `paths` are not read
+    topics: tuple[str, ...] = ()
+    group: str = ""
+    worker: str = "main"
 
 
+FENCED_MAX = 100  # a group that takes partitions from each other so often will not come to rest
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
 
 
@@ -78,13 +84,32 @@ class Run:
         self.line_config = settings.table(conf.Line, "line")
         self.stopping = False
         self.undelivered: dict[str, int] = {}
+        self.fenced = 0  # how often this run began again because a partition was another's
+        self._metrics: Metrics | None = None
         self.notes: list[str] = []  # what the person who started the run should know besides the summary
 
     def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
         """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError."""
         started = time.monotonic()
+        while True:
+            try:
+                return self._session(started, progress)
+            except FencedError:
+                if not self.options.kafka or self.stopping:
+                    raise
+                self.fenced += 1  # what is not committed is dropped; another worker has read on from there
+                if self.fenced > FENCED_MAX:
+                    raise
+
+    def _session(self, started: float, progress: Callable[[Line], None] | None) -> dict[str, Any]:
+        """From the last commit to the end of the run, or to where another worker turns out to have gone on."""
+        options = self.options
         with Lake.open(
-            self.options.lake, self.settings.table(StoreConfig, "store"), writer=True, clock=self.clock
+            options.lake,
+            self.settings.table(StoreConfig, "store"),
+            writer=True,
+            clock=self.clock,
+            worker=options.worker,
         ) as lake:
             positions = lake.positions()
             sinks = build_sinks(self.settings)
@@ -92,10 +117,10 @@ class Run:
             deliverer = Deliverer(lake, sinks, self.settings.table(OutboxConfig, "outbox"), self.clock)
             source = self._source(positions)
             try:
-                line = self._line(lake, positions)
+                line = self._line(lake, () if options.kafka else positions)
                 if self.options.follow:
                     deliverer.start()
-                self._loop(line, source, progress, deliverer)
+                self._loop(line, source, progress, deliverer, lake)
             finally:
                 source.close()
                 deliverer.close()
@@ -107,18 +132,22 @@ class Run:
         """Finish what was taken, commit it and end."""
         self.stopping = True
 
-    def _loop(self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer) -> None:
+    def _loop(
+        self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer, lake: Lake
+    ) -> None:
         limit = self.options.batch_entries or self.line_config.batch_entries
         reader = Reader(source, self._decoder(), limit, timeout=0.2)
         last_commit = time.monotonic()
         last_news = last_commit
         for taken in reader.batches():
             now = time.monotonic()
-            if taken is not None:
+            if isinstance(taken, Handover):
+                self._hand_over(line, source, taken, lake, deliverer)
+            elif taken is not None:
                 with line.parts.metrics.batch_seconds.time():
                     line.step(taken)
                 last_news = now
-            elif now - last_news > self.line_config.idle_seconds:
+            elif self.options.follow and now - last_news > self.line_config.idle_seconds:
                 line.idle(now - last_news)
             if (
                 now - last_commit > self.line_config.commit_seconds
@@ -148,7 +177,24 @@ class Run:
             deliverer.wake()
             source.commit(positions)
 
+    def _hand_over(self, line: Line, source: Any, moved: Handover, lake: Lake, deliverer: Deliverer) -> None:
+        """Partitions move: what was read of them is committed, then they are let go of, or taken over and claimed."""
+        for place in moved.gone:
+            line.give_up(place)
+        self._commit(line, source, deliverer)
+        positions = {(p.stream, p.partition): p for p in lake.positions()}
+        owners = lake.owners()
+        me = self.options.worker
+        line.forget(place for place, owner in owners.items() if owner != me and place not in moved.come)
+        for place in moved.come:
+            if place in positions:
+                line.take_over(positions[place], None if owners[place] == me else lake.states(owners[place]))
+        self._commit(line, source, deliverer)
+        source.handed_over(positions)
+
     def _source(self, positions: Sequence[Any]) -> Source:
+        if self.options.kafka:
+            return self._kafka()
         known = {(p.stream, p.partition): p for p in positions}
         paths = self.options.paths
         if not paths:
@@ -162,6 +208,17 @@ class Run:
         if kind == "stdin":
             return module.create(config, known, **common)  # type: ignore[no-any-return]
         return module.create(config, paths, known, **common)  # type: ignore[no-any-return]
+
+    def _kafka(self) -> Source:
+        options = self.options
+        if not (options.topics and options.group):
+            raise ConfigError("--kafka needs --topic and --group")
+        module = plugins.load("pipeline.sources", "kafka")
+        config = self.settings.table(module.Config, "sources", "kafka")
+        source: Source = module.create(
+            config, options.kafka, options.topics, options.group, follow=options.follow, clock=self.clock
+        )
+        return source
 
     def _ledger(self, lake: Lake) -> Ledger | None:
         config = self.settings.table(conf.LedgerConfig, "ledger")
@@ -182,9 +239,10 @@ class Run:
 
     def _line(self, lake: Lake, positions: Sequence[Any]) -> Line:
         line_config = self.line_config
-        metrics = Metrics(version())
-        if self.options.metrics_port is not None:
-            metrics.serve(self.options.metrics_port)
+        if self._metrics is None:
+            self._metrics = Metrics(version())
+            if self.options.metrics_port is not None:
+                self._metrics.serve(self.options.metrics_port)
         states = lake.states()
         parts = Parts(
             enricher=create_enricher(self.settings.table(EnrichConfig, "enrich")),
@@ -200,11 +258,11 @@ class Run:
             router=Router(self.settings.table(RoutingConfig, "alerts")),
             lake=lake,
             ledger=self._ledger(lake),
-            metrics=metrics,
+            metrics=self._metrics,
             clock=self.clock,
         )
         line = Line(parts, positions)
-        line.restore(states)
+        (line.resume if self.options.kafka else line.restore)(states)
         parts.pairing.lake_until_us = line.known_until_us
         parts.pairing.recall = lambda ids, low_us, high_us: line.recall(lake, ids, low_us, high_us)
         return line

@@ -69,12 +69,22 @@ def run(  # noqa: PLR0917  one parameter an option
     signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Keep reading as the logs grow.")] = False,
+    kafka: Annotated[str, typer.Option(help="Read Kafka instead.", metavar="HOST:PORT[,...]")] = "",
+    topic: Annotated[str, typer.Option(help="With --kafka.", metavar="NAME[,...]")] = "",
+    group: Annotated[str, typer.Option(help="With --kafka: the consumer group.", metavar="NAME")] = "",
+    worker: Annotated[str, typer.Option(help="This process's name among those on one lake.")] = "main",
     format: FormatOption = Format.table,  # noqa: A002  the option's name
 ) -> None:
     """Read, verify, measure, baseline, detect, alert, store."""
+    if kafka and paths:
+        raise ConfigError("--kafka reads topics: give no PATH with it")
+    if (topic or group) and not kafka:
+        raise ConfigError("--topic and --group need --kafka HOST:PORT")
+    chosen = tuple(paths or ([] if kafka else ["sample_logs"]))
     options = application.RunOptions(
-        tuple(paths or ["sample_logs"]), lake, follow, batch_entries, metrics_port, input_format, signing_key
-    )
+        chosen, lake, follow, batch_entries, metrics_port, input_format, signing_key,
+        kafka=_words(kafka), topics=_words(topic), group=group, worker=worker,
+    )  # fmt: skip
     job = application.Run(options, conf.load(config))
     stop_on_signals(job.stop)
     with show.progress() as update:
@@ -83,6 +93,10 @@ def run(  # noqa: PLR0917  one parameter an option
         show.note(line)
     show.summary(result, lake, as_json=format is Format.json)
     leave(result, exit_severity=exit_severity)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (word.strip() for word in text.split(","))))
 
 
 def leave(result: dict[str, Any], *, exit_severity: bool) -> None:

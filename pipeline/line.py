@@ -25,14 +25,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline import rows
+from pipeline import handover, rows
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pipeline.core.clock import Clock
     from pipeline.core.metrics import Metrics
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 REMEMBERED_FINDINGS = 50_000
 
 Flags = npt.NDArray[np.bool_]
+Place = tuple[str, str]  # stream, partition
 
 
 class LakePort(Protocol):
@@ -137,6 +138,8 @@ class Line:
         self.totals = Totals()
         self.uncommitted_bytes = 0
         self._positions = {(p.stream, p.partition): p for p in positions}
+        self._leaving: dict[Place, Position] = {}  # of partitions given up since the last commit
+        self._set_aside: dict[Place, handover.Moved] = {}
         self._revise: dict[str, list[pl.DataFrame]] = {}
         self._messages: list[Message] = []
         self._live: Mapping[str, bool] = {}
@@ -159,7 +162,8 @@ class Line:
         self.parts.lake.write("raw", rows.raw(raw, decoded, placed))
         self.parts.lake.write("events", events)
         self.parts.lake.write("rejected", rejected)
-        verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file)
+        newest = self._newest.get(raw.stream)
+        verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file, raw.lost, newest)
         self.parts.sequencer.push(raw.stream, events)
         self._note(raw, decoded, rejected)
         self.advance(self.parts.sequencer.watermark(self._live), verdicts)
@@ -228,18 +232,20 @@ class Line:
         head = parts.ledger.prepare() if parts.ledger is not None else {}
         faults.point("line.before_commit")
         revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
-        positions = tuple(self._positions.values())
+        positions = (*self._positions.values(), *self._leaving.values())
         snapshot = {}
         if parts.baselines.learned_until_us != self._viewed_us:
             self._viewed_us = parts.baselines.learned_until_us
             snapshot["baselines"] = parts.baselines.view()
-        states = {name: part.snapshot() for name, part in self.stateful().items()} | {"line": self.snapshot()}
+        states = {name: part.snapshot() for name, part in self.stateful().items()}
+        states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
         parts.lake.commit(Commit(positions, revise, snapshot, states, tuple(self._messages), head))
         faults.point("line.after_commit")
         if parts.ledger is not None:
             parts.ledger.publish()
         parts.metrics.last_commit.set(parts.clock() / 1e9)
         self._revise, self._messages, self._corrected = {}, [], []
+        self._leaving = {}
         self._dirty, self.uncommitted_bytes = False, 0
         return positions
 
@@ -261,6 +267,7 @@ class Line:
             "newest": pl.DataFrame(newest, schema={"stream": pl.String, "time_us": pl.Int64}),
             "told": pl.DataFrame({"uid": list(self._told)}, schema={"uid": pl.String}),
             "last": pl.DataFrame({"time_us": [self._last_us]}, schema={"time_us": pl.Int64}),
+            "places": handover.places(self._positions.values()),
         }
 
     def restore(self, states: Mapping[str, Frames]) -> None:
@@ -272,6 +279,47 @@ class Line:
         for name, part in self.stateful().items():
             if name in states:
                 part.restore(states[name])
+
+    def resume(self, states: Mapping[str, Frames]) -> None:
+        """Continue, with partitions that may have moved meanwhile: theirs is set aside until `take_over`."""
+        self.restore(states)
+        self._set_aside = handover.unpacked(states.get("set_aside", {}))
+        for place, offset in handover.offsets(states.get("line", {})).items():
+            self._put_aside(place, offset)
+
+    def give_up(self, place: Place) -> None:
+        """A partition leaves this process. The next commit is the last to move it, and keeps its state for the next."""
+        self._live = {name: more for name, more in self._live.items() if name != place[0]}
+        position = self._positions.pop(place, None)
+        if position is not None:
+            self._leaving[place] = position
+            self._put_aside(place, position.offset)
+            self._dirty = True
+
+    def take_over(self, position: Position, states: Mapping[str, Frames] | None) -> None:
+        """A partition comes, to be read on from `position`. `states` are those of the worker it came from; None: ours.
+
+        The next commit claims it.
+        """
+        place = position.stream, position.partition
+        mine = self._set_aside.pop(place, None)
+        theirs = mine if states is None else handover.find(states, place)
+        if theirs is not None and theirs.offset == position.offset:
+            self._newest |= handover.put_back(self.stateful(), theirs)
+        if states is not None:
+            self.parts.pairing.lake_until_us = max(self.parts.pairing.lake_until_us, handover.known_until(states))
+        self._positions[place] = position
+        self._dirty = True
+
+    def forget(self, others: Iterable[Place]) -> None:
+        """Others own these partitions now: what was set aside for whoever came is of no more use."""
+        for place in others:
+            self._set_aside.pop(place, None)
+
+    def _put_aside(self, place: Place, offset: int) -> None:
+        moved = handover.take_out(self.stateful(), place[0], offset, self._newest)
+        self._newest.pop(place[0], None)
+        self._set_aside[place] = moved
 
     def _chunk(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> Window:
         times = operations["complete_time"].to_physical().to_numpy()
@@ -326,8 +374,9 @@ class Line:
             self.totals.slis[row["sli"], row["store"], row["window_start"]] = row
 
     def _note(self, raw: RawBatch, decoded: Decoded, rejected: pl.DataFrame) -> None:
-        offset = int(raw.after[decoded.consumed - 1]) if decoded.consumed else int(raw.positions[0])
-        self._positions[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
+        if len(raw):
+            offset = int(raw.after[decoded.consumed - 1]) if decoded.consumed else int(raw.positions[0])
+            self._positions[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
         size = int(decoded.pieces.ends[-1] - decoded.pieces.starts[0]) if len(decoded.pieces.starts) else 0
         pieces = len(decoded.pieces.starts)
         self.uncommitted_bytes += size

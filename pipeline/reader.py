@@ -10,7 +10,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pipeline.core.model import Handover
 from pipeline.line import Taken
+from pipeline.refused import with_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +29,10 @@ class Reader:
     def __init__(self, source: Source, decoder: Decoder, limit: int | None, timeout: float) -> None:
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
         self._recent: dict[str, deque[int]] = {}
-        self._queue: queue.Queue[Taken | BaseException | None] = queue.Queue(maxsize=1)
+        self._queue: queue.Queue[Taken | Handover | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
-    def batches(self) -> Iterator[Taken | None]:
+    def batches(self) -> Iterator[Taken | Handover | None]:
         """Every batch until the source is exhausted or `stop` is called. Raises what the source raised."""
         thread = threading.Thread(target=self._run, name="keytrail-reader", daemon=True)
         thread.start()
@@ -71,7 +73,7 @@ class Reader:
             return
         self._put(_End())
 
-    def _put(self, item: Taken | BaseException | None) -> None:
+    def _put(self, item: Taken | Handover | BaseException | None) -> None:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.2)
@@ -79,12 +81,12 @@ class Reader:
                 continue
             return
 
-    def _take(self) -> Taken | None:
+    def _take(self) -> Taken | Handover | None:
         progress = {stream: min(times) for stream, times in self._recent.items() if times}
         raw = self.source.poll(self.limit, self.timeout, progress)
-        if raw is None:
-            return None
-        decoded = self.decoder.decode(raw)
+        if raw is None or isinstance(raw, Handover):
+            return raw
+        decoded = with_refused(raw, self.decoder.decode(raw))
         if decoded.consumed < len(raw):
             self.source.rewind(raw, decoded.consumed)
         self._remember(raw, decoded)

@@ -39,8 +39,30 @@ class Oversize:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Positions that a fault concerns, first and last included; `note` says what is known of them."""
+
+    first: int
+    last: int
+    count: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Partitions that leave this process and that come to it, each as (stream, partition).
+
+    `lost` is true when the ones that leave were taken away: another process may have them already.
+    """
+
+    gone: Sequence[tuple[str, str]]
+    come: Sequence[tuple[str, str]]
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RawBatch:
-    """Consecutive records of one file or partition: the RAW frame.
+    """Consecutive records of one file or partition: the RAW frame. One without records only tells of a fault.
 
     Record `i` is `data[starts[i]:ends[i]]`, without its line end. `positions[i]` is its byte offset in the
     (decompressed) file, or its Kafka offset. `after[i]` is the offset to resume from when records up to and
@@ -60,6 +82,8 @@ class RawBatch:
     oversize: Sequence[Oversize] = ()
     final: bool = False  # nothing follows in this file for now and the reader will not wait: decode what is there
     fault: str = ""  # what the source noticed just before this batch: truncated, recreated, gap … ("" = nothing)
+    lost: Lost | None = None  # which positions that fault concerns, where the source knows
+    refused: Mapping[int, str] = field(default_factory=dict)  # records that no decoder is to see, each with its reason
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.core.model import Decoded, DetectorInfo, Frames, Message, Position, RawBatch, Window
+    from pipeline.core.model import Decoded, DetectorInfo, Frames, Handover, Message, Position, RawBatch, Window
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ class Source(Protocol):
     `commit` is told what is safe, after it is safe; it only informs.
     """
 
-    def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | None: ...
+    def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | Handover | None: ...
 
     def rewind(self, batch: RawBatch, consumed: int) -> None: ...
 
@@ -48,6 +48,16 @@ class Source(Protocol):
     def commit(self, positions: Sequence[Position]) -> None: ...
 
     def close(self) -> None: ...
+
+
+class SharedSource(Source, Protocol):
+    """A source whose partitions move between processes.
+
+    `poll` tells of a move by a Handover, and gives nothing more until `handed_over`: by then what was read before is
+    committed, the state of what leaves is set aside, and what comes goes on from the positions given.
+    """
+
+    def handed_over(self, positions: Mapping[tuple[str, str], Position]) -> None: ...
 
 
 class Decoder(Protocol):

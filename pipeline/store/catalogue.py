@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 FORMAT: Final = "1"
@@ -49,6 +50,7 @@ CREATE TABLE IF NOT EXISTS deliveries(
 CREATE INDEX IF NOT EXISTS deliveries_message ON deliveries(message);
 CREATE TABLE IF NOT EXISTS sinks(sink TEXT PRIMARY KEY, until_ns INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
 """
+Places = Mapping[tuple[str, str], tuple[int, str]]  # (stream, partition) -> offset, worker
 _FILE_COLUMNS: Final = "path, tbl, kind, rows, size, layout, min_time, max_time, min_leaf, max_leaf"
 
 
@@ -144,6 +146,12 @@ class Catalogue:
             rows = sql.execute("SELECT stream, partition, offset, state FROM positions").fetchall()
         return [Position(stream, partition, offset, json.loads(state)) for stream, partition, offset, state in rows]
 
+    def places(self) -> Places:
+        """Offset and owner of every position: who moved it last, and where to."""
+        with self.reading() as sql:
+            rows = sql.execute("SELECT stream, partition, offset, worker FROM positions").fetchall()
+        return {(stream, partition): (offset, worker) for stream, partition, offset, worker in rows}
+
     def ledger(self, worker: str) -> dict[str, Any]:
         """The ledger head as it was committed, {} before the first."""
         with self.reading() as sql:
@@ -189,18 +197,17 @@ def drop_files(sql: sqlite3.Connection, paths: Sequence[str], until_ns: Callable
         sql.execute("INSERT INTO removed VALUES (?, ?)", (path, until_ns(found[0][0])))
 
 
-def move_positions(
-    sql: sqlite3.Connection, positions: Iterable[Position], known: Mapping[tuple[str, str], int], worker: str
-) -> None:
-    """Moves positions from where this worker last saw them. FencedError when one stands elsewhere by now.
+def move_positions(sql: sqlite3.Connection, positions: Iterable[Position], known: Places, worker: str) -> None:
+    """Moves positions from where this worker last saw them. FencedError when one stands elsewhere by now, or is
+    another's.
 
     That is how a partition changes hands without a row lost or doubled: of two workers that read on from the same
-    place, only one can commit.
+    place, only one can commit, and one that has only claimed it shuts the other out too.
     """
     for place in positions:
         key = (place.stream, place.partition)
-        found = sql.execute("SELECT offset FROM positions WHERE stream = ? AND partition = ?", key).fetchone()
-        if (found[0] if found else None) != known.get(key):
+        found = sql.execute("SELECT offset, worker FROM positions WHERE stream = ? AND partition = ?", key).fetchone()
+        if found != known.get(key):
             raise FencedError(
                 f"{place.stream}: another worker has read on from here; nothing of this one was committed"
             )

@@ -16,7 +16,7 @@ from pipeline.store.catalogue import Catalogue, LiveFile
 from pipeline.store.files import Lock, guarded, private_folder, remove, worker_name
 from pipeline.store.outbox import Outbox
 from pipeline.store.publish import Publisher, leftovers
-from pipeline.store.read import rows
+from pipeline.store.read import groups, rows
 from pipeline.store.steps import Steps, prepare
 from pipeline.store.tables import table_of
 from pipeline.store.upkeep import Upkeep, orphans
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.core.model import Commit, Position
     from pipeline.store.config import StoreConfig
+
+_OTHERS_TRIES = 4  # looks at another worker's states while it commits
 
 
 class Lake(Outbox):
@@ -125,14 +127,22 @@ class Lake(Outbox):
         A worker that is given further partitions first commits what it has read, then asks here: with rows written
         and not committed, what it saw before stays what its next commit is held against.
         """
-        found = self._catalogue.positions()
-        if self._held is not None and not self._waiting:
-            self._steps.known = {(place.stream, place.partition): place.offset for place in found}
+        with self._catalogue.reading():
+            found = self._catalogue.positions()
+            if self._held is not None and not self._waiting:
+                self._steps.known = dict(self._catalogue.places())
         return found
 
-    def states(self) -> dict[str, dict[str, pl.DataFrame]]:
-        """The frames of every stateful part of this worker, as the newest commit has them, types and all."""
-        return states.unpack(self.path, states.load(self._catalogue, self.worker))
+    def owners(self) -> dict[tuple[str, str], str]:
+        """The worker that moved each position last, by (stream, partition)."""
+        return {key: worker for key, (_, worker) in self._catalogue.places().items()}
+
+    def states(self, worker: str = "") -> dict[str, dict[str, pl.DataFrame]]:
+        """The frames of every stateful part of a worker (default: this one) as its newest commit has them."""
+        for _ in range(_OTHERS_TRIES if worker else 0):
+            with contextlib.suppress(StoreError):  # its files may go with a commit that it makes at this moment
+                return states.unpack(self.path, states.load(self._catalogue, worker))
+        return states.unpack(self.path, states.load(self._catalogue, worker or self.worker))
 
     def ledger_head(self) -> dict[str, Any]:
         """The head that covers the newest commit of this worker; {} before the first."""
@@ -162,6 +172,18 @@ class Lake(Outbox):
         Rows are kept whose time lies in [from_time, to_time] (µs; None is no limit).
         """
         return rows(self.path, table_of(table), self._catalogue.files(table), from_time, to_time)
+
+    def evidence(self) -> tuple[dict[str, Any], list[str]]:
+        """The ledger head of the newest commit and the files (relative to the lake) it consists of, of one moment."""
+        while True:
+            head = self._catalogue.ledger(self.worker)
+            files = [file.segment.path for file in self._catalogue.files()]
+            if head == self._catalogue.ledger(self.worker):
+                return head, files
+
+    def read_file(self, table: str, file: str) -> Iterator[pl.DataFrame]:
+        """The rows of one file of a table, as they are stored. Raises StoreError for one that cannot be read."""
+        return groups(self.path / file, table_of(table).columns)
 
     def publish(self) -> None:
         """Writes audit.duckdb for the newest commit now."""

@@ -48,7 +48,7 @@ class Steps:
         self._alone = catalogue.workers() == (worker,)
         self._count = itertools.count(1)
         self._states = states.load(catalogue, worker)
-        self.known = {(place.stream, place.partition): place.offset for place in catalogue.positions()}
+        self.known = dict(catalogue.places())
 
     def name(self, table: str) -> str:
         """A new file's path, relative to the lake; it tells which worker made it, and no two are ever the same."""
@@ -78,7 +78,7 @@ class Steps:
             enqueue(sql, now_ns)
             faults.point("store.transaction")
         faults.point("store.committed")
-        self.known |= {(place.stream, place.partition): place.offset for place in commit.positions}
+        self.known |= {(place.stream, place.partition): (place.offset, self._worker) for place in commit.positions}
         useless = {entry.path for entry in self._states.values()} - {entry.path for entry in kept.values()}
         self._states = kept
         return sequence, [self._lake / path for path in sorted(useless)]

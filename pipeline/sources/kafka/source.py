@@ -1,0 +1,130 @@
+"""The source: one batch of one partition at a time, from what the pump has fetched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.core.model import Handover
+
+if TYPE_CHECKING:
+    from pipeline.core.clock import Clock
+    from pipeline.core.model import Position, RawBatch
+    from pipeline.sources.kafka.options import Own
+    from pipeline.sources.kafka.partition import Partition
+    from pipeline.sources.kafka.pump import Pump
+
+_WITHOUT_PARTITIONS_SECONDS: Final = 10.0  # two rounds of a cooperative rebalance take less
+
+
+class Kafka:
+    """Partitions of topics, as the group gives them. `poll` tells of moves before anything else."""
+
+    def __init__(self, config: Own, pump: Pump, clock: Clock, *, follow: bool) -> None:
+        self._config, self._pump, self._clock, self._follow = config, pump, clock, follow
+        self._handed: tuple[list[Any], list[Any]] | None = None  # what the line is being told of
+        self._waits: tuple[str, float] = ("", 0.0)  # the partition that is waited for, since when
+        self._empty_since = time.monotonic()
+
+    def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | Handover | None:
+        """See ports.Source. A Handover wants `handed_over` once it is acted on."""
+        deadline = time.monotonic() + timeout
+        pump = self._pump
+        with pump.turn:
+            while True:
+                if pump.failure is not None:
+                    raise pump.failure
+                if (moved := self._moved()) is not None:
+                    return moved
+                chosen = self._choose(progress)
+                if chosen is not None:
+                    return chosen.take(limit, self._clock())
+                rest = deadline - time.monotonic()
+                if rest <= 0:
+                    return None
+                pump.turn.wait(min(rest, 0.05))
+
+    def handed_over(self, positions: Mapping[tuple[str, str], Position]) -> None:
+        """What the last Handover told is acted on: partitions that came are read from these positions."""
+        if self._handed is not None:
+            _, come = self._handed
+            self._handed = None
+            self._pump.place(positions, come)
+        self._pump.moves.done()
+
+    def rewind(self, batch: RawBatch, consumed: int) -> None:
+        """See ports.Source. What is given back of a partition that has left is its next owner's."""
+        with self._pump.turn:
+            for partition in self._pump.partitions.values():
+                if partition.placed and partition.identity.partition == batch.partition:
+                    partition.rewind(batch, consumed)
+
+    def streams(self) -> Mapping[str, bool]:
+        """See ports.Source. A followed partition counts as ended while it is silent."""
+        now = time.monotonic()
+        with self._pump.turn:
+            return {p.identity.stream: self._silent(p, now) for p in self._pump.partitions.values()}
+
+    @property
+    def exhausted(self) -> bool:
+        """See ports.Source."""
+        if self._follow or self._pump.moves.waiting or not self._pump.joined:
+            self._empty_since = time.monotonic()
+            return False
+        with self._pump.turn:
+            partitions = list(self._pump.partitions.values())
+            if not partitions:
+                return time.monotonic() - self._empty_since > _WITHOUT_PARTITIONS_SECONDS
+            return all(partition.ended for partition in partitions)
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Tell the group how far this reader is. It is never asked for it again."""
+        with self._pump.turn:
+            places = {p.identity.partition: tp for tp, p in self._pump.partitions.items() if p.placed}
+        self._pump.tell({places[p.partition]: p.offset for p in positions if p.partition in places})
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._pump.close()
+
+    def _moved(self) -> Handover | None:
+        if self._handed is not None:
+            return None
+        moved = self._pump.moves.take()
+        if moved is None:
+            return None
+        gone, come, lost = moved
+        self._handed = sorted(gone), sorted(come)
+        known = self._pump.left
+        left = [known[tp] for tp in self._handed[0] if tp in known]
+        came = [self._pump.partitions[tp].identity for tp in self._handed[1] if tp in self._pump.partitions]
+        return Handover([(i.stream, i.partition) for i in left], [(i.stream, i.partition) for i in came], lost)
+
+    def _choose(self, progress: Mapping[str, int]) -> Partition | None:
+        """The partition furthest behind that may still bring something; it is waited for within reason."""
+        if self._handed is not None:
+            return None
+        now = time.monotonic()
+        live = [p for p in self._pump.partitions.values() if p.has_news or not self._silent(p, now)]
+        order = sorted(live, key=lambda p: (progress.get(p.identity.stream, -(1 << 62)), p.identity.stream))
+        ready = [p for p in order if p.placed and p.has_news]
+        if not ready:
+            return None
+        first = order[0]
+        if first is ready[0] or not self._worth_waiting(first, now):
+            return ready[0]
+        return None
+
+    def _worth_waiting(self, partition: Partition, now: float) -> bool:
+        name = partition.identity.partition
+        if self._waits[0] != name:
+            self._waits = name, now
+        return now - self._waits[1] < self._config.stall_seconds
+
+    def _silent(self, partition: Partition, now: float) -> bool:
+        """Whether a partition holds no other back for now."""
+        if not self._follow:
+            return partition.ended
+        quiet = now - partition.last_news > self._config.quiet_seconds
+        return partition.placed and not partition.has_news and quiet
