@@ -8,7 +8,8 @@ import msgspec
 import polars as pl
 
 from detectors.invariant import judge
-from detectors.invariant.rules import RULES
+from detectors.invariant.rule import Group
+from detectors.invariant.rules import GROUPS, RULES
 from pipeline.core.findings import build
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -52,41 +53,31 @@ class Invariant:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._rules = tuple(rule for rule in RULES if rule.id not in config.off)
+        kept = [Group(g.gate, tuple(rule for rule in g.rules if rule.id not in config.off)) for g in GROUPS]
+        self._groups = tuple(group for group in kept if group.rules)
         self._told: dict[str, int] = {}  # rule and key -> day of event time
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
-        rows = self._worth_asking(window.operations)
-        if rows.is_empty():
+        if window.operations.is_empty():
             return empty(FINDING)
+        rows = judge.prepared(window.operations, self._config.canary_secrets, self._config.long_ttl_days * _DAY)
         said = [
             judge.tell(rule, kept)
-            for rule, hits in judge.hits_of(self._rules, rows)
+            for group, asked in judge.worth_asking(self._groups, rows)
+            for rule, hits in judge.hits_of(group.rules, asked)
             if len(kept := self._new(rule, hits))
         ]
         if not said:
             return empty(FINDING)
         return build(self.info, pl.concat(said).sort("time", "cause", "key"), identity=("cause", "key"))
 
-    def _worth_asking(self, operations: pl.DataFrame) -> pl.DataFrame:
-        if operations.is_empty():
-            return operations
-        config = self._config
-        beside = operations.pipe(judge.prepared).with_columns(
-            pl.lit(config.long_ttl_days * _DAY).alias("long_ttl"),
-            judge.is_canary(config.canary_secrets).alias("is_canary")
-            if config.canary_secrets
-            else pl.lit(value=False).alias("is_canary"),
-        )
-        return beside.filter(judge.gate(config.canary_secrets)).with_columns(judge.rest_of_path().alias("rest"))
-
     def _new(self, rule: Rule, hits: pl.DataFrame) -> pl.DataFrame:
         """`hits`, of a folding rule only the first of each key that was not told before."""
         if not rule.once:
             return hits
         first = hits.sort("complete_time", "time", "uid").unique("key", keep="first", maintain_order=True)
-        days = first["time"].dt.epoch("d").to_list()
+        days = first.select(pl.coalesce("time", "complete_time").dt.epoch("d").fill_null(0)).to_series().to_list()
         fresh = []
         for key, day in zip(first["key"].to_list(), days, strict=True):
             name = f"{rule.id}|{key}"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from detectors._text import shown
-from detectors.invariant.rule import is_vault
 from pipeline.core.schema import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from detectors.invariant.rule import Rule
+    from detectors.invariant.rule import Group, Rule
 
 _SCORES: Final = dict(zip(SEVERITIES, (0.2, 0.4, 0.7, 0.9, 0.99), strict=True))
 _LOWER: Final = {name: SEVERITIES[max(0, i - 1)] for i, name in enumerate(SEVERITIES)}
@@ -31,64 +28,57 @@ _TOLD: Final = (
     "login_principal", "token_ttl", "devices", "request_uid", "response_uid",
 )  # fmt: skip
 
-# A superset of what the rules look at, cheap enough for every row.
-_AUTH: Final = (
-    r"^auth/(token/(create|roles|accessors)"
-    r"|.*/(config|tls|sts|roles?|users?|groups?|certs|duo|map|identity-accesslist)(/|$))"
-)
 # Old clients put the token itself into the path.
 _IN_PATH: Final = (
     r"^(auth/token/(?:lookup|renew|revoke)[a-z-]*|sys/wrapping/[a-z]+|sys/(?:leases/)?(?:renew|revoke))/.+$"
 )
-_ENGINE: Final = (
-    r"/(export|byok-export|backup|restore|destroy|metadata|keys?|config|roles?|static-roles|library|root|intermediate"
-    r"|issuers?)(/|$)"
-)
 
 
-def prepared(operations: pl.DataFrame) -> pl.DataFrame:
-    """OPERATION rows with `at` and `verb` beside them."""
+def prepared(operations: pl.DataFrame, canaries: Sequence[str], long_ttl: int) -> pl.DataFrame:
+    """OPERATION rows with what gates look at beside them."""
     path = pl.col("path").fill_null("")
     inside = (pl.col("namespace") != "") & path.str.starts_with(pl.concat_str("namespace", pl.lit("/")))
     local = pl.when(inside).then(path.str.slice(pl.col("namespace").str.len_chars() + 1)).otherwise(path)
     if not operations.select((pl.col("namespace") != "").any()).item():
         local = path
     return operations.with_columns(
-        local.str.strip_suffix("/").str.replace(_IN_PATH, "$1/…").alias("at"),
-        verb=pl.col("api_operation").str.to_lowercase(),
+        local.str.strip_suffix("/").alias("at"),
+        pl.col("api_operation").str.to_lowercase().alias("verb"),
+        (_is_canary(canaries) if canaries else pl.lit(value=False)).alias("is_canary"),
+        pl.lit(long_ttl).alias("long_ttl"),
     )
 
 
-def gate(canaries: Sequence[str]) -> pl.Expr:
-    """Rows that some rule might speak about."""
-    at, verb = pl.col("at"), pl.col("verb")
-    quiet = verb.is_in(("read", "list", "help"))
-    checks = [
-        at.str.starts_with("sys/") | at.str.starts_with("identity/"),
-        at.str.contains(_AUTH) & (~quiet | at.str.contains(r"^auth/token/accessors")),
-        ~quiet & at.str.contains(_ENGINE),
-        at.str.contains(r"/(export|byok-export|backup)/"),
-        ~is_vault(),
-        pl.col("principal_type") == "root",
-        pl.col("policies").list.contains(pl.lit("root")),
-        pl.col("login_policies").list.contains(pl.lit("root")),
-        pl.col("clear"),
-        pl.col("error").str.contains("(?i)lock"),
-        pl.col("token_ttl") >= pl.col("long_ttl"),
+def worth_asking(groups: Sequence[Group], rows: pl.DataFrame) -> list[tuple[Group, pl.DataFrame]]:
+    """For each group with something to look at, the `prepared` rows it looks at."""
+    asked = rows.select(group.gate.fill_null(value=False).alias(str(i)) for i, group in enumerate(groups))
+    counts = asked.sum().row(0)
+    return [
+        (group, looked_at(rows.filter(asked[str(i)])))
+        for i, (group, count) in enumerate(zip(groups, counts, strict=True))
+        if count
     ]
-    if canaries:
-        checks.append(pl.col("is_canary"))
-    return reduce(or_, (check.fill_null(value=False) for check in checks))
 
 
-def rest_of_path() -> pl.Expr:
-    """What follows the mount; without a known mount, what follows the first name."""
-    mount, at = pl.col("mount").fill_null(""), pl.col("at")
+def looked_at(rows: pl.DataFrame) -> pl.DataFrame:
+    """`prepared` rows that passed the gate, with the other columns that rules speak of: see `rule`."""
+    mount, at, kind = pl.col("mount").fill_null(""), pl.col("at"), pl.col("mount_type").fill_null("")
     known = (mount != "") & at.str.starts_with(mount)
-    return pl.when(known).then(at.str.slice(mount.str.len_chars())).otherwise(at.str.replace(r"^[^/]*/?", ""))
+    return rows.with_columns(
+        at.str.replace(_IN_PATH, "$1/…").alias("at"),
+        # Without a known mount, what follows the first name; a log too old to tell the type usually names it so.
+        pl.when(known)
+        .then(at.str.slice(mount.str.len_chars()))
+        .otherwise(at.str.replace(r"^[^/]*/?", ""))
+        .alias("rest"),
+        pl.when(kind == "").then(mount.str.strip_chars("/")).otherwise(kind).alias("engine"),
+        pl.col("verb").str.extract(r"([^./]+)$", 1).alias("method"),
+        (pl.col("store") == "vault").alias("is_vault"),
+        pl.col("verb").is_in(("create", "update", "patch")).alias("is_write"),
+    )
 
 
-def is_canary(canaries: Sequence[str]) -> pl.Expr:
+def _is_canary(canaries: Sequence[str]) -> pl.Expr:
     """The operation names a planted secret, by itself or with its namespace before it."""
     full = pl.concat_str("namespace", pl.lit("/"), "secret")
     return pl.col("secret").is_in(canaries) | full.is_in(canaries)
@@ -104,7 +94,7 @@ def tell(rule: Rule, hits: pl.DataFrame) -> pl.DataFrame:
     # What befalls a whole device belongs to nobody in particular, and folds with what the stream itself tells.
     whose = [pl.lit(None, pl.String).alias(name) if rule.once == "device" else pl.col(name) for name in _WHOSE]
     return _worded(hits).select(
-        "time", "key", *whose,
+        pl.coalesce("time", "complete_time").alias("time"), "key", *whose,
         severity.alias("severity"),
         pl.lit(rule.confidence).alias("confidence"),
         severity.replace_strict(_SCORES, return_dtype=pl.Float64).alias("score"),
@@ -163,7 +153,7 @@ def hits_of(rules: Sequence[Rule], rows: pl.DataFrame) -> list[tuple[Rule, pl.Da
 
 
 def _key(rule: Rule) -> pl.Expr:
-    day = pl.col("time").dt.date().cast(pl.String)
+    day = pl.coalesce("time", "complete_time").dt.date().cast(pl.String)
     if rule.once == "device":
         return pl.concat_str(
             pl.col("devices").list.join(",").fill_null(""), "store", day, separator="|", ignore_nulls=True

@@ -2,7 +2,7 @@
 
 A rule judges one operation by itself. It is written over OPERATION rows with these columns beside them:
 `at` (the path without namespace and trailing slash), `rest` (what follows the mount in it), `verb` (the store's own
-word in lower case).
+word in lower case), `method` (its last part), `engine` (the mount's type), `is_vault`, `is_write`, `is_canary`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from typing import Final
 
 import polars as pl
 
-HAPPENED: Final = ("success",)
-_WRITES: Final = ("create", "update", "patch")
-
 PLANNED: Final = "only inside a planned and approved change"
 NEVER: Final = "never in normal running"
 RARE: Final = "seldom, and by the few identities whose task it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules of one subject, and which rows are worth asking them about: over `at`, `verb`, `is_canary`, `long_ttl`."""
+
+    gate: pl.Expr
+    rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ def at(pattern: str) -> pl.Expr:
     return pl.col("at").str.contains(pattern)
 
 
+def under(*folders: str) -> pl.Expr:
+    """The path begins with one of these."""
+    return reduce(or_, (pl.col("at").str.starts_with(folder) for folder in folders))
+
+
+def asks() -> pl.Expr:
+    """Reads or lists, and changes nothing."""
+    return verb("read", "list", "help")
+
+
 def rest(pattern: str) -> pl.Expr:
     """What follows the mount, matched by a regular expression."""
     return pl.col("rest").str.contains(pattern)
@@ -57,29 +72,27 @@ def rest(pattern: str) -> pl.Expr:
 
 def engine(*types: str) -> pl.Expr:
     """The mount is of one of these types; a log too old to tell is taken by the mount's usual name."""
-    named = pl.col("mount").str.strip_chars("/").is_in(types)
-    kind = pl.col("mount_type")
-    return is_vault() & pl.when(kind.is_null() | (kind == "")).then(named).otherwise(kind.is_in(types))
+    return is_vault() & reduce(or_, (pl.col("engine") == name for name in types))
 
 
 def is_vault() -> pl.Expr:
     """The operation was asked of Vault or OpenBao."""
-    return pl.col("store") == "vault"
+    return pl.col("is_vault")
 
 
 def writes() -> pl.Expr:
     """Created, updated or patched."""
-    return pl.col("verb").is_in(_WRITES)
+    return pl.col("is_write")
 
 
 def changes() -> pl.Expr:
     """Created, updated, patched or deleted."""
-    return pl.col("verb").is_in((*_WRITES, "delete"))
+    return pl.col("is_write") | (pl.col("verb") == "delete")
 
 
 def verb(*words: str) -> pl.Expr:
     """The store's own word for the operation."""
-    return pl.col("verb").is_in(words)
+    return reduce(or_, (pl.col("verb") == word for word in words))
 
 
 def flag(*names: str) -> pl.Expr:
@@ -89,5 +102,4 @@ def flag(*names: str) -> pl.Expr:
 
 def calls(store: str, *methods: str) -> pl.Expr:
     """A cloud store's API method, by its last word (`…SecretManagerService.DestroySecretVersion`)."""
-    last = pl.col("verb").str.extract(r"([^./]+)$", 1)
-    return (pl.col("store") == store) & last.is_in(tuple(m.lower() for m in methods))
+    return (pl.col("store") == store) & pl.col("method").is_in(tuple(m.lower() for m in methods))

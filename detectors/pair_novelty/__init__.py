@@ -34,6 +34,8 @@ _NEXT: Final = (
     " what it read, and narrow its policy (keytrail policy on the principal shows what it really uses)."
 )
 _SHOWN: Final = 3
+_MANY: Final = 10
+_ABOVE_PEAK: Final = 1.5
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +102,9 @@ class PairNovelty:
         count = each["count"].to_numpy().astype(np.float64)
         mean, size = self._known.exploration(actors, each["who"].to_numpy())
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["likely"].to_numpy())
+        # Whoever takes many strangers at a time (a rotator, a copier) is odd only beyond what it took before.
+        peak = self._known.peak(actors, each["who"].to_numpy())
+        surprise = np.where((peak >= _MANY) & (count <= _ABOVE_PEAK * peak), 0.0, surprise)
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
         told = [self._stranger(each.row(i, named=True), float(surprise[i]), float(mean[i]), window) for i in loud]
         return told, surprise.tolist()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
 
 DEPTHS: Final = (1, 2, 3)
-_EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _FOLDER = range(11)
+_EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _PEAK, _FOLDER = range(12)
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
@@ -134,6 +134,10 @@ class Acquaintance:
         shape = self._get(_STRANGE, principal) + habit * _BORROWED
         return shape / (self._get(_ACTIVE, principal) + _BORROWED), np.minimum(shape, _BURSTY)
 
+    def peak(self, actors: Actors, at: npt.NDArray[np.int64]) -> Floats:
+        """The most strange pairs that the principals of rows `at` had in one window."""
+        return self._get(_PEAK, actors.principal[at])
+
     def learn(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
         """Add a closed window."""
         self._first_us = at_us if self._first_us is None else self._first_us
@@ -160,6 +164,9 @@ class Acquaintance:
         self._add(at_us, _READERS, actors.cohort[news.who], news.secret)
         odd = news.who[strange & ~actors.probation[news.who]]
         self._add(at_us, _STRANGE, actors.principal[odd])
+        who, count = np.unique(odd, return_counts=True)
+        most = np.maximum(self.peak(actors, who), count)
+        self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
         self._add(at_us, _KIND, actors.kind[odd])
 
     def _add(self, at_us: int, tag: int, *keys: Keys) -> None:

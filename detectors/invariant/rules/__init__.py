@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from detectors.invariant.rule import Group
 from detectors.invariant.rules import access, audit, cloud, identity, root, secrets, storage, tokens
 
-RULES: Final = (
-    *root.RULES,
-    *audit.RULES,
-    *access.RULES,
-    *storage.RULES,
-    *tokens.RULES,
-    *identity.RULES,
-    *secrets.RULES,
-    *cloud.RULES,
+GROUPS: Final = tuple(
+    Group(module.GATE, module.RULES) for module in (root, audit, access, storage, tokens, identity, secrets, cloud)
 )
+RULES: Final = tuple(rule for group in GROUPS for rule in group.rules)

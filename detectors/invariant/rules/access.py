@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import RARE, Rule, at, changes, is_vault, verb, writes
+from detectors.invariant.rule import RARE, Rule, asks, at, changes, is_vault, under, verb, writes
 
 _ACCOUNT: Final = ("T1098",)
+_IDENTITIES: Final = r"^auth/.+/(config|tls|identity-accesslist|sts|roles?|users?|groups?|certs|duo|map)(/|$)"
 _TUNE: Final = r"/tune$"
+
+GATE: Final = (under("sys/polic", "sys/auth", "sys/mounts", "sys/remount") | at(_IDENTITIES)) & ~asks()
 
 RULES: Final = (
     Rule(

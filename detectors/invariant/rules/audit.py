@@ -6,9 +6,11 @@ from typing import Final
 
 import polars as pl
 
-from detectors.invariant.rule import NEVER, PLANNED, RARE, Rule, at, changes, flag, is_vault, verb, writes
+from detectors.invariant.rule import NEVER, PLANNED, RARE, Rule, at, changes, flag, is_vault, under, verb, writes
 
 _OFF: Final = ("T1562.008",)
+
+GATE: Final = under("sys/audit", "sys/config/auditing", "sys/loggers") | pl.col("clear")
 
 RULES: Final = (
     Rule(

@@ -40,6 +40,8 @@ _CLUSTER_WIDE: Final = (
     & ~pl.col("principal").str.contains(r"^system:").fill_null(value=False)
 )
 
+GATE: Final = pl.col("store") != "vault"
+
 RULES: Final = (
     Rule(
         "trail_stopped",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import RARE, Rule, at, changes, is_vault, writes
+from detectors.invariant.rule import RARE, Rule, asks, at, changes, is_vault, under, writes
+
+GATE: Final = under("identity/", "sys/mfa/") & ~asks()
 
 RULES: Final = (
     Rule(

@@ -6,11 +6,13 @@ from typing import Final
 
 import polars as pl
 
-from detectors.invariant.rule import NEVER, RARE, Rule, at, flag, is_vault, verb, writes
+from detectors.invariant.rule import NEVER, RARE, Rule, at, flag, is_vault, under, verb, writes
 
 _ROOT_POLICY: Final = pl.col("policies").list.contains(pl.lit("root")).fill_null(value=False)
 _MINTS_ROOT: Final = pl.col("login_policies").list.contains(pl.lit("root")).fill_null(value=False)
 _CEREMONY: Final = r"^sys/generate-(root|recovery-token)/"
+
+GATE: Final = (pl.col("principal_type") == "root") | _ROOT_POLICY | _MINTS_ROOT | under("sys/generate-")
 
 RULES: Final = (
     Rule(

@@ -6,11 +6,17 @@ from typing import Final
 
 import polars as pl
 
-from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, engine, flag, is_vault, rest, verb, writes
+from detectors.invariant.rule import NEVER, RARE, Rule, asks, at, changes, engine, flag, is_vault, rest, verb, writes
 
 _EXPORTABLE: Final = ("exportable", "allow_plaintext_backup")
 _OWN_RULES: Final = ("transit", "kv", "generic", "cubbyhole", "system", "identity", "token")
 _ISSUES: Final = is_vault() & ~engine(*_OWN_RULES) & ~at(r"^(auth|sys|identity)/")
+_WORDS: Final = (
+    r"/(export|byok-export|backup|restore|destroy|metadata|keys?|config|roles?|static-roles|library|root|intermediate"
+    r"|issuers?)(/|$)"
+)
+
+GATE: Final = pl.col("is_canary") | at(r"/(export|byok-export|backup)/") | (~asks() & at(_WORDS))
 
 RULES: Final = (
     Rule(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, is_vault, verb, writes
+from detectors.invariant.rule import NEVER, RARE, Rule, asks, at, changes, is_vault, under, verb, writes
+
+_DAILY: Final = r"^sys/(renew|leases/(renew|lookup)|capabilities|wrapping/|tools/|internal/)"
+
+GATE: Final = under("sys/storage", "sys/raw") | (under("sys/") & ~asks() & ~at(_DAILY))
 
 RULES: Final = (
     Rule(

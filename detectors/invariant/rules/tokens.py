@@ -6,11 +6,18 @@ from typing import Final
 
 import polars as pl
 
-from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, flag, is_vault, verb, writes
+from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, flag, is_vault, under, verb, writes
 
 LONG_TTL: Final = pl.col("token_ttl") >= pl.col("long_ttl")
 _CREATES: Final = r"^auth/token/create(-orphan)?(/|$)"
 _ACCOUNT: Final = ("T1098.001", "T1136")
+
+GATE: Final = (
+    at(r"^auth/token/(create|roles|accessors)|/(custom-)?secret-id$|^sys/locked-users/")
+    | (under("sys/wrapping/") & (pl.col("outcome") != "success"))
+    | pl.col("error").str.contains("(?i)lock")
+    | LONG_TTL
+)
 
 RULES: Final = (
     Rule(

@@ -1,0 +1,90 @@
+"""The bounded memory that detectors share."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors._budget import Budget
+from detectors._memory import Table, joined, keys_of, keys_of_few
+
+DAY_US = 86_400_000_000
+
+
+def test_keys_never_change() -> None:
+    """A name has the same key in every version: memory outlives an upgrade."""
+    keys = keys_of(pl.Series(["kv/app/db", "", None, "approle/wéb"]))
+    assert keys.tolist() == [4232645952689941706, 0, 0, 15708123988070981339]
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=40)), max_size=60))
+def test_key_depends_on_the_name_alone(names: list[str | None]) -> None:
+    """Neighbours, slices and coding do not change a name's key."""
+    series = pl.Series(names, dtype=pl.String)
+    whole = keys_of(series)
+    assert keys_of_few(series).tolist() == whole.tolist()
+    for at in range(len(names)):
+        assert keys_of(series[at : at + 1]).tolist() == whole[at : at + 1].tolist()
+
+
+def test_names_do_not_collide() -> None:
+    """A hundred thousand similar names have as many keys."""
+    names = pl.Series([f"kv/team{i % 50}/app/secret-{i}" for i in range(100_000)])
+    assert len(np.unique(keys_of(names))) == 100_000
+
+
+def test_joined_keys_tell_order_and_tag() -> None:
+    """(a, b) is not (b, a), and neither is the same under another tag."""
+    a, b = keys_of(pl.Series(["a"])), keys_of(pl.Series(["b"]))
+    assert len({int(joined(tag, *pair)[0]) for tag in (1, 2) for pair in ((a, b), (b, a))}) == 4
+
+
+def test_table_adds_up_and_halves() -> None:
+    """Values of a repeated key add up, and are half after the half-life."""
+    table = Table(2, limit=10, half_life_us=1_000)
+    keys = np.array([7, 3, 7], dtype=np.uint64)
+    table.add(keys, np.array([[1.0, 0.0], [5.0, 1.0], [2.0, 4.0]]), 0)
+    asked = np.array([3, 7, 9], dtype=np.uint64)
+    assert table.get(asked, 0).tolist() == [[5.0, 1.0], [3.0, 4.0], [0.0, 0.0]]
+    assert table.get(asked, 1_000).tolist() == [[2.5, 0.5], [1.5, 2.0], [0.0, 0.0]]
+    assert table.knows(asked).tolist() == [True, True, False]
+
+
+def test_table_forgets_the_oldest() -> None:
+    """A full table drops what was not touched for longest, and stays within its limit."""
+    table = Table(1, limit=100)
+    for at in range(30):
+        table.add(np.arange(at * 10, at * 10 + 10, dtype=np.uint64), np.ones((10, 1)), at)
+        assert len(table) <= 100
+    assert table.knows(np.array([295, 5], dtype=np.uint64)).tolist() == [True, False]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 50)), max_size=120), st.integers(0, 119))
+def test_table_restored_goes_on_the_same(steps: list[tuple[int, int]], cut: int) -> None:
+    """Snapshot and restore at any point change nothing."""
+    straight, first = Table(1, 20, 500.0), Table(1, 20, 500.0)
+    for at, (key, value) in enumerate(steps):
+        for table in (straight, first):
+            table.add(np.array([key], dtype=np.uint64), np.array([[float(value)]]), at)
+        if at == cut:
+            second = Table(1, 20, 500.0)
+            second.restore(first.snapshot())
+            first = second
+    assert first.snapshot().equals(straight.snapshot())
+
+
+def test_budget_follows_the_last_week() -> None:
+    """While few come the floor decides; when many come, about the promised number a day passes."""
+    budget = Budget(5.0, per_day=2.0)
+    assert budget.threshold(0) == 5.0
+    rng, told = np.random.default_rng(3), 0
+    for hour in range(24 * 21):
+        at = hour * 3_600_000_000
+        surprises = (5 + rng.exponential(1.0, 4)).tolist()
+        told += sum(s >= budget.threshold(at) for s in surprises) if hour >= 24 * 7 else 0
+        budget.note(at, surprises)
+    assert 14 <= told <= 56
+    later = budget.threshold(24 * 21 * 3_600_000_000 + 8 * DAY_US)
+    assert later == 5.0
