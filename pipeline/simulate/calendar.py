@@ -38,7 +38,7 @@ def appointments(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Tab
     people = estate.principals[table["principal"]]
     table["ttl"], table["agent"] = people["ttl"], people["agent"]
     table["ip"] = _addresses(rng, estate, table)
-    for shift in shifts:
+    for shift in (s for s in shifts if s.changes):
         later = (
             np.isin(table["principal"], shift.principals)
             & (table["start"] >= shift.at)

@@ -51,18 +51,28 @@ class Shift:
     agent: int = -1
     spread: int = 600 * SECOND
 
+    @property
+    def changes(self) -> bool:
+        """Whether it does more than restart."""
+        return self.zone >= 0 or self.agent >= 0
+
 
 class Sessions:
     """The table of tokens. `slotted` rows come first, ordered by slot and time; later ones are appended."""
 
     def __init__(self, table: Table, slots: int, origin: int) -> None:
-        self.table = table
+        self._rows, self._count = table, len(table)
         self._origin = origin
         first = np.flatnonzero(table["slot"] >= 0)
         self._key = self._place(table["slot"][first].astype(np.int64), table["start"][first])
         self.slots = slots
         self.fixed = len(table)
         self.policies: dict[int, tuple[str, ...]] = {}  # of tokens that do not have just their principal's
+
+    @property
+    def table(self) -> Table:
+        """All tokens."""
+        return self._rows[: self._count]
 
     @property
     def ordinary(self) -> Table:
@@ -86,9 +96,11 @@ class Sessions:
 
     def add(self, fresh: Table) -> Ints:
         """Append sessions and say which numbers they have."""
-        start = len(self.table)
-        self.table = np.concatenate([self.table, fresh])
-        return np.arange(start, len(self.table))
+        start, self._count = self._count, self._count + len(fresh)
+        if self._count > len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros(self._count, SESSION)])
+        self._rows[start : self._count] = fresh
+        return np.arange(start, self._count)
 
     def of(self, principal: int) -> Ints:
         """All sessions of one principal, by start."""
@@ -113,9 +125,10 @@ def lives(rng: Rng, count: int, long: bool = False) -> Ints:
 
 def lay_out(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Sessions:
     """Every token of the ordinary run, with what the confusers changed."""
-    table = _slotted(estate, scenario)
-    for number, shift in enumerate(shifts):
-        table = _shifted(table, shift, stream(scenario.seed, "shift", number))
+    table = _restarted(estate, scenario, _slotted(estate, scenario), shifts)
+    for shift in shifts:
+        if shift.changes:
+            _elsewhere(table, shift)
     first, _ = slot_owner(estate)
     return Sessions(table, int(first[-1]), scenario.start_ns - 2 * DAY)
 
@@ -166,10 +179,39 @@ def _rows(slot: Ints, people: Table, start: Ints, end: Ints, ip: Ints) -> Table:
     return made
 
 
-def _shifted(table: Table, shift: Shift, rng: Rng) -> Table:
-    """The table with the slots concerned restarted, moved or upgraded."""
-    if shift.restart:
-        table = np.concatenate([table, _restarted(table, shift, rng)])
+def _restarted(estate: Estate, scenario: Scenario, table: Table, shifts: list[Shift]) -> Table:
+    """The table with tokens ended and followed where a shift restarts their slots: pods move, machines stay."""
+    first, _ = slot_owner(estate)
+    slots, times = [], []
+    for number, shift in enumerate(shifts):
+        if shift.restart:
+            mine = np.concatenate([np.arange(first[p], first[p + 1]) for p in shift.principals.tolist()])
+            slots.append(mine)
+            drawn = stream(scenario.seed, "shift", number).random(len(mine))
+            times.append(shift.at + (drawn * shift.spread).astype(np.int64))
+    if not slots:
+        return table
+    slot, when = np.concatenate(slots), np.concatenate(times)
+    held = Sessions(table, len(first), scenario.start_ns - 2 * DAY).at(slot, when)
+    within = (table["start"][held] + 2 * SECOND < when) & (when + 2 * SECOND < table["end"][held])
+    fresh = table[held[within]]
+    fresh["start"] = when[within] + SECOND
+    fresh["ip"] = _moved(stream(scenario.seed, "moved"), fresh["home"].astype(np.int64))
+    both = np.concatenate([table, fresh])
+    both = both[np.lexsort((both["start"], both["slot"]))]
+    same = both["slot"][1:] == both["slot"][:-1]
+    both["end"][:-1] = np.where(same, np.minimum(both["end"][:-1], both["start"][1:]), both["end"][:-1])
+    return both
+
+
+def _moved(rng: Rng, home: Ints) -> Ints:
+    """Another node of the same cluster for pods; machines keep their address."""
+    node = rng.integers(0, network.NODES_PER_CLUSTER, len(home)) << 8
+    return np.where(home >= network.PODS, (home & 0xFFFF0000) + node + rng.integers(2, 250, len(home)), home)
+
+
+def _elsewhere(table: Table, shift: Shift) -> None:
+    """Move or upgrade, in place, the slots that start anew while the shift lasts."""
     later = np.isin(table["principal"], shift.principals) & (table["slot"] >= 0)
     later &= (table["start"] >= shift.at) & (table["start"] < shift.until)
     if shift.zone >= 0:  # as many /24s as a site needs
@@ -177,21 +219,6 @@ def _shifted(table: Table, shift: Shift, rng: Rng) -> Table:
         table["ip"][later] = shift.zone + rack + (table["ip"][later] & 255)
     if shift.agent >= 0:
         table["agent"][later] = shift.agent
-    return table[np.lexsort((table["start"], table["slot"]))]
-
-
-def _restarted(table: Table, shift: Shift, rng: Rng) -> Table:
-    """Ends the tokens held at the time (in place) and returns those that follow: pods move, machines stay."""
-    mine = np.isin(table["principal"], shift.principals) & (table["slot"] >= 0)
-    when = shift.at + (rng.random(len(table)) * shift.spread).astype(np.int64)
-    split = mine & (table["start"] < when) & (table["end"] > when + 2 * SECOND)
-    fresh = table[split].copy()
-    table["end"][split] = when[split]
-    fresh["start"] = when[split] + SECOND
-    node = rng.integers(0, network.NODES_PER_CLUSTER, len(fresh)) << 8
-    elsewhere = (fresh["home"] & 0xFFFF0000) + node + rng.integers(2, 250, len(fresh))
-    fresh["ip"] = np.where(fresh["home"] >= network.PODS, elsewhere, fresh["home"])
-    return fresh
 
 
 def blank(count: int, principal: Ints | int, start: Ints | int, length: Ints | int) -> Table:
