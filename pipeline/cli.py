@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import app as application
-from pipeline import commands, show
+from pipeline import commands, show, verification
 from pipeline import config as conf
 from pipeline.core.errors import ConfigError, KeytrailError
 from pipeline.core.schema import SEVERITIES
@@ -152,6 +152,55 @@ def alerts(  # noqa: PLR0917
         show.alerts(rows, format)
 
 
+verify = typer.Typer(invoke_without_command=True, help="The lake against its ledger; a proof; a CloudTrail bucket.")
+cli.add_typer(verify, name="verify")
+
+
+@verify.callback()
+def verify_lake(  # noqa: PLR0917
+    context: typer.Context,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    key: Annotated[str | None, typer.Option(help="The ledger's verifier key (text or file).", metavar="VKEY")] = None,
+    since_head: Annotated[Path | None, typer.Option(help="A kept copy of ledger/checkpoint.", metavar="FILE")] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Hold the lake's rows, the ledger's tiles and its head against each other."""
+    if context.invoked_subcommand is not None:
+        return
+    conf.load(config).allow(application.TABLES)
+    with show.counting("verifying") as update:
+        result, pinned = verification.verify_lake(lake, key, since_head, update)
+    show.verification(result, pinned, format.value)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+@verify.command("proof")
+def verify_proof(
+    file: Annotated[Path, typer.Argument(help="A .tlog-proof file.")],
+    key: Annotated[str, typer.Option(help="The ledger's verifier key (text or file).", metavar="VKEY")],
+    event: Annotated[Path | None, typer.Option(help="The .event.json beside it.", metavar="FILE")] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Check an inclusion proof: exit 0 good, 10 refused."""
+    show.rows([verification.verify_proof(file, event, key)], format.value)
+
+
+@cli.command()
+def proof(
+    uids: Annotated[list[str], typer.Argument(metavar="EVENT_UID...", help="Events of the lake.")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    out: Annotated[str, typer.Option(help="A folder, or - for stdout.", metavar="DIR")] = ".",
+) -> None:
+    """Write a .tlog-proof and an .event.json for each event."""
+    conf.load(config).allow(application.TABLES)
+    files = verification.prove(lake, uids, None if out == "-" else Path(out))
+    for name, data in files:
+        sys.stdout.write(data.decode() if out == "-" else f"{Path(out) / name}\n")
+
+
 @cli.command()
 def report(  # noqa: PLR0917
     name: Annotated[str, typer.Argument(help="A report's name, or list.")],
@@ -195,7 +244,7 @@ def detectors_test(
     """Run every firing and quiet case."""
     results = commands.detector_cases(names or [])
     show.rows(results, format.value)
-    if not all(row["passed"] for row in results):
+    if not all(row["ok"] for row in results):
         raise typer.Exit(1)
 
 
@@ -203,14 +252,19 @@ def detectors_test(
 def simulate(  # noqa: PLR0917
     out: Annotated[Path, typer.Option("--out", help="Where the logs and labels go.", metavar="DIR")],
     store: Annotated[str, typer.Option(help="vault or openbao")] = "openbao",
-    days: Annotated[float, typer.Option(min=0.01, help="Days of event time.")] = 3.0,
-    rate: Annotated[float, typer.Option(min=0.001, help="Multiplies the workload's rate.")] = 1.0,
+    days: Annotated[int, typer.Option(min=1, help="Days of event time.")] = 3,
+    rate: Annotated[float, typer.Option(help="Multiplies the workload's rate.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
-    attack: Annotated[str, typer.Option(help="Names, with commas; none for a quiet twin.", metavar="NAME[,...]")] = "",
+    attack: Annotated[str, typer.Option(help="None gives the quiet twin.", metavar="NAME[:DIFFICULTY][,...]")] = "",
+    preset: Annotated[str, typer.Option(help="The estate's size: xs, s, m or l.")] = "xs",
+    devices: Annotated[int, typer.Option(min=1, help="Audit devices that tell of the same requests.")] = 1,
 ) -> None:
     """A labelled stream of audit entries."""
-    for path in commands.simulate(out, store=store, days=days, rate=rate, seed=seed, attacks=attack):
-        show.note(f"wrote {path}")
+    asked = {"store": store, "days": days, "rate": rate, "seed": seed, "preset": preset, "devices": devices}
+    done = commands.simulate(out, asked, attack)
+    for path in done.files:
+        sys.stdout.write(f"{path}\n")
+    show.note(f"{done.lines:,} entries of {done.operations:,} operations, {done.incidents} incidents in labels.jsonl")
 
 
 @cli.command()

@@ -12,14 +12,16 @@ import polars as pl
 
 from pipeline import app, reports, store
 from pipeline import config as conf
+from pipeline import simulate as simulation
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import cases, plugins
 from pipeline.core.errors import ConfigError
 from pipeline.core.schema import SEVERITIES
+from pipeline.windows import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 POLL_SECONDS = 1.0
@@ -98,15 +100,25 @@ def detector_page(name: str) -> str:
 
 
 def detector_cases(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every case of the named detectors (all by default): detector, case, passed, detail."""
+    """Every case of the named detectors (all by default): detector, case, ok, differences."""
     chosen = names or plugins.kinds("detectors")
     for name in chosen:
         plugins.load("detectors", name)
     return [
-        {"detector": name, "case": result.case, "passed": result.passed, "detail": result.detail}
+        {"detector": name, "case": result.case.name, "ok": result.ok, "differences": "; ".join(result.differences)}
         for name in chosen
-        for result in cases.run_cases(name, lambda: Baselines(BaselinesConfig()))
+        for result in cases.run_cases(name, lambda: Baselines(BaselinesConfig()), count)
     ]
+
+
+def simulate(out: Path, asked: Mapping[str, Any], attacks: str) -> simulation.Summary:
+    """Write a labelled stream. `attacks` is NAME[:DIFFICULTY][,…]. Raises ConfigError, naming what is allowed."""
+    named = [word.partition(":") for word in attacks.split(",") if word]
+    chosen = tuple(simulation.Attack(name, difficulty or "medium") for name, _, difficulty in named)
+    try:
+        return simulation.simulate(simulation.Scenario(**asked, attacks=chosen), out)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from None
 
 
 def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path) -> list[Path]:

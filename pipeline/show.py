@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pipeline.ledger.verify import Report
     from pipeline.line import Line
+    from pipeline.verification import Pinned
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "dim"}
@@ -51,6 +53,32 @@ def progress() -> Iterator[Callable[[Line], None]]:
                 status.update(f"{line.totals.entries:,} entries, {line.totals.operations:,} operations")
 
         yield update
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Progress of something that can count: done of all. None when stderr is no terminal."""
+    if not _err.is_terminal:
+        yield None
+        return
+    with _err.status(what) as status:
+        yield lambda done, size: status.update(f"{what}: {done:,} of {size:,}")
+
+
+def verification(report: Report, pinned: Pinned, style: str) -> None:
+    """What was proven and what was not; rows for programs."""
+    if style != "table":
+        table(report.rows, style)
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(Text(f"{report.leaves:,} rows, {report.size:,} leaves, root {report.root.hex()}"))
+    out.print(Text(f"key         {pinned.verifier.vkey()}\n            from {pinned.origin}"))
+    for text in report.notes:
+        out.print(Text("note        " + clean(text)))
+    if not report.exit_code:
+        out.print(Text("verified    every row, tile and head holds", style="green"))
+        return
+    table(report.rows.filter(pl.col("verdict") != "ok").drop("uid", "known", strict=False), style)
 
 
 def value(item: Any) -> Any:

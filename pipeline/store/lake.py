@@ -173,11 +173,11 @@ class Lake(Outbox):
         """
         return rows(self.path, table_of(table), self._catalogue.files(table), from_time, to_time)
 
-    def evidence(self) -> tuple[dict[str, Any], list[str]]:
-        """The ledger head of the newest commit and the files (relative to the lake) it consists of, of one moment."""
+    def evidence(self, table: str) -> tuple[dict[str, Any], list[str]]:
+        """The ledger head of the newest commit and its files (relative to the lake) of one table, of one moment."""
         while True:
             head = self._catalogue.ledger(self.worker)
-            files = [file.segment.path for file in self._catalogue.files()]
+            files = [file.segment.path for file in self._catalogue.files(table)]
             if head == self._catalogue.ledger(self.worker):
                 return head, files
 

@@ -1,0 +1,133 @@
+"""Proving: the lake against its ledger, the proof of one event, a proof against a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from pipeline import store
+from pipeline.core.clock import system_clock
+from pipeline.core.errors import ConfigError, NoInputError, StoreError
+from pipeline.ledger import FileGuard, keys, note, policy, proof_file
+from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pipeline.ledger.note import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The key that a ledger is held to, and where it was taken from."""
+
+    verifier: Verifier
+    origin: str
+
+
+def pinned(lake: Path, vkey: str | None) -> Pinned:
+    """The given key, else that of this user's signing key, else the one that the lake names itself.
+
+    Raises ConfigError for a text that is no key, NoInputError for a lake without a ledger.
+    """
+    if vkey:
+        return Pinned(parse_key(vkey), "given")
+    known = policy.read(lake / "ledger" / "policy")
+    if known is None or not known.logs:
+        raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
+    own = keys.default_key_path()
+    if own.exists() and any(log.public == note.verifier_of(keys.load(own)).public for log in known.logs):
+        return Pinned(known.logs[0], f"the signing key {own}")
+    return Pinned(known.logs[0], "the lake itself: pin a key with --key to rule out a ledger that was made anew")
+
+
+def parse_key(vkey: str) -> Verifier:
+    """A verifier key text (or a file that holds one). Raises ConfigError."""
+    text = Path(vkey).read_text("utf-8").strip() if "+" not in vkey and Path(vkey).is_file() else vkey
+    try:
+        return note.parse_vkey(text)
+    except ValueError as error:
+        raise ConfigError(f"--key is no verifier key: {error}") from None
+
+
+def verify_lake(
+    lake: Path, vkey: str | None, since_head: Path | None, progress: Callable[[int, int], None] | None
+) -> tuple[Report, Pinned]:
+    """Everything the ledger promises about a lake. Raises NoInputError, ConfigError, StoreError."""
+    if not (lake / "commit.sqlite").exists():
+        raise NoInputError(f"there is no lake in {lake}")
+    key = pinned(lake, vkey)
+    kept = None if since_head is None else _kept(since_head)
+    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+
+        def snapshot() -> Snapshot:
+            head, files = opened.evidence("raw")
+            return Snapshot(head, _rows(opened, files))
+
+        report = verify(lake, key.verifier, snapshot, since_head=kept, guard=_guard(lake), progress=progress)
+    return report, key
+
+
+def _guard(lake: Path) -> FileGuard:
+    return FileGuard(lake / "ledger")
+
+
+def _kept(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NoInputError(f"the kept head {path} cannot be read: {error.strerror}") from None
+
+
+def _rows(lake: store.Lake, files: Sequence[str]) -> Iterator[pl.DataFrame | Unreadable]:
+    for file in files:
+        try:
+            for frame in lake.read_file("raw", file):
+                yield frame.with_columns(lake_file=pl.lit(file))
+        except StoreError as error:
+            yield Unreadable(file, type(error.__cause__ or error).__name__)
+
+
+def prove(lake: Path, uids: Sequence[str], out: Path | None) -> list[tuple[str, bytes]]:
+    """The proof and event files of events, by name; written to `out` when that is given.
+
+    Raises NoInputError for a uid that the lake does not hold, LedgerError when nothing is published yet.
+    """
+    wanted = ", ".join("?" for _ in uids)
+    sql = f"SELECT uid, source, file, position, leaf_index, salt, raw, redacted FROM raw WHERE uid IN ({wanted})"  # noqa: S608
+    found = pl.DataFrame(pl.from_arrow(store.query(lake, sql, list(uids))))
+    missing = sorted(set(uids) - set(found["uid"]))
+    if missing:
+        raise NoInputError(
+            f"the lake holds no event {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+        )
+    files = []
+    for row in found.iter_rows(named=True):
+        files.append((f"{row['uid']}.tlog-proof", proof_file.published_proof(lake / "ledger", row["leaf_index"])))
+        files.append((f"{row['uid']}.event.json", proof_file.make_event(row)))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, data in files:
+            (out / name).write_bytes(data)
+    return files
+
+
+def verify_proof(proof: Path, event: Path | None, vkey: str) -> dict[str, Any]:
+    """What a proof file shows. Raises LedgerError (exit 10) when it is refused, NoInputError, ConfigError."""
+    try:
+        data = proof.read_bytes()
+        told = None if event is None else event.read_bytes()
+    except OSError as error:
+        raise NoInputError(f"{error.filename} cannot be read: {error.strerror}") from None
+    proven = proof_file.verify_files(data, [parse_key(vkey)], event=told)
+    return {
+        "index": proven.index,
+        "origin": proven.checkpoint.origin,
+        "size": proven.checkpoint.size,
+        "root": proven.checkpoint.root.hex(),
+        "position": proven.entry.position,
+        "content_checked": proven.content,
+    }
