@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -103,6 +104,9 @@ def test_folder_is_complete(kind: str) -> None:
     assert detector.info.cadence in {"operation", "window"}
     assert detector.info.techniques
     assert detector.info.measures
+    readme = (Path(str(module.__file__)).parent / "README.md").read_text("utf-8")
+    assert all(part in readme for part in ("Purpose", "False positives", "Runbook", "ATT&CK"))
+    assert all(measure in readme for measure in detector.info.measures)
     names = {case.name for case in CASES if case.kind == kind}
     assert any(name.startswith("fires") for name in names)
     assert any(name.startswith("quiet") for name in names)

@@ -9,6 +9,7 @@ import polars as pl
 from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, flag, is_vault, under, verb, writes
 
 LONG_TTL: Final = pl.col("token_ttl") >= pl.col("long_ttl")
+_LONGER_TTL: Final = pl.col("token_ttl") > pl.col("long_ttl")  # a log-in under the server's own default is no news
 _CREATES: Final = r"^auth/token/create(-orphan)?(/|$)"
 _ACCOUNT: Final = ("T1098.001", "T1136")
 
@@ -44,7 +45,7 @@ RULES: Final = (
         "token_long_lived",
         "Token with a very long life issued",
         "medium",
-        is_vault() & LONG_TTL & (at(_CREATES) | at(r"^auth/.*login")) & writes(),
+        is_vault() & writes() & ((at(_CREATES) & LONG_TTL) | (at(r"^auth/.*login") & _LONGER_TTL)),
         "{who} had a token issued that lives {ttl}",
         "Shorten the role's or the mount's maximum; revoke this token when its reason has gone.",
         ("T1550.001",),
