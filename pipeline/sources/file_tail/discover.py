@@ -105,12 +105,14 @@ def _add(path: str, found: Found) -> None:
     try:
         status = os.stat(path)
     except OSError as error:
-        found.unreadable[path] = error.strerror or "cannot be read"
+        if os.path.lexists(path):  # else it changed its name since it was listed: the next look finds it
+            found.unreadable[path] = error.strerror or "cannot be read"
         return
     if not stat.S_ISREG(status.st_mode):
         found.unreadable[path] = "not a regular file; pipe it in and give `-` as the path"
     elif not os.access(path, os.R_OK):
-        found.unreadable[path] = "permission denied"
+        if os.path.lexists(path):
+            found.unreadable[path] = "permission denied"
     else:
         found.files.setdefault(path, (status.st_dev, status.st_ino))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.sources.file_tail.look import Look, MovedError
+from pipeline.sources.file_tail.rotation import PACKED
 from pipeline.sources.identity import Mark, digest
 
 
@@ -100,15 +101,19 @@ def _match(item: Item, look: Look, *, same: bool) -> Match:
 def without_copies(fresh: Sequence[Look], read: Sequence[Look]) -> tuple[set[Look], list[Look]]:
     """New files, and those among them that only repeat another. Raises MovedError, OSError.
 
-    A compressed file is weighed after the plain ones it may be a copy of.
+    A compressed file is weighed after the plain ones it may be a copy of. Beside the file whose name it has but for the
+    ending it is being made of that, however little it holds yet.
     """
+    paths = {look.path: look for look in [*read, *fresh]}
     same: dict[str, list[Look]] = {}
     for look in read if fresh else ():
         same.setdefault(_first_line(look), []).append(look)
     kept, copies = set(), []
     for look in sorted(fresh, key=lambda look: bool(look.packed)):
         others = same.setdefault(_first_line(look), [])
-        if any(look.repeats(other) for other in others):
+        origin = paths.get(PACKED.sub("", look.path), look)
+        made_of_it = origin is not look and bool(look.packed) and origin.head.startswith(look.head)
+        if made_of_it or any(look.repeats(other) for other in others):
             copies.append(look)
         else:
             kept.add(look)

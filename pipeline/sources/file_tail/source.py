@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 _MEMORY: Final = 256 << 20
 _SMALLEST, _LARGEST = 1 << 20, 32 << 20
-_LOOKS: Final = 4  # before a file that is missed is taken to be gone
-_PAUSE: Final = 0.005  # seconds between them
+_LOOKS: Final = 6  # at most, while files are changing their names
+_PATIENCE: Final = 50  # times as many at the start, where every stream must be known
+_PAUSE: Final = 0.0025  # seconds after the first of them, doubled each time
 _OPEN_FILES: Final = 256
 _ATTEMPTS: Final = 5  # looks within one poll while files move about
 
@@ -99,41 +100,60 @@ class FileTail:
                 tail.close()
 
     def _begin(self) -> None:
-        found = discover(self._paths, self._config.exclude, self._positions)
-        count = len(found.files)
-        if not count and not any(path in self._positions for path in found.explicit):
-            raise NoInputError(_nothing(self._paths, found))
+        found = self._first_look()
         self._rules = Rules(
-            block=self._config.block_bytes or block_size(count), cap=self._config.max_record_bytes,
+            block=self._config.block_bytes or block_size(len(found.files)), cap=self._config.max_record_bytes,
             follow=self._follow, settle_seconds=self._config.settle_seconds,
         )  # fmt: skip
-        self._arrange(found, _LOOKS)
+        for _ in range(_PATIENCE):
+            if self._arrange(found):
+                break
+            found = self._discover()
+        else:
+            raise SourceError("files change faster than they can be looked at")
         self._active = dict(sorted(self._streams.items()))
         self._midway = {name for name, stream in self._streams.items() if any(tail.midway for tail in stream.tails)}
+
+    def _first_look(self) -> Found:
+        """What there is to begin with; asked a few times, since a log may be without a name while it is rotated."""
+        for look in range(_LOOKS):
+            found = discover(self._paths, self._config.exclude, self._positions)
+            if found.files or any(path in self._positions for path in found.explicit):
+                break
+            time.sleep(_PAUSE * 2**look)
+        else:
+            raise NoInputError(_nothing(self._paths, found))
+        return found
 
     def _scan(self) -> None:
         """Look again: what was rotated, what is new."""
         begun = time.monotonic()
-        self._arrange(discover(self._paths, self._config.exclude, self._paths), _LOOKS)
+        self._arrange(self._discover())
         self._scanned = time.monotonic()
         self._scan_cost = self._scanned - begun
 
-    def _arrange(self, found: Found, looks: int) -> None:
-        """Tell each stream which files there are; look anew when files are just changing their names."""
+    def _arrange(self, found: Found) -> bool:
+        """Tell each stream which files there are, and look anew while files are just changing their names.
+
+        False when some stream could not be told even so: it stays as it was.
+        """
+        before: object = None
+        for look in range(_LOOKS):
+            groups = self._groups(found)
+            sure = look >= 2 and (groups, found.files) == before  # what is missed now is not just on its way
+            told = [self._refresh(name, paths, found, sure=sure) for name, paths in groups.items()]
+            if all(told):
+                break
+            before = (groups, found.files)
+            time.sleep(_PAUSE * 2**look)
+            found = self._discover()
         for path, reason in found.unreadable.items():
             self._report(Fault(path, path, "unreadable", f"{path}: {reason}"))
-        groups, sure = self._groups(found), looks == 1
-        settled = [self._refresh(name, members, found, sure=sure) for name, members in groups.items()]
-        if not all(settled):
-            if sure:
-                raise SourceError("files change faster than they can be looked at")
-            time.sleep(_PAUSE)
-            self._arrange(discover(self._paths, self._config.exclude, self._paths), looks - 1)
-            return
         copies = (path for stream in self._streams.values() for path in stream.copies)
-        self.skipped = sorted({*self.skipped, *found.skipped, *copies})
+        self.skipped = sorted({*found.skipped, *copies})
         if self._follow:
             self._hold_live()
+        return all(told)
 
     def _groups(self, found: Found) -> dict[str, list[str]]:
         """Stream name -> the paths there are of it, those of known streams even when there are none."""
@@ -151,6 +171,10 @@ class FileTail:
             return self._stream(name).refresh(members, wanted, sure=sure)
         except (MovedError, OSError):
             return False
+
+    def _discover(self) -> Found:
+        """What there is now; a path that was there at the start may be gone."""
+        return discover(self._paths, self._config.exclude, self._paths)
 
     def _stream(self, name: str) -> Stream:
         if name not in self._streams:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Position, RawBatch
 
 
+_ORPHANS: Final = 2  # files without a name, read to their end, that are still looked at
 _PAST: Final = 64  # files lost from sight that are still known
 
 
@@ -45,25 +46,32 @@ class Stream:
         again, at last with `sure`. Raises MovedError when files change under the look even so.
         """
         current: list[Item] = [*(self._remembered or self.tails)]
+        held = {id(tail) for tail in self.tails if tail.intact()}
         looks = take_looks(paths, current, self.note)
         matches = match_all([*self._past, *current], looks)
         found = {id(match.item) for match in matches}
-        orphans = [item for item in current if id(item) not in found and isinstance(item, Tail) and item.intact()]
+        orphans = [item for item in current if id(item) not in found and isinstance(item, Tail) and id(item) in held]
         found.update(map(id, orphans))
         missing = [item for item in current if id(item) not in found]
-        if not sure and any(isinstance(item, Tail) or self._newest(item) for item in missing):
-            return False
         fresh = self._fresh(looks, matches, wanted)
+        if not sure and missing and (fresh or any(isinstance(item, Tail) for item in missing)):
+            return False
         kept, copies = without_copies(fresh, [match.look for match in matches])
         self._remembered, self._past = [], [item for item in self._past if id(item) not in found]
         for item in missing:
             self._mourn(item, looks)
         placed = {match.look.path: self._place(match) for match in matches}
         placed |= {look.path: self._begin(look) for look in looks if look in kept}
+        kept_open = orphans[-_ORPHANS:]
         for tail in orphans:
-            tail.orphan = True
+            tail.orphan = tail in kept_open or tail.unread > 0
+            if not tail.orphan:
+                self._mourn(tail, looks)
         self.copies = [look.path for look in copies]
-        self.tails = [*orphans[-2:], *(placed[look.path] for look in looks if look.path in placed)]
+        self.tails = [
+            *(tail for tail in orphans if tail.orphan),
+            *(placed[look.path] for look in looks if look.path in placed),
+        ]
         return True
 
     def _fresh(self, looks: Sequence[Look], matches: Sequence[Match], wanted: Collection[str]) -> list[Look]:

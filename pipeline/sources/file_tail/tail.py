@@ -37,7 +37,7 @@ class Tail:
     def move_to(self, look: Look, offset: int) -> None:
         """Read on from `offset` in the file looked at, which has the content this one had."""
         self.close()
-        self.mark = replace(self.mark, packed=look.packed)
+        self.mark = replace(self.mark, packed=look.packed, path=os.path.realpath(look.path))
         self.path = look.path
         self._cutter = Cutter(offset, self._rules.cap)
         self._filled = -1
@@ -127,8 +127,15 @@ class Tail:
         self._filled = -1
 
     def intact(self) -> bool:
-        """Whether the open file still holds what was read of it."""
-        return self.is_open and self._still_holds(Status.of(os.fstat(self._fd)))
+        """Whether the open file still holds what was read of it; what it holds by now is noted."""
+        if not self.is_open:
+            return False
+        status = Status.of(os.fstat(self._fd))
+        if status != self.status:
+            if not self._still_holds(status):
+                return False
+            self._seen(status, self._head())
+        return True
 
     def grew(self) -> bool:
         """Whether a look inside may bring records. Raises MovedError when the path leads elsewhere now."""
@@ -310,7 +317,7 @@ class Tail:
     def _seen(self, status: Status, head: bytes) -> None:
         self.mark = replace(
             self.mark, dev=status.dev, inode=status.inode, size=status.size, mtime_ns=status.mtime_ns,
-            head_len=len(head[:HEAD]), head_sha256=digest(head[:HEAD]), path=os.path.realpath(self.path),
+            head_len=len(head[:HEAD]), head_sha256=digest(head[:HEAD]),
         )  # fmt: skip
 
     def _remember(self, after: int, trail: bytes, last: bool) -> None:
