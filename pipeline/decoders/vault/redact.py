@@ -7,6 +7,7 @@ Vault and OpenBao hash tokens, accessors and every string in `data`. A device wi
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -109,16 +110,27 @@ _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
 _FORM: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
 _SHOWN: Final = re.compile(rb'"(?:client_token|accessor|client_token_accessor|token|data|secret_id|wrap_info)"\s*:')
 _ELEMENT: Final = re.compile(rb">([^<]++)")
-_FOREIGN: Final = frozenset({"unknown_format"})  # another format's, unless it speaks of tokens
 
 
 def remains(piece: bytes, reason: str) -> bytes:
-    """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed."""
+    """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed.
+
+    Text of another format stays, unless it speaks of tokens or may be the remains of an entry: whatever has a quote
+    in it and is no object.
+    """
     if reason == "jsonx":
         piece = _ELEMENT.sub(_element, piece)
-    elif reason not in _FOREIGN or _SHOWN.search(piece):
+    elif reason != "unknown_format" or _SHOWN.search(piece) or (b'"' in piece and not _is_object(piece)):
         piece = _unquoted(piece)
     return _FORM.sub(REDACTED.encode(), piece)
+
+
+def _is_object(piece: bytes) -> bool:
+    """Whether all of the piece, behind a prefix, is one JSON object."""
+    try:
+        return isinstance(json.loads(piece[piece.find(b"{") :]), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _unquoted(piece: bytes) -> bytes:
