@@ -37,7 +37,7 @@ def appointments(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Tab
     table = np.concatenate([p for p in parts if len(p)] or [np.zeros(0, SESSION)])
     people = estate.principals[table["principal"]]
     table["ttl"], table["agent"] = people["ttl"], people["agent"]
-    table["ip"] = _addresses(rng, estate, table)
+    table["ip"] = _addresses(rng, estate, table, scenario.size.nodes)
     for shift in (s for s in shifts if s.changes):
         later = (
             np.isin(table["principal"], shift.principals)
@@ -74,7 +74,7 @@ def children(estate: Estate, scenario: Scenario, parents: Table) -> tuple[Table,
     return table, own
 
 
-def _addresses(rng: Rng, estate: Estate, table: Table) -> Ints:
+def _addresses(rng: Rng, estate: Estate, table: Table, nodes: int) -> Ints:
     """Jobs and people keep their machine's address, runners and pods get another each time; some days people roam."""
     count = len(table)
     people = estate.principals[table["principal"]]
@@ -82,7 +82,7 @@ def _addresses(rng: Rng, estate: Estate, table: Table) -> Ints:
     human = np.isin(people["role"], (Role.HUMAN, Role.ADMIN))
     roam = human & (rng.random(count) < 0.03)
     zone = np.where(roam, network.outside_zones(rng, count), zone)
-    pods = network.pod_zones(rng, people["cluster"].astype(np.int64), network.NODES_PER_CLUSTER)
+    pods = network.pod_zones(rng, people["cluster"].astype(np.int64), nodes)
     zone = np.where(zone == 0, pods, zone)
     fixed = zone + 2 + (table["principal"].astype(np.int64) * 7919) % 248
     fresh = network.hosts(rng, zone)

@@ -18,7 +18,6 @@ def _net(a: int, b: int, c: int = 0) -> int:
 
 
 PODS, MACHINES, VPN, RUNNERS, OUTSIDE = _net(10, 64), _net(10, 16), _net(10, 8), _net(10, 40), _net(198, 18)
-NODES_PER_CLUSTER = 48
 
 
 def hosts(rng: Rng, zones: Ints) -> Ints:

@@ -15,11 +15,12 @@ from pipeline.simulate.scenario import Attack, Scenario
 from pipeline.simulate.stage import Incident
 
 _LIVE_LINES = 56
+_TORN_LINES = 90
 
 
 @dataclass(frozen=True)
 class Story:
-    """A scenario with a headline. `expected` names per attack the causes that ought to be found."""
+    """A scenario with a headline. `expected` names per attack the detectors that ought to see it."""
 
     name: str
     headline: str
@@ -39,10 +40,10 @@ STORIES = (
         "stolen_approle",
         "An AppRole is used from a network it never came from; later a service reads what other teams own.",
         Scenario(
-            days=4, rate=0.12, seed=23, preset="xs", confusers=("deploy", "oncall"),
+            days=4, rate=0.12, seed=43, preset="xs", confusers=("deploy", "oncall"),
             attacks=(Attack("stolen_token", "easy", 3.05), Attack("mass_read", "easy", 3.7)),
         ),
-        {"stolen_token": ("source novelty",), "mass_read": ("breadth", "pair novelty", "denials")},
+        {"stolen_token": ("source_novelty",), "mass_read": ("pair_novelty", "denials")},
     ),
     Story(
         "audit_off",
@@ -51,15 +52,15 @@ STORIES = (
             days=3, rate=0.15, seed=37, preset="xs", confusers=("deploy",), devices=2,
             attacks=(Attack("policy_escalation", "easy", 2.45), Attack("audit_off", "medium", 2.46)),
         ),
-        {"policy_escalation": ("policy written", "pair novelty"), "audit_off": ("audit device disabled",)},
-        ("gap", "device_change"),
+        {"policy_escalation": ("invariant",), "audit_off": ("invariant", "integrity")},
+        ("device_change",),
     ),
     Story(
         "torn_file",
         "A disk was full for a moment: one line is cut short with the next glued to it, and zero bytes follow.",
         Scenario(days=1, rate=0.05, seed=41, preset="xs", confusers=()),
         {},
-        ("torn",),
+        ("torn", "unpaired"),
         torn=True,
     ),
 )  # fmt: skip
@@ -95,11 +96,11 @@ def _rotate(file: Path) -> None:
 
 
 def _tear(file: Path) -> None:
-    lines = file.read_bytes().splitlines(keepends=True)
+    lines = file.read_bytes().splitlines(keepends=True)[:_TORN_LINES]
     third = len(lines) // 3
     lines[third] = lines[third][: len(lines[third]) // 2]  # no line end: what follows is glued to it
     lines[2 * third] = b"\x00" * 512 + b"\n" + lines[2 * third]
-    file.write_bytes(b"".join(lines[:90]))
+    file.write_bytes(b"".join(lines))
 
 
 def _expected(story: Story, incidents: list[Incident]) -> str:
@@ -109,7 +110,7 @@ def _expected(story: Story, incidents: list[Incident]) -> str:
             "principal": i.principal,
             "from": i.begin,
             "to": i.end,
-            "causes": list(story.expected[i.attack]),
+            "detectors": list(story.expected[i.attack]),
         }
         for i in incidents
     ]

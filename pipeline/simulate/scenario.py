@@ -33,17 +33,18 @@ class Preset(msgspec.Struct, frozen=True):
     job_hours: int = 1  # the shortest period of a timed job
     ttl: int = 1  # multiplies the usual times to live
     deploys: float = 1.2  # per team and working day
+    nodes: int = 32  # of each cluster, a /24 each
 
 
 PRESETS = {
     "xs": Preset(
         teams=4, services=15, cron=5, ci=2, humans=11, secrets=150,
         median=0.6, sigma=0.7, top=4.0, slots=1.2, job_hours=6, ttl=12,
-        deploys=0.1,
+        deploys=0.1, nodes=3,
     ),
     "s": Preset(teams=50, services=610, cron=120, ci=30, humans=230, secrets=6_000),
-    "m": Preset(teams=200, services=3_050, cron=600, ci=150, humans=1_190, secrets=50_000),
-    "l": Preset(teams=800, services=12_200, cron=2_400, ci=600, humans=4_790, secrets=150_000),
+    "m": Preset(teams=200, services=3_050, cron=600, ci=150, humans=1_190, secrets=50_000, nodes=120),
+    "l": Preset(teams=800, services=12_200, cron=2_400, ci=600, humans=4_790, secrets=150_000, nodes=240),
 }  # fmt: skip
 
 

@@ -36,6 +36,8 @@ SESSION = np.dtype(
 
 # Life of a container, share by upper bound in seconds (Sysdig 2019 container report).
 _LIVES = np.array((10, 60, 300, 600, 1800, 3600, 21600, 86400, 604800, 1209600, 2419200), float)
+_SETTLED = 6  # first class of a service's pods: above an hour
+_RESTLESS = 0.2  # share of the services whose pods live as shortly as jobs do
 _SHARES = np.array((22, 17, 15, 9, 10, 4, 6, 3, 8, 4, 2), float) / 100
 
 
@@ -115,12 +117,18 @@ def slot_owner(estate: Estate) -> tuple[Ints, Ints]:
     return first, np.repeat(np.arange(len(counts)), counts)
 
 
-def lives(rng: Rng, count: int, long: bool = False) -> Ints:
-    """Lengths of pod lives in ns; `long` draws those that a look at any moment finds alive."""
-    shares = _SHARES * (_LIVES if long else 1)
-    pick = rng.choice(len(_LIVES), count, p=shares / shares.sum())
-    low = np.where(pick > 0, _LIVES[pick - 1], 2.0)
-    return ((low + (_LIVES[pick] - low) * rng.random(count)) * SECOND).astype(np.int64)
+def lives(rng: Rng, restless: npt.NDArray[np.bool_], alive: bool = False) -> Ints:
+    """Lengths of pod lives in ns, for jobs and the like (`restless`) of any class, else of the longer ones only.
+
+    `alive` draws those that a look at any moment finds: the longer, the likelier.
+    """
+    drawn = []
+    for least in (0, _SETTLED):
+        shares = np.where(np.arange(len(_LIVES)) >= least, _SHARES * (_LIVES if alive else 1), 0.0)
+        pick = rng.choice(len(_LIVES), len(restless), p=shares / shares.sum())
+        low = np.where(pick > 0, _LIVES[pick - 1], 2.0)
+        drawn.append(((low + (_LIVES[pick] - low) * rng.random(len(restless))) * SECOND).astype(np.int64))
+    return np.where(restless, drawn[0], drawn[1])
 
 
 def lay_out(estate: Estate, scenario: Scenario, shifts: list[Shift]) -> Sessions:
@@ -138,37 +146,36 @@ def _slotted(estate: Estate, scenario: Scenario) -> Table:
     rng = stream(scenario.seed, "slots")
     people = estate.principals[owner]
     pod = people["role"] == Role.POD
-    birth = np.maximum(people["born"], scenario.start_ns - 2**52)
+    restless = people["phase"] < _RESTLESS
     cycle = people["max_ttl"] * SECOND
-    first_life = np.where(pod, lives(rng, len(owner), long=True), cycle)
-    start = np.where(
-        birth > scenario.start_ns - DAY,
-        birth,
-        scenario.start_ns - (first_life * rng.random(len(owner))).astype(np.int64),
-    )
-    end = start + first_life
+    start, end = _first(rng, people, scenario.start_ns, np.where(pod, lives(rng, restless, alive=True), cycle))
     machine_ip = network.hosts(rng, people["zone"])
-    parts = []
-    alive = np.arange(len(owner))
-    while len(alive):
-        ip = np.where(pod[alive], _pod_ips(rng, people["cluster"][alive]), machine_ip[alive])
-        part = _rows(alive, people[alive], start[alive], end[alive], ip)
-        part["principal"] = owner[alive]
-        parts.append(part)
-        gap = (rng.exponential(4.0, len(alive)) * SECOND).astype(np.int64) + SECOND // 2
-        start[alive] = end[alive] + np.where(pod[alive], gap, 0)
-        life = lives(rng, len(alive))
-        end[alive] = start[alive] + np.where(pod[alive], np.maximum(life, 2 * SECOND), cycle[alive])
-        alive = alive[start[alive] < scenario.end_ns]
-    table = np.concatenate(parts) if parts else np.zeros(0, SESSION)
+    parts = [np.zeros(0, SESSION)]
+    on = np.arange(len(owner))
+    while len(on):
+        ip = np.where(pod[on], _pod_ips(rng, people["cluster"][on], scenario.size.nodes), machine_ip[on])
+        parts.append(_rows(on, people[on], start[on], end[on], ip))
+        parts[-1]["principal"] = owner[on]
+        gap = (rng.exponential(4.0, len(on)) * SECOND).astype(np.int64) + SECOND // 2
+        start[on] = end[on] + np.where(pod[on], gap, 0)
+        end[on] = start[on] + np.where(pod[on], lives(rng, restless[on]), cycle[on])
+        on = on[start[on] < scenario.end_ns]
+    table = np.concatenate(parts)
     table = table[table["start"] < estate.principals["gone"][table["principal"]]]
     table["end"] = np.minimum(table["end"], estate.principals["gone"][table["principal"]])
     ordered: Table = table[np.lexsort((table["start"], table["slot"]))]
     return ordered
 
 
-def _pod_ips(rng: Rng, cluster: Ints) -> Ints:
-    return network.hosts(rng, network.pod_zones(rng, cluster, network.NODES_PER_CLUSTER))
+def _first(rng: Rng, people: Table, begin: int, length: Ints) -> tuple[Ints, Ints]:
+    """Start and end of what each slot holds when the run begins, or when its service is born."""
+    under_way = begin - (length * rng.random(len(people))).astype(np.int64)
+    start = np.where(people["born"] > begin - DAY, people["born"], under_way)
+    return start, start + length
+
+
+def _pod_ips(rng: Rng, cluster: Ints, nodes: int) -> Ints:
+    return network.hosts(rng, network.pod_zones(rng, cluster, nodes))
 
 
 def _rows(slot: Ints, people: Table, start: Ints, end: Ints, ip: Ints) -> Table:
@@ -196,7 +203,7 @@ def _restarted(estate: Estate, scenario: Scenario, table: Table, shifts: list[Sh
     within = (table["start"][held] + 2 * SECOND < when) & (when + 2 * SECOND < table["end"][held])
     fresh = table[held[within]]
     fresh["start"] = when[within] + SECOND
-    fresh["ip"] = _moved(stream(scenario.seed, "moved"), fresh["home"].astype(np.int64))
+    fresh["ip"] = _moved(stream(scenario.seed, "moved"), fresh["home"].astype(np.int64), scenario.size.nodes)
     both = np.concatenate([table, fresh])
     both = both[np.lexsort((both["start"], both["slot"]))]
     same = both["slot"][1:] == both["slot"][:-1]
@@ -204,9 +211,9 @@ def _restarted(estate: Estate, scenario: Scenario, table: Table, shifts: list[Sh
     return both
 
 
-def _moved(rng: Rng, home: Ints) -> Ints:
+def _moved(rng: Rng, home: Ints, nodes: int) -> Ints:
     """Another node of the same cluster for pods; machines keep their address."""
-    node = rng.integers(0, network.NODES_PER_CLUSTER, len(home)) << 8
+    node = rng.integers(0, nodes, len(home)) << 8
     return np.where(home >= network.PODS, (home & 0xFFFF0000) + node + rng.integers(2, 250, len(home)), home)
 
 

@@ -170,7 +170,7 @@ class Stage:
         row = self.estate.principals[principal]
         zone = np.array([row["zone"]])
         if int(zone[0]) == 0:
-            zone = network.pod_zones(self.rng, np.array([int(row["cluster"])]), network.NODES_PER_CLUSTER)
+            zone = network.pod_zones(self.rng, np.array([int(row["cluster"])]), self.world.scenario.size.nodes)
         return int(network.hosts(self.rng, zone)[0])
 
     def outside(self) -> int:
