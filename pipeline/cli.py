@@ -271,3 +271,7 @@ def simulate(  # noqa: PLR0917
 def check(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
     """Validate the config; print the effective one and where each value came from."""
     show.rows(commands.effective_config(conf.load(config)), format.value)
+
+
+if __name__ == "__main__":
+    main()
