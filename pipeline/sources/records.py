@@ -7,6 +7,7 @@ offset at which the next record begins. A carriage return stays in its record.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 CHUNK: Final = 1 << 18  # indexed while still in the processor's cache
 STEP: Final = 1 << 16  # reads past the end of a block, to finish its last record
 KEPT: Final = 1 << 16  # what stays of a record past the cap
-ROWS: Final = 1 << 18  # records indexed in one go: bounds memory where they are a few bytes long
+ROWS: Final = 1 << 16  # records indexed in one go: bounds memory where they are a few bytes long
 TRAIL: Final = 4096  # bytes before an offset that prove the history is still the same
 
 Read = Callable[[memoryview], int]  # fills the start of the view; 0 when there is nothing now
@@ -58,6 +59,7 @@ class Cutter:
         self._kept = min(cap, KEPT)
         self._buffer: Bytes = np.empty(0, np.uint8)
         self._used = 0
+        self._room = sys.maxsize  # no fill is given much more room than the last one took
         self._delta = offset  # stream offset minus buffer index, true from the unfinished record on
         self._open = 0  # where the unfinished record starts in the buffer
         self._open_position = offset
@@ -93,7 +95,8 @@ class Cutter:
 
         `hint` is how many bytes are likely to come. False when the reader had nothing more.
         """
-        self.release(max(hint, 0) + STEP)
+        self.release(min(max(hint, 0), self._room) + STEP)
+        begun = self.read_to
         held = self._table.shape[1]
         alive = True
         while alive and self._open_position < until and held < rows:
@@ -103,6 +106,7 @@ class Cutter:
             held += sum(part.shape[1] for part in self._fresh[before:])
             alive = got > 0
         self._settle()
+        self._room = max(4 * (self.read_to - begun), CHUNK)
         return alive
 
     def peek(self, read: Read) -> bool:
