@@ -78,8 +78,8 @@ class News:
         )
 
     def crowded(self, together: int) -> Bools:
-        """Pairs in a folder to which at least `together` principals come new in this window."""
-        rows = pl.DataFrame({"folder": self.folders[1], "who": self.who})
+        """Pairs in a deepest folder to which at least `together` principals come new in this window."""
+        rows = pl.DataFrame({"folder": self.folders[-1], "who": self.who})
         return rows.select(pl.col("who").n_unique().over("folder") >= together).to_series().to_numpy()
 
 

@@ -40,7 +40,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
-    surprise: float = 5.5
+    surprise: float = 5.0
     windows: int = 24
     movers: int = 3
     hours: int = 24

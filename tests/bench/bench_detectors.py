@@ -85,7 +85,7 @@ def run(title: str, number: int, rows: int, principals: int, secrets: int) -> No
             began = time.process_time()
             found += len(detector.inspect(window))
             spent[kind].append(time.process_time() - began)
-        profiles.learn(Window(start, start + HOUR_US, frame, empty(INTEGRITY), profiles, closed=True))
+        profiles.learn(Window(start, start + HOUR_US, counted, empty(INTEGRITY), profiles, closed=True))
     print(f"{title}: {number} windows of {rows:,} operations ({len(counted):,} counted rows), {found} findings")
     total = 0.0
     for kind, seconds in spent.items():

@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from pipeline.core.ports import Detector
 
 
-class Learned(Baselines):
-    """Baselines that are told of counted rows one operation at a time."""
-
-    def learn(self, window: Window) -> None:
-        rows = window.operations
-        each = rows.select(pl.int_range(pl.len()).repeat_by("n").explode()).to_series()
-        told = rows[each].with_columns(n=pl.lit(1, pl.Int64), complete_time="time")
-        super().learn(replace(window, operations=told))
-
-
 KINDS = plugins.kinds("detectors")
 CASES = [case for kind in KINDS for case in find_cases(kind)]
 FAMILIES = {"invariant", "rate", "breadth", "pair", "source", "denial", "silence", "multivariate"}
@@ -54,7 +44,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=case_name)
 
 
 def found(case: Case, **how: Any) -> pl.DataFrame:
-    return play(case, make(case), Learned(Config()), count, **how)
+    return play(case, make(case), Baselines(Config()), count, **how)
 
 
 @cache
@@ -178,7 +168,7 @@ def test_nothing_in_nothing_out(kind: str, *, closed: bool) -> None:
     module = plugins.load("detectors", kind)
     detector = module.create(module.Config())
     schema = OPERATION if detector.info.cadence == "operation" else WINDOW
-    window = Window(0, HOUR_US, empty(schema), empty(INTEGRITY), Learned(Config()), closed)
+    window = Window(0, HOUR_US, empty(schema), empty(INTEGRITY), Baselines(Config()), closed)
     assert detector.inspect(window).equals(empty(FINDING))
 
 
@@ -187,7 +177,7 @@ def test_open_window_teaches_nothing(case: Case) -> None:
     """A window seen while it is open leaves the memory as it was, and its findings come again with the same uids."""
     detector = make(case)
     assert isinstance(detector, Stateful)
-    profiles = Learned(Config())
+    profiles = Baselines(Config())
     looked_at = len(case.stretches) - 4
     for number, stretch in enumerate(case.stretches):
         end = stretch.start_us + HOUR_US

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors._budget import Budget
@@ -19,6 +19,7 @@ def test_keys_never_change() -> None:
     assert keys.tolist() == [4232645952689941706, 0, 0, 15708123988070981339]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=40)), max_size=60))
 def test_key_depends_on_the_name_alone(names: list[str | None]) -> None:
     """Neighbours, slices and coding do not change a name's key."""
@@ -61,6 +62,7 @@ def test_table_forgets_the_oldest() -> None:
     assert table.knows(np.array([295, 5], dtype=np.uint64)).tolist() == [True, False]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 50)), max_size=120), st.integers(0, 119))
 def test_table_restored_goes_on_the_same(steps: list[tuple[int, int]], cut: int) -> None:
     """Snapshot and restore at any point change nothing."""

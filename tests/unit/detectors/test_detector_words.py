@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors._text import figure, hour_of, several, show, shown
@@ -29,6 +29,7 @@ def test_names_are_made_safe(name: str, safe: str) -> None:
     assert pl.DataFrame({"n": [name]}).select(shown(pl.col("n"))).item() == safe
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_both_ways_of_showing_agree(name: str) -> None:
     """The column form and the single form say the same, and no more than fits."""
