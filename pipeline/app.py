@@ -136,7 +136,7 @@ class Run:
         self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer, lake: Lake
     ) -> None:
         limit = self.options.batch_entries or self.line_config.batch_entries
-        reader = Reader(source, self._decoder(), limit, timeout=0.2)
+        reader = Reader(source, self._decoder(), limit, timeout=0.2, recent=line.recent)
         last_commit = time.monotonic()
         last_news = last_commit
         for taken in reader.batches():
@@ -164,7 +164,7 @@ class Run:
             if self.stopping:
                 reader.stop()
                 break
-        if not self.options.follow:
+        if not (self.options.follow or self.stopping):
             line.finish()
         self._commit(line, source, deliverer)
         if not self.options.follow:
@@ -286,9 +286,8 @@ def detectors(settings: conf.Settings) -> list[Detector]:
 
 def _notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]) -> list[str]:
     skipped = list(getattr(source, "skipped", ()))
-    unreadable = dict(getattr(source, "unreadable", {}))
     notes = [f"left out {len(skipped)} files that are no logs, {skipped[0]} among them"] if skipped else []
-    notes += [f"could not read {path}: {why}" for path, why in unreadable.items()]
+    notes += [f"{fault.file}: {fault.message}" for fault in getattr(source, "faults", ())]
     notes += [
         f"{depth} messages wait in the outbox for {name}; the next run tries again"
         for name, depth in undelivered.items()

@@ -89,11 +89,15 @@ class LedgerPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One batch as the reader hands it over: raw, decoded, and which streams may still bring more."""
+    """One batch as the reader hands it over: raw, decoded, and which streams may still bring more.
+
+    `recent` are the last event times of the batch's stream (µs): what the reader goes by when it picks a stream.
+    """
 
     raw: RawBatch
     decoded: Decoded
     live: Mapping[str, bool]
+    recent: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -147,12 +151,14 @@ class Line:
         self._corrected: list[pl.DataFrame] = []  # corrections not committed yet, newest last
         self._dirty = False
         self._viewed_us = NEVER  # until when the baselines in the lake have learned
+        self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
         self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
 
     def step(self, taken: Taken) -> None:
         """One batch through every stage up to the alerts."""
         raw, decoded = taken.raw, taken.decoded
+        self.recent[raw.stream] = taken.recent
         self._live = taken.live
         placed = rows.place(raw, decoded, self.parts.ledger)
         events = rows.events(self.parts.enricher.resolve(decoded.events), raw, decoded, placed)
@@ -266,6 +272,10 @@ class Line:
         return {
             "newest": pl.DataFrame(newest, schema={"stream": pl.String, "time_us": pl.Int64}),
             "told": pl.DataFrame({"uid": list(self._told)}, schema={"uid": pl.String}),
+            "recent": pl.DataFrame(
+                {"stream": list(self.recent), "times_us": [list(times) for times in self.recent.values()]},
+                schema={"stream": pl.String, "times_us": pl.List(pl.Int64)},
+            ),
             "last": pl.DataFrame({"time_us": [self._last_us]}, schema={"time_us": pl.Int64}),
             "places": handover.places(self._positions.values()),
         }
@@ -276,6 +286,7 @@ class Line:
             self._newest = dict(states["line"]["newest"].iter_rows())
             self._told = dict.fromkeys(states["line"]["told"]["uid"])
             self._last_us = int(states["line"]["last"]["time_us"][0])
+            self.recent = dict(states["line"]["recent"].iter_rows())
         for name, part in self.stateful().items():
             if name in states:
                 part.restore(states[name])

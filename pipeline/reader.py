@@ -15,7 +15,7 @@ from pipeline.line import Taken
 from pipeline.refused import with_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
@@ -26,9 +26,11 @@ RECENT = 8  # events whose oldest time stands for a stream's progress: one clock
 class Reader:
     """Yields batches in order; `None` when a followed source had nothing new for a while."""
 
-    def __init__(self, source: Source, decoder: Decoder, limit: int | None, timeout: float) -> None:
+    def __init__(
+        self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]]
+    ) -> None:
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
-        self._recent: dict[str, deque[int]] = {}
+        self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._queue: queue.Queue[Taken | Handover | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
@@ -89,12 +91,13 @@ class Reader:
         decoded = with_refused(raw, self.decoder.decode(raw))
         if decoded.consumed < len(raw):
             self.source.rewind(raw, decoded.consumed)
-        self._remember(raw, decoded)
-        return Taken(raw, decoded, {stream: not ended for stream, ended in self.source.streams().items()})
+        live = {stream: not ended for stream, ended in self.source.streams().items()}
+        return Taken(raw, decoded, live, self._remember(raw, decoded))
 
-    def _remember(self, raw: RawBatch, decoded: Decoded) -> None:
+    def _remember(self, raw: RawBatch, decoded: Decoded) -> tuple[int, ...]:
         recent = self._recent.setdefault(raw.stream, deque(maxlen=RECENT))
         recent.extend(decoded.events["time"].tail(RECENT).to_physical().to_list())
+        return tuple(recent)
 
 
 class _End(BaseException):
