@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pipeline import config as conf
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
@@ -65,6 +67,7 @@ class RunOptions:
     metrics_port: int | None = None
     input_format: str = "auto"
     signing_key: str | None = None
+    max_memory: int | None = None  # bytes; None leaves the sizes to the config
     kafka: tuple[str, ...] = ()  # brokers, host:port; then `paths` are not read
     topics: tuple[str, ...] = ()
     group: str = ""
@@ -72,6 +75,15 @@ class RunOptions:
 
 
 FENCED_MAX = 100  # a group that takes partitions from each other so often will not come to rest
+
+
+def within(line: conf.Line, max_memory: int | None) -> conf.Line:
+    """The line's config with what waits for a commit held to a quarter of the memory allowed."""
+    if max_memory is None:
+        return line
+    return msgspec.structs.replace(line, commit_bytes=min(line.commit_bytes, max_memory // 4))
+
+
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
 
 
@@ -81,7 +93,7 @@ class Run:
     def __init__(self, options: RunOptions, settings: conf.Settings, clock: Clock = system_clock) -> None:
         settings.allow(TABLES)
         self.options, self.settings, self.clock = options, settings, clock
-        self.line_config = settings.table(conf.Line, "line")
+        self.line_config = within(settings.table(conf.Line, "line"), options.max_memory)
         self.stopping = False
         self.undelivered: dict[str, int] = {}
         self.fenced = 0  # how often this run began again because a partition was another's
@@ -204,6 +216,10 @@ class Run:
             raise ConfigError("- (standard input) stands alone; give files in a run of their own")
         module = plugins.load("pipeline.sources", kind)
         config = self.settings.table(module.Config, "sources", kind)
+        if self.options.max_memory and kind == "file_tail" and config.block_bytes is None:
+            config = msgspec.structs.replace(
+                config, block_bytes=max(1 << 20, min(1 << 25, self.options.max_memory // 64))
+            )
         common: dict[str, Any] = {"follow": self.options.follow, "clock": self.clock}
         if kind == "stdin":
             return module.create(config, known, **common)  # type: ignore[no-any-return]
@@ -226,8 +242,9 @@ class Run:
             return None
         named = self.options.signing_key or config.signing_key
         path = Path(named).expanduser() if named else keys.default_key_path()
-        signer = keys.for_lake(path, self.options.lake, origin=config.origin)
-        return Ledger.open(self.options.lake, signer, head=lake.ledger_head(), clock=self.clock)
+        folder = "ledger" if self.options.worker == "main" else f"ledger/workers/{self.options.worker}"
+        signer = keys.for_lake(path, self.options.lake, origin=config.origin, folder=folder)
+        return Ledger.open(self.options.lake, signer, head=lake.ledger_head(), clock=self.clock, folder=folder)
 
     def _decoder(self) -> Any:
         wanted = self.options.input_format

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from pipeline import app as application
 from pipeline import commands, show, verification
@@ -32,8 +33,19 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DEFAULT_LAKE = Path("lake")
 
+ORDER = ("run", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "check")
+
+
+class _Ordered(typer.core.TyperGroup):
+    """Commands in the order of the documentation."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 cli = typer.Typer(
     name="keytrail",
+    cls=_Ordered,
     help="Audit analytics and anomaly detection for secret stores.",
     no_args_is_help=True,
     add_completion=False,
@@ -65,6 +77,9 @@ def run(  # noqa: PLR0917  one parameter an option
     batch_entries: Annotated[
         int | None, typer.Option(min=1, help="Entries per batch; results never depend on it.")
     ] = None,
+    max_memory: Annotated[
+        int | None, typer.Option(min=1 << 28, help="What this process should stay below.", metavar="BYTES")
+    ] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Serve Prometheus metrics on loopback.")] = None,
     signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
@@ -83,7 +98,7 @@ def run(  # noqa: PLR0917  one parameter an option
     chosen = tuple(paths or ([] if kafka else ["sample_logs"]))
     options = application.RunOptions(
         chosen, lake, follow, batch_entries, metrics_port, input_format, signing_key,
-        kafka=_words(kafka), topics=_words(topic), group=group, worker=worker,
+        kafka=_words(kafka), topics=_words(topic), group=group, worker=worker, max_memory=max_memory,
     )  # fmt: skip
     job = application.Run(options, conf.load(config))
     stop_on_signals(job.stop)
@@ -146,10 +161,13 @@ def alerts(  # noqa: PLR0917
         raise ConfigError(f"--min-severity {min_severity!r}: allowed are {', '.join(SEVERITIES)}")
     if format not in ("table", "json", "ocsf"):
         raise ConfigError(f"--format {format!r}: allowed are table, json, ocsf")
-    feed = commands.AlertFeed(lake, since, min_severity)
+    feed = commands.AlertFeed(lake, since, min_severity, whole=format == "ocsf")
     stop_on_signals(feed.stop)
     for rows in feed.follow() if follow else [feed.read()]:
-        show.alerts(rows, format)
+        if format == "ocsf":
+            show.lines(commands.ocsf(rows))
+        else:
+            show.alerts(rows, format)
 
 
 verify = typer.Typer(invoke_without_command=True, help="The lake against its ledger; a proof; a CloudTrail bucket.")

@@ -8,6 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import polars as pl
 
 from pipeline import app, reports, store
@@ -16,8 +17,11 @@ from pipeline import simulate as simulation
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import cases, plugins
+from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError
-from pipeline.core.schema import SEVERITIES
+from pipeline.core.model import Message
+from pipeline.core.schema import ALERT, SEVERITIES, conform, empty
+from pipeline.sinks.ocsf import detection_finding
 from pipeline.windows import count
 
 if TYPE_CHECKING:
@@ -35,20 +39,24 @@ def query(lake: Path, sql: str) -> pl.DataFrame:
 
 
 class AlertFeed:
-    """The alerts of a lake, newest state of each, in the order they last changed."""
+    """The alerts of a lake, newest state of each, in the order they last changed. `whole` gives every stored column."""
 
-    def __init__(self, lake: Path, since: str | None, min_severity: str) -> None:
+    def __init__(self, lake: Path, since: str | None, min_severity: str, *, whole: bool = False) -> None:
         self.lake = lake
         self.since = None if since is None else parse_since(since, dt.datetime.now(dt.UTC))
-        wanted = SEVERITIES[SEVERITIES.index(min_severity) :]
-        self._severities = ", ".join(f"'{name}'" for name in wanted)
+        self._severities = SEVERITIES[SEVERITIES.index(min_severity) :]
+        self._whole = whole
         self._stopping = False
 
     def read(self) -> pl.DataFrame:
         """Every alert that qualifies."""
-        after = "" if self.since is None else f" AND last_time >= TIMESTAMPTZ '{self.since.isoformat()}'"
-        sql = f"SELECT * FROM alerts WHERE severity IN ({self._severities}){after} ORDER BY last_time, uid"  # noqa: S608
-        return query(self.lake, sql)
+        rows = self._stored() if self._whole else query(self.lake, "SELECT * FROM alerts")
+        recent = pl.lit(value=True) if self.since is None else pl.col("last_time") >= self.since
+        return rows.filter(pl.col("severity").is_in(self._severities) & recent).sort("last_time", "uid")
+
+    def _stored(self) -> pl.DataFrame:
+        with store.Lake.open(self.lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+            return pl.concat([empty(ALERT), *(conform(frame, ALERT) for frame in opened.read("alerts"))])
 
     def follow(self) -> Iterator[pl.DataFrame]:
         """New and changed alerts as they come, until stopped."""
@@ -65,6 +73,14 @@ class AlertFeed:
     def stop(self) -> None:
         """End `follow` after what it is at."""
         self._stopping = True
+
+
+def ocsf(alerts: pl.DataFrame) -> Iterator[str]:
+    """Each alert's newest state as one OCSF Detection Finding, in JSON."""
+    for row in alerts.iter_rows(named=True):
+        revision = row.get("revision") or 1
+        message = Message(f"{row['uid']}:{revision}", row["uid"], revision, row)
+        yield msgspec.json.encode(detection_finding(message)).decode()
 
 
 def parse_since(text: str, now: dt.datetime) -> dt.datetime:

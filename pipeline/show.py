@@ -108,6 +108,13 @@ def table(frame: pl.DataFrame, style: str) -> None:
     _print(frame.columns, frame.iter_rows(), style)
 
 
+def lines(texts: Iterable[str]) -> None:
+    """Ready-made lines, flushed: somebody may be following."""
+    for text in texts:
+        sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def _print(names: Sequence[str], data: Iterable[Sequence[Any]], style: str) -> None:
     if style == "json":
         for row in data:

@@ -12,9 +12,9 @@ from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
 from pipeline.sinks._http import check_url
-from pipeline.sinks._ocsf import detection_finding
 from pipeline.sinks._text import json_bytes, plain
 from pipeline.sinks.elastic.bulk import Bulk
+from pipeline.sinks.ocsf import detection_finding
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 

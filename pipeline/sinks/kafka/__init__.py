@@ -10,8 +10,8 @@ import msgspec
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
-from pipeline.sinks._ocsf import detection_finding
 from pipeline.sinks._text import json_bytes
+from pipeline.sinks.ocsf import detection_finding
 
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _FIXED: Final = ("bootstrap_servers", "enable_idempotence", "acks", "transactional_id", "sasl_plain_password")

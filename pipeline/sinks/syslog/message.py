@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from pipeline.core.model import Message
 from pipeline.core.schema import SEVERITIES
-from pipeline.sinks._ocsf import detection_finding, product_version
 from pipeline.sinks._text import ACTING, json_ascii, plain, visible
+from pipeline.sinks.ocsf import detection_finding, product_version
 
 ENTERPRISE: Final = "keytrail@32473"
 _LEVELS: Final = (6, 5, 4, 3, 2)  # informational, notice, warning, error, critical: by our severity

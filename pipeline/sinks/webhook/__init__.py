@@ -19,8 +19,8 @@ from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
 from pipeline.sinks._http import Poster, check_url
-from pipeline.sinks._ocsf import detection_finding
 from pipeline.sinks._text import json_bytes, visible
+from pipeline.sinks.ocsf import detection_finding
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
