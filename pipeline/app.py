@@ -148,7 +148,8 @@ class Run:
         self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer, lake: Lake
     ) -> None:
         limit = self.options.batch_entries or self.line_config.batch_entries
-        reader = Reader(source, self._decoder(), limit, timeout=0.2, recent=line.recent)
+        patience = self.line_config.idle_seconds if self.options.follow else 0.0
+        reader = Reader(source, self._decoder(), limit, timeout=0.2, recent=line.recent, patience=patience)
         last_commit = time.monotonic()
         last_news = last_commit
         for taken in reader.batches():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,19 @@ RECENT = 8  # events whose oldest time stands for a stream's progress: one clock
 
 
 class Reader:
-    """Yields batches in order; `None` when a followed source had nothing new for a while."""
+    """Yields batches in order; `None` when a followed source had nothing new for a while.
+
+    A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
+    until it has been silent for `patience` seconds.
+    """
 
     def __init__(
-        self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]]
-    ) -> None:
+        self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]],
+        *, patience: float = 0.0,
+    ) -> None:  # fmt: skip
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
+        self.patience = patience
+        self._heard: dict[str, float] = {}  # when each stream was last heard of
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._queue: queue.Queue[Taken | Handover | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
@@ -91,8 +99,15 @@ class Reader:
         decoded = with_refused(raw, self.decoder.decode(raw))
         if decoded.consumed < len(raw):
             self.source.rewind(raw, decoded.consumed)
-        live = {stream: not ended for stream, ended in self.source.streams().items()}
-        return Taken(raw, decoded, live, self._remember(raw, decoded))
+        return Taken(raw, decoded, self._live(raw.stream), self._remember(raw, decoded))
+
+    def _live(self, heard: str) -> dict[str, bool]:
+        now = time.monotonic()
+        self._heard[heard] = now
+        return {
+            stream: not ended or now - self._heard.setdefault(stream, now) < self.patience
+            for stream, ended in self.source.streams().items()
+        }
 
     def _remember(self, raw: RawBatch, decoded: Decoded) -> tuple[int, ...]:
         recent = self._recent.setdefault(raw.stream, deque(maxlen=RECENT))
