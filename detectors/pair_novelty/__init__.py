@@ -70,7 +70,8 @@ class PairNovelty:
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
         known, config = self._known, self._config
-        both = seen(window, config.probation_hours * HOUR_US)
+        since = window.start_us - config.probation_hours * HOUR_US
+        both = seen(window, lambda principal: known.young(principal, since))
         if both is None:
             return empty(FINDING)
         actors, news = both

@@ -13,6 +13,8 @@ from detectors._usual import Bools, Floats
 from detectors._window import cohort, place, somebody
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from pipeline.core.model import Frames, Window
@@ -39,14 +41,13 @@ class Actors:
     probation: Bools
 
     @classmethod
-    def of(cls, pairs: pl.DataFrame, window: Window, probation_us: int) -> Actors:
+    def of(cls, pairs: pl.DataFrame, young: Callable[[Keys], Bools]) -> Actors:
         """From rows of principal, secret, kind."""
         frame = pairs.group_by("principal").agg(pl.col("kind").max())
         frame = frame.with_columns(cohort().alias("cohort")).sort("principal")
-        profile = window.profiles.lookup("principal", frame.select("principal"), window.start_us)
-        young = profile["first_us"].fill_null(window.start_us) > window.start_us - probation_us
         kind, group = keys_of_few(frame["kind"]), keys_of_few(frame["cohort"])
-        return cls(frame, keys_of(frame["principal"]), kind, group, young.to_numpy())
+        principal = keys_of(frame["principal"])
+        return cls(frame, principal, kind, group, young(principal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,14 @@ class News:
         return rows.select(pl.col("who").n_unique().over("folder") >= together).to_series().to_numpy()
 
 
-def seen(window: Window, probation_us: int) -> tuple[Actors, News] | None:
+def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] | None:
     """Who used a secret with success, and which of these pairs are new; None when nobody did."""
     used = somebody() & (pl.col("secret") != "") & (pl.col("outcome") == "success")
     kind = pl.col("principal_type").fill_null("").max().alias("kind")
     pairs = window.operations.filter(used).group_by("principal", "secret").agg(kind)
     if pairs.is_empty():
         return None
-    actors = Actors.of(pairs, window, probation_us)
+    actors = Actors.of(pairs, young)
     return actors, News.of(pairs, actors, window)
 
 
@@ -104,6 +105,12 @@ class Acquaintance:
     def age_us(self, at_us: int) -> int:
         """How long this memory has watched."""
         return 0 if self._first_us is None else at_us - self._first_us
+
+    def young(self, principal: Keys, since_us: int) -> Bools:
+        """Whether each principal was not met before, or first after `since_us`."""
+        met = self._get(_MET, principal)
+        fresh: Bools = (met == 0) | (met > since_us)
+        return fresh
 
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
@@ -142,8 +149,9 @@ class Acquaintance:
         """Add a closed window."""
         self._first_us = at_us if self._first_us is None else self._first_us
         fresh = ~self._tally.knows(joined(_MET, actors.principal))
+        met = joined(_MET, actors.principal[fresh])
+        self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)
         settled = ~actors.probation
-        self._add(at_us, _MET, actors.principal[fresh])
         self._add(at_us, _ACTIVE, actors.principal[settled])
         self._add(at_us, _KIND_ACTIVE, actors.kind[settled])
         self._add(at_us, _EVERYBODY, np.zeros_like(actors.principal[fresh]))

@@ -58,12 +58,24 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Counts of one scope beside what was expected: row i of every array is row i of `counts`."""
+class Keyed:
+    """Counts of one scope with their keys: row i of every array is row i of `counts`."""
 
     counts: pl.DataFrame  # key, kind, cohort, place, n
     keys: Keys
     kinds: Keys
+
+    @property
+    def n(self) -> Floats:
+        """The counts."""
+        return self.counts["n"].to_numpy().astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Counts of one scope beside what was expected: row i of every array is row i of `counts`."""
+
+    counts: pl.DataFrame  # key, kind, cohort, place, n
     mean: Floats
     size: Floats
     factor: Floats
@@ -93,36 +105,46 @@ class Rate:
             counts = counted(scope, window.operations)
             if counts.is_empty():
                 continue
-            judged = self._judge(scope, counts, window)
-            odd = [
-                i
-                for i in np.flatnonzero(judged.odd).tolist()
-                if scope == "principal" or not _driven(window.operations, counts["key"][i])
-            ]
-            surprises += judged.surprise[odd].tolist()
-            found += [self._found(scope, judged, i, window) for i in odd if judged.surprise[i] >= enough]
+            keyed = Keyed(counts, keys_of(counts["key"]), keys_of_few(counts["kind"]))
+            mean = np.full(len(counts), np.nan)
+            if self._loud(scope, keyed, window.start_us).any():
+                judged = self._judge(scope, keyed, window)
+                odd = self._odd(scope, judged, window.operations)
+                surprises += judged.surprise[odd].tolist()
+                found += [self._found(scope, judged, i, window) for i in odd if judged.surprise[i] >= enough]
+                mean = np.where(judged.trusted, judged.mean * judged.factor, np.nan)
             if window.closed:
-                self._learn(scope, judged, window)
+                n, ones = keyed.n, np.ones(len(counts))
+                habits = self._habits[scope]
+                habits.learn(window.start_us, keyed.keys, keyed.kinds, count=n, exposure=ones, mean=mean)
         if window.closed:
             self._budget.note(window.start_us, surprises)
         return tell(self.info, window, found)
 
-    def _judge(self, scope: str, counts: pl.DataFrame, window: Window) -> Judged:
+    def _loud(self, scope: str, keyed: Keyed, at_us: int) -> Bools:
+        """Counts that are large at all, and above what the key ever had: only these are worth asking profiles for."""
+        peak = self._habits[scope].peak(keyed.keys, at_us)
+        return (keyed.n >= self._config.least) & (keyed.n > self._config.above_peak * peak)
+
+    def _odd(self, scope: str, judged: Judged, operations: pl.DataFrame) -> list[int]:
+        rows = np.flatnonzero(judged.odd).tolist()
+        return [i for i in rows if scope == "principal" or not _driven(operations, judged.counts["key"][i])]
+
+    def _judge(self, scope: str, keyed: Keyed, window: Window) -> Judged:
         config, habits = self._config, self._habits[scope]
+        counts, kinds, n = keyed.counts, keyed.kinds, keyed.n
         profile = window.profiles.lookup(scope, counts.select(pl.col("key").alias(scope)), window.start_us)
-        keys, kinds = keys_of(counts["key"]), keys_of_few(counts["kind"])
-        n = counts["n"].to_numpy().astype(np.float64)
         trusted = (profile["known"] & (profile["days_active"] >= config.days)).to_numpy()
         own = profile["expected_per_hour"].to_numpy() * hours(window)
         cold, cold_size = habits.of_kind(kinds, window.start_us, config.cold_mean)
         mean = np.where(trusted, own, np.maximum(own, cold))
         size = np.where(trusted, habits.size(kinds, profile["alpha"].to_numpy(), window.start_us), cold_size)
         factor = _factor(counts, n, mean, trusted)
-        peak = habits.peak(keys, window.start_us)
+        peak = habits.peak(keyed.keys, window.start_us)
         settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
         loud = settled & (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
         p = _tails.upper_where(loud, n, mean * factor, size)
-        return Judged(counts, keys, kinds, mean, size, factor, _tails.surprise(p), p <= config.p, trusted)
+        return Judged(counts, mean, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, scope: str, judged: Judged, i: int, window: Window) -> Found:
         key, n = judged.counts["key"][i], float(judged.counts["n"][i])
@@ -144,13 +166,6 @@ class Rate:
             principal=key if scope == "principal" else None,
             secret=key if scope == "secret" else None,
             **seen_in(rows),
-        )
-
-    def _learn(self, scope: str, judged: Judged, window: Window) -> None:
-        n = judged.counts["n"].to_numpy().astype(np.float64)
-        mean = np.where(judged.trusted, judged.mean * judged.factor, np.nan)
-        self._habits[scope].learn(
-            window.start_us, judged.keys, judged.kinds, count=n, exposure=np.ones(len(n)), mean=mean
         )
 
     def snapshot(self) -> Frames:
