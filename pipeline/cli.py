@@ -205,6 +205,26 @@ def verify_proof(
     show.rows([verification.verify_proof(file, event, key)], format.value)
 
 
+@verify.command("cloudtrail")
+def verify_cloudtrail(  # noqa: PLR0917
+    directory: Annotated[Path, typer.Argument(help="The bucket's root, mirrored.", metavar="DIR")],
+    keys: Annotated[Path, typer.Option(help="Public keys by region.", metavar="FILE")],
+    start: Annotated[str | None, typer.Option("--from", help="RFC 3339 time; default: as far as it goes.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="RFC 3339 time; default: now.")] = None,
+    seen: Annotated[Path | None, typer.Option(help="Chains seen before; kept up to date.", metavar="FILE")] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Check CloudTrail's digest chains and logs offline: exit 0 whole, 10 for anything else."""
+    with show.counting("verifying") as update:
+        result = verification.verify_cloudtrail(directory, keys, (start, end), seen, update)
+    for frame in verification.cloudtrail_frames(result, format.value):
+        show.table(frame, format.value)
+    for line in verification.cloudtrail_notes(result):
+        show.note(line)
+    if result.broken:
+        raise typer.Exit(10)
+
+
 @cli.command()
 def proof(
     uids: Annotated[list[str], typer.Argument(metavar="EVENT_UID...", help="Events of the lake.")],

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -77,11 +77,7 @@ class Bucket:
     prefix: str = "AWSLogs"
     chains: dict[Chain, list[Made]] = field(default_factory=dict)
     backfills: dict[Chain, list[Made]] = field(default_factory=dict)
-
-    def keys(self) -> dict[str, Any]:
-        """The keys file: every region's own key."""
-        regions = sorted({region for _, region in self.chains})
-        return {region: {"PublicKeyList": [public_key(region)]} for region in regions}
+    keys: dict[str, Any] = field(default_factory=dict)  # the keys file: every region's own key
 
     def path(self, key: str) -> Path:
         return self.root / key
@@ -241,9 +237,7 @@ def build(
     for account in accounts:
         for region in regions:
             bucket.extend((account, region), hours)
+    bucket.keys = {region: {"PublicKeyList": [public_key(region)]} for region in regions}
     if hours > 3:
         bucket.backfill((accounts[0], regions[0]), (1, 3))
     return bucket
-
-
-Tamper = Callable[[Bucket], None]

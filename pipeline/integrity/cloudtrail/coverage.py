@@ -63,6 +63,24 @@ class Coverage:
         return conform(rows, COVERAGE)
 
 
+def merged(coverage: pl.DataFrame) -> pl.DataFrame:
+    """COVERAGE rows as people read them: hours that follow one another and are alike are one row.
+
+    Columns: source, from, to (end of the last hour), hours, completeness, note.
+    """
+    alike = pl.struct("source", "completeness", "note").rle_id()
+    broken = (pl.col("hour").diff() != pl.duration(hours=1)).fill_null(value=False).cum_sum()
+    runs = coverage.group_by(alike.alias("run"), broken.alias("break"), maintain_order=True)
+    return runs.agg(
+        pl.first("source"),
+        pl.min("hour").alias("from"),
+        (pl.max("hour") + pl.duration(hours=1)).alias("to"),
+        pl.len().alias("hours"),
+        pl.first("completeness"),
+        pl.first("note"),
+    ).drop("run", "break")
+
+
 def _clean(segments: Sequence[Segment], first: int, count: int) -> tuple[npt.NDArray[np.int8], list[str]]:
     """Hours by how much of them the sound digests cover."""
     sound = sorted((segment.start, segment.end) for segment in segments if segment.found is None)

@@ -140,7 +140,10 @@ class Tree:
 
 
 def _taken(entry: os.DirEntry[str]) -> bool:
-    return not (entry.is_symlink() or entry.name.endswith(SIDECAR))
+    """Plain files and folders; a pipe would be waited for, a link leads out of the bucket."""
+    if entry.name.endswith(SIDECAR):
+        return False
+    return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
 
 
 def vote(votes: list[tuple[int, str]]) -> str:

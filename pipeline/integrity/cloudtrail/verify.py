@@ -45,24 +45,25 @@ class Verified:
 
 
 def verify(
-    root: Path, ring: KeyRing, scope: Scope, *, seen: Sequence[Head] = (), progress: Callable[[int], None] | None = None
+    root: Path,
+    ring: KeyRing,
+    scope: Scope,
+    *,
+    seen: Sequence[Head] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """The bucket mirrored under `root` against the keys in `ring`, for the time in `scope`. Reads files only.
 
-    `seen`: heads of an earlier verification, whose chains must still be there. `progress` is told the number of
-    digests looked at. Never raises on content.
+    `seen`: heads of an earlier verification, whose chains must still be there. `progress` is told how many regions
+    of accounts are done, and of how many. Never raises on content.
     """
     with EventIds() as ids:
-        job = _Verification(Tree(root), ring, scope, seen=seen, ids=ids, progress=progress or (lambda _count: None))
-        return job.run()
+        return _Verification(Tree(root), ring, scope, seen=seen, ids=ids).run(progress or (lambda _done, _all: None))
 
 
 class _Verification:
-    def __init__(
-        self, tree: Tree, ring: KeyRing, scope: Scope, *, seen: Sequence[Head], ids: EventIds,
-        progress: Callable[[int], None],
-    ) -> None:  # fmt: skip
-        self._tree, self._ring, self._scope, self._ids, self._progress = tree, ring, scope, ids, progress
+    def __init__(self, tree: Tree, ring: KeyRing, scope: Scope, *, seen: Sequence[Head], ids: EventIds) -> None:
+        self._tree, self._ring, self._scope, self._ids = tree, ring, scope, ids
         self._seen = {head.chain: head for head in seen}
         self._known = {head.key: head.sha256 for head in seen}
         self._report, self._coverage = Report(), Coverage(scope)
@@ -70,11 +71,12 @@ class _Verification:
         self._empty: set[tuple[str, str]] = set()  # account and region told to have no digests
         self._digests = self._logs = self._waiting = 0
 
-    def run(self) -> Verified:
+    def run(self, progress: Callable[[int, int], None]) -> Verified:
         places = self._tree.places()
         bucket = self._bucket(places)
-        for place in places:
+        for done, place in enumerate(places, 1):
             self._place(place, bucket)
+            progress(done, len(places))
         self._absent(places)
         self._compare_heads()
         for key, span, first, count in self._ids.repeated():
@@ -125,7 +127,6 @@ class _Verification:
             logs.expect(digest)
             return
         self._digests += 1
-        self._progress(self._digests)
         if not digest.sound and not CLOUDTRAIL_BEGAN < name.end <= self._scope.now + DUE_WITHIN:
             self._outlandish(digest)
             return
