@@ -156,6 +156,7 @@ OPERATION: Final = pl.Schema(
         "flags": TEXTS,
         "canary": pl.String(),
         "clear": pl.Boolean(),
+        "lacking": TEXTS,  # "<phase>:<device>" of each half that a device of `devices` has not told; mostly null
     }
 )
 OPERATIONS_VIEW: Final = tuple(OPERATION)[: tuple(OPERATION).index("path") + 1]
