@@ -36,6 +36,13 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    def listens(self) -> bool:
+        """Whether it handles SIGTERM by now."""
+        for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+        return False
+
     def ended(self, seconds: float) -> bool:
         """Whether it ends within `seconds`."""
         if self.code is None and (told := self.nursery.hear(seconds)) is not None:
