@@ -21,7 +21,10 @@ from pipeline.core.model import Handover
 from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
+from pipeline.integrity import scrapes
+from pipeline.integrity.canaries import Canaries
 from pipeline.integrity.continuity import Continuity
+from pipeline.integrity.counters import Counters
 from pipeline.integrity.coverage import Coverage
 from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
@@ -72,6 +75,7 @@ class RunOptions:
     topics: tuple[str, ...] = ()
     group: str = ""
     worker: str = "main"
+    counters: tuple[str, ...] = ()  # files of Prometheus text with the store's audit counters
 
 
 FENCED_MAX = 100  # a group that takes partitions from each other so often will not come to rest
@@ -253,7 +257,23 @@ class Run:
         if wanted not in ("auto", *known):
             raise ConfigError(f"unknown input format {wanted!r}; there are: auto, {', '.join(known)}")
         module = plugins.load("pipeline.decoders", "vault")
-        return module.create(self.settings.table(module.Config, "decoders", "vault"))
+        config = self.settings.table(module.Config, "decoders", "vault")
+        header = self.settings.table(conf.Canary, "canary").header
+        if header != conf.Canary().header:
+            config = msgspec.structs.replace(config, canary_header=header)
+        return module.create(config)
+
+    def _completeness(self) -> dict[str, Any]:
+        """The parts that say what is missing: devices compared, canaries, counters, and what follows for each hour."""
+        known, canary = self.settings.table(conf.Integrity, "integrity"), self.settings.table(conf.Canary, "canary")
+        key = None if canary.key is None else canary.key.resolve().encode()
+        silence_us, disorder_us = int(canary.silence_seconds * 1e6), int(self.line_config.disorder_seconds * 1e6)
+        return {
+            "devices": Devices(known.filtered),
+            "canaries": Canaries(key, silence_us, disorder_us),
+            "counters": Counters(scrapes.read(self.options.counters), known.devices, known.filtered),
+            "coverage": Coverage(silence_us),
+        }
 
     def _line(self, lake: Lake, positions: Sequence[Any]) -> Line:
         line_config = self.line_config
@@ -267,8 +287,7 @@ class Run:
             sequencer=Sequencer(disorder_us=int(line_config.disorder_seconds * 1e6)),
             pairing=Pairing(),
             continuity=Continuity(),
-            devices=Devices(self.settings.table(conf.Integrity, "integrity").filtered),
-            coverage=Coverage(),
+            **self._completeness(),
             windows=Windows(self.settings.table(conf.Detection, "detection").window_seconds),
             detectors=detectors(self.settings),
             baselines=Baselines(self.settings.table(BaselinesConfig, "baselines")),

@@ -88,6 +88,9 @@ def run(  # noqa: PLR0917  one parameter an option
     topic: Annotated[str, typer.Option(help="With --kafka.", metavar="NAME[,...]")] = "",
     group: Annotated[str, typer.Option(help="With --kafka: the consumer group.", metavar="NAME")] = "",
     worker: Annotated[str, typer.Option(help="This process's name among those on one lake.")] = "main",
+    counters: Annotated[
+        str, typer.Option(help="Prometheus text with the store's audit counters.", metavar="FILE[,...]")
+    ] = "",
     format: FormatOption = Format.table,  # noqa: A002  the option's name
 ) -> None:
     """Read, verify, measure, baseline, detect, alert, store."""
@@ -99,6 +102,7 @@ def run(  # noqa: PLR0917  one parameter an option
     options = application.RunOptions(
         chosen, lake, follow, batch_entries, metrics_port, input_format, signing_key,
         kafka=_words(kafka), topics=_words(topic), group=group, worker=worker, max_memory=max_memory,
+        counters=_words(counters),
     )  # fmt: skip
     job = application.Run(options, conf.load(config))
     stop_on_signals(job.stop)

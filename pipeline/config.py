@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.secrets import SecretRef
 
 T = TypeVar("T")
 
@@ -41,13 +42,15 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`[canary]`: the audited header that carries canary requests, and the key of their MAC."""
 
     header: str = "X-Audit-Canary"
-    key: dict[str, str] | None = None
+    key: SecretRef | None = None  # without one the numbers are read and their MACs are not checked
+    silence_seconds: float = 300.0  # a client silent for longer no longer vouches for what lies between
 
 
 class Integrity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[integrity]`: what is known of the devices. A filtered device is not expected to hold what its siblings hold."""
 
     filtered: tuple[str, ...] = ()
+    devices: dict[str, str] = {}  # device name -> stream, where counters name a device that its file does not
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

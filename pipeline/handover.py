@@ -28,6 +28,8 @@ OF_A_STREAM: Final[Mapping[str, Mapping[str, str]]] = {
     "order": {"clocks": "stream", "waiting": "source", "held": "source"},
     "pairing": {"pool": "source", "nameless": "~place"},
     "continuity": {"open": "source", "alive": "source", "undated": "source"},
+    "canaries": dict.fromkeys(("devices", "recent", "holes", "spans", "growing", "changes", "waiting"), "source"),
+    "counters": dict.fromkeys(("tallies", "marks", "below", "books"), "source"),
 }
 _PLACES: Final = pl.Schema({"stream": pl.String(), "partition": pl.String(), "offset": pl.Int64()})
 _NEWEST: Final = "line\x1fnewest"

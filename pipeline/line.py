@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from pipeline.core.metrics import Metrics
     from pipeline.core.model import Bytes, Decoded, Frames, Ints, Message, RawBatch
     from pipeline.core.ports import Detector, Stateful
+    from pipeline.integrity.canaries import Canaries
     from pipeline.integrity.continuity import Continuity
+    from pipeline.integrity.counters import Counters
     from pipeline.integrity.coverage import Coverage
     from pipeline.integrity.devices import Devices
     from pipeline.integrity.order import Sequencer
@@ -122,6 +124,8 @@ class Parts:
     pairing: Pairing
     continuity: Continuity
     devices: Devices
+    canaries: Canaries
+    counters: Counters
     coverage: Coverage
     windows: Windows
     detectors: Sequence[Detector]
@@ -170,6 +174,7 @@ class Line:
         self.parts.lake.write("rejected", rejected)
         newest = self._newest.get(raw.stream)
         verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file, raw.lost, newest)
+        self.parts.counters.stream(raw.stream, events)
         self.parts.sequencer.push(raw.stream, events)
         self._note(raw, decoded, rejected)
         self.advance(self.parts.sequencer.watermark(self._live), verdicts)
@@ -185,6 +190,8 @@ class Line:
                 parts.continuity.clocks(released),
                 parts.continuity.operations(paired),
                 parts.devices.push(paired, released.filter("probe")),
+                parts.canaries.push(released, watermark),
+                parts.counters.judge(watermark),
                 *((parts.devices.finish(), parts.continuity.finish()) if final else ()),
             ]
         )
@@ -194,7 +201,8 @@ class Line:
         self._corrected.append(paired.corrections)
         self._replace("operations", paired.corrections)
         self._replace("integrity", seen)
-        self._replace("coverage", parts.coverage.push(paired.operations, seen))
+        vouched = pl.concat([parts.canaries.evidence(), parts.counters.evidence()])
+        self._replace("coverage", parts.coverage.push(paired.operations, seen, vouched))
         reached = self._last_us if watermark >= ALWAYS else watermark
         findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
         for window in parts.windows.push(paired.operations, reached):
@@ -260,7 +268,8 @@ class Line:
         parts = self.parts
         named: dict[str, Any] = {
             "order": parts.sequencer, "pairing": parts.pairing, "continuity": parts.continuity,
-            "devices": parts.devices, "coverage": parts.coverage,
+            "devices": parts.devices, "canaries": parts.canaries, "counters": parts.counters,
+            "coverage": parts.coverage,
             "windows": parts.windows, "baselines": parts.baselines, "slis": parts.slis, "router": parts.router,
         }  # fmt: skip
         named |= {f"detector.{d.info.name}": d for d in parts.detectors if hasattr(d, "snapshot")}

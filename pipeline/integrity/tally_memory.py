@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Book:
-    """What was judged of one stream: up to which scrape, since which its counters run, told missing, proven (times in µs)."""
+    """What was judged of one stream (µs): up to which scrape, since when it is counted, told missing, proven."""
 
     judged_us: int = -1
     since: int = -1
