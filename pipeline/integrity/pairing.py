@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PAIR_TIMEOUT_US = 60_000_000
 HOLD_US = 500_000
 REMEMBER_US = 600_000_000
-REMEMBER_ROWS = 300_000
+REMEMBER_ROWS = 50_000
 MAX_STRETCHES: Final = 64  # of time that one look into the lake is split into
 
 Recall = Callable[[pl.Series, int, int], pl.DataFrame]  # ids, from, to (µs) -> OPERATION rows that the lake holds
@@ -119,7 +119,7 @@ class Pairing:
         """Tell new operations from copies of operations already handed on."""
         old = entries["time"].to_physical() <= max(self.lake_until_us, self._forgotten_us)
         doubtful = pl.concat(
-            [entries.filter(old)["key"], entries.join(self._memory, on="key", how="semi")["key"]]
+            [entries.filter(old)["key"], entries.select("key").join(self._memory, on="key", how="semi")["key"]]
         ).unique()
         stored = self._stored(entries.filter(pl.col("key").is_in(doubtful.implode()))) if len(doubtful) else None
         if stored is None or stored.is_empty():
