@@ -1,4 +1,4 @@
-"""What holds for every test: how long a search for counterexamples goes on, and that nothing reaches the user's own files."""
+"""What holds for every test: how long counterexamples are looked for, and that the user's own files are left alone."""
 
 from __future__ import annotations
 

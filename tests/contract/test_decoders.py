@@ -115,7 +115,7 @@ def _files(draw: st.DrawFn, kind: str) -> bytes:
     return b"\n".join(lines)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_bytes_are_accounted_for(kind: str, data: st.DataObject) -> None:
     """Whatever the bytes, decode does not raise, and every byte that is not blank is in exactly one piece."""

@@ -63,7 +63,7 @@ def close(left: Baselines, right: Baselines) -> None:
 
 
 @given(WINDOWS, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_the_order_of_rows_does_not_matter(windows: list[list[dict[str, Any]]], random: Any) -> None:
     """The same windows with their rows shuffled give the same state, byte for byte."""
     shuffled = [random.sample(rows, len(rows)) for rows in windows]
@@ -73,7 +73,7 @@ def test_the_order_of_rows_does_not_matter(windows: list[list[dict[str, Any]]], 
 
 
 @given(WINDOWS)
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_counted_rows_teach_the_same(windows: list[list[dict[str, Any]]]) -> None:
     """A window of counted rows leads to the state that its operations one by one lead to."""
     one, other = learned(list(enumerate(windows))), Baselines(DEFAULT)
@@ -87,7 +87,7 @@ def test_counted_rows_teach_the_same(windows: list[list[dict[str, Any]]]) -> Non
 
 
 @given(WINDOWS, st.integers(0, 8))
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_a_restart_anywhere_changes_nothing(windows: list[list[dict[str, Any]]], cut: int) -> None:
     """A snapshot taken and restored between any two windows leads to the same state, byte for byte."""
     numbered = list(enumerate(windows))
@@ -101,7 +101,7 @@ def test_a_restart_anywhere_changes_nothing(windows: list[list[dict[str, Any]]],
 
 
 @given(WINDOWS, WINDOWS, WINDOWS)
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_merge_is_associative_and_commutative(
     a: list[list[dict[str, Any]]], b: list[list[dict[str, Any]]], c: list[list[dict[str, Any]]]
 ) -> None:
@@ -124,7 +124,7 @@ def test_merge_is_associative_and_commutative(
 
 
 @given(WINDOWS, st.integers(0, 8))
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_merging_halves_is_learning_the_whole(windows: list[list[dict[str, Any]]], cut: int) -> None:
     """Two halves of a history, learned apart and merged, tell what learning it in one go tells."""
     numbered = list(enumerate(windows))
@@ -134,7 +134,7 @@ def test_merging_halves_is_learning_the_whole(windows: list[list[dict[str, Any]]
 
 
 @given(WINDOWS)
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_counts_are_those_of_the_operations(windows: list[list[dict[str, Any]]]) -> None:
     """Operations, times and breadth per key are those a plain group-by of the operations gives."""
     view = learned(list(enumerate(windows))).view()

@@ -135,7 +135,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, folder_given=st.booleans())
 def test_followed_logs_bring_each_record_once_through_kills_and_rotations(
     steps: list[tuple[Any, ...]], folder_given: bool
@@ -169,7 +169,7 @@ def test_followed_logs_bring_each_record_once_through_kills_and_rotations(
         assert not reader.faults
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     sizes=st.lists(SIZES, min_size=1, max_size=4),
     limits=st.lists(LIMITS, min_size=1, max_size=4),
@@ -210,7 +210,7 @@ def _drive(reader: Reader, limits: list[int | None], most: list[int], *, kill: b
     reader.source.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(
     lines=st.lists(st.integers(1, 40), min_size=1, max_size=60),
     limit=st.sampled_from([1, 2, 3, 1000]),

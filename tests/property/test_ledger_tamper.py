@@ -19,7 +19,7 @@ from pipeline.ledger.tiles import Edge, parse_tile_path
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 from tests.unit.ledger.small_lake import SmallLake, records
 
-MANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZE = 600
 
 
@@ -139,7 +139,7 @@ def test_a_flipped_bit_of_a_row_is_located_to_its_leaf(
     assert told == [("altered", index, index)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=8))
 def test_the_root_does_not_depend_on_how_the_tree_grew(sizes: list[int]) -> None:
     """Any cuts give the root of the whole."""
@@ -151,7 +151,7 @@ def test_the_root_does_not_depend_on_how_the_tree_grew(sizes: list[int]) -> None
     assert (edge.size, edge.root()) == (at, merkle.fold(merkle.peaks(hashes)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(
     data=st.binary(max_size=400),
     prefix=st.sampled_from([b"", b"c2sp.org/tlog-proof@v1\n", b"c2sp.org/tlog-proof@v1\nindex 1\n"]),

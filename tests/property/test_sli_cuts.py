@@ -49,7 +49,7 @@ def pushed(slis: Slis, operations: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 @given(st.lists(ROW, min_size=1, max_size=40), st.lists(st.integers(1, 40), max_size=12), st.integers(0, 12))
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 def test_cuts_and_restarts_do_not_matter(rows: list[dict[str, Any]], sizes: list[int], restart: int) -> None:
     """Whatever the batches, and with a restart between two of them, the same rows and counters come out."""
     operations = stream(rows)
@@ -70,7 +70,7 @@ def test_cuts_and_restarts_do_not_matter(rows: list[dict[str, Any]], sizes: list
 
 
 @given(st.lists(ROW, min_size=1, max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_totals_are_those_of_the_operations(rows: list[dict[str, Any]]) -> None:
     """Per store and window, attempts, denials and reads are those a plain group-by of the operations gives."""
     operations = stream(rows)
@@ -94,7 +94,7 @@ def test_totals_are_those_of_the_operations(rows: list[dict[str, Any]]) -> None:
 
 
 @given(st.lists(st.floats(LEAST, MOST), min_size=1, max_size=300), st.floats(0, 1))
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_quantiles_are_within_one_percent(values: list[float], share: float) -> None:
     """Any quantile from the bins is within 1 % of the value of that rank."""
     frame = pl.DataFrame({"key": 0, "ms": values}).with_columns(bin=bin_of(pl.col("ms")))

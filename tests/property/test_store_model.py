@@ -116,7 +116,7 @@ class Pair:
         assert values == [value for _, value in sorted(self.model.slis.items())]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_lake_equals_a_dictionary(steps: list[tuple[str, int]]) -> None:
     """Whatever the order of writes, commits, corrections, compactions, retention and reopening, the views are right."""

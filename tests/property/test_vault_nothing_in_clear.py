@@ -70,7 +70,7 @@ def _stored(text: bytes) -> list[str]:
     return kept
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(entry=_ENTRY)
 def test_whole_entries_keep_nothing(entry: dict[str, Any]) -> None:
     """An entry in clear is an event, is marked, and neither its columns nor its stored text hold a value or token."""
@@ -81,7 +81,7 @@ def test_whole_entries_keep_nothing(entry: dict[str, Any]) -> None:
     assert not any(MARK in kept for kept in _stored(text.encode()))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(deadline=None)
 @given(entry=_ENTRY, cut=st.tuples(st.floats(0, 1), st.floats(0, 1)), glued=st.booleans(), doubled=st.booleans())
 def test_torn_entries_keep_nothing(entry: dict[str, Any], cut: tuple[float, float], glued: bool, doubled: bool) -> None:
     """What is left of an entry, cut anywhere at either side, glued or with a key twice, holds no value or token.

@@ -118,7 +118,7 @@ ENTRY = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(entries=st.lists(ENTRY, min_size=1, max_size=8), seed=st.integers(0, 9), ascii_only=st.booleans())
 def test_made_entries_read_alike(entries: list[dict[str, Any]], seed: int, ascii_only: bool) -> None:
     """Entries of every shape, keys in any order and letters written either way, give the same by either parser."""
