@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pipeline.core.model import Message
 from pipeline.core.schema import SEVERITIES
-from pipeline.sinks._text import TEXT_MAX, plain
+from pipeline.core.text import TEXT_MAX, plain
 
 OCSF_VERSION: Final = "1.8.0"
 ATTACK_VERSION: Final = "18"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import plugins
 from pipeline.core.model import Message
-from pipeline.sinks._text import plain, visible
+from pipeline.core.text import plain, visible
 from tests.receivers.cases import KINDS, ROOM, find_cases
 from tests.receivers.messages import HOSTILE, LISTS, TEXTS, message
 from tests.receivers.syslog import parse, unframe

@@ -15,8 +15,8 @@ import msgspec
 from pipeline.core.errors import DeliveryError
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
+from pipeline.core.text import json_bytes, plain
 from pipeline.sinks._http import Poster, check_url
-from pipeline.sinks._text import json_bytes, plain
 
 _LABELS: Final = ("severity", "route", "store")
 _ANNOTATIONS: Final = ("principal", "secret", "client_ip", "observed", "expected", "next_step", "state")

@@ -11,8 +11,8 @@ import msgspec
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
+from pipeline.core.text import json_bytes, plain
 from pipeline.sinks._http import check_url
-from pipeline.sinks._text import json_bytes, plain
 from pipeline.sinks.elastic.bulk import Bulk
 from pipeline.sinks.ocsf import detection_finding
 

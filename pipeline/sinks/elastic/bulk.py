@@ -13,8 +13,8 @@ import msgspec
 
 from pipeline.core.errors import DeliveryError, PartialDeliveryError
 from pipeline.core.model import Message
+from pipeline.core.text import visible
 from pipeline.sinks._http import Poster
-from pipeline.sinks._text import visible
 
 _RECEIVER: Final = "Elasticsearch"
 _CONFLICT: Final = "version_conflict_engine_exception"

@@ -10,7 +10,7 @@ import msgspec
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
-from pipeline.sinks._text import json_bytes
+from pipeline.core.text import json_bytes
 from pipeline.sinks.ocsf import detection_finding
 
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pipeline.core.errors import ConfigError, DeliveryError, PartialDeliveryError
 from pipeline.core.model import Message
-from pipeline.sinks._text import plain
+from pipeline.core.text import plain
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, about how it reads its schemas

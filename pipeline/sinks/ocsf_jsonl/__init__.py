@@ -7,7 +7,7 @@ import msgspec
 from pipeline.core.clock import Clock, system_clock
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
-from pipeline.sinks._text import json_bytes
+from pipeline.core.text import json_bytes
 from pipeline.sinks.ocsf import detection_finding
 from pipeline.sinks.ocsf_jsonl.file import JsonLines
 

@@ -9,8 +9,8 @@ import msgspec
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
+from pipeline.core.text import json_bytes
 from pipeline.sinks._http import check_url
-from pipeline.sinks._text import json_bytes
 from pipeline.sinks.ocsf import detection_finding
 from pipeline.sinks.splunk_hec.collector import Collector
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pipeline.core.model import Message
 from pipeline.core.schema import SEVERITIES
-from pipeline.sinks._text import ACTING, json_ascii, plain, visible
+from pipeline.core.text import ACTING, json_ascii, plain, visible
 from pipeline.sinks.ocsf import detection_finding, product_version
 
 ENTERPRISE: Final = "keytrail@32473"

@@ -12,7 +12,7 @@ import msgspec
 from pipeline.core.errors import DeliveryError
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
-from pipeline.sinks._text import visible
+from pipeline.core.text import visible
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -18,8 +18,8 @@ from pipeline.core.errors import ConfigError, DeliveryError, PartialDeliveryErro
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
+from pipeline.core.text import json_bytes, visible
 from pipeline.sinks._http import Poster, check_url
-from pipeline.sinks._text import json_bytes, visible
 from pipeline.sinks.ocsf import detection_finding
 
 

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from pipeline.sinks._text import ACTING, json_ascii, json_bytes, plain, visible
+from pipeline.core.text import ACTING, json_ascii, json_bytes, plain, visible
 
 
 def test_every_acting_character_is_known() -> None:

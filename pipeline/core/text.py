@@ -21,6 +21,10 @@ ACTING: Final = frozenset(code for low, high in _RANGES for code in range(low, h
 _VISIBLE: Final = {code: f"<U+{code:04X}>" for code in ACTING} | {ord("\n"): " ", ord("\r"): " ", ord("\t"): " "}
 
 
+_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")  # and their full-width forms
+_TRIMMED: Final = frozenset("\t\r\n")
+
+
 def _escaped(code: int) -> str:
     """The character as JSON spells it in ASCII (RFC 8259 §7)."""
     units = chr(code).encode("utf-16-be")
@@ -45,6 +49,11 @@ def plain(value: object, most: int = TEXT_MAX) -> str:
 def visible(value: object, most: int = TEXT_MAX) -> str:
     """One line that does nothing to whatever shows it: line ends become blanks, other acting characters `<U+001B>`."""
     return plain(value, most).translate(_VISIBLE)
+
+
+def inert(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula, whatever trims or widens its first character."""
+    return "'" + text if text.lstrip()[:1] in _FORMULA or text[:1] in _TRIMMED else text
 
 
 def json_bytes(value: Any) -> bytes:
