@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ALGORITHM: Final = "SHA256withRSA"
 _SIGNED_WITHIN: Final = 2 * HOUR  # of a digest's end
+_LONGEST: Final = 24 * HOUR
 _MAX_SIDECAR: Final = 1 << 16
 _PADDING: Final = PKCS1v15()
 _HASH: Final = SHA256()
@@ -158,10 +159,10 @@ def _refused(
 ) -> Fault | tuple[int, int]:
     """Why the digest is not sound; else its start and end."""
     start, end = micros(said.digest_start_time), micros(said.digest_end_time)
-    if start is None or end is None or start >= end:
-        return Fault("invalid_format", "its start and end are no span of time")
     if said.digest_s3_object != name.key:
         return Fault("moved", f"made for {said.digest_s3_bucket[:64]}/{said.digest_s3_object[:300]}")
+    if start is None or end is None or not end - _LONGEST <= start < end or abs(end - name.end) > HOUR:
+        return Fault("invalid_format", "its start and end are no hour that ends when its name says")
     made = micros(_text(metadata, "backfill-generation-timestamp")) if name.chain.backfill else None
     span = (start, end + _SIGNED_WITHIN) if made is None else (made - HOUR, made + HOUR)
     key = ring.find(name.chain.region, said.digest_public_key_fingerprint, span)

@@ -127,13 +127,15 @@ class _Verification:
             logs.expect(digest)
             return
         self._digests += 1
-        if not digest.sound and not CLOUDTRAIL_BEGAN < name.end <= self._scope.now + DUE_WITHIN:
+        if not CLOUDTRAIL_BEGAN < name.end <= self._scope.now + DUE_WITHIN:
             self._outlandish(digest)
             return
         chain.step(digest, logs.check(digest, f"{name.chain.account}/{name.chain.trail}") if digest.sound else None)
 
     def _outlandish(self, digest: Digest) -> None:
-        """An unsound digest of a time that cannot be takes no place in the chain."""
+        """A digest of a time that cannot be takes no place in the chain."""
+        if digest.sound:
+            self._report.add("from_the_future", digest.key, (digest.start, digest.end))
         for fault in digest.faults:
             self._report.add(fault.cause, digest.key, (None, None), evidence=fault.evidence)
 

@@ -350,6 +350,19 @@ def two_digests_claim_one_time(bucket: Bucket) -> list[Place]:
     return [("altered", "overlap", made.key, digest(bucket, 4).start, made.end, 1)]
 
 
+@tamper
+def signed_digest_of_an_impossible_span(bucket: Bucket) -> list[Place]:
+    made = bucket.resign(CHAIN, HOURS - 1, digestStartTime="0002-01-01T00:00:00Z", logFiles=[])
+    bucket.remove(*made.logs)
+    return at_digest(made, "altered", "invalid_format")
+
+
+@tamper
+def signed_digest_of_tomorrow(bucket: Bucket) -> list[Place]:
+    made = bucket.digest(CHAIN, START + 24 * HOUR, [], digest(bucket, HOURS - 1))
+    return at_digest(made, "clock_step", "from_the_future")
+
+
 # Keys
 
 
