@@ -61,6 +61,8 @@ class LakePort(Protocol):
 
     def commit(self, commit: Commit) -> int: ...
 
+    def expired(self) -> list[tuple[int, int]]: ...
+
 
 class RecallPort(Protocol):
     """Looks up operations that the lake holds, by the store's request ids and a span of time (µs)."""
@@ -83,6 +85,8 @@ class LedgerPort(Protocol):
         rejected: Flags | None = None,
         redacted: Flags | None = None,
     ) -> Any: ...
+
+    def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int: ...
 
     def prepare(self) -> Mapping[str, Any]: ...
 
@@ -240,9 +244,12 @@ class Line:
 
     def commit(self) -> Sequence[Position]:
         """Make everything since the last commit durable at once; gives the positions that are safe now."""
-        if not self._dirty:
-            return ()
         parts = self.parts
+        expired = parts.lake.expired() if parts.ledger is not None else []
+        if not (self._dirty or expired):
+            return ()
+        if parts.ledger is not None and expired:
+            parts.ledger.expire(expired, authority="store.retention_days")
         head = parts.ledger.prepare() if parts.ledger is not None else {}
         faults.point("line.before_commit")
         revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
@@ -253,7 +260,7 @@ class Line:
             snapshot["baselines"] = parts.baselines.view()
         states = {name: part.snapshot() for name, part in self.stateful().items()}
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
-        parts.lake.commit(Commit(positions, revise, snapshot, states, tuple(self._messages), head))
+        parts.lake.commit(Commit(positions, revise, snapshot, states, tuple(self._messages), head, expired))
         faults.point("line.after_commit")
         if parts.ledger is not None:
             parts.ledger.publish()
@@ -261,6 +268,8 @@ class Line:
         self._revise, self._messages, self._corrected = {}, [], []
         self._leaving = {}
         self._dirty, self.uncommitted_bytes = False, 0
+        if not expired:
+            self.commit()  # what this commit's upkeep removed, the ledger tells at once
         return positions
 
     def stateful(self) -> dict[str, Stateful]:

@@ -185,3 +185,4 @@ class Commit:
     states: Mapping[str, Frames] = field(default_factory=dict)
     messages: Sequence[Message] = ()
     ledger: Mapping[str, Any] = field(default_factory=dict)
+    expired: Sequence[tuple[int, int]] = ()  # spans of leaves that this ledger head tells to have lost their entries

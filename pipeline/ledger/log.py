@@ -12,8 +12,9 @@ never thrown away. README.md has the argument for each step.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pipeline.core.clock import Clock, system_clock
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Bytes, Ints
 from pipeline.ledger import checkpoint as checkpoints
-from pipeline.ledger import control, leaf, note, policy, rotation, sweep
+from pipeline.ledger import control, leaf, note, policy, redaction, rotation, sweep
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.errors import ForkError, LedgerError
 from pipeline.ledger.files import read_optional, replace_durable, write_all
@@ -140,6 +141,12 @@ class Ledger:
         index = self.add(leaf.single(entry)).first_index
         self._control.add(control.Record(index, kind, body, leaf.pack(entry)))
         return index
+
+    def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int:
+        """Record that the entries of these leaves (first, last) were removed by age. The record's index."""
+        indexes = chain.from_iterable(range(first, last + 1) for first, last in spans)
+        body = redaction.redaction_body(redaction.EXPIRED, indexes, reason="retention", authority=authority)
+        return self.append_control(leaf.REDACTION, body)
 
     def rotate(self, new: Signer) -> int:
         """Hand the log over to another key. The next head carries both signatures, later ones the new key's."""

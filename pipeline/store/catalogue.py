@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS positions(
 CREATE TABLE IF NOT EXISTS states(
   worker TEXT NOT NULL, part TEXT NOT NULL, frame TEXT NOT NULL, path TEXT NOT NULL, start INTEGER NOT NULL,
   size INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY(worker, part, frame)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS expired(worker TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger(worker TEXT PRIMARY KEY, head BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS messages(
   id INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, alert_uid TEXT NOT NULL, revision INTEGER NOT NULL,
@@ -152,6 +153,11 @@ class Catalogue:
             rows = sql.execute("SELECT stream, partition, offset, worker FROM positions").fetchall()
         return {(stream, partition): (offset, worker) for stream, partition, offset, worker in rows}
 
+    def expired(self, worker: str) -> list[tuple[int, int]]:
+        """Spans of leaves whose entries retention has removed and the ledger was not told of yet."""
+        with self.reading() as sql:
+            return sql.execute("SELECT first, last FROM expired WHERE worker = ? ORDER BY first", (worker,)).fetchall()
+
     def ledger(self, worker: str) -> dict[str, Any]:
         """The ledger head as it was committed, {} before the first."""
         with self.reading() as sql:
@@ -215,6 +221,16 @@ def move_positions(sql: sqlite3.Connection, positions: Iterable[Position], known
             "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
             (*key, place.offset, json.dumps(dict(place.state), separators=(",", ":")), worker),
         )
+
+
+def note_expired(sql: sqlite3.Connection, worker: str, spans: Sequence[tuple[int, int]]) -> None:
+    """Keeps which leaves have lost their entries, until the ledger says so."""
+    sql.executemany("INSERT INTO expired VALUES (?, ?, ?)", [(worker, *span) for span in spans])
+
+
+def forget_expired(sql: sqlite3.Connection, worker: str, spans: Sequence[tuple[int, int]]) -> None:
+    """The ledger that this commit carries has told of them."""
+    sql.executemany("DELETE FROM expired WHERE worker = ? AND first = ? AND last = ?", [(worker, *s) for s in spans])
 
 
 def set_ledger(sql: sqlite3.Connection, worker: str, head: Mapping[str, Any]) -> None:

@@ -148,6 +148,13 @@ class Lake(Outbox):
         """The head that covers the newest commit of this worker; {} before the first."""
         return self._catalogue.ledger(self.worker)
 
+    def expired(self) -> list[tuple[int, int]]:
+        """Spans (first, last) of leaves whose entries retention removed and the ledger has not told of yet.
+
+        Give them back in `Commit.expired` with the ledger head that does.
+        """
+        return self._catalogue.expired(self.worker)
+
     def meta(self, key: str) -> str | None:
         """lake_id, format, sequence or committed_ns; None for other keys."""
         return self._catalogue.meta(key)

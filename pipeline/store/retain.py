@@ -6,7 +6,7 @@ one goes with its event, or with its row in `rejected`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
 
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.store.catalogue import LiveFile
-    from pipeline.store.compact import Swap
     from pipeline.store.config import StoreConfig
     from pipeline.store.segment import Segment
     from pipeline.store.tables import Table
 
 _PLACE: Final = ("source", "file", "position")  # names a line, rejected or not
 _MICRO: Final = pl.Datetime("us", "UTC")
+
+
+class Swap(Protocol):
+    """Puts files in the place of others and notes the leaves whose entries go with them, in one transaction."""
+
+    def __call__(
+        self, dropped: Sequence[str], added: Sequence[Segment], expired: Sequence[tuple[int, int]] = ()
+    ) -> bool: ...
 
 
 class Retention:
@@ -40,6 +47,7 @@ class Retention:
         self._before = pl.lit(cut_us).cast(_MICRO)
         self._dropped: list[str] = []
         self._added: list[Segment] = []
+        self._leaves: list[pl.Series] = []  # of the entries that go
 
     def run(self, files: Sequence[LiveFile], swap: Swap) -> int:
         """Number of files dropped or written anew."""
@@ -50,7 +58,7 @@ class Retention:
                 self._raw(file, [f for f in aged if f.segment.table == "events"], places)
             for file in aged:
                 self._aged(file)
-            if self._dropped and swap(self._dropped, self._added):
+            if self._dropped and swap(self._dropped, self._added, self._spans()):
                 return len(self._dropped)
         except BaseException:
             remove(self._lake / segment.path for segment in self._added)
@@ -76,14 +84,23 @@ class Retention:
         if uids.is_empty() and places.is_empty():
             return
         table = TABLES["raw"]
-        keys = pl.Schema({name: table.columns[name] for name in ("uid", *_PLACE)})
+        keys = pl.Schema({name: table.columns[name] for name in ("uid", *_PLACE, "leaf_index")})
 
         def kept(frame: pl.DataFrame) -> pl.DataFrame:
             left = frame.join(uids, on="uid", how="anti")
             return left.join(places, on=_PLACE, how="anti", nulls_equal=True)
 
-        if any(kept(frame).height < frame.height for frame in groups(self._lake / file.segment.path, keys)):
+        found = list(groups(self._lake / file.segment.path, keys))
+        gone = [frame["leaf_index"].filter(~frame["uid"].is_in(kept(frame)["uid"].implode())) for frame in found]
+        if any(len(leaves) for leaves in gone):
+            self._leaves += [leaves.drop_nulls() for leaves in gone]
             self._rewrite(file, table, kept)
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """(first, last) of each run of leaves whose entries go: the ledger must be told."""
+        leaves = pl.concat([pl.Series([], dtype=pl.Int64), *self._leaves]).unique().sort()
+        runs = leaves.to_frame("leaf").group_by(run=pl.col("leaf") - pl.int_range(pl.len()), maintain_order=True)
+        return [(first, last) for _, first, last in runs.agg(a=pl.col("leaf").min(), b=pl.col("leaf").max()).rows()]
 
     def _gone(self, files: Sequence[LiveFile], name: str, keys: tuple[str, ...]) -> pl.DataFrame:
         columns = pl.Schema({key: TABLES[name].columns[key] for key in (*keys, "time")})

@@ -75,6 +75,7 @@ class Steps:
             states.save(sql, self._worker, kept)
             if commit.ledger:
                 log.set_ledger(sql, self._worker, commit.ledger)
+            log.forget_expired(sql, self._worker, commit.expired)
             enqueue(sql, now_ns)
             faults.point("store.transaction")
         faults.point("store.committed")
@@ -88,14 +89,18 @@ class Steps:
         with self._catalogue.reading() as sql:
             log.check_epoch(sql, self._worker, self._epoch)
 
-    def swap(self, dropped: Sequence[str], added: Sequence[Segment]) -> bool:
-        """Puts files in the place of others in one transaction; False, and nothing done, when one is gone already."""
+    def swap(self, dropped: Sequence[str], added: Sequence[Segment], expired: Sequence[tuple[int, int]] = ()) -> bool:
+        """Puts files in the place of others in one transaction; False, and nothing done, when one is gone already.
+
+        `expired` are the spans of leaves whose entries go with it.
+        """
         try:
             with self._catalogue.changing() as sql:
                 log.check_epoch(sql, self._worker, self._epoch)
                 log.drop_files(sql, dropped, self._until)
                 sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0])
                 log.add_files(sql, added, sequence, self._worker)
+                log.note_expired(sql, self._worker, expired)
         except log.ReplacedError:
             return False
         return True

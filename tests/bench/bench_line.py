@@ -127,6 +127,9 @@ class _NoLake:
     def commit(self, commit: Any) -> int:
         return 0
 
+    def expired(self) -> list[tuple[int, int]]:
+        return []
+
     def ledger_head(self) -> dict[str, Any]:
         return {}
 

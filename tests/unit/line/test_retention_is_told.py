@@ -1,0 +1,47 @@
+"""What retention removes, the ledger says: verify knows expired entries from missing ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline import config as conf
+from pipeline.app import Run, RunOptions
+from pipeline.store import Lake, StoreConfig, query
+from pipeline.verification import verify_lake
+from tests.lakes import SAMPLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOGS = SAMPLES / "vault" / "audit_off"
+
+
+def count(lake: Path, view: str) -> int:
+    """Rows of a view."""
+    return int(query(lake, f"SELECT count(*) FROM {view}").column(0)[0].as_py())
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_expired_entries_are_not_missing(days: int, tmp_path: Path) -> None:
+    """A lake that has forgotten what is older than some days verifies, and holds only the rest."""
+    newest = dt.datetime(2026, 3, 6, 12, tzinfo=dt.UTC)
+    settings = conf.Settings(None, {"store": {"retention_days": days}})
+    options = RunOptions((str(LOGS),), tmp_path / "lake", signing_key=str(tmp_path / "key"))
+    told = Run(options, settings, lambda: int(newest.timestamp() * 1e9)).execute()
+    assert 0 < count(tmp_path / "lake", "raw") < told["entries"]
+    report, _ = verify_lake(tmp_path / "lake", None, None, None)
+    assert report.exit_code == 0, report.rows.rows()
+    assert report.leaves == count(tmp_path / "lake", "raw")
+
+
+def test_entries_that_go_untold_are_missing(tmp_path: Path) -> None:
+    """The same removal without a word to the ledger is found."""
+    options = RunOptions((str(LOGS),), tmp_path / "lake", signing_key=str(tmp_path / "key"))
+    Run(options, conf.Settings()).execute()
+    with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 0) as lake:
+        lake.retain(int(dt.datetime(2026, 3, 4, tzinfo=dt.UTC).timestamp() * 1e6))
+    report, _ = verify_lake(tmp_path / "lake", None, None, None)
+    assert report.exit_code == 10
