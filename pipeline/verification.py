@@ -168,6 +168,8 @@ def cloudtrail_frames(result: cloudtrail.Verified, style: str) -> list[pl.DataFr
 def cloudtrail_notes(result: cloudtrail.Verified) -> list[str]:
     """What was looked at, in words."""
     notes = [f"{result.digests:,} digests looked at, {result.logs:,} logs are those their digests list"]
+    if not result.digests:
+        notes.append("no digest was found: DIR is the bucket's root, the folder that has AWSLogs in it")
     if result.waiting:
         notes.append(f"{result.waiting:,} logs are newer than the newest digest; their digest is still to come")
     return notes

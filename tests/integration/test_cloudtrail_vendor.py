@@ -1,4 +1,4 @@
-"""The vendor's own validator on the same buckets: it refuses nothing that holds here, and lets pass what it is told to."""
+"""The vendor's own validator on the same buckets: what it refuses is refused here, and what it lets pass."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ PASSES = {
     "newest_digests_and_logs_deleted", "all_digests_deleted_logs_kept", "all_digests_and_logs_deleted",
     "forged_log_no_digest_lists", "listed_log_copied_to_a_new_key", "listed_log_copied_after_the_newest_digest",
     "logging_gap", "logging_gap_with_a_link_across_it", "bytes_appended_to_a_digest", "signature_algorithm_changed",
-    "link_hash_is_not_the_predecessors", "link_signature_is_not_the_predecessors", "link_left_out", "link_names_another_digest", "two_digests_claim_one_time",
+    "link_hash_is_not_the_predecessors", "link_signature_is_not_the_predecessors", "link_left_out",
+    "link_names_another_digest", "two_digests_claim_one_time",
     "events_listed_twice", "newest_backfilled_digest_deleted", "backfilled_link_hash", "everything_deleted",
     "digest_of_the_year_9999", "junk_digest_between_two_good_ones", "log_outside_any_region",
-    "signed_digest_of_tomorrow", "log_listed_with_another_hash_function",
+    "named_log_outside_any_region", "log_of_the_year_1", "signed_digest_of_tomorrow", "log_listed_with_another_hash_function",
     "log_under_a_name_that_is_none", "logs_from_before_the_chain", "events_copied_to_another_region",
     "region_of_one_account_deleted", "digest_under_a_name_that_is_none", "signed_digest_of_an_impossible_span",
 }  # fmt: skip

@@ -48,6 +48,7 @@ class ChainCheck:
         self.first: int | None = None  # start of the oldest sound digest
         self.last: Digest | None = None  # newest sound digest
         self.count = 0  # digests looked at
+        self.later = False  # its first digest is of after the scope
         self._keys, self._scope, self._report = keys, scope, report
         self._bucket, self._known = bucket, known
         self._lower = scope.start

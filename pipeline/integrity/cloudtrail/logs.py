@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.integrity.cloudtrail.causes import Fault
 from pipeline.integrity.cloudtrail.inflate import MAX_LOG, inflate
 from pipeline.integrity.cloudtrail.names import HOUR, MINUTE, log_time, micros
+from pipeline.integrity.cloudtrail.scope import CLOUDTRAIL_BEGAN, DUE_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _SLACK: Final = 5 * MINUTE  # a log's name tells when it was made, its digest counts when it was delivered
 _MADE_BEFORE: Final = 15 * MINUTE  # the same, around a place that is broken already
 _DAY: Final = 24 * HOUR
+_NEVER: Final = 2**62
 
 
 class LogCheck:
@@ -35,9 +37,11 @@ class LogCheck:
         self._scope, self._report, self._ids = scope, report, ids
         self._listed: set[str] = set()
         self._hashes: set[bytes] = set()
+        self._reach = 0  # end of the newest sound digest outside the scope
 
     def expect(self, digest: Digest) -> None:
         """Takes note of what a digest outside the scope lists."""
+        self._reach = max(self._reach, digest.end if digest.sound else 0)
         self._listed.update(listed.s3_object for listed in digest.logs)
 
     def check(self, digest: Digest, trail: str) -> Found | None:
@@ -78,23 +82,30 @@ class LogCheck:
         """Keys that no digest lists, in order."""
         return sorted(self._present - self._listed)
 
+    def time(self, key: str) -> int | None:
+        """When a log was made, where its name tells and it can be."""
+        at = log_time(key)
+        possible = at is not None and CLOUDTRAIL_BEGAN < at <= self._scope.now + DUE_WITHIN
+        return at if possible else None
+
     def unlisted(self, chains: Sequence[ChainCheck]) -> int:
         """What lies there and no sound digest lists; how many of them only wait for their digest."""
         trails = {check.chain.trail for check in chains}
         trail = f"{self._place.account}/{min(trails)}" if len(trails) == 1 else None
         holes = [hole for check in chains for hole in check.holes]
+        begun = max(_newest(chains), self._reach) - _SLACK
         waiting, early = 0, []
         for key in self.strangers():
-            at = log_time(key)
-            if at is not None and not self._scope.holds(at, at + MINUTE):
+            at = self.time(key)
+            if at is not None and not self._scope.holds(at - MINUTE, at):  # one made just before is listed before
                 continue
             fault = self._stranger(key, at, trail)
             hole = None if at is None else _inside(at, holes)
-            if fault.cause == "copied_log" or at is None:
+            if fault.cause == "copied_log" or at is None or not self._place.region:
                 self._tell(key, at, fault)
             elif hole is not None and hole.found is not None:
                 hole.found.unlisted += 1
-            elif at >= _newest(chains) - _SLACK:
+            elif chains and at >= begun:
                 waiting += 1
             elif at < _oldest(chains):
                 early.append(at)
@@ -134,8 +145,10 @@ def _inside(at: int, holes: Iterable[Segment]) -> Segment | None:
 
 def _newest(chains: Sequence[ChainCheck]) -> int:
     """The earliest time that a chain which still goes on has yet to reach."""
-    return min((check.last.end for check in chains if check.last is not None and not check.chain.backfill), default=0)
+    return min(
+        (check.last.end for check in chains if check.last is not None and not check.chain.backfill), default=_NEVER
+    )
 
 
 def _oldest(chains: Sequence[ChainCheck]) -> int:
-    return min((check.first for check in chains if check.first is not None), default=0)
+    return min((check.first for check in chains if check.first is not None), default=_NEVER)

@@ -19,6 +19,10 @@ class Scope:
     end: int | None
     now: int
 
+    def __post_init__(self) -> None:
+        if self.start is not None and self.start < CLOUDTRAIL_BEGAN:
+            object.__setattr__(self, "start", CLOUDTRAIL_BEGAN)
+
     @property
     def due(self) -> int:
         """How far every chain must reach by now."""
@@ -29,6 +33,6 @@ class Scope:
         """Whether a span of time touches this one."""
         return (self.start is None or end > self.start) and (self.end is None or start < self.end)
 
-    def lists(self, start: int) -> bool:
-        """Whether a digest that begins at `start` may still list logs of this time."""
-        return self.end is None or start < self.end + 2 * HOUR
+    def near(self, start: int, end: int) -> bool:
+        """Whether a digest of that time may list logs that were made in this one."""
+        return self.holds(start - 2 * HOUR, end + HOUR)

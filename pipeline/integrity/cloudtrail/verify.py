@@ -11,7 +11,7 @@ from pipeline.integrity.cloudtrail.digest import check
 from pipeline.integrity.cloudtrail.event_ids import EventIds
 from pipeline.integrity.cloudtrail.heads import Head, head_of
 from pipeline.integrity.cloudtrail.logs import LogCheck
-from pipeline.integrity.cloudtrail.names import HOUR, Chain, DigestName, hours, log_time
+from pipeline.integrity.cloudtrail.names import HOUR, Chain, DigestName, hours
 from pipeline.integrity.cloudtrail.report import EVERYWHERE, Report
 from pipeline.integrity.cloudtrail.scope import CLOUDTRAIL_BEGAN, DUE_WITHIN, Scope
 from pipeline.integrity.cloudtrail.tree import Place, Tree, vote
@@ -112,6 +112,7 @@ class _Verification:
                 chain = chains[name.chain] = ChainCheck(
                     name.chain, keys, self._scope, self._report, bucket=bucket, known=self._known
                 )
+                chain.later = self._scope.end is not None and name.end - HOUR >= self._scope.end
             self._digest(name, chain, logs)
         for key in strangers:
             self._report.add("moved", key, (None, None), evidence="no digest has such a name")
@@ -120,7 +121,7 @@ class _Verification:
     def _digest(self, name: DigestName, chain: ChainCheck, logs: LogCheck) -> None:
         """One digest object; outside the scope it still tells which logs it lists."""
         inside = self._scope.holds(name.end - HOUR, name.end)
-        if not inside and not (name.end > (self._scope.start or 0) and self._scope.lists(name.end - HOUR)):
+        if not self._scope.near(name.end - HOUR, name.end):
             return
         digest = check(self._tree.root, name, self._ring)
         if not (inside and self._scope.holds(digest.start, digest.end)):
@@ -143,7 +144,8 @@ class _Verification:
         live = {chain: found for chain, found in chains.items() if found.count}
         for found in live.values():
             found.finish()
-        if place.region and not any(not chain.backfill for chain in live):
+        later = bool(chains) and all(found.later for found in chains.values())
+        if place.region and not later and not any(not chain.backfill for chain in live):
             self._no_digests(place, logs)
         else:
             self._waiting += logs.unlisted(list(live.values()))
@@ -156,7 +158,7 @@ class _Verification:
 
     def _no_digests(self, place: Place, logs: LogCheck) -> None:
         """A region with logs, or that should be there, and without any digest in the scope."""
-        times = [at for at in map(log_time, logs.strangers()) if at is not None and self._scope.holds(at, at + 1)]
+        times = [at for at in map(logs.time, logs.strangers()) if at is not None and self._scope.holds(at, at + 1)]
         found = self._missing(place.account, place.region, (min(times, default=None), max(times, default=None)))
         found.unlisted = len(times)
 

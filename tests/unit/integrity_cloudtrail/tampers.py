@@ -490,6 +490,22 @@ def log_outside_any_region(bucket: Bucket) -> list[Place]:
 
 
 @tamper
+def named_log_outside_any_region(bucket: Bucket) -> list[Place]:
+    at = (START + 2 * HOUR).replace(second=0)
+    key = bucket.log_key(CHAIN, at, "forged").rpartition("/")[2]
+    key = f"AWSLogs/{ACCOUNTS[0]}/CloudTrail/{key}"
+    bucket.put(key, pack(b'{"Records":[]}'))
+    return [("unsigned", "unlisted_log", key, at, at, 1)]
+
+
+@tamper
+def log_of_the_year_1(bucket: Bucket) -> list[Place]:
+    key = bucket.log_key(CHAIN, START, "forged").replace("20260302T", "00010302T")
+    bucket.put(key, pack(b'{"Records":[]}'))
+    return [("unsigned", "unlisted_log", key, None, None, 1)]
+
+
+@tamper
 def log_under_a_name_that_is_none(bucket: Bucket) -> list[Place]:
     key = f"AWSLogs/{ACCOUNTS[0]}/CloudTrail/{REGION}/2026/03/02/forged.json"
     bucket.put(key, b'{"Records":[]}')

@@ -153,6 +153,31 @@ def from_a_time_within_a_digest(bucket: Bucket) -> dict[str, Any]:
 
 
 @legitimate
+def from_the_minute_a_log_was_made(bucket: Bucket) -> dict[str, Any]:
+    made = digest(bucket, 3)
+    log = bucket.log(CHAIN, made.end - dt.timedelta(seconds=20), "last of its hour")
+    bucket.resign(CHAIN, 3, logFiles=[*made.said["logFiles"], log])
+    bucket.remove(*(before.key for before in bucket.chains[CHAIN][:4]))
+    return {"start": made.end}
+
+
+@legitimate
+def log_listed_by_the_digest_after_the_scope(bucket: Bucket) -> dict[str, Any]:
+    made = digest(bucket, 6)
+    log = bucket.log(CHAIN, made.start - dt.timedelta(minutes=30), "delivered late")
+    bucket.resign(CHAIN, 6, logFiles=[*made.said["logFiles"], log])
+    return {"end": made.start}
+
+
+@legitimate
+def account_that_came_after_the_scope(bucket: Bucket) -> dict[str, Any]:
+    account = "333333333333"
+    for _, region in list(bucket.chains)[:2]:
+        bucket.extend((account, region), 2, END - 2 * HOUR)
+    return {"end": END - 3 * HOUR}
+
+
+@legitimate
 def the_same_was_seen_before(bucket: Bucket) -> dict[str, Any]:
     return {"seen": look(bucket).heads}
 

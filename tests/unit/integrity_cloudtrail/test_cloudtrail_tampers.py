@@ -76,6 +76,19 @@ def test_tampers_outside_the_scope_are_not_told(bucket: Bucket) -> None:
     assert look(bucket, end=digest(bucket, 3).end).broken
 
 
+def test_a_forged_log_just_before_the_requested_end(bucket: Bucket) -> None:
+    """Where the digest after --to is there, nothing before --to still waits for one."""
+    end = digest(bucket, 5).end
+    key = bucket.log(CHAIN, end - dt.timedelta(minutes=3), "forged")["s3Object"]
+    assert [place[:3] for place in places(look(bucket, end=end))] == [("unsigned", "unlisted_log", key)]
+
+
+def test_a_start_before_cloudtrail_began_is_no_endless_table(bucket: Bucket) -> None:
+    """Hours are told from when CloudTrail began at the earliest."""
+    coverage = look(bucket, start=dt.datetime(1, 1, 1, tzinfo=dt.UTC)).coverage
+    assert str(coverage["hour"].min()) == "2013-11-01 00:00:00+00:00"
+
+
 def test_a_vanished_account_is_found_by_what_was_seen_before(bucket: Bucket) -> None:
     """Heads kept from an earlier verification tell of chains that are gone, or end earlier, or were written anew."""
     heads = look(bucket).heads
