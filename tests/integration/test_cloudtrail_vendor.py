@@ -45,7 +45,8 @@ PASSES = {
     "link_names_another_digest", "two_digests_claim_one_time",
     "events_listed_twice", "newest_backfilled_digest_deleted", "backfilled_link_hash", "everything_deleted",
     "digest_of_the_year_9999", "junk_digest_between_two_good_ones", "log_outside_any_region",
-    "named_log_outside_any_region", "log_of_the_year_1", "signed_digest_of_tomorrow", "log_listed_with_another_hash_function",
+    "named_log_outside_any_region", "log_of_the_year_1", "signed_digest_of_tomorrow",
+    "log_listed_with_another_hash_function",
     "log_under_a_name_that_is_none", "logs_from_before_the_chain", "events_copied_to_another_region",
     "region_of_one_account_deleted", "digest_under_a_name_that_is_none", "signed_digest_of_an_impossible_span",
 }  # fmt: skip

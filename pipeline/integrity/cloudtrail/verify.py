@@ -83,11 +83,17 @@ class _Verification:
             self._report.add("event_id", key, span, count=count, evidence=f"{count} events are also in {first}")
         for key, error in self._tree.unreadable.items():
             self._report.add("unreadable", key or ".", (None, None), evidence=error)
-        heads = {chain: head_of(chain, found.last) for chain, found in self._chains.items() if found.last is not None}
-        kept = tuple({**self._seen, **heads}.values())
         return Verified(
-            self._report.frame(), self._coverage.frame(), kept, self._digests, self._logs, self._waiting
+            self._report.frame(), self._coverage.frame(), self._heads(), self._digests, self._logs, self._waiting
         )  # fmt: skip
+
+    def _heads(self) -> tuple[Head, ...]:
+        """The newest digest known of every chain, now or before."""
+        found = {chain: head_of(chain, each.last) for chain, each in self._chains.items() if each.last is not None}
+        for chain, head in self._seen.items():
+            if chain not in found or found[chain].end_us < head.end_us:
+                found[chain] = head
+        return tuple(found.values())
 
     def _bucket(self, places: Sequence[Place]) -> str:
         """The bucket this tree is of, as its newest sound digests tell."""

@@ -107,6 +107,14 @@ def test_a_rolled_back_chain_is_found_by_what_was_seen_before(bucket: Bucket) ->
     assert places(look(bucket, seen=heads)) == [("truncated", "rolled_back", REGION, made.start, made.end, 1)]
 
 
+def test_looking_at_an_earlier_time_forgets_no_newer_head(bucket: Bucket) -> None:
+    """What was seen is kept when a later verification is of a time before it."""
+    heads = look(bucket).heads
+    again = look(bucket, end=digest(bucket, 3).end, seen=heads)
+    assert not again.broken
+    assert set(again.heads) == set(heads)
+
+
 def test_a_head_signed_anew_is_found_by_what_was_seen_before(bucket: Bucket) -> None:
     """A head with other contents under the same key was replaced, whoever signed it."""
     heads = look(bucket).heads
