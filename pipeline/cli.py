@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline import commands, show, verification
+from pipeline import commands, show, tables, verification
 from pipeline import config as conf
 from pipeline.core.errors import ConfigError, KeytrailError
 from pipeline.core.schema import SEVERITIES
@@ -25,6 +25,31 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+
+
+class SummaryFormat(StrEnum):
+    """How a run's summary is printed."""
+
+    table = "table"
+    json = "json"
+
+
+class AlertFormat(StrEnum):
+    """How the alert feed is printed."""
+
+    table = "table"
+    json = "json"
+    ocsf = "ocsf"
+
+
+class Severity(StrEnum):
+    """The least that is told."""
+
+    informational = "informational"
+    low = "low"
+    medium = "medium"
+    high = "high"
+    critical = "critical"
 
 
 LakeOption = Annotated[Path, typer.Option("--lake", help="The lake's folder.", metavar="DIR")]
@@ -54,6 +79,12 @@ cli = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"keytrail {application.version()}\n")
+        raise typer.Exit
+
+
 def main() -> None:
     """Entry point: keytrail's own errors become one line on stderr and their exit code."""
     try:
@@ -66,32 +97,41 @@ def main() -> None:
         sys.exit(0)
 
 
+@cli.callback()
+def keytrail(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Audit analytics and anomaly detection for secret stores."""
+
+
 @cli.command()
 def run(  # noqa: PLR0917  one parameter an option
-    paths: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH]...", help="Files, folders, or - for stdin.")
-    ] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Files, folders, or - for stdin.")] = None,
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
-    input_format: Annotated[str, typer.Option(help="auto or a decoder's name.")] = "auto",
+    input_format: Annotated[str, typer.Option(help="auto or a decoder's name.", metavar="NAME")] = "auto",
     batch_entries: Annotated[
-        int | None, typer.Option(min=1, help="Entries per batch; results never depend on it.")
+        int | None, typer.Option(min=1, help="Entries per batch; results never depend on it.", metavar="N")
     ] = None,
     max_memory: Annotated[
         int | None, typer.Option(min=1 << 28, help="What this process should stay below.", metavar="BYTES")
     ] = None,
-    metrics_port: Annotated[int | None, typer.Option(help="Serve Prometheus metrics on loopback.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve Prometheus metrics on loopback.", metavar="PORT")
+    ] = None,
     signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Keep reading as the logs grow.")] = False,
     kafka: Annotated[str, typer.Option(help="Read Kafka instead.", metavar="HOST:PORT[,...]")] = "",
     topic: Annotated[str, typer.Option(help="With --kafka.", metavar="NAME[,...]")] = "",
     group: Annotated[str, typer.Option(help="With --kafka: the consumer group.", metavar="NAME")] = "",
-    worker: Annotated[str, typer.Option(help="This process's name among those on one lake.")] = "main",
+    worker: Annotated[str, typer.Option(help="This process's name among those on one lake.", metavar="NAME")] = "main",
     counters: Annotated[
         str, typer.Option(help="Prometheus text with the store's audit counters.", metavar="FILE[,...]")
     ] = "",
-    format: FormatOption = Format.table,  # noqa: A002  the option's name
+    format: Annotated[SummaryFormat, typer.Option(help="How to print.")] = SummaryFormat.table,  # noqa: A002
 ) -> None:
     """Read, verify, measure, baseline, detect, alert, store."""
     if kafka and paths:
@@ -110,7 +150,7 @@ def run(  # noqa: PLR0917  one parameter an option
         result = job.execute(update)
     for line in job.notes:
         show.note(line)
-    show.summary(result, lake, as_json=format is Format.json)
+    show.summary(result, lake, as_json=format is SummaryFormat.json)
     leave(result, exit_severity=exit_severity)
 
 
@@ -139,7 +179,7 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 
 @cli.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.")],
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, or - to read it from stdin.")],
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
     format: FormatOption = Format.table,  # noqa: A002
@@ -147,7 +187,7 @@ def query(
     """Read-only SQL on the lake, also while run writes."""
     conf.load(config).allow(application.TABLES)
     text = sys.stdin.read() if sql == "-" else sql
-    show.table(commands.query(lake, text), format.value)
+    tables.table(commands.query(lake, text), format.value)
 
 
 @cli.command()
@@ -155,23 +195,21 @@ def alerts(  # noqa: PLR0917
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
     follow: Annotated[bool, typer.Option("--follow", help="Keep printing new states.")] = False,
-    since: Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h, 7d.")] = None,
-    min_severity: Annotated[str, typer.Option(help=", ".join(SEVERITIES))] = "informational",
-    format: Annotated[str, typer.Option(help="table, json or ocsf")] = "table",  # noqa: A002
+    since: Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h.", metavar="TIME")] = None,
+    min_severity: Annotated[Severity, typer.Option(help="Leave out what is below.")] = Severity.informational,
+    format: Annotated[AlertFormat, typer.Option(help="How to print.")] = AlertFormat.table,  # noqa: A002
 ) -> None:
     """The alert feed."""
     conf.load(config).allow(application.TABLES)
-    if min_severity not in SEVERITIES:
-        raise ConfigError(f"--min-severity {min_severity!r}: allowed are {', '.join(SEVERITIES)}")
-    if format not in ("table", "json", "ocsf"):
-        raise ConfigError(f"--format {format!r}: allowed are table, json, ocsf")
-    feed = commands.AlertFeed(lake, since, min_severity, whole=format == "ocsf")
+    feed = commands.AlertFeed(lake, since, min_severity)
     stop_on_signals(feed.stop)
     for rows in feed.follow() if follow else [feed.read()]:
-        if format == "ocsf":
+        if format is AlertFormat.ocsf:
             show.lines(commands.ocsf(rows))
+        elif format is AlertFormat.json:
+            tables.table(commands.in_view(rows), format.value)
         else:
-            show.alerts(rows, format)
+            show.alerts(rows)
 
 
 verify = typer.Typer(invoke_without_command=True, help="The lake against its ledger; a proof; a CloudTrail bucket.")
@@ -206,7 +244,7 @@ def verify_proof(
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Check an inclusion proof: exit 0 good, 10 refused."""
-    show.rows([verification.verify_proof(file, event, key)], format.value)
+    tables.rows([verification.verify_proof(file, event, key)], format.value)
 
 
 @verify.command("cloudtrail")
@@ -218,11 +256,11 @@ def verify_cloudtrail(  # noqa: PLR0917
     seen: Annotated[Path | None, typer.Option(help="Chains seen before; kept up to date.", metavar="FILE")] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Check CloudTrail's digest chains and logs offline: exit 0 whole, 10 for anything else."""
+    """Check a mirrored CloudTrail bucket: exit 0 whole, else 10."""
     with show.counting("verifying") as update:
         result = verification.verify_cloudtrail(directory, keys, (start, end), seen, update)
     for frame in verification.cloudtrail_frames(result, format.value):
-        show.table(frame, format.value)
+        tables.table(frame, format.value)
     for line in verification.cloudtrail_notes(result):
         show.note(line)
     if result.broken:
@@ -231,7 +269,7 @@ def verify_cloudtrail(  # noqa: PLR0917
 
 @cli.command()
 def proof(
-    uids: Annotated[list[str], typer.Argument(metavar="EVENT_UID...", help="Events of the lake.")],
+    uids: Annotated[list[str], typer.Argument(metavar="EVENT_UID", help="Events of the lake.")],
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
     out: Annotated[str, typer.Option(help="A folder, or - for stdout.", metavar="DIR")] = ".",
@@ -245,18 +283,20 @@ def proof(
 
 @cli.command()
 def report(  # noqa: PLR0917
-    name: Annotated[str, typer.Argument(help="A report's name, or list.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A report's name, or list.")],
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
-    start: Annotated[str | None, typer.Option("--from", help="RFC 3339 time or a span back such as 30d.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="RFC 3339 time or a span back.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="RFC 3339 time, or a span back such as 30d.", metavar="TIME")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; default: the last entry.", metavar="TIME")] = None,
     out: Annotated[Path, typer.Option("--out", help="Where the files go.", metavar="DIR")] = Path("out"),
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Write a report: HTML for people, CSV and JSON for machines."""
     conf.load(config).allow(application.TABLES)
     if name == "list":
-        show.rows(commands.report_rows(), format.value)
+        tables.rows(commands.report_rows(), format.value)
         return
     for path in commands.report(lake, name, (start, end), out):
         sys.stdout.write(f"{path}\n")
@@ -269,23 +309,23 @@ cli.add_typer(detectors, name="detectors")
 @detectors.command("list")
 def detectors_list(format: FormatOption = Format.table) -> None:  # noqa: A002
     """Every detector with what it looks for."""
-    show.rows(commands.detector_rows(), format.value)
+    tables.rows(commands.detector_rows(), format.value)
 
 
 @detectors.command("explain")
-def detectors_explain(name: Annotated[str, typer.Argument(help="A detector's name.")]) -> None:
-    """A detector's purpose, statistic, thresholds, false positives and runbook."""
+def detectors_explain(name: Annotated[str, typer.Argument(metavar="NAME", help="A detector's name.")]) -> None:
+    """A detector's purpose, thresholds, limits and runbook."""
     sys.stdout.write(commands.detector_page(name))
 
 
 @detectors.command("test")
 def detectors_test(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Detectors; default all.")] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Run every firing and quiet case."""
     results = commands.detector_cases(names or [])
-    show.rows(results, format.value)
+    tables.rows(results, format.value)
     if not all(row["ok"] for row in results):
         raise typer.Exit(1)
 
@@ -293,26 +333,26 @@ def detectors_test(
 @cli.command()
 def simulate(  # noqa: PLR0917
     out: Annotated[Path, typer.Option("--out", help="Where the logs and labels go.", metavar="DIR")],
-    store: Annotated[str, typer.Option(help="vault or openbao")] = "openbao",
-    days: Annotated[int, typer.Option(min=1, help="Days of event time.")] = 3,
-    rate: Annotated[float, typer.Option(help="Multiplies the workload's rate.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    store: Annotated[str, typer.Option(help="vault or openbao.", metavar="NAME")] = "openbao",
+    days: Annotated[int, typer.Option(min=1, help="Days of event time.", metavar="N")] = 3,
+    rate: Annotated[float, typer.Option(help="Multiplies the workload's rate.", metavar="FACTOR")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.", metavar="N")] = 1,
     attack: Annotated[str, typer.Option(help="None gives the quiet twin.", metavar="NAME[:DIFFICULTY][,...]")] = "",
-    preset: Annotated[str, typer.Option(help="The estate's size: xs, s, m or l.")] = "xs",
-    devices: Annotated[int, typer.Option(min=1, help="Audit devices that tell of the same requests.")] = 1,
+    preset: Annotated[str, typer.Option(help="The estate's size: xs, s, m or l.", metavar="SIZE")] = "xs",
+    devices: Annotated[int, typer.Option(min=1, help="Audit devices that all tell of it.", metavar="N")] = 1,
 ) -> None:
     """A labelled stream of audit entries."""
     asked = {"store": store, "days": days, "rate": rate, "seed": seed, "preset": preset, "devices": devices}
     done = commands.simulate(out, asked, attack)
-    for path in done.files:
+    for path in (*done.files, out / "labels.jsonl", out / "confusers.jsonl"):
         sys.stdout.write(f"{path}\n")
-    show.note(f"{done.lines:,} entries of {done.operations:,} operations, {done.incidents} incidents in labels.jsonl")
+    show.note(f"{done.lines:,} entries of {done.operations:,} operations; {done.incidents} incidents")
 
 
 @cli.command()
 def check(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
-    """Validate the config; print the effective one and where each value came from."""
-    show.rows(commands.effective_config(conf.load(config)), format.value)
+    """Validate the config; print the effective one with origins."""
+    tables.rows(commands.effective_config(conf.load(config)), format.value)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from pipeline import app, reports, store
+from pipeline import app, reports, store, tables
 from pipeline import config as conf
 from pipeline import simulate as simulation
 from pipeline.baselines import Baselines
@@ -21,38 +21,37 @@ from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Message
 from pipeline.core.schema import ALERT, SEVERITIES, conform, empty
+from pipeline.ledger import checkpoint, note
 from pipeline.sinks.ocsf import detection_finding
+from pipeline.store.tables import TABLES
 from pipeline.windows import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
+    from pipeline.ledger.checkpoint import Checkpoint
+
 POLL_SECONDS = 1.0
-
-
-def query(lake: Path, sql: str) -> pl.DataFrame:
-    """One read-only statement on the lake's views. Raises ConfigError for SQL that cannot be run."""
-    result = pl.from_arrow(store.query(lake, sql))
-    assert isinstance(result, pl.DataFrame)  # noqa: S101  a table gives a frame
-    return result
+HEAD_TRIES = 5
+ALERT_VIEW = TABLES["alerts"].view
 
 
 class AlertFeed:
-    """The alerts of a lake, newest state of each, in the order they last changed. `whole` gives every stored column."""
+    """The alerts of a lake, newest state of each with every stored column, in the order they last changed."""
 
-    def __init__(self, lake: Path, since: str | None, min_severity: str, *, whole: bool = False) -> None:
+    def __init__(self, lake: Path, since: str | None, min_severity: str) -> None:
         self.lake = lake
-        self.since = None if since is None else parse_since(since, dt.datetime.now(dt.UTC))
+        self.since = None if since is None else parse_since("--since", since, dt.datetime.now(dt.UTC))
         self._severities = SEVERITIES[SEVERITIES.index(min_severity) :]
-        self._whole = whole
         self._stopping = False
 
     def read(self) -> pl.DataFrame:
         """Every alert that qualifies."""
-        rows = self._stored() if self._whole else query(self.lake, "SELECT * FROM alerts")
         recent = pl.lit(value=True) if self.since is None else pl.col("last_time") >= self.since
-        return rows.filter(pl.col("severity").is_in(self._severities) & recent).sort("last_time", "uid")
+        return self._stored().filter(pl.col("severity").is_in(self._severities) & recent).sort("last_time", "uid")
 
     def _stored(self) -> pl.DataFrame:
         with store.Lake.open(self.lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
@@ -83,16 +82,21 @@ def ocsf(alerts: pl.DataFrame) -> Iterator[str]:
         yield msgspec.json.encode(detection_finding(message)).decode()
 
 
-def parse_since(text: str, now: dt.datetime) -> dt.datetime:
+def in_view(alerts: pl.DataFrame) -> pl.DataFrame:
+    """The columns that the view `alerts` has, in its order."""
+    return alerts.select(ALERT_VIEW)
+
+
+def parse_since(option: str, text: str, now: dt.datetime) -> dt.datetime:
     """An RFC 3339 time, or a span back from now such as 30m, 24h, 7d. Raises ConfigError."""
     span = re.fullmatch(r"(\d+)([smhd])", text)
-    if span:
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
-        return now - dt.timedelta(**{unit: int(span[1])})
     try:
+        if span:
+            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
+            return now - dt.timedelta(**{unit: int(span[1])})
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--since {text!r}: give an RFC 3339 time or a span such as 24h, 7d") from None
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{option} {text!r}: give an RFC 3339 time or a span such as 24h, 7d") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
@@ -137,22 +141,61 @@ def simulate(out: Path, asked: Mapping[str, Any], attacks: str) -> simulation.Su
         raise ConfigError(f"--out {out}: {error.strerror}") from None
 
 
+def query(lake: Path, sql: str) -> pa.Table:
+    """One read-only statement on the lake's views. Raises ConfigError for SQL that cannot be run, NoInputError."""
+    return store.query(lake, sql)
+
+
 def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path) -> list[Path]:
-    """Write one report for a period; open ends reach to the lake's first and last operation."""
+    """Write one report for a period; open ends reach to the lake's first and last operation.
+
+    Raises ConfigError for times, names and folders that cannot be used, NoInputError without a lake.
+    """
     chosen = reports.load(name)
-    low, high = query(lake, "SELECT min(time), max(time) + INTERVAL 1 SECOND FROM operations").row(0)
-    now = dt.datetime.now(dt.UTC)
-    start = parse_since(span[0], now) if span[0] else low or now
-    end = parse_since(span[1], now) if span[1] else high or now
-    result = store.query(lake, chosen.sql, {"from": start, "to": end})
-    frame = pl.DataFrame(pl.from_arrow(result))
+    start, end = _period(lake, span)
+    sql = chosen.between(start, end)
+    found, heads = _at_one_head(lake, sql)
     facts = {
-        "period": f"{start.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} to {end.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "period": f"{start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC",
         "lake": str(lake),
-        "rows": str(len(frame)),
+        "rows": f"{found.num_rows:,}",
+        **{f"ledger {head.origin}": f"{head.size:,} leaves, root {head.root.hex()}" for head in heads},
         "made by": f"keytrail {app.version()}",
     }
-    return reports.write(chosen, frame.columns, frame.rows(), facts, out)
+    made = reports.Made(sql, found.column_names, list(tables.records(found)), facts)
+    try:
+        return reports.write(chosen, made, out)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from None
+
+
+def _period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetime, dt.datetime]:
+    now = dt.datetime.now(dt.UTC)
+    whole = store.query(lake, "SELECT min(time), max(time) + INTERVAL 1 SECOND FROM operations")
+    low, high = next(tables.records(whole))
+    start = parse_since("--from", span[0], now) if span[0] else low or now
+    end = parse_since("--to", span[1], now) if span[1] else high or now
+    if span[0] and span[1] and start >= end:
+        raise ConfigError("--from is not before --to")
+    return start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+
+
+def _at_one_head(lake: Path, sql: str) -> tuple[pa.Table, list[Checkpoint]]:
+    """What the SQL finds, and the published heads it was found at; asked again while a run moves them."""
+    heads = _heads(lake)
+    for _ in range(HEAD_TRIES):
+        found, before = store.query(lake, sql), heads
+        heads = _heads(lake)
+        if heads == before:
+            break
+    return found, heads
+
+
+def _heads(lake: Path) -> list[Checkpoint]:
+    """The newest published head of each of the lake's ledgers; a ledger without one has none."""
+    folders = [lake / "ledger", *sorted((lake / "ledger" / "workers").glob("*"))]
+    texts = [path.read_bytes() for folder in folders if (path := folder / "checkpoint").is_file()]
+    return [checkpoint.parse(note.parse(text).text) for text in texts]
 
 
 def report_rows() -> list[dict[str, Any]]:

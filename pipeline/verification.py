@@ -13,6 +13,7 @@ from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError, StoreError
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys, note, policy, proof_file
+from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 
 if TYPE_CHECKING:
@@ -47,22 +48,22 @@ def pinned(lake: Path, vkey: str | None) -> Pinned:
 
 def parse_key(vkey: str) -> Verifier:
     """A verifier key text (or a file that holds one). Raises ConfigError."""
-    text = Path(vkey).read_text("utf-8").strip() if "+" not in vkey and Path(vkey).is_file() else vkey
     try:
+        text = Path(vkey).read_text("utf-8").strip() if "+" not in vkey and Path(vkey).is_file() else vkey
         return note.parse_vkey(text)
-    except ValueError as error:
+    except (LedgerError, ValueError) as error:
         raise ConfigError(f"--key is no verifier key: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"--key {vkey}: {error.strerror}") from None
 
 
 def verify_lake(
     lake: Path, vkey: str | None, since_head: Path | None, progress: Callable[[int, int], None] | None
 ) -> tuple[Report, Pinned]:
     """Everything the ledger promises about a lake. Raises NoInputError, ConfigError, StoreError."""
-    if not (lake / "commit.sqlite").exists():
-        raise NoInputError(f"there is no lake in {lake}")
-    key = pinned(lake, vkey)
     kept = None if since_head is None else _kept(since_head)
     with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+        key = pinned(lake, vkey)
 
         def snapshot() -> Snapshot:
             head, files = opened.evidence("raw")

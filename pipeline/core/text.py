@@ -64,7 +64,12 @@ def json_bytes(value: Any) -> bytes:
     encoded = msgspec.json.encode(value)
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
-    return encoded.decode().translate(_JSON_ESCAPES).encode()
+    return json_shown(encoded.decode()).encode()
+
+
+def json_shown(text: str) -> str:
+    """JSON text with the characters that act escaped; it means the same as before."""
+    return text.translate(_JSON_ESCAPES)
 
 
 def json_ascii(value: Any) -> bytes:

@@ -1,31 +1,36 @@
 """Reports: each a folder with `query.sql` and `template.html`; the SQL is the report, the rest is how it looks.
 
 The first lines of `query.sql` are comments `-- title: …` and `-- about: …`. `$from` and `$to` are the period, in UTC.
-What is written can be derived again by anyone: the SQL stands in the page, with the place of the ledger it was read at.
+What is written can be derived again by anyone: the SQL stands in the page as it was asked (`keytrail query -` takes
+it), with the place of the ledger it was asked at.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
+import decimal
 import hashlib
 import importlib.resources
 import io
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 
 from pipeline.core import plugins
 from pipeline.core.errors import ConfigError
+from pipeline.core.text import inert, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROOM = "pipeline.reports"
+ROOM: Final = "pipeline.reports"
+_WHOLE: Final = 1 << 30  # characters of a cell: all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,23 @@ class Report:
     about: str
     sql: str
     template: str
+
+    def between(self, start: dt.datetime, end: dt.datetime) -> str:
+        """The SQL for one period [start, end)."""
+        times = {"from": start, "to": end}
+        return re.sub(
+            r"\$(from|to)\b", lambda found: f"TIMESTAMPTZ '{_time(times[found[1]], 'microseconds')}'", self.sql
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a report found: the SQL as asked, its columns and rows, and `facts` for the head of the page."""
+
+    sql: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    facts: Mapping[str, str]
 
 
 def names() -> tuple[str, ...]:
@@ -54,45 +76,65 @@ def load(name: str) -> Report:
     return Report(name, head["title"], head["about"], sql, folder.joinpath("template.html").read_text("utf-8"))
 
 
-def write(
-    report: Report, columns: Sequence[str], rows: Sequence[Sequence[Any]], facts: Mapping[str, str], out: Path
-) -> list[Path]:
-    """NAME.html for people, NAME.csv and NAME.json for machines, and MANIFEST.json with the SHA-256 of each.
+def write(report: Report, made: Made, out: Path) -> list[Path]:
+    """NAME.html for people, NAME.csv and NAME.json for machines, and NAME.manifest.json with the SHA-256 of each.
 
-    `facts` is told at the head of the page (period, lake, ledger position). Gives the files written.
+    The files are private to the user. Gives their paths; raises OSError.
     """
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    plain = [[_plain(cell) for cell in row] for row in rows]
+    plain = [[_plain(cell) for cell in row] for row in made.rows]
     texts = {
-        f"{report.name}.html": _html(report, columns, plain, facts),
-        f"{report.name}.csv": _csv(columns, plain),
-        f"{report.name}.json": json.dumps([dict(zip(columns, row, strict=True)) for row in plain], indent=1) + "\n",
+        f"{report.name}.html": _html(report, made, plain),
+        f"{report.name}.csv": _csv(made.columns, plain),
+        f"{report.name}.json": _json([dict(zip(made.columns, row, strict=True)) for row in plain]),
     }
     sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    texts[f"{report.name}.manifest.json"] = json.dumps({**facts, "sql": report.sql, "sha256": sums}, indent=1) + "\n"
+    texts[f"{report.name}.manifest.json"] = _json({**made.facts, "sql": made.sql, "sha256": sums})
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, text in texts.items():
-        (out / name).write_text(text, "utf-8")
+        _keep(out / name, text.encode())
     return [out / name for name in texts]
+
+
+def _keep(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
 
 
 def _plain(cell: Any) -> Any:
     if isinstance(cell, dt.datetime):
-        return cell.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _time(cell, "seconds")
+    if isinstance(cell, decimal.Decimal):
+        return int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, list):
         return [_plain(part) for part in cell]
     return cell
 
 
+def _time(moment: dt.datetime, unit: str) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec=unit).replace("+00:00", "Z")
+
+
+def _json(value: Any) -> str:
+    """Indented, in ASCII alone: what a name may hold is an escape here, and means the same."""
+    return json.dumps(value, indent=1) + "\n"
+
+
 def _text(cell: Any) -> str:
-    return ", ".join(map(str, cell)) if isinstance(cell, list) else "" if cell is None else str(cell)
+    text = ", ".join(map(str, cell)) if isinstance(cell, list) else "" if cell is None else str(cell)
+    return visible(text, _WHOLE)
 
 
-def _html(report: Report, columns: Sequence[str], rows: Sequence[Sequence[Any]], facts: Mapping[str, str]) -> str:
+def _html(report: Report, made: Made, rows: Sequence[Sequence[Any]]) -> str:
     loader = jinja2.DictLoader({"base.html": _base(), "page.html": report.template})
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["text"] = _text
-    named = [dict(zip(columns, row, strict=True)) for row in rows]
-    return environment.get_template("page.html").render(report=report, columns=columns, rows=named, facts=facts)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, finalize=_shown)
+    named = [dict(zip(made.columns, row, strict=True)) for row in rows]
+    page = environment.get_template("page.html")
+    return page.render(report=report, columns=made.columns, rows=named, facts=made.facts, sql=made.sql.splitlines())
+
+
+def _shown(value: Any) -> Any:
+    """What a page prints; markup made by the template itself is left as it is."""
+    return value if hasattr(value, "__html__") or isinstance(value, (int, float)) else _text(value)
 
 
 def _base() -> str:
@@ -103,10 +145,5 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([[inert(_text(cell)) for cell in row] for row in rows])
+    writer.writerows([[cell if isinstance(cell, (int, float)) else inert(_text(cell)) for cell in row] for row in rows])
     return buffer.getvalue()
-
-
-def inert(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from pipeline.core.errors import FencedError, StoreError
+from pipeline.core.errors import FencedError, NoInputError, StoreError
 from pipeline.core.model import Position
 from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
@@ -258,7 +258,7 @@ def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:
 def _read(path: Path, busy_seconds: float) -> sqlite3.Connection:
     """Read-only, also on a folder that may not be written: without a log beside it the file cannot be changing."""
     if not path.is_file():
-        raise StoreError(f"there is no lake in {path.parent}")
+        raise NoInputError(f"there is no lake in {path.parent}: keytrail run makes one")
     address = path.resolve().as_uri() + "?mode=ro"
     connection = sqlite3.connect(address, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:

@@ -60,8 +60,8 @@ class Lake(Outbox):
     def open(cls, path: Path, config: StoreConfig, *, writer: bool, clock: Clock, worker: str = "main") -> Lake:
         """Opens the lake in `path`; a writer makes it where there is none, and cleans up after one that died.
 
-        Raises StoreError when there is no lake, it cannot be read, or another living process writes as `worker`, and
-        ConfigError for a worker or a path that cannot be used.
+        Raises NoInputError when there is no lake to read, StoreError when it cannot be read or another living process
+        writes as `worker`, and ConfigError for a worker or a path that cannot be used.
         """
         path, worker = path.absolute(), worker_name(worker)
         if not writer:

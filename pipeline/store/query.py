@@ -36,7 +36,7 @@ def query(
     """What one SELECT-like statement finds in the newest commit, as an Arrow table; times in UTC.
 
     `parameters` fill `?` or `$name`. Raises ConfigError for SQL that is wrong, or is not one statement that only reads
-    (DuckDB's own words where it has some), and StoreError when the lake cannot be read.
+    (DuckDB's own words where it has some), NoInputError when there is no lake, and StoreError when it cannot be read.
     """
     lake = Path(lake_path).resolve()
     tree = _only_reads(sql)

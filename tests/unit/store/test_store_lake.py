@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from pipeline.core import schema
-from pipeline.core.errors import ConfigError, FencedError, StoreError
+from pipeline.core.errors import ConfigError, FencedError, NoInputError, StoreError
 from pipeline.core.model import Commit, Position
 from pipeline.store import Lake, StoreConfig, query
 from pipeline.store.tables import TABLES, VIEWS
@@ -360,7 +360,7 @@ def test_a_frame_that_cannot_be_stored_fails_the_commit_without_its_content(tmp_
 
 def test_there_must_be_a_lake_to_read(tmp_path: Path) -> None:
     """Reading what is not there, or what another format wrote, is refused by name and creates nothing."""
-    with pytest.raises(StoreError, match="no lake in"):
+    with pytest.raises(NoInputError, match="no lake in"):
         Lake.open(tmp_path / "none", CONFIG, writer=False, clock=lambda: NOW)
     assert not (tmp_path / "none").exists()
     with writer(tmp_path / "lake") as lake, lake._catalogue.changing() as sql:
