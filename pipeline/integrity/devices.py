@@ -3,43 +3,45 @@
 A request succeeds when any device wrote it, so a device that lacks an entry which another has lost it: a `gap` on that
 device, within its own lives only. Devices are known as siblings by the requests they share. Which halves each device
 holds is a bit mask per (operation, phase); everything else follows from the order of those masks.
+
+Operations are handed on as they become whole, which is not the order of their entries. So the items wait here until
+nothing can still come before them, and are walked in canonical order: the holes are the same whatever the cuts. What a
+device tells after its operation was handed on fills the hole it was missed in, and takes back what was said.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
+from pipeline.core.clock import NEVER
 from pipeline.core.findings import uid_of
-from pipeline.core.schema import INTEGRITY, TIME, empty
+from pipeline.core.schema import INTEGRITY, empty
+from pipeline.integrity import holes
+from pipeline.integrity.holes import Device, Hole
+from pipeline.integrity.places import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from pipeline.core.model import Frames
+    from pipeline.core.model import Frames, Ints
     from pipeline.integrity.pairing import Paired
 
 MAX_DEVICES: Final = 62
 TELL_AFTER_US: Final = 60_000_000  # a hole this old is told before it closes
 
-
-@dataclass(slots=True)
-class _Device:
-    """One device: whether it lives, its last entry, and the hole that is open."""
-
-    source: str
-    alive: bool = False
-    position: int = 0
-    file: str = ""
-    lost: int = 0
-    from_us: int = 0
-    to_us: int = 0
-    from_position: int = 0
-    others: int = 0
-    told: bool = False
+_PLACE = pl.Struct({"bit": pl.Int64(), "position": pl.Int64(), "file": pl.String()})
+# One (operation, phase), or the line a device starts with. Times in µs; `ready` is when its operation was handed on.
+_ITEM: Final = pl.Schema(
+    {
+        "operation_uid": pl.String(), "phase": pl.String(), "mask": pl.Int64(), "time": pl.Int64(),
+        "order": pl.Int64(), "ready": pl.Int64(), "path": pl.String(), "api": pl.String(), "where": pl.List(_PLACE),
+        "kind": pl.Int8(),
+    }
+)  # fmt: skip
+PROBE, TOLD, LATE = 0, 1, 2  # a device's first line; entries of a new operation; copies of one handed on before
 
 
 class Devices:
@@ -47,157 +49,197 @@ class Devices:
 
     def __init__(self, filtered: Sequence[str] = ()) -> None:
         self.filtered = frozenset(filtered)
-        self._devices: list[_Device] = []
+        self._devices: list[Device] = []
         self._number: dict[str, int] = {}
         self._group: list[int] = []  # per device: mask of its siblings, itself among them
+        self._waiting = empty(_ITEM)
+        self._reached_us = NEVER  # when the newest of what was walked had become known
 
     def push(self, paired: Paired, probes: pl.DataFrame) -> pl.DataFrame:
-        """INTEGRITY rows for the holes that closed or grew old. `probes` are the lines devices start with."""
+        """INTEGRITY rows for holes that closed, grew old or were filled. `probes` are the lines devices start with."""
         for source in paired.entries["source"].unique().sort():
             self._known(source)
-        rows: list[dict[str, Any]] = []
-        if len(self._devices) < 2 or paired.entries.is_empty():
-            self._single(paired.entries)
-            return empty(INTEGRITY)
-        entries = paired.entries
-        if len(paired.corrections):
-            entries = entries.join(paired.operations.select(operation_uid="uid"), on="operation_uid", how="semi")
-        items = self._items(entries)
-        starts = self._starts(probes)
-        for device in range(len(self._devices)):
-            if self._devices[device].source not in self.filtered:
-                rows += self._walk(device, items, starts.get(device, []))
+        if len(self._devices) < 2:
+            return self._single(paired)
+        fresh = [self._items(paired), self._starts(probes)]
+        items = pl.concat([self._waiting, *fresh]).sort("order", "kind", "operation_uid", "phase", maintain_order=True)
+        due = items["order"] < paired.settled_us
+        self._waiting = items.filter(~due)
+        rows = [row for part in self._sequences(items.filter(due)) for row in self._compare(part)]
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
 
     def finish(self) -> pl.DataFrame:
         """The streams have ended: a device that lacks what its siblings still had ends early."""
-        rows = [self._row(d, "truncated", "ends_early", known=d.to_us) for d in self._devices if d.lost and d.alive]
+        rows = []
+        for device in self._devices:
+            if device.alive and device.hole is not None:
+                device.hole.told = True
+                rows.append(self._row(device, device.hole, "truncated", "ends_early", self._reached_us))
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
 
     def _known(self, source: str) -> int:
         if source not in self._number and len(self._devices) < MAX_DEVICES:
             self._number[source] = len(self._devices)
             self._group.append(1 << len(self._devices))
-            self._devices.append(_Device(source))
+            self._devices.append(Device(source))
         return self._number.get(source, -1)
 
-    def _single(self, entries: pl.DataFrame) -> None:
-        if len(entries) and self._devices:
-            last = entries.select("position", "file").row(-1)
+    def _single(self, paired: Paired) -> pl.DataFrame:
+        """One device has nobody to differ from: it is enough to know where it stands."""
+        order = pl.col("order_time").to_physical()
+        told = paired.entries.filter(order < paired.settled_us)
+        if len(told):
             device = self._devices[0]
-            device.alive, device.position, device.file = True, last[0], last[1]
+            place = told.sort(order, "operation_uid", "phase", maintain_order=True).select("position", "file").row(-1)
+            device.alive, device.position, device.file = True, *place
+            self._reached_us = max(self._reached_us, int(told["complete_time"].to_physical().to_numpy().max()))
+        if len(self._waiting) or len(told) < len(paired.entries):
+            items = pl.concat([self._waiting, self._items(paired)])
+            self._waiting = items.filter(items["order"] >= paired.settled_us)
+        return empty(INTEGRITY)
 
-    def _items(self, entries: pl.DataFrame) -> pl.DataFrame:
-        """One row per (operation, phase) in canonical order: mask of the devices that hold it, time, path, api."""
+    def _items(self, paired: Paired) -> pl.DataFrame:
+        """_ITEM rows of what became known: mask of the devices that hold it, its times, where it stands."""
+        entries = paired.entries
+        late = pl.lit(value=False)
+        if len(paired.corrections):
+            entries = entries.join(paired.repeats.select("uid"), on="uid", how="anti", maintain_order="left")
+            late = pl.col("operation_uid").is_in(paired.corrections["uid"].implode())
         bit = pl.col("source").replace_strict(self._number, default=None, return_dtype=pl.Int64)
-        placed = entries.with_columns(bit=bit).filter(pl.col("bit").is_not_null())
+        placed = entries.with_columns(bit=bit, late=late).filter(pl.col("bit").is_not_null())
         once = placed.unique(["operation_uid", "phase", "bit"], keep="first", maintain_order=True)
         items = once.group_by("operation_uid", "phase", maintain_order=True).agg(
             mask=pl.lit(2, pl.Int64).pow(pl.col("bit")).cast(pl.Int64).sum(),
             time=pl.col("time").min().to_physical(),
             order=pl.col("order_time").min().to_physical(),
+            ready=pl.col("complete_time").first().to_physical(),
             path=pl.col("path").first(),
             api=pl.col("api_operation").first(),
             where=pl.struct("bit", "position", "file"),
+            kind=pl.when(pl.col("late").first()).then(LATE).otherwise(TOLD).cast(pl.Int8),
         )
-        self._learn(items["mask"].to_numpy())
-        return items.sort("order", "operation_uid", "phase", maintain_order=True)
+        return items.select(_ITEM.names()).cast(_ITEM)
 
-    def _learn(self, masks: np.ndarray[Any, Any]) -> None:
+    def _starts(self, probes: pl.DataFrame) -> pl.DataFrame:
+        """_ITEM rows of the lines with which devices start."""
+        if probes.is_empty():
+            return empty(_ITEM)
+        for source in probes["source"].unique().sort():
+            self._known(source)
+        rows = [
+            {
+                "operation_uid": uid, "phase": "request", "mask": 1 << self._number[source], "time": time,
+                "order": order, "ready": order, "path": "", "api": "", "where": [], "kind": PROBE,
+            }
+            for uid, source, time, order in probes.select(
+                "uid", "source", pl.col("time").to_physical(), pl.col("order_time").to_physical()
+            ).iter_rows()
+            if source in self._number
+        ]  # fmt: skip
+        return pl.DataFrame(rows, schema=_ITEM)
+
+    def _sequences(self, items: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """The items in stretches within which the siblings are the same."""
+        while len(items):
+            masks = items["mask"].to_numpy()
+            kinds = {mask: self._joins(mask) for mask in np.unique(masks).tolist()}
+            new = np.flatnonzero(np.isin(masks, [mask for mask, joins in kinds.items() if joins]))
+            end = int(new[0]) if len(new) else len(items)
+            if end:
+                yield items[:end]
+            if end < len(items):
+                self._learn(int(masks[end]))
+                yield items[end : end + 1]
+            items = items[end + 1 :]
+
+    def _joins(self, mask: int) -> bool:
+        return any(mask & ~self._group[device] for device in _bits(mask))
+
+    def _learn(self, mask: int) -> None:
         """Devices that share a request are siblings."""
-        for mask in np.unique(masks).tolist():
-            if mask & (mask - 1):
-                union = mask
-                for device in _bits(mask):
-                    union |= self._group[device]
-                for device in _bits(union):
-                    self._group[device] |= union
+        union = mask
+        for device in _bits(mask):
+            union |= self._group[device]
+        for device in _bits(union):
+            self._group[device] |= union
 
-    def _starts(self, probes: pl.DataFrame) -> dict[int, list[int]]:
-        found: dict[int, list[int]] = {}
-        for source, time in probes.select("source", pl.col("time").to_physical()).iter_rows():
-            if source in self._number:
-                found.setdefault(self._number[source], []).append(time)
-        return found
+    def _compare(self, items: pl.DataFrame) -> list[dict[str, Any]]:
+        """Every device through the same stretch."""
+        known = np.maximum.accumulate(np.append(self._reached_us, items["ready"].to_numpy()))[1:]
+        self._reached_us = int(known[-1])
+        names = sorted(self._number.keys() - self.filtered)
+        return [row for name in names for row in self._walk(self._number[name], items, known)]
 
-    def _walk(self, number: int, items: pl.DataFrame, starts: list[int]) -> list[dict[str, Any]]:
-        """One device through the items: only where something is missing is anything looked at closely."""
+    def _walk(self, number: int, items: pl.DataFrame, known: Ints) -> Iterator[dict[str, Any]]:
+        """One device: only where something is missing is anything looked at closely."""
         device, bit, siblings = self._devices[number], 1 << number, self._group[number]
-        masks = items["mask"].to_numpy()
-        present = (masks & bit) != 0
-        expected = (masks & siblings & ~bit) != 0
-        if device.alive and not device.lost and not starts and present[expected].all():
-            self._stand(device, number, items, int(np.flatnonzero(present)[-1])) if present.any() else None
-            return []
-        rows: list[dict[str, Any]] = []
-        times, orders, paths, apis, phases = (items[c].to_list() for c in ("time", "order", "path", "api", "phase"))
-        pending = sorted(starts)
-        for i in np.flatnonzero(present | expected).tolist():
-            while pending and pending[0] <= times[i]:
-                pending.pop(0)
-                device.alive, device.lost = False, 0
-            if device.alive and device.lost and not device.told and times[i] > device.from_us + TELL_AFTER_US:
-                device.told = True
-                rows.append(self._row(device, "gap", "device_loss", known=orders[i]))
-            if present[i]:
-                where = self._place(number, items, i)
-                if device.alive and device.lost:
-                    rows.append(self._row(device, "gap", "device_loss", where, known=orders[i]))
-                device.alive, device.lost = True, 0
-                device.position, device.file = where
-            elif device.alive:
-                self._miss(device, times[i], int(masks[i]) & siblings)
-                if phases[i] == "response" and apis[i] == "delete" and _is_audit(paths[i]) and device.lost == 1:
-                    device.alive, device.lost = False, 0  # V4: the disabled device lacks its own last answer
-        return rows
+        masks, kinds = items["mask"].to_numpy(), items["kind"].to_numpy()
+        told, own = kinds == TOLD, (masks & bit) != 0
+        present, expected = told & own, told & ((masks & siblings & ~bit) != 0)
+        if device.alive and device.hole is None and not (~told & own).any() and present[expected].all():
+            if present.any():
+                device.position, device.file = _place(number, items, int(np.flatnonzero(present)[-1]))
+            return
+        columns = (items[name].to_list() for name in ("time", "path", "api", "phase"))
+        times, paths, apis, phases = columns
+        for i in np.flatnonzero(present | expected | (~told & own)).tolist():
+            now = int(known[i])
+            if kinds[i] == PROBE:
+                device.alive, device.hole = False, None
+            elif kinds[i] == LATE:
+                yield from self._fill(device, times[i], now)
+            else:
+                if (hole := device.ripe(times[i], TELL_AFTER_US)) is not None:
+                    yield self._row(device, hole, "gap", "device_loss", now)
+                if present[i]:
+                    place = _place(number, items, i)
+                    if device.alive and (closed := device.close(*place)) is not None:
+                        yield self._row(device, closed, "gap", "device_loss", now)
+                    device.alive, device.hole = True, None
+                    device.position, device.file = place
+                elif device.alive:
+                    hole = device.miss(times[i], int(masks[i]) & siblings)
+                    if phases[i] == "response" and apis[i] == "delete" and _is_audit(paths[i]) and hole.lost == 1:
+                        device.alive, device.hole = False, None  # V4: the disabled device lacks its own last answer
 
-    def _miss(self, device: _Device, time: int, others: int) -> None:
-        if not device.lost:
-            device.told = False
-            device.from_us, device.from_position, device.others = time, device.position, 0
-            device.to_us = time
-        device.lost += 1
-        device.from_us, device.to_us = min(device.from_us, time), max(device.to_us, time)
-        device.others |= others
+    def _fill(self, device: Device, time: int, known: int) -> Iterator[dict[str, Any]]:
+        """An entry has come after all: what was said of its hole is said anew."""
+        hole = device.fill(time)
+        if hole is not None and hole.told:
+            verdict = "gap" if hole.lost else "late"
+            yield self._row(device, hole, verdict, "device_loss", known)
 
-    def _stand(self, device: _Device, number: int, items: pl.DataFrame, row: int) -> None:
-        device.position, device.file = self._place(number, items, row)
-
-    def _place(self, number: int, items: pl.DataFrame, row: int) -> tuple[int, str]:
-        return next((w["position"], w["file"]) for w in items["where"][row].to_list() if w["bit"] == number)
-
-    def _row(
-        self, d: _Device, verdict: str, cause: str, end: tuple[int, str] | None = None, *, known: int
-    ) -> dict[str, Any]:
-        witnesses = ", ".join(self._devices[i].source for i in _bits(d.others))
-        moment = pl.Series([d.from_us, d.to_us, known], dtype=pl.Int64).cast(TIME).to_list()
+    def _row(self, device: Device, hole: Hole, verdict: str, cause: str, known: int) -> dict[str, Any]:
+        witnesses = ", ".join(sorted(self._devices[i].source for i in _bits(hole.others)))
+        count = hole.lost or hole.came
+        said = (
+            f"{count} entries that {witnesses} has" if hole.lost else f"{count} entries came later than {witnesses}'s"
+        )
         return {
-            "source": d.source, "verdict": verdict, "from_position": d.from_position,
-            "to_position": d.from_position if end is None else end[0], "from_time": moment[0], "to_time": moment[1],
-            "count": d.lost, "evidence": f"{d.lost} entries that {witnesses} has", "file": d.file, "cause": cause,
-            "uid": uid_of("integrity", d.source, "device_loss", str(d.from_us)), "known": moment[2],
+            "source": device.source, "verdict": verdict, "from_position": hole.from_position,
+            "to_position": hole.to_position, "from_time": moment(hole.from_us), "to_time": moment(hole.to_us),
+            "count": count, "evidence": said, "file": hole.file, "cause": cause,
+            "uid": uid_of("integrity", device.source, "device_loss", str(hole.first_us)), "known": moment(known),
         }  # fmt: skip
 
     def snapshot(self) -> Frames:
-        """The devices, their siblings and open holes."""
-        rows = [{**asdict(d), "siblings": g} for d, g in zip(self._devices, self._group, strict=True)]
-        return {"devices": pl.DataFrame(rows, schema=_STATE) if rows else empty(_STATE)}
+        """The devices, their siblings, their holes, and the items that wait."""
+        return {
+            **holes.packed(self._devices, self._group),
+            "waiting": self._waiting,
+            "reached": pl.DataFrame({"time_us": [self._reached_us]}, schema={"time_us": pl.Int64}),
+        }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        rows = frames["devices"].to_dicts()
-        self._group = [row.pop("siblings") for row in rows]
-        self._devices = [_Device(**row) for row in rows]
-        self._number = {d.source: i for i, d in enumerate(self._devices)}
+        self._devices, self._group = holes.unpacked(frames)
+        self._number = {device.source: i for i, device in enumerate(self._devices)}
+        self._waiting = frames["waiting"]
+        self._reached_us = int(frames["reached"]["time_us"][0])
 
 
-_STATE: Final = pl.Schema(
-    {
-        "source": pl.String(), "alive": pl.Boolean(), "position": pl.Int64(), "file": pl.String(), "lost": pl.Int64(),
-        "from_us": pl.Int64(), "to_us": pl.Int64(), "from_position": pl.Int64(), "others": pl.Int64(),
-        "told": pl.Boolean(), "siblings": pl.Int64(),
-    }
-)  # fmt: skip
+def _place(number: int, items: pl.DataFrame, row: int) -> tuple[int, str]:
+    return next((w["position"], w["file"]) for w in items["where"][row].to_list() if w["bit"] == number)
 
 
 def _bits(mask: int) -> list[int]:

@@ -11,13 +11,13 @@ operation that stands in the lake: the corrected row keeps its uid and replaces 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
-from pipeline.core.clock import NEVER
+from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.schema import EVENT, OPERATION, TIME, conform, empty
 from pipeline.integrity.halves import correct, halves_told, merge
 
@@ -43,13 +43,15 @@ class Paired:
     """What became known: new operations, corrections of earlier ones, and the entries that made them.
 
     `entries` (ENTRY) say which operation each entry told of; the continuity rules read them. `repeats` are those of
-    them that a stream had already told when the operation was handed on.
+    them that a stream had already told when the operation was handed on. No entry with an order_time before
+    `settled_us` can still be handed on.
     """
 
     operations: pl.DataFrame
     corrections: pl.DataFrame
     entries: pl.DataFrame
     repeats: pl.DataFrame
+    settled_us: int = ALWAYS
 
 
 class Pairing:
@@ -70,13 +72,15 @@ class Pairing:
         parts: list[Paired] = []
         while (entries := self._due(watermark_us)) is not None:
             parts.append(self._handed_on(entries))
+        settled = min(watermark_us, int(self._pool["order_time"].to_physical().to_numpy().min(initial=ALWAYS)))
         if len(parts) == 1:
-            return parts[0]
+            return replace(parts[0], settled_us=settled)
         return Paired(
             pl.concat([empty(OPERATION), *(p.operations for p in parts)]).sort("complete_time", "uid"),
             pl.concat([empty(OPERATION), *(p.corrections for p in parts)]),
             pl.concat([empty(ENTRY), *(p.entries for p in parts)]),
             pl.concat([empty(ENTRY), *(p.repeats for p in parts)]),
+            settled,
         )
 
     def _keyed(self, events: pl.DataFrame) -> pl.DataFrame:

@@ -90,3 +90,41 @@ def test_an_outage_is_told_before_it_ends() -> None:
     found = told(both("a", range(200)), short)
     assert found["uid"].n_unique() == 1
     assert found["count"].to_list() == [121, 260]
+
+
+class Runs:
+    """Several runs over growing streams, with the lake's operations at hand as in the line."""
+
+    def __init__(self) -> None:
+        self.lake: list[pl.DataFrame] = []
+        self.order, self.devices = Sequencer(), Devices()
+        self.pairing = Pairing(lambda ids, low, high: pl.concat(self.lake).filter(pl.col("correlation_uid").is_in(ids)))
+        self.rows = empty(INTEGRITY)
+
+    def read(self, *frames: pl.DataFrame) -> list[tuple[object, ...]]:
+        """One run that ends: the places as they stand after it."""
+        for part in frames:
+            self.order.push(str(part["source"][0]), part)
+        self.order.confirm()
+        events = self.order.release(ALWAYS)
+        paired = self.pairing.push(events, ALWAYS)
+        self.lake += [paired.corrections, paired.operations]
+        told = [self.rows, self.devices.push(paired, events.filter("probe")), self.devices.finish()]
+        self.rows = pl.concat(told).unique("uid", keep="last", maintain_order=True)
+        return self.rows.select("source", "verdict", "count").rows()
+
+
+def test_a_tail_that_comes_in_a_later_run_is_late() -> None:
+    """A device that seemed to end early and brings the rest afterwards lost nothing: the verdict is taken back."""
+    runs, first, second = Runs(), frame(both("a", range(20))), frame(both("b", range(20)))
+    assert runs.read(first, second[:24]) == [("b", "truncated", 16)]
+    assert runs.read(second[24:30]) == [("b", "truncated", 10)]
+    assert runs.read(second[30:]) == [("b", "late", 16)]
+
+
+def test_what_never_comes_stays_lost() -> None:
+    """Of a tail that comes later with a hole in it, the hole remains."""
+    runs, first, second = Runs(), frame(both("a", range(20))), frame(both("b", range(20)))
+    runs.read(first, second[:24])
+    rest = second[24:].filter(~pl.col("correlation_uid").is_in(["r15", "r16"]))
+    assert runs.read(rest) == [("b", "truncated", 4)]
