@@ -248,6 +248,10 @@ class Run:
         named = self.options.signing_key or config.signing_key
         path = Path(named).expanduser() if named else keys.default_key_path()
         folder = "ledger" if self.options.worker == "main" else f"ledger/workers/{self.options.worker}"
+        if not path.exists():
+            self.notes.append(
+                f"made the ledger's signing key {path}; keep a copy, this lake cannot go on without it"
+            )
         signer = keys.for_lake(path, self.options.lake, origin=config.origin, folder=folder)
         return Ledger.open(self.options.lake, signer, head=lake.ledger_head(), clock=self.clock, folder=folder)
 
@@ -322,30 +326,42 @@ def detectors(settings: conf.Settings) -> list[Detector]:
 
 
 def _notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]) -> list[str]:
-    skipped = list(getattr(source, "skipped", ()))
-    notes = [f"left out {len(skipped)} files that are no logs, {skipped[0]} among them"] if skipped else []
+    notes = _left_out(getattr(source, "skipped", ()))
     notes += [f"{fault.file}: {fault.message}" for fault in getattr(source, "faults", ())]
     notes += [
-        f"{depth} messages wait in the outbox for {name}; the next run tries again"
+        f"{depth:,} undelivered in the outbox for {name}; the next run tries again"
         for name, depth in undelivered.items()
     ]
     notes += list(line.parts.router.notes)
     return notes + ([f"upkeep of the lake failed: {lake.upkeep_failure}"] if lake.upkeep_failure else [])
 
 
+def _left_out(skipped: Sequence[str]) -> list[str]:
+    """What a folder held besides logs, in one line, so that nobody misses a log of an odd name."""
+    if not skipped:
+        return []
+    some = ", ".join(skipped[:2]) + (", …" if skipped[2:] else "")
+    files = "1 file does" if len(skipped) == 1 else f"{len(skipped):,} files do"
+    return [f"{files} not look like logs and were left out ({some}); a file named on the command line is read"]
+
+
 def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
     """Every `[sinks.NAME]`, by name."""
-    sinks: dict[str, Sink] = {}
-    for name in settings.names("sinks"):
-        table = dict(settings.tree["sinks"][name])
-        kind = table.pop("kind", None)
-        if not isinstance(kind, str):
-            known = ", ".join(plugins.kinds("pipeline.sinks"))
-            raise ConfigError(f"{settings.path}: [sinks.{name}] needs a kind; there are: {known}")
-        module = plugins.load("pipeline.sinks", kind)
-        own = conf.Settings(settings.path, {"sinks": {name: table}})
-        sinks[name] = module.create(own.table(module.Config, "sinks", name))
-    return sinks
+    tables = {name: _sink(settings, name) for name in settings.names("sinks")}
+    return {name: module.create(config) for name, (module, config) in tables.items()}
+
+
+def _sink(settings: conf.Settings, name: str) -> tuple[Any, Any]:
+    """The sink's module and its config. Raises ConfigError."""
+    table = settings.tree["sinks"][name]
+    kind = table.get("kind") if isinstance(table, dict) else None
+    known = plugins.kinds("pipeline.sinks")
+    if kind not in known:
+        said = "needs a kind" if kind is None else f"kind {kind!r} is unknown"
+        raise ConfigError(f"{settings.path}: [sinks.{name}] {said}; there are: {', '.join(known)}")
+    module = plugins.load("pipeline.sinks", kind)
+    own = {"sinks": {name: {key: item for key, item in table.items() if key != "kind"}}}
+    return module, conf.Settings(settings.path, own).table(module.Config, "sinks", name)
 
 
 def summary(line: Line, seconds: float) -> dict[str, Any]:
@@ -408,12 +424,17 @@ def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
     fixed: list[tuple[str, Any]] = [
         ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
         ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
-        ("integrity", conf.Integrity),
-        ("ledger", conf.LedgerConfig),
+        ("integrity", conf.Integrity), ("ledger", conf.LedgerConfig), ("outbox", OutboxConfig),
     ]  # fmt: skip
-    rooms = (("pipeline.sources", "sources"), ("pipeline.decoders", "decoders"), ("detectors", "detectors"))
-    plugged = [(room, prefix, kind) for room, prefix in rooms for kind in plugins.kinds(room)]
-    return [(name, settings.table(kind, name)) for name, kind in fixed] + [
-        (f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind))
-        for room, prefix, kind in plugged
-    ]
+    found = [(name, settings.table(kind, name)) for name, kind in fixed]
+    for room, prefix in (
+        ("pipeline.sources", "sources"),
+        ("pipeline.decoders", "decoders"),
+        ("detectors", "detectors"),
+    ):
+        known = plugins.kinds(room)
+        for name in settings.names(prefix):
+            if name not in known:
+                raise ConfigError(f"{settings.path}: there is no [{prefix}.{name}]; there are: {', '.join(known)}")
+        found += [(f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind)) for kind in known]
+    return found + [(f"sinks.{name}", _sink(settings, name)[1]) for name in settings.names("sinks")]
