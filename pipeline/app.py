@@ -23,6 +23,7 @@ from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
 from pipeline.integrity import scrapes
 from pipeline.integrity.canaries import Canaries
+from pipeline.integrity.clocks import Clocks
 from pipeline.integrity.continuity import Continuity
 from pipeline.integrity.counters import Counters
 from pipeline.integrity.coverage import Coverage
@@ -273,6 +274,7 @@ class Run:
         key = None if canary.key is None else canary.key.resolve().encode()
         silence_us, disorder_us = int(canary.silence_seconds * 1e6), int(self.line_config.disorder_seconds * 1e6)
         return {
+            "clocks": Clocks(disorder_us),
             "devices": Devices(known.filtered),
             "canaries": Canaries(key, silence_us, disorder_us),
             "counters": Counters(scrapes.read(self.options.counters), known.devices, known.filtered),

@@ -28,6 +28,7 @@ OF_A_STREAM: Final[Mapping[str, Mapping[str, str]]] = {
     "order": {"clocks": "stream", "waiting": "source", "held": "source"},
     "pairing": {"pool": "source", "nameless": "~place"},
     "continuity": {"open": "source", "alive": "source", "undated": "source"},
+    "clocks": {"runs": "source", "entries": "source"},
     "canaries": dict.fromkeys(("devices", "recent", "holes", "spans", "growing", "changes", "waiting"), "source"),
     "counters": dict.fromkeys(("tallies", "marks", "below", "books"), "source"),
 }

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Bytes, Decoded, Frames, Ints, Message, RawBatch
     from pipeline.core.ports import Detector, Stateful
     from pipeline.integrity.canaries import Canaries
+    from pipeline.integrity.clocks import Clocks
     from pipeline.integrity.continuity import Continuity
     from pipeline.integrity.counters import Counters
     from pipeline.integrity.coverage import Coverage
@@ -127,6 +128,7 @@ class Parts:
     sequencer: Sequencer
     pairing: Pairing
     continuity: Continuity
+    clocks: Clocks
     devices: Devices
     canaries: Canaries
     counters: Counters
@@ -191,7 +193,7 @@ class Line:
         seen = pl.concat(
             [
                 empty(INTEGRITY) if verdicts is None else verdicts,
-                parts.continuity.clocks(released),
+                parts.clocks.push(released, paired, watermark),
                 parts.continuity.operations(paired),
                 parts.devices.push(paired, released.filter("probe")),
                 parts.canaries.push(released, watermark),
@@ -277,7 +279,7 @@ class Line:
         parts = self.parts
         named: dict[str, Any] = {
             "order": parts.sequencer, "pairing": parts.pairing, "continuity": parts.continuity,
-            "devices": parts.devices, "canaries": parts.canaries, "counters": parts.counters,
+            "clocks": parts.clocks, "devices": parts.devices, "canaries": parts.canaries, "counters": parts.counters,
             "coverage": parts.coverage,
             "windows": parts.windows, "baselines": parts.baselines, "slis": parts.slis, "router": parts.router,
         }  # fmt: skip

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.core.findings import uid_of
 from pipeline.core.schema import INTEGRITY, conform, empty
+from pipeline.integrity.agreement import disagreeing
+from pipeline.integrity.places import first_and_last, frame, place
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Lost
     from pipeline.integrity.pairing import Paired
 
-LATE_US: Final = 1_500_000  # behind its order_time, which is itself 0.5 s behind the newest: 2 s in all (V10)
-AHEAD_US: Final = 3_600_000_000
-SUSTAINED: Final = 3  # entries in a row; fewer are `late`, not a clock that was set
+TOGETHER: Final = dt.timedelta(seconds=1)  # doubled entries that are known within this time are one place
 
 # What a source noticed about its file or partition, and the verdict that states it.
 FAULTS: Final = {
@@ -36,11 +35,6 @@ _UNANSWERED = r"^sys/(?:seal|step-down|wrapping/unwrap)$"
 _DEVICE = r"^sys/audit/[^/]+/?$"  # it hears the request that disables it, and the response that enabled it
 
 _RUN = pl.Schema({"stream": pl.String(), **INTEGRITY})
-
-
-def place(source: str, verdict: str, first: str) -> str:
-    """The uid of a place: the same for its stream, verdict and first entry."""
-    return uid_of("integrity", source, verdict, first)
 
 
 class Continuity:
@@ -67,13 +61,13 @@ class Continuity:
         rows += self._torn(source, rejected)
         rows += self._clear(source, events)
         rows += self._starts(source, events)
-        return _frame(self._dated(source, events, rows))
+        return frame(self._dated(source, events, rows))
 
     def finish(self) -> pl.DataFrame:
         """Places of streams that have ended without an entry that would date them."""
         rows = [row for waiting in self._undated.values() for row in waiting]
         self._undated = {}
-        return _frame(rows)
+        return frame(rows)
 
     def _dated(self, source: str, events: pl.DataFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """A place before the first entry of its stream takes that entry's time, and waits for it."""
@@ -87,39 +81,6 @@ class Continuity:
             return rows
         time = events["time"][0]
         return [{**row, "from_time": time, "to_time": time, "known": time} for row in undated] + rows
-
-    def clocks(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Rows for entries that lie behind or far ahead of their neighbours; `events` are released, in order."""
-        behind = (events["order_time"] - events["time"]).dt.total_microseconds()
-        odd = events.filter((behind > LATE_US) | (behind < -AHEAD_US))
-        if odd.is_empty() and not any(kind == "clock" for _, kind in self._open):
-            return empty(INTEGRITY)
-        rows: list[dict[str, Any]] = []
-        flags = events.select("source", odd=(behind > LATE_US) | (behind < -AHEAD_US), back=behind > LATE_US)
-        wanted = events.filter(flags["odd"] | events["source"].is_in([s for s, k in self._open if k == "clock"]))
-        marks = wanted.select("source", "uid", "time", "order_time", "position", "file")
-        for source, uid, time, order_time, position, file in marks.iter_rows():
-            lag = (order_time - time).total_seconds() * 1e6
-            if LATE_US >= lag >= -AHEAD_US:
-                self._open.pop((source, "clock"), None)
-                continue
-            rows.append({**self._run(source, uid, time, position, file, ahead=lag < 0), "known": order_time})
-        first = {(row["uid"], row["verdict"]): row for row in reversed(rows)}
-        last = {row["uid"]: row for row in rows}
-        return _frame([*reversed(first.values()), *last.values()])
-
-    def _run(self, source: str, uid: str, time: Any, position: int, file: str, *, ahead: bool) -> dict[str, Any]:
-        row = self._open.get((source, "clock"))
-        if row is None:
-            row = _row(source, "late", position, time, uid, file, cause="clock")
-            self._open[(source, "clock")] = row
-        else:
-            row = {**row, "to_position": position, "to_time": time, "count": row["count"] + 1}
-        if ahead or row["count"] >= SUSTAINED:
-            row["verdict"] = "clock_step"
-        row["evidence"] = f"{row['count']} entries {'ahead of' if ahead else 'behind'} their neighbours"
-        self._open[(source, "clock")] = row
-        return dict(row)
 
     def _torn(self, source: str, rejected: pl.DataFrame) -> list[dict[str, Any]]:
         remains = rejected.filter(pl.col("reason").is_in(TORN))
@@ -164,8 +125,18 @@ class Continuity:
 
     def operations(self, paired: Paired) -> pl.DataFrame:
         """Rows for entries without their other half, halves that disagree, and entries told twice by one stream."""
-        parts = [unpaired(paired), answered_late(paired), disagreeing(paired), duplicates(paired)]
+        parts = [unpaired(paired), answered_late(paired), altered(paired), self._doubled(duplicates(paired))]
         return pl.concat([empty(INTEGRITY), *(p for p in parts if len(p))])
+
+    def _doubled(self, places: pl.DataFrame) -> pl.DataFrame:
+        """A block that was told again is one place, from its first line to its last."""
+        rows = []
+        for row in places.sort("known", "source", "from_position", "uid").to_dicts():
+            before = self._open.get((row["source"], "duplicate"))
+            touches = before is not None and row["known"] - before["known"] <= TOGETHER
+            rows.append(_joined(before, row) if before is not None and touches else row)
+            self._open[row["source"], "duplicate"] = rows[-1]
+        return frame(first_and_last(rows))
 
     def snapshot(self) -> Frames:
         """The places that may still grow, and the devices known."""
@@ -173,7 +144,7 @@ class Continuity:
         return {
             "open": pl.DataFrame(rows, schema=_RUN) if rows else empty(_RUN),
             "alive": pl.DataFrame({"source": sorted(self._alive)}, schema={"source": pl.String}),
-            "undated": _frame([row for _, waiting in sorted(self._undated.items()) for row in waiting]),
+            "undated": frame([row for _, waiting in sorted(self._undated.items()) for row in waiting]),
         }
 
     def restore(self, frames: Frames) -> None:
@@ -196,8 +167,11 @@ def _row(  # noqa: PLR0917  the columns of a row, in their order
     }  # fmt: skip
 
 
-def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
+def _joined(place: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Two touching places as one; it keeps the first one's name."""
+    ends = {name: max(place[name], more[name]) for name in ("to_position", "to_time", "known")}
+    starts = {name: min(place[name], more[name]) for name in ("from_position", "from_time")}
+    return {**place, **starts, **ends, "count": place["count"] + more["count"]}
 
 
 def _fault(source: str, file: str, fault: str, events: pl.DataFrame, rejected: pl.DataFrame) -> dict[str, Any]:
@@ -262,17 +236,12 @@ def answered_late(paired: Paired) -> pl.DataFrame:
     return _places(entries, "late", "unpaired", pl.lit("its other half came later"))
 
 
-def disagreeing(paired: Paired) -> pl.DataFrame:
+def altered(paired: Paired) -> pl.DataFrame:
     """Entries of one request that differ in what their halves and copies must share (V14)."""
-    shared = ("path", "api_operation", "client_ip", "namespace")
-    first = {f"{name}_first": pl.col(name).first().over("operation_uid") for name in shared}
-    wide = paired.entries.select(*shared, "forwarded", **first)
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_first")) for name in shared)
-    odd = wide.select(differs & ~pl.col("forwarded").fill_null(value=False)).to_series()
-    if not odd.any():
-        return empty(INTEGRITY)
-    whole = paired.entries.join(paired.entries.filter(odd), on="operation_uid", how="semi", maintain_order="left")
-    return _places(whole, "altered", "halves_differ", pl.lit("entries of one request disagree"))
+    odd = disagreeing(paired)
+    causes = ("halves_differ", "devices_differ")
+    parts = [_places(odd.filter(cause=cause), "altered", cause, pl.col("evidence")) for cause in causes]
+    return pl.concat(parts)
 
 
 def duplicates(paired: Paired) -> pl.DataFrame:

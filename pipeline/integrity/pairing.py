@@ -10,7 +10,7 @@ operation that stands in the lake: the corrected row keeps its uid and replaces 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -71,7 +71,7 @@ class Pairing:
         self._pool = pl.concat([self._pool, fresh]) if len(self._pool) else fresh
         parts: list[Paired] = []
         while (entries := self._due(watermark_us)) is not None:
-            parts.append(self._handed_on(entries))
+            parts.append(self._handed_on(entries, parts))
         settled = min(watermark_us, int(self._pool["order_time"].to_physical().to_numpy().min(initial=ALWAYS)))
         if len(parts) == 1:
             return replace(parts[0], settled_us=settled)
@@ -119,13 +119,14 @@ class Pairing:
         self._pool = pool.filter(~due).drop("ready")
         return pool.filter(due)
 
-    def _handed_on(self, entries: pl.DataFrame) -> Paired:
-        """Tell new operations from copies of operations already handed on."""
+    def _handed_on(self, entries: pl.DataFrame, just: Sequence[Paired]) -> Paired:
+        """Tell new operations from copies of operations already handed on, `just` now or before."""
         old = entries["time"].to_physical() <= max(self.lake_until_us, self._forgotten_us)
         doubtful = pl.concat(
             [entries.filter(old)["key"], entries.select("key").join(self._memory, on="key", how="semi")["key"]]
         ).unique()
-        stored = self._stored(entries.filter(pl.col("key").is_in(doubtful.implode()))) if len(doubtful) else None
+        suspects = entries.filter(pl.col("key").is_in(doubtful.implode()))
+        stored = self._stored(suspects, just) if len(doubtful) else None
         if stored is None or stored.is_empty():
             operations = merge(entries)
             self._remember(operations)
@@ -140,20 +141,23 @@ class Pairing:
         repeats = told.join(halves_told(stored), on=("operation_uid", "source", "phase"), how="semi")
         return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told, repeats)
 
-    def _stored(self, suspects: pl.DataFrame) -> pl.DataFrame:
+    def _stored(self, suspects: pl.DataFrame, just: Sequence[Paired]) -> pl.DataFrame:
         """The lake's rows that these entries are copies of: same id, and a time within the pairing timeout."""
-        if self.recall is None:
-            return empty(OPERATION).with_columns(key=pl.lit(""))
         ids, times = suspects["correlation_uid"], suspects["time"].to_physical()
+        recall = self.recall
         spans = [
-            self.recall(
+            recall(
                 ids.filter(times.is_between(low, high)).drop_nulls().unique(),
                 low - PAIR_TIMEOUT_US,
                 high + PAIR_TIMEOUT_US,
             )
             for low, high in stretches(times.to_numpy())
+            if recall is not None
         ]
-        found = pl.concat(spans).unique("uid", keep="last", maintain_order=True)
+        same = pl.col("correlation_uid").is_in(ids.drop_nulls().unique().implode())
+        here = [part.filter(same) for paired in just for part in (paired.operations, paired.corrections)]
+        known = pl.concat([empty(OPERATION), *spans, *here])
+        found = known.unique("uid", keep="last", maintain_order=True)
         asked = suspects.group_by("key").agg(asked=pl.col("time").min())
         near = found.with_columns(key=pl.concat_str("store", pl.lit(":"), "correlation_uid")).join(asked, on="key")
         apart = (pl.col("time") - pl.col("asked")).abs() <= pl.duration(microseconds=PAIR_TIMEOUT_US)

@@ -6,6 +6,7 @@ import polars as pl
 
 from pipeline.core.clock import ALWAYS
 from pipeline.core.schema import INTEGRITY, REJECTED, empty
+from pipeline.integrity.clocks import Clocks
 from pipeline.integrity.continuity import Continuity
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
@@ -14,18 +15,22 @@ from tests.streams import entry, frame
 
 def verdicts(rows: list[dict[str, object]], cut: int = 1000) -> list[tuple[str, str, int]]:
     """(verdict, cause, count) of each place of one stream, read in batches of `cut`."""
-    order, pairing, continuity = Sequencer(), Pairing(), Continuity()
+    order, pairing, continuity, clocks = Sequencer(), Pairing(), Continuity(), Clocks()
     events = frame(rows)
     parts = [empty(INTEGRITY)]
+
+    def advance(mark: int) -> None:
+        released = order.release(mark)
+        paired = pairing.push(released, mark)
+        parts.extend((clocks.push(released, paired, mark), continuity.operations(paired)))
+
     for at in range(0, len(events), cut):
         batch = events[at : at + cut]
         parts.append(continuity.stream("a", batch, empty(REJECTED), "", "a"))
         order.push("a", batch)
-        released = order.release(order.watermark({"a": True}))
-        parts += [continuity.clocks(released), continuity.operations(pairing.push(released, ALWAYS // 2))]
+        advance(order.watermark({"a": True}))
     order.confirm()
-    released = order.release(ALWAYS)
-    parts += [continuity.clocks(released), continuity.operations(pairing.push(released, ALWAYS))]
+    advance(ALWAYS)
     found = pl.concat(parts).unique("uid", keep="last", maintain_order=True)
     return sorted(found.select("verdict", "cause", "count").rows())
 

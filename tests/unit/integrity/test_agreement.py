@@ -1,0 +1,87 @@
+"""What the entries of one request must share."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.core.clock import ALWAYS
+from pipeline.core.schema import INTEGRITY, empty
+from pipeline.integrity.continuity import Continuity
+from pipeline.integrity.order import Sequencer
+from pipeline.integrity.pairing import Pairing
+from tests.streams import entry, frame
+
+Rows = list[dict[str, object]]
+
+
+def both(source: str, **other: object) -> Rows:
+    """Five requests; the third has `other`."""
+    return [
+        entry(source, f"r{n}", phase, n + (0.01 if phase == "response" else 0), **(other if n == 2 else {}))
+        for n in range(5)
+        for phase in ("request", "response")
+    ]
+
+
+def told(*streams: Rows) -> list[tuple[object, ...]]:
+    """(source, verdict, cause, evidence) when the streams are read at once."""
+    order, pairing = Sequencer(), Pairing()
+    for rows in streams:
+        order.push(str(rows[0]["source"]), frame(rows))
+    order.confirm()
+    found = Continuity().operations(pairing.push(order.release(ALWAYS), ALWAYS))
+    return found.sort("source").select("source", "verdict", "cause", "evidence").rows()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "word"),
+    [
+        ("path", "kv/data/app/other", "path"), ("client_ip", "10.9.9.9", "address"),
+        ("principal", "approle/x", "caller"),
+        ("outcome", "denied", "outcome"), ("operation", "list", "operation"), ("entity", "e2", "entity"),
+        ("error", "permission denied", "error"), ("secret", "kv/app/other", "secret"),
+        ("token_type", "batch", "token type"),
+    ],
+)  # fmt: skip
+def test_devices_that_tell_a_request_differently_are_altered(column: str, value: str, word: str) -> None:
+    """Whatever is not hashed must be the same on both; the place is told on each, with the field."""
+    said = f"entries of one request disagree in {word}"
+    expected = [(source, "altered", "devices_differ", said) for source in ("a", "b")]
+    assert told(both("a"), both("b", **{column: value})) == expected
+
+
+def test_halves_that_disagree_are_altered() -> None:
+    """A response with another address than its request was changed, whoever else tells of it."""
+    rows = both("a")
+    rows[5] = {**rows[5], "client_ip": "10.9.9.9"}
+    said = "entries of one request disagree in address"
+    assert told(rows) == [("a", "altered", "halves_differ", said)]
+    assert [row[2] for row in told(rows, both("b"))] == ["halves_differ"] * 2
+
+
+def test_what_devices_may_tell_differently() -> None:
+    """Hashes differ by device, halves may differ in caller and outcome, and a hashed error says nothing."""
+    rows = both("b", session="hmac-2", token_hash="hmac-3")
+    rows[5] = {**rows[5], "principal": "approle/new", "outcome": "denied", "error": "hmac-sha256:1"}
+    sibling = both("a", session="hmac-1", token_hash="hmac-4")
+    sibling[5] = {**sibling[5], "principal": "approle/new", "outcome": "denied", "error": "permission denied"}
+    assert told(sibling, rows) == []
+
+
+def test_a_standby_may_carry_a_request_on() -> None:
+    """Entries of a forwarded request come from two nodes and may name either's address (V8)."""
+    forwarded = both("a", forwarded=True, client_ip="10.9.9.9")
+    assert told(both("b"), forwarded) == []
+
+
+def test_a_copy_read_later_is_held_against_what_was_told() -> None:
+    """A device read in a later run whose entries do not fit the stored operation is altered."""
+    first, second = frame(both("a")), frame(both("b", path="kv/data/app/other"))
+    pairing = Pairing()
+    stored = pairing.push(first.with_columns(order_time="time"), ALWAYS).operations
+    later = Pairing(lambda ids, low, high: stored, lake_until_us=ALWAYS)
+    found = Continuity().operations(later.push(second.with_columns(order_time="time"), ALWAYS))
+    assert found.filter(verdict="altered").select("source", "cause", "count").rows() == [("b", "devices_differ", 2)]
+    calm = Pairing(lambda ids, low, high: stored, lake_until_us=ALWAYS)
+    whole = calm.push(frame(both("b")).with_columns(order_time="time"), ALWAYS)
+    assert Continuity().operations(whole).filter(verdict="altered").equals(empty(INTEGRITY))
