@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import textwrap
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,8 +139,8 @@ def _integrity(found: Mapping[str, int]) -> Text:
     broken = {verdict: count for verdict, count in found.items() if verdict in BROKEN_VERDICTS}
     other = {verdict: count for verdict, count in found.items() if verdict not in broken}
     if broken:
-        also = f"; {_counts(other)}" if other else ""
-        return _entry("integrity", ("BROKEN", "bold red"), f": {_counts(broken)}{also} (exit code 10)")
+        also = f"; also {_counts(other)}" if other else ""
+        return _entry("integrity", ("BROKEN", "bold red"), f": {_counts(broken)} (exit code 10){also}")
     return _entry("integrity", _counts(other) or "nothing missing, altered or torn that these logs can show")
 
 
@@ -192,8 +193,15 @@ def alerts(frame: pl.DataFrame) -> None:
         out.print(_alert(row))
         for name, column in _DETAILS:
             if row[column]:
-                out.print(Text(f"    {name:<9} {visible(row[column])}" if name else f"    {visible(row[column])}"))
+                out.print(Text(_indented(name, visible(row[column]), out.width if out.is_terminal else _NOTE_MAX)))
     sys.stdout.flush()
+
+
+def _indented(name: str, text: str, width: int) -> str:
+    first = f"    {name:<10}" if name else "    "
+    return textwrap.fill(
+        text, max(width, 40), initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
+    )
 
 
 def _alert(row: Mapping[str, Any]) -> Text:

@@ -15,8 +15,6 @@ import polars as pl
 import pyarrow as pa
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pipeline.core.text import inert, json_shown, visible
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 _WHOLE: Final = 1 << 30  # characters of a cell: all of them
-_FOLDED_ROWS: Final = 2_000  # more than a person folds; beyond, long lines run on
 
 
 def rows(items: Sequence[Mapping[str, Any]], style: str) -> None:
@@ -123,16 +120,21 @@ def _csv_cell(item: Any) -> Any:
 
 
 def _table(names: Sequence[str], data: Iterable[Row]) -> None:
+    """Aligned columns; on a terminal too narrow for them, one cell a line and a blank line after each row."""
     head = [visible(name, _WHOLE) for name in names]
     kept = list(data)
     body = [[_cell(item) for item in row] for row in kept]
     numeric = [_numeric(column) for column in zip(*kept, strict=True)] or [False] * len(head)
     widths = [max(map(cell_len, column)) for column in zip(head, *body, strict=True)]
     console = Console(highlight=False)
-    if console.is_terminal and sum(widths) + 2 * len(widths) > console.width and len(body) <= _FOLDED_ROWS:
-        _fold(console, head, body, numeric)
-        return
     bold = ("\x1b[1m", "\x1b[0m") if console.is_terminal and not console.no_color else ("", "")
+    if console.is_terminal and sum(widths) + 2 * len(widths) > console.width:
+        label = max(map(cell_len, head))
+        for row in body:
+            cells = zip(head, row, strict=True)
+            sys.stdout.writelines(f"{bold[0]}{_padded(name, label)}{bold[1]}  {cell}\n" for name, cell in cells)
+            sys.stdout.write("\n")
+        return
     sys.stdout.write(bold[0] + _line(head, widths, numeric) + bold[1] + "\n")
     sys.stdout.writelines(_line(row, widths, numeric) + "\n" for row in body)
 
@@ -142,20 +144,13 @@ def _numeric(column: Iterable[Any]) -> bool:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
-    parts = []
-    for cell, width, right in zip(cells, widths, numeric, strict=True):
-        space = " " * (width - cell_len(cell))
-        parts.append(space + cell if right else cell + space)
-    return "  ".join(parts).rstrip()
+    parts = zip(cells, widths, numeric, strict=True)
+    return "  ".join(_padded(cell, width, right=right) for cell, width, right in parts).rstrip()
 
 
-def _fold(console: Console, head: Sequence[str], body: Sequence[Sequence[str]], numeric: Sequence[bool]) -> None:
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in zip(head, numeric, strict=True):
-        drawn.add_column(Text(name), overflow="fold", justify="right" if right else "left")
-    for row in body:
-        drawn.add_row(*map(Text, row))
-    console.print(drawn)
+def _padded(cell: str, width: int, *, right: bool = False) -> str:
+    space = " " * (width - cell_len(cell))
+    return space + cell if right else cell + space
 
 
 def _cell(item: Any) -> str:
