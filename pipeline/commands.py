@@ -158,11 +158,15 @@ def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path
     facts = {
         "period": f"{start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC",
         "lake": str(lake),
-        "rows": f"{found.num_rows:,}",
-        **{f"ledger {head.origin}": f"{head.size:,} leaves, root {head.root.hex()}" for head in heads},
+        "ledger": "; ".join(f"{head.origin}, {head.size:,} leaves, root {head.root.hex()}" for head in heads) or "none",
         "made by": f"keytrail {app.version()}",
     }
-    made = reports.Made(sql, found.column_names, list(tables.records(found)), facts)
+    record = {
+        "from": tables.value(start), "to": tables.value(end), "lake": str(lake), "rows": found.num_rows,
+        "ledger": [{"origin": head.origin, "size": head.size, "root": head.root.hex()} for head in heads],
+        "version": app.version(),
+    }  # fmt: skip
+    made = reports.Made(sql, found.column_names, list(tables.records(found)), facts, record)
     try:
         return reports.write(chosen, made, out)
     except OSError as error:

@@ -53,12 +53,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a report found: the SQL as asked, its columns and rows, and `facts` for the head of the page."""
+    """What a report found: the SQL as asked, its columns and rows.
+
+    `facts` stand at the head of the page, `record` in the manifest: what is needed to derive the report again.
+    """
 
     sql: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     facts: Mapping[str, str]
+    record: Mapping[str, Any]
 
 
 def names() -> tuple[str, ...]:
@@ -88,7 +92,9 @@ def write(report: Report, made: Made, out: Path) -> list[Path]:
         f"{report.name}.json": _json([dict(zip(made.columns, row, strict=True)) for row in plain]),
     }
     sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    texts[f"{report.name}.manifest.json"] = _json({**made.facts, "sql": made.sql, "sha256": sums})
+    texts[f"{report.name}.manifest.json"] = _json(
+        {"report": report.name, **made.record, "sql": made.sql, "sha256": sums}
+    )
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, text in texts.items():
         _keep(out / name, text.encode())
@@ -145,5 +151,11 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([[cell if isinstance(cell, (int, float)) else inert(_text(cell)) for cell in row] for row in rows])
+    writer.writerows([[_csv_cell(cell) for cell in row] for row in rows])
     return buffer.getvalue()
+
+
+def _csv_cell(cell: Any) -> Any:
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return cell if isinstance(cell, (int, float)) else inert(_text(cell))

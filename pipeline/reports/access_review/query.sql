@@ -1,8 +1,8 @@
 -- title: Access review
--- about: Every principal that reached a secret in the period, what it did, how often, and from how many addresses. Rows that have only denials are marked: access was asked for and not granted.
+-- about: Who reached which secret in the period, what was done there, how often, and from how many addresses. Requests that name no secret, such as log-ins, are left out.
 SELECT
     principal,
-    any_value(principal_type) AS principal_type,
+    min(principal_type)                                                      AS principal_type,
     store,
     namespace,
     secret,
