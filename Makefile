@@ -5,14 +5,18 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.dev
 
-.PHONY: run test lint bench clean notebook
+.PHONY: run test chaos lint bench clean notebook
 
 # Exit code 10 means that the record is broken: one of the sample stories is damaged on purpose.
 run: $(STAMP)
 	@$(BIN)/keytrail run sample_logs --lake lake || [ $$? -eq 10 ]
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 -m 'not slow' tests
+
+# The long part: hundreds of kills, real brokers restarted and paused, large inputs. About half an hour on two cores.
+chaos: $(DEV)
+	$(BIN)/python -m pytest -n 2 -m slow tests
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .
