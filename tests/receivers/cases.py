@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.core import plugins
 from pipeline.core.model import Message
-from pipeline.sinks._ocsf import product_version
+from pipeline.sinks.ocsf import product_version
 from tests.receivers.messages import from_json
 
 ROOM = "pipeline.sinks"

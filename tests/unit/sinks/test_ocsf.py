@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.schema import SEVERITIES
-from pipeline.sinks._ocsf import detection_finding
+from pipeline.sinks.ocsf import detection_finding
 from tests.receivers.cases import find_cases
 from tests.receivers.messages import HOSTILE, hostile, message
 
