@@ -83,7 +83,7 @@ def _unlike_stored(paired: Paired) -> pl.DataFrame:
     if paired.corrections.is_empty():
         return _explained(paired.entries.clear())
     stored = paired.corrections.select(operation_uid="uid", **{f"{name}_told": name for name in HALVES})
-    copies = paired.entries.filter(~pl.col("forwarded").fill_null(value=False))
+    copies = paired.entries.filter("copy", ~pl.col("forwarded").fill_null(value=False))
     copies = copies.join(stored, on="operation_uid", how="inner", maintain_order="left")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in HALVES)
     odd = copies.filter(differs).select(paired.entries.columns)

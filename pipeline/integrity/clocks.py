@@ -141,8 +141,7 @@ class Clocks:
         if told.is_empty():
             return
         again = pl.col("uid").is_in(paired.repeats["uid"].implode())
-        moved = pl.col("operation_uid").is_in(paired.corrections["uid"].implode())
-        kind = pl.when(again).then(AGAIN).when(moved).then(MOVED).otherwise(NEW).cast(pl.Int8)
+        kind = pl.when(again).then(AGAIN).when("copy").then(MOVED).otherwise(NEW).cast(pl.Int8)
         found = told.select("uid", kind_=kind, ready_=pl.col("complete_time").to_physical()).unique("uid", keep="first")
         for run in self._runs:
             joined = run.entries.join(found, on="uid", how="left", maintain_order="left")

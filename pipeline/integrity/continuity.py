@@ -229,10 +229,9 @@ def unpaired(paired: Paired) -> pl.DataFrame:
 
 def answered_late(paired: Paired) -> pl.DataFrame:
     """An operation found unpaired in an earlier run whose other half has come: the place is told again as `late`."""
-    whole = paired.corrections.filter("paired").select(operation_uid="uid")
-    if whole.is_empty():
+    if paired.answered.is_empty():
         return empty(INTEGRITY)
-    entries = paired.entries.join(whole, on="operation_uid", how="semi", maintain_order="left")
+    entries = paired.entries.filter("copy", pl.col("operation_uid").is_in(paired.answered.implode()))
     return _places(entries, "late", "unpaired", pl.lit("its other half came later"))
 
 
@@ -250,6 +249,6 @@ def duplicates(paired: Paired) -> pl.DataFrame:
     if told["paired"].all() and len(paired.entries) == 2 * len(told) and paired.repeats.is_empty():
         return empty(INTEGRITY)  # two entries each, one of either half
     entries = paired.entries.filter(~pl.col("forwarded").fill_null(value=False))
-    twice = entries.filter(pl.struct("operation_uid", "source", "phase").is_duplicated())
-    repeated = pl.concat([twice, paired.repeats]) if len(paired.repeats) else twice
+    twice = entries.filter(pl.struct("operation_uid", "source", "phase", "complete_time").is_duplicated())
+    repeated = pl.concat([twice, paired.repeats]).unique("uid", keep="first", maintain_order=True)
     return _places(repeated, "duplicate", "duplicate", pl.lit("one stream tells the same entry more than once"))

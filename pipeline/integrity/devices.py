@@ -104,11 +104,11 @@ class Devices:
         late = pl.lit(value=False)
         if len(paired.corrections):
             entries = entries.join(paired.repeats.select("uid"), on="uid", how="anti", maintain_order="left")
-            late = pl.col("operation_uid").is_in(paired.corrections["uid"].implode())
+            late = pl.col("copy")
         bit = pl.col("source").replace_strict(self._number, default=None, return_dtype=pl.Int64)
         placed = entries.with_columns(bit=bit, late=late).filter(pl.col("bit").is_not_null())
-        once = placed.unique(["operation_uid", "phase", "bit"], keep="first", maintain_order=True)
-        items = once.group_by("operation_uid", "phase", maintain_order=True).agg(
+        once = placed.unique(["operation_uid", "phase", "bit", "late"], keep="first", maintain_order=True)
+        items = once.group_by("operation_uid", "phase", "late", maintain_order=True).agg(
             mask=pl.lit(2, pl.Int64).pow(pl.col("bit")).cast(pl.Int64).sum(),
             time=pl.col("time").min().to_physical(),
             order=pl.col("order_time").min().to_physical(),
@@ -116,8 +116,7 @@ class Devices:
             path=pl.col("path").first(),
             api=pl.col("api_operation").first(),
             where=pl.struct("bit", "position", "file"),
-            kind=pl.when(pl.col("late").first()).then(LATE).otherwise(TOLD).cast(pl.Int8),
-        )
+        ).with_columns(kind=pl.when("late").then(LATE).otherwise(TOLD).cast(pl.Int8))
         return items.select(_ITEM.names()).cast(_ITEM)
 
     def _starts(self, probes: pl.DataFrame) -> pl.DataFrame:

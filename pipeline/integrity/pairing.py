@@ -11,7 +11,7 @@ operation that stands in the lake: the corrected row keeps its uid and replaces 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -33,9 +33,10 @@ MAX_STRETCHES: Final = 64  # of time that one look into the lake is split into
 Recall = Callable[[pl.Series, int, int], pl.DataFrame]  # ids, from, to (µs) -> OPERATION rows that the lake holds
 
 _POOL = pl.Schema({"key": pl.String(), **EVENT})
+_STORED = pl.Schema({"key": pl.String(), **OPERATION})
 _MEMORY = pl.Schema({"key": pl.String(), "complete_time": TIME})
-# An entry, the operation it told of, and when that was handed on.
-ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String(), "complete_time": TIME})
+# An entry, the operation it told of, when it was handed on, and whether that operation was known already.
+ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String(), "complete_time": TIME, "copy": pl.Boolean()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Paired:
     """What became known: new operations, corrections of earlier ones, and the entries that made them.
 
     `entries` (ENTRY) say which operation each entry told of; the continuity rules read them. `repeats` are those of
-    them that a stream had already told when the operation was handed on. No entry with an order_time before
-    `settled_us` can still be handed on.
+    them that a stream had already told when the operation was handed on, `answered` the operations (uids) that lacked
+    a half until now. No entry with an order_time before `settled_us` can still be handed on.
     """
 
     operations: pl.DataFrame
@@ -52,6 +53,7 @@ class Paired:
     entries: pl.DataFrame
     repeats: pl.DataFrame
     settled_us: int = ALWAYS
+    answered: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
 
 
 class Pairing:
@@ -81,6 +83,7 @@ class Pairing:
             pl.concat([empty(ENTRY), *(p.entries for p in parts)]),
             pl.concat([empty(ENTRY), *(p.repeats for p in parts)]),
             settled,
+            pl.concat([pl.Series(dtype=pl.String), *(p.answered for p in parts)]),
         )
 
     def _keyed(self, events: pl.DataFrame) -> pl.DataFrame:
@@ -125,21 +128,24 @@ class Pairing:
         doubtful = pl.concat(
             [entries.filter(old)["key"], entries.select("key").join(self._memory, on="key", how="semi")["key"]]
         ).unique()
-        suspects = entries.filter(pl.col("key").is_in(doubtful.implode()))
-        stored = self._stored(suspects, just) if len(doubtful) else None
-        if stored is None or stored.is_empty():
+        stored = empty(_STORED)
+        if len(doubtful):
+            stored = self._stored(entries.filter(pl.col("key").is_in(doubtful.implode())), just)
+        if stored.is_empty():
             operations = merge(entries)
             self._remember(operations)
-            told = _told(entries, operations)
+            told = _told(entries, operations, stored)
             return Paired(conform(operations, OPERATION), empty(OPERATION), told, empty(ENTRY))
         fresh = entries.join(stored, on="key", how="anti", maintain_order="left")
         copies = entries.join(stored, on="key", how="semi", maintain_order="left")
         operations = merge(fresh)
         corrected = correct(merge(copies), stored)
         self._remember(operations)
-        told = _told(entries, pl.concat([operations.select("key", "uid"), corrected.select("key", "uid")]))
+        told = _told(entries, pl.concat([operations.select("key", "uid"), corrected.select("key", "uid")]), stored)
         repeats = told.join(halves_told(stored), on=("operation_uid", "source", "phase"), how="semi")
-        return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told, repeats)
+        lone = stored.filter(~pl.col("paired"))["uid"]
+        answered = corrected.filter(pl.col("paired") & pl.col("uid").is_in(lone.implode()))["uid"]
+        return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told, repeats, answered=answered)
 
     def _stored(self, suspects: pl.DataFrame, just: Sequence[Paired]) -> pl.DataFrame:
         """The lake's rows that these entries are copies of: same id, and a time within the pairing timeout."""
@@ -211,8 +217,9 @@ def ready_times(pool: pl.DataFrame) -> pl.Series:
     return pool.select(pl.when(whole).then(complete).otherwise(latest) + HOLD_US).to_series()
 
 
-def _told(entries: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """ENTRY rows: which operation each entry told of."""
+def _told(entries: pl.DataFrame, operations: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """ENTRY rows: which operation each entry told of, and whether it is one of the stored."""
     names = operations.select("key", operation_uid="uid")
     owner = entries.select("key").join(names, on="key", how="left", maintain_order="left")["operation_uid"]
-    return entries.with_columns(owner, complete_time=pl.col("ready").cast(TIME)).select(ENTRY.names())
+    copy = pl.lit(value=False) if stored.is_empty() else pl.col("key").is_in(stored["key"].implode())
+    return entries.with_columns(owner, complete_time=pl.col("ready").cast(TIME), copy=copy).select(ENTRY.names())
