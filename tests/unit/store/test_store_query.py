@@ -4,15 +4,20 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.store import Lake, StoreConfig, query
 from tests.unit.store.store_frames import commit_of, events, operations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONFIG = StoreConfig(publish_seconds=0)
 NOW = 1_800_000_000_000_000_000
@@ -185,15 +190,19 @@ def test_a_missing_file_is_an_error_not_an_empty_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user who may only read")
-def test_somebody_who_may_only_read_can_query(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others may enter: pytest's own are closed again whenever another session starts."""
+    with tempfile.TemporaryDirectory(prefix="keytrail-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+def test_somebody_who_may_only_read_can_query(open_folder: Path) -> None:
     """A user without write permission on the lake can query it once its owner lets him read."""
-    lake = filled(tmp_path / "lake")
+    lake = filled(open_folder / "lake")
     for folder in (lake, *lake.rglob("*")):
         folder.chmod(0o755 if folder.is_dir() else 0o644)
-    parent = lake.parent
-    while parent != parent.parent and not parent.stat().st_mode & 0o001:
-        parent.chmod(0o711)
-        parent = parent.parent
     script = f"""
         from pathlib import Path
         from pipeline.store import query
