@@ -103,12 +103,16 @@ class Counters:
 
     def _judge(self, tally: Tally, book: Book, number: int) -> Iterator[Row]:
         scrape = self._timed[number]
-        count = None if number == 0 else self._between(tally, number - 1, number)
-        if count is None:
+        if tally.fence(number, scrape) is None:
+            return  # its lines are not in the stream: the next scrape is held against the one before
+        last = next((n for n in range(number) if self._timed[n].start_us == book.fenced_us), None)
+        count = None if last is None else self._between(tally, last, number)
+        book.fenced_us = scrape.start_us or 0
+        if count is None or last is None:
             self._first(tally, book, number)
             return
-        restarted = scrape.after_restart(self._timed[number - 1])
-        yield from _rows(tally.source, count, same_process=scrape.same_process(self._timed[number - 1]))
+        restarted = scrape.after_restart(self._timed[last])
+        yield from _rows(tally.source, count, same_process=scrape.same_process(self._timed[last]))
         book.told += count.lost
         if restarted:
             book.since, book.told, book.proven_us = scrape.start_us or 0, 0, -1

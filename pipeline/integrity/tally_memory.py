@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Book:
-    """What was judged of one stream (µs): up to which scrape, since when it is counted, told missing, proven."""
+    """What was judged of one stream (µs): up to which scrape, the last one found in it, since when it is counted, what
+    was told missing, since when it is proven."""
 
     judged_us: int = -1
+    fenced_us: int = -1
     since: int = -1
     told: int = 0
     proven_us: int = -1
@@ -41,7 +43,7 @@ _MARKS: Final = pl.Schema(
 )  # fmt: skip
 _BELOW: Final = pl.Schema({"source": pl.String(), "scrape": _NUMBER, "row": pl.List(_NUMBER)})
 _BOOKS: Final = pl.Schema(
-    {"source": pl.String(), **dict.fromkeys(("judged_us", "since", "told", "proven_us"), _NUMBER)}
+    {"source": pl.String(), **dict.fromkeys(("judged_us", "fenced_us", "since", "told", "proven_us"), _NUMBER)}
 )
 _SCRAPES: Final = pl.Schema(
     {
