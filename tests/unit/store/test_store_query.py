@@ -189,7 +189,6 @@ def test_a_missing_file_is_an_error_not_an_empty_answer(tmp_path: Path) -> None:
         query(lake, "SELECT * FROM events")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user who may only read")
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that others may enter: pytest's own are closed again whenever another session starts."""
@@ -198,6 +197,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user who may only read")
 def test_somebody_who_may_only_read_can_query(open_folder: Path) -> None:
     """A user without write permission on the lake can query it once its owner lets him read."""
     lake = filled(open_folder / "lake")
