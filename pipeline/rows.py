@@ -172,7 +172,9 @@ def failed_detector(info: DetectorInfo, window: Window, error: Exception) -> pl.
         ],
         "observed": [type(error).__name__],
         "expected": ["a judgement"],
-        "next_step": [f"Run `keytrail detectors test {info.name}`, then `keytrail backtest` over this time."],
+        "next_step": [
+            f"Run `keytrail detectors test {info.name}`. A new lake over the same logs judges this time again."
+        ],
         "evidence": [[]],
     }
     frame = pl.DataFrame(row, schema_overrides={"evidence": pl.List(pl.String)})

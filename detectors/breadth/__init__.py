@@ -32,7 +32,7 @@ INFO: Final = DetectorInfo(
     measures=("F3", "M9"),
 )
 _NEXT: Final = (
-    "Look at the list of secrets (keytrail investigate on the principal). If no migration or inventory explains it:"
+    "Look at the list of secrets (view operations, by principal). If no migration or inventory explains it:"
     " revoke the principal's tokens, then rotate what it read, most critical first."
 )
 _PRIOR: Final = (3.0, 1.0)  # secrets and windows held of somebody nobody knows

@@ -117,7 +117,7 @@ class Isolation:
             message=f"{show(principal)} had an hour unlike its others: {', '.join(said)}.",
             observed=f"{', '.join(said)}; isolation {odd:.3f}",
             expected=f"isolation up to {self._forest.limit:.3f}; away from its own mean by scales: {', '.join(apart)}",
-            next_step="Look at the hour (keytrail investigate on the principal). By itself this is a hint, with another"
+            next_step="Look at the hour (view operations). By itself this is a hint, with another"
             " family's finding it is a case.",
             principal=principal,
             **seen_in(rows),

@@ -31,7 +31,7 @@ INFO: Final = DetectorInfo(
 )
 _NEXT: Final = (
     "Ask the owner of the principal whether this use is new and wanted. If not: revoke the principal's tokens, rotate"
-    " what it read, and narrow its policy (keytrail policy on the principal shows what it really uses)."
+    " what it read, and narrow its policy (view operations shows what it really uses)."
 )
 _SHOWN: Final = 3
 _MANY: Final = 10

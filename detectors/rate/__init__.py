@@ -35,7 +35,7 @@ SCOPES: Final = ("principal", "secret")
 _OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's matter
 _NEXT: Final = (
     "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
-    " (keytrail investigate), and either fix a loop without cache or revoke the credentials."
+    " (view operations), and either fix a loop without cache or revoke the credentials."
 )
 
 

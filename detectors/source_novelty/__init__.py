@@ -121,7 +121,7 @@ class SourceNovelty:
             observed=f"{len(new)} new {'zones' if len(new) > 1 else 'zone'}, used by {one['share']:.1%} of principals",
             expected=f"one of its {used} zones; {figure(one['mean'])} new ones in an hour",
             next_step="Ask the owner whether the workload moved. If not: revoke its tokens and its log-in credential"
-            " (secret-id, key), then look at what was read from there: keytrail investigate.",
+            " (secret-id, key), then look at what was read from there (view operations).",
             principal=principal,
             **seen_in(there),
         )
@@ -147,7 +147,7 @@ class SourceNovelty:
             observed=f"{one['zones']} zones for one token",
             expected="one zone for one token, as with its tokens before",
             next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor"
-            " and the credential it was made with, then see what was read: keytrail investigate.",
+            " and the credential it was made with, then see what was read (view operations, by session).",
             principal=principal,
             **seen_in(rows),
         )

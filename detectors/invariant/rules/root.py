@@ -22,7 +22,7 @@ RULES: Final = (
         is_vault() & ((pl.col("principal_type") == "root") | _ROOT_POLICY),
         "{who} used root rights for {verb} on {path}",
         "Ask who holds the root token and for which change. If nobody claims it: revoke it by its accessor, then list"
-        " all it did: keytrail investigate root.",
+        " all it did (view operations, principal root).",
         ("T1078",),
         RARE,
         lowered=False,
@@ -66,7 +66,7 @@ RULES: Final = (
         is_vault() & at(_CEREMONY + "update$") & writes() & flag("complete"),
         "{who} completed a root token generation",
         "If the key holders do not know of it: revoke every token with the root policy, rekey the store, and review"
-        " everything since: keytrail investigate root.",
+        " everything since (view operations).",
         ("T1098", "T1078"),
         NEVER,
     ),

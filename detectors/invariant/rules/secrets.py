@@ -25,7 +25,8 @@ RULES: Final = (
         "critical",
         pl.col("is_canary"),
         "{who} touched the planted secret {secret} ({verb})",
-        "Nobody has a reason to go there. Revoke the caller's credentials, then: keytrail investigate on the caller.",
+        "Nobody has a reason to go there. Revoke the caller's credentials, then read what else it did (view"
+        " operations).",
         ("T1555.006",),
         NEVER,
     ),
