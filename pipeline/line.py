@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 
 REMEMBERED_FINDINGS = 50_000
+TURN_US = 1_000_000  # event time goes this far past a turn, so that what is whole is handed on
 
 Flags = npt.NDArray[np.bool_]
 Place = tuple[str, str]  # stream, partition
@@ -181,9 +182,25 @@ class Line:
         newest = self._newest.get(raw.stream)
         verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file, raw.lost, newest)
         self.parts.counters.stream(raw.stream, events)
-        self.parts.sequencer.push(raw.stream, events)
+        rest = self.parts.sequencer.push(raw.stream, events)
         self._note(raw, decoded, rejected)
+        while len(rest):
+            self._turn(raw.stream, int(rest["time"].to_physical()[0]), verdicts)
+            verdicts, rest = empty(INTEGRITY), self.parts.sequencer.push(raw.stream, rest)
         self.advance(self.parts.sequencer.watermark(self._live), verdicts)
+
+    def _turn(self, stream: str, to_us: int, verdicts: pl.DataFrame) -> None:
+        """A clock was set back to `to_us` for good: what came before is over, event time goes on from there."""
+        parts = self.parts
+        self.advance(parts.sequencer.progress()[stream] + TURN_US, verdicts)
+        findings = [rows.no_findings()]
+        for window in parts.windows.turn():
+            findings.append(self._inspect(window, "window"))
+            parts.baselines.learn(window)
+        self._route(pl.concat(findings), self._last_us, hold=True)
+        for part in (parts.pairing, parts.devices, parts.slis):
+            part.turn(to_us)
+        self._last_us = to_us
 
     def advance(self, watermark: int, verdicts: pl.DataFrame | None = None, *, final: bool = False) -> None:
         """Let everything with memory see what no stream can still precede. `watermark` is event time in µs."""

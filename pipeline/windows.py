@@ -41,11 +41,18 @@ class Windows:
         """Add what was released and yield each window that is whole, in order. `profiles` is left for the line."""
         width = self.width_us
         starts = operations["complete_time"].to_physical() // width * width
+        if self._open is not None:  # what comes late is seen in the window that is open
+            starts = starts.clip(lower_bound=self._open.start_us)
         for start in starts.unique().sort().to_list():
             if self._open is not None and start != self._open.start_us:
                 yield self._close()
             self._add(start, operations.filter(starts == start))
         if self._open is not None and watermark_us >= self._open.start_us + width:
+            yield self._close()
+
+    def turn(self) -> Iterator[Window]:
+        """The clock was set back: the open window is over, and the next one may begin before it."""
+        if self._open is not None:
             yield self._close()
 
     def current(self) -> Window | None:

@@ -68,6 +68,10 @@ class Devices:
         rows = [row for part in self._sequences(items.filter(due)) for row in self._compare(part)]
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
 
+    def turn(self, to_us: int) -> None:
+        """The clock was set back to `to_us`: what waits comes before all that follows."""
+        self._waiting = self._waiting.with_columns(order=pl.min_horizontal("order", pl.lit(to_us)))
+
     def finish(self) -> pl.DataFrame:
         """The streams have ended: a device that lacks what its siblings still had ends early."""
         rows = []
@@ -108,15 +112,19 @@ class Devices:
         bit = pl.col("source").replace_strict(self._number, default=None, return_dtype=pl.Int64)
         placed = entries.with_columns(bit=bit, late=late).filter(pl.col("bit").is_not_null())
         once = placed.unique(["operation_uid", "phase", "bit", "late"], keep="first", maintain_order=True)
-        items = once.group_by("operation_uid", "phase", "late", maintain_order=True).agg(
-            mask=pl.lit(2, pl.Int64).pow(pl.col("bit")).cast(pl.Int64).sum(),
-            time=pl.col("time").min().to_physical(),
-            order=pl.col("order_time").min().to_physical(),
-            ready=pl.col("complete_time").first().to_physical(),
-            path=pl.col("path").first(),
-            api=pl.col("api_operation").first(),
-            where=pl.struct("bit", "position", "file"),
-        ).with_columns(kind=pl.when("late").then(LATE).otherwise(TOLD).cast(pl.Int8))
+        items = (
+            once.group_by("operation_uid", "phase", "late", maintain_order=True)
+            .agg(
+                mask=pl.lit(2, pl.Int64).pow(pl.col("bit")).cast(pl.Int64).sum(),
+                time=pl.col("time").min().to_physical(),
+                order=pl.col("order_time").min().to_physical(),
+                ready=pl.col("complete_time").first().to_physical(),
+                path=pl.col("path").first(),
+                api=pl.col("api_operation").first(),
+                where=pl.struct("bit", "position", "file"),
+            )
+            .with_columns(kind=pl.when("late").then(LATE).otherwise(TOLD).cast(pl.Int8))
+        )
         return items.select(_ITEM.names()).cast(_ITEM)
 
     def _starts(self, probes: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,8 @@ stream, place in the stream) as soon as no stream can still bring an earlier one
 
 An event that leaps more than `leap` ahead is held until `support` further events of its stream confirm the new time;
 contradicted, it is an outlier (a clock a year off) and is placed where its neighbours are. After `support` * 8 events
-in a row that lie more than `leap` back, the stream's clock is taken to have been set back and its order starts anew.
+in a row that lie more than `leap` back, the stream's clock is taken to have been set back and its order starts anew:
+a turn. What came before it is over first, so that a turn is the same whether it falls into a batch or between two.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class _Stream:
 
     newest: int = NEVER
     back: int = 0
+    turning: bool = False  # the next event begins a new order
     held: pl.DataFrame = field(default_factory=lambda: empty(EVENT))
     frames: list[pl.DataFrame] = field(default_factory=list)
 
@@ -55,18 +57,23 @@ class Sequencer:
         """The newest trusted event time of each stream, in µs."""
         return {name: s.newest for name, s in self._streams.items()}
 
-    def push(self, stream: str, events: pl.DataFrame) -> None:
-        """Take events (schema.EVENT) of one stream in the order they stand in it; `order_time` is set here."""
+    def push(self, stream: str, events: pl.DataFrame) -> pl.DataFrame:
+        """Take events (schema.EVENT) of one stream in the order they stand in it; `order_time` is set here.
+
+        Gives those that come after a turn. They are to be pushed when all that came before is dealt with.
+        """
         if events.is_empty():
-            return
+            return events
         state = self._streams.setdefault(stream, _Stream())
+        if state.turning:
+            state.turning, state.newest = False, int(events["time"].to_physical()[0])
         if not state.held.is_empty():
             events = pl.concat([state.held, events])
             state.held = empty(EVENT)
         times = events["time"].to_physical().to_numpy()
-        self._place(state, events, times)
+        return self._place(state, events, times)
 
-    def _place(self, state: _Stream, events: pl.DataFrame, times: Ints) -> None:
+    def _place(self, state: _Stream, events: pl.DataFrame, times: Ints) -> pl.DataFrame:
         newest = np.maximum.accumulate(np.maximum(times, state.newest))
         before = np.concatenate(([state.newest], newest[:-1]))
         calm = not ((times > before + self.leap_us).any() or (times < newest - self.leap_us).any())
@@ -74,10 +81,10 @@ class Sequencer:
             state.back = 0
             state.newest = int(newest[-1])
             self._keep(state, events, np.maximum(times, newest - self.disorder_us))
-            return
-        self._walk(state, events, times)
+            return events.clear()
+        return self._walk(state, events, times)
 
-    def _walk(self, state: _Stream, events: pl.DataFrame, times: Ints) -> None:
+    def _walk(self, state: _Stream, events: pl.DataFrame, times: Ints) -> pl.DataFrame:
         """The careful way for a batch in which a clock leaps: event by event, same rule whatever the cuts."""
         placed = np.empty(len(times), dtype=np.int64)
         start = 0  # events before it are kept already
@@ -98,8 +105,8 @@ class Sequencer:
                 state.back += 1
                 if state.back >= self.support * 8:
                     self._keep(state, events[start:i], placed[start:i])
-                    self._release_all()
-                    start, state.newest, state.back = i, time, 0
+                    state.turning, state.back = True, 0
+                    return events[i:]
             else:
                 state.back = 0
             state.newest = max(state.newest, time)
@@ -108,6 +115,7 @@ class Sequencer:
         self._keep(state, events[start:end], placed[start:end])
         if hold is not None:
             state.held = events[hold:]
+        return events.clear()
 
     def _settle(self, state: _Stream, times: Ints, placed: Ints, hold: int, end: int, *, confirmed: bool) -> None:
         for j in range(hold, end):
@@ -159,13 +167,6 @@ class Sequencer:
             believable = state.newest == NEVER or int(times[0]) - state.newest <= MAX_UNCONFIRMED_LEAP_US
             self._settle(state, times, placed, 0, len(times), confirmed=believable)
             self._keep(state, events, placed)
-
-    def _release_all(self) -> None:
-        for state in self._streams.values():
-            self._out.extend(state.frames)
-            state.frames = []
-        if self._out:
-            self._out = [pl.concat(self._out).sort("order_time", "source", maintain_order=True)]
 
     def _drain(self) -> pl.DataFrame:
         frames, self._out = [f for f in self._out if len(f)], []

@@ -86,6 +86,10 @@ class Pairing:
             pl.concat([pl.Series(dtype=pl.String), *(p.answered for p in parts)]),
         )
 
+    def turn(self, to_us: int) -> None:
+        """The clock was set back to `to_us`: what is open goes on from there."""
+        self._pool = self._pool.with_columns(order_time=pl.min_horizontal("order_time", pl.lit(to_us).cast(TIME)))
+
     def _keyed(self, events: pl.DataFrame) -> pl.DataFrame:
         """The pairing key: store and request id; entries without an id pair with their neighbour (V7)."""
         key = pl.concat_str("store", pl.lit(":"), "correlation_uid")

@@ -47,6 +47,10 @@ class Slis:
         self._windows = {w: tally for w, tally in self._windows.items() if w + self._forget > self._watermark}
         return pl.concat([closed, late]) if late.height else closed
 
+    def turn(self, to_us: int) -> None:
+        """The clock was set back to `to_us`: windows from there on are not late."""
+        self._watermark = min(self._watermark, to_us)
+
     def flush(self) -> pl.DataFrame:
         """Rows of the windows still open, as far as they are known; nothing is forgotten and nothing closed."""
         return self._rows([window for window in self._windows if window + self._close > self._watermark])
