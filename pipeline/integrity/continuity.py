@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.core.schema import INTEGRITY, conform, empty
+from pipeline.core.schema import INTEGRITY, TIME, conform, empty
 from pipeline.integrity.agreement import disagreeing
-from pipeline.integrity.places import first_and_last, frame, place
+from pipeline.integrity.places import HONEST_US, first_and_last, frame, place
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Lost
@@ -57,10 +57,15 @@ class Continuity:
         if fault and lost is not None:
             rows.append(_loss(source, file, fault, lost, newest_us))
         elif fault:
-            rows.append(_fault(source, file, fault, events, rejected))
+            rows.append(_fault(source, file, fault, events, rejected, self._open.get((source, "last"))))
         rows += self._torn(source, rejected)
         rows += self._clear(source, events)
         rows += self._starts(source, events)
+        if len(events):
+            last = events.select("position", pl.col("time").max(), "uid", "file").row(-1)
+            row, before = _row(source, "ok", *last, cause="last"), self._open.get((source, "last"), {})
+            row["to_time"] = max(row["to_time"], before.get("to_time", row["to_time"]))
+            self._open[source, "last"] = row
         return frame(self._dated(source, events, rows))
 
     def finish(self) -> pl.DataFrame:
@@ -111,7 +116,13 @@ class Continuity:
         return [*told, dict(row)]
 
     def _starts(self, source: str, events: pl.DataFrame) -> list[dict[str, Any]]:
-        probes = events.filter(pl.col("probe"))
+        if not events["probe"].any():
+            self._alive |= {source} if len(events) else set()
+            return []
+        last = self._open.get((source, "last"))
+        newest = pl.max_horizontal(pl.col("time").cum_max().shift(1), pl.lit(last and last["to_time"], TIME))
+        again = pl.col("time") < newest - pl.duration(microseconds=HONEST_US)  # of a file that is read anew
+        probes = events.filter(pl.col("probe") & ~again.fill_null(value=False))
         rows = []
         for uid, time, position, file in probes.select("uid", "time", "position", "file").iter_rows():
             if source in self._alive or uid != events["uid"][0]:
@@ -174,12 +185,25 @@ def _joined(place: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {**place, **starts, **ends, "count": place["count"] + more["count"]}
 
 
-def _fault(source: str, file: str, fault: str, events: pl.DataFrame, rejected: pl.DataFrame) -> dict[str, Any]:
+def _fault(  # noqa: PLR0917
+    source: str, file: str, fault: str, events: pl.DataFrame, rejected: pl.DataFrame, last: dict[str, Any] | None
+) -> dict[str, Any]:
+    """A fault between the `last` line of the stream, where one is known, and the first of this batch.
+
+    What was changed lies before the last line.
+    """
     position = int(events["position"][0]) if len(events) else int(rejected["position"][0]) if len(rejected) else 0
     time = events["time"][0] if len(events) else None
-    verdict = FAULTS.get(fault, "unverifiable")
-    return _row(source, verdict, position, time, f"{fault}:{file}:{position}", file, cause=fault,
-                evidence=f"the source reported: {fault}")  # fmt: skip
+    row = _row(source, FAULTS.get(fault, "unverifiable"), position, time, f"{fault}:{file}:{position}", file,
+               cause=fault, evidence=f"the source reported: {fault}")  # fmt: skip
+    if last is None:
+        return row
+    if row["verdict"] == "altered":
+        row |= {"from_position": 0, "to_position": last["to_position"], "to_time": last["to_time"]}
+        return {**row, "from_time": last["to_time"], "known": time or last["to_time"]}
+    low, high = sorted((last["to_time"], time or last["to_time"]))
+    row |= {"from_position": last["to_position"], "from_time": low, "to_time": high}
+    return {**row, "known": time or last["to_time"]}
 
 
 def _loss(source: str, file: str, fault: str, lost: Lost, newest_us: int | None) -> dict[str, Any]:
