@@ -198,7 +198,7 @@ class Line:
             findings.append(self._inspect(window, "window"))
             parts.baselines.learn(window)
         self._route(pl.concat(findings), self._last_us, hold=True)
-        for part in (parts.pairing, parts.devices, parts.slis):
+        for part in (parts.pairing, parts.devices, parts.slis, parts.baselines):
             part.turn(to_us)
         self._last_us = to_us
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
 
+APART_US = 3_600_000_000  # streams read to their ends whose times lie this far apart are not waited for
 RECENT = 8  # events whose oldest time stands for a stream's progress: one clock gone wrong does not move it
 
 
@@ -28,7 +29,7 @@ class Reader:
     """Yields batches in order; `None` when a followed source had nothing new for a while.
 
     A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
-    until it has been silent for `patience` seconds.
+    until it has been silent for `patience` seconds, or its clock is another one altogether.
     """
 
     def __init__(
@@ -99,15 +100,23 @@ class Reader:
         decoded = with_refused(raw, self.decoder.decode(raw))
         if decoded.consumed < len(raw):
             self.source.rewind(raw, decoded.consumed)
-        return Taken(raw, decoded, self._live(raw.stream), self._remember(raw, decoded))
+        recent = self._remember(raw, decoded)
+        return Taken(raw, decoded, self._live(raw.stream), recent)
 
     def _live(self, heard: str) -> dict[str, bool]:
         now = time.monotonic()
         self._heard[heard] = now
+        newest = max((min(times) for times in self._recent.values() if times), default=0)
         return {
-            stream: not ended or now - self._heard.setdefault(stream, now) < self.patience
+            stream: not ended
+            or (now - self._heard.setdefault(stream, now) < self.patience and self._near(stream, newest))
             for stream, ended in self.source.streams().items()
         }
+
+    def _near(self, stream: str, newest: int) -> bool:
+        """Whether what a stream brings next may belong before the newest of the others."""
+        times = self._recent.get(stream)
+        return not times or min(times) > newest - APART_US
 
     def _remember(self, raw: RawBatch, decoded: Decoded) -> tuple[int, ...]:
         recent = self._recent.setdefault(raw.stream, deque(maxlen=RECENT))

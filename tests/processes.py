@@ -38,3 +38,15 @@ def start(*arguments: str | Path, home: Path, **popen: Any) -> subprocess.Popen[
     """Start it and go on; stdout and stderr are read by the caller unless `popen` says otherwise."""
     chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": surroundings(home), **popen}
     return subprocess.Popen(command(*arguments), cwd=home, text=True, **chosen)
+
+
+def measured(*arguments: str | Path, home: Path) -> tuple[int, str, str, int]:
+    """Run to the end; exit code, stdout, stderr, and the most memory it had at once, in bytes."""
+    out, err = home / "measured.out", home / "measured.err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(
+            command(*arguments), cwd=home, env=surroundings(home), stdout=stdout, stderr=stderr
+        )  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, out.read_text("utf-8"), err.read_text("utf-8"), used.ru_maxrss * 1024

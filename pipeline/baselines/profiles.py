@@ -52,6 +52,10 @@ class Baselines:
         """The end of the newest window learned; while it stands still, so does the view."""
         return self._end_us
 
+    def turn(self, to_us: int) -> None:
+        """The clock was set back to `to_us`: what is usual is told as of then."""
+        self._end_us = min(self._end_us, to_us)
+
     def learn(self, window: Window) -> None:
         """Add a closed window's operations, as WINDOW or OPERATION rows.
 

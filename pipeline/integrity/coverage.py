@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 LOSSES: Final = frozenset({"gap", "truncated", "unpaired", "altered"})
-KEEP_HOURS: Final = 72
+KEEP_HOURS: Final = 72  # of a loss
+KEPT: Final = 2_048  # hours of a stream, and as many losses by hour and spans, that may still change
 HOUR_US: Final = 3_600_000_000
 REMEMBERED: Final = 20_000  # places that may be told again
 SILENCE_US: Final = 300_000_000  # canaries may begin so long after an hour's first operation and end so before its last
@@ -94,7 +95,7 @@ class Coverage:
         )  # fmt: skip
         for source, store, start, told_, shared, first, last in counted.iter_rows():
             hour = Hour(source, store, start)
-            known = self._hours.get(hour, Told(0, 0, first, last))
+            known = self._hours.pop(hour, Told(0, 0, first, last))
             self._hours[hour] = Told(
                 known.told + told_, known.shared + shared, min(known.first, first), max(known.last, last)
             )
@@ -133,6 +134,7 @@ class Coverage:
 
     def _vouch(self, spans: pl.DataFrame) -> Iterator[Hour]:
         for source, kind, start, end, note in spans.iter_rows():
+            self._spans.pop((source, kind, start), None)
             self._spans[source, kind, start] = end, note
             for hour in self._hours:
                 if hour.source == source and start < hour.start + HOUR_US and end >= hour.start:
@@ -186,10 +188,10 @@ class Coverage:
         return {kind: places[1] for kind, places in kinds if places and places[0]}
 
     def _forget(self) -> None:
-        oldest = max((hour.start for hour in self._hours), default=0) - KEEP_HOURS * HOUR_US
-        self._hours = {hour: told for hour, told in self._hours.items() if hour.start >= oldest}
-        self._lost = {key: places for key, places in self._lost.items() if key[1] >= oldest}
-        self._spans = {key: span for key, span in self._spans.items() if span[0] >= oldest}
+        """Keep what was touched last, not what is newest: one clock a year ahead must not wipe out today."""
+        for known in (self._hours, self._lost, self._spans):
+            for key in [*known][: max(0, len(known) - KEPT)]:
+                del known[key]
 
     def snapshot(self) -> Frames:
         """The counts, losses and spans of the last hours."""
