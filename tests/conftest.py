@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.lakes import SAMPLES, run
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,3 +25,11 @@ def _own_config_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     folder = tmp_path_factory.getbasetemp() / "config"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of the smallest sample story, its signing key beside it. To be read; who changes one copies it first."""
+    lake = tmp_path_factory.mktemp("small") / "lake"
+    run(lake, SAMPLES / "vault" / "torn_file")
+    return lake
