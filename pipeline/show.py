@@ -86,8 +86,9 @@ def _entry(name: str, *parts: str | tuple[str, str]) -> Text:
 
 def verification(report: Report, pinned: Pinned, style: str) -> None:
     """What was proven and what was not; rows for programs."""
+    shown = report.rows.drop("uid", "known", strict=False)
     if style != "table":
-        tables.table(report.rows, style)
+        tables.table(shown, style)
         return
     out = _console()
     out.print(_entry("ledger", f"{report.size:,} leaves, root {report.root.hex()}"))
@@ -100,7 +101,7 @@ def verification(report: Report, pinned: Pinned, style: str) -> None:
         out.print(_entry("verified", ("every row, tile and head holds", "green")))
         return
     out.print(_entry("verified", ("NO: what does not hold is below", "bold red")))
-    tables.table(report.rows.filter(pl.col("verdict") != "ok").drop("uid", "known", strict=False), style)
+    tables.table(shown.filter(pl.col("verdict") != "ok"), style)
 
 
 def summary(result: Mapping[str, Any], lake: Path, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,8 @@ def _rows(lake: store.Lake, files: Sequence[str]) -> Iterator[pl.DataFrame | Unr
 def prove(lake: Path, uids: Sequence[str], out: Path | None) -> list[tuple[str, bytes]]:
     """The proof and event files of events, by name; written to `out` when that is given.
 
-    Raises NoInputError for a uid that the lake does not hold, LedgerError when nothing is published yet.
+    Raises NoInputError for a uid that the lake does not hold, LedgerError when nothing is published yet, ConfigError
+    when `out` cannot be written.
     """
     wanted = ", ".join("?" for _ in uids)
     sql = f"SELECT uid, source, file, position, leaf_index, salt, raw, redacted FROM raw WHERE uid IN ({wanted})"  # noqa: S608
@@ -111,10 +113,19 @@ def prove(lake: Path, uids: Sequence[str], out: Path | None) -> list[tuple[str, 
         files.append((f"{row['uid']}.tlog-proof", proof_file.published_proof(lake / "ledger", row["leaf_index"])))
         files.append((f"{row['uid']}.event.json", proof_file.make_event(row)))
     if out is not None:
+        _keep(out, files)
+    return files
+
+
+def _keep(out: Path, files: Sequence[tuple[str, bytes]]) -> None:
+    """Write what only its owner may read: an event file holds a line of the log."""
+    try:
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, data in files:
-            (out / name).write_bytes(data)
-    return files
+            with open(os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(data)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from None
 
 
 def verify_proof(proof: Path, event: Path | None, vkey: str) -> dict[str, Any]:
