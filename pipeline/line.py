@@ -422,8 +422,10 @@ class Line:
             self.totals.slis[row["sli"], row["store"], row["window_start"]] = row
 
     def _note(self, raw: RawBatch, decoded: Decoded, rejected: pl.DataFrame) -> None:
+        offset = raw.lost.resume if raw.lost is not None else None
         if len(raw):
             offset = int(raw.after[decoded.consumed - 1]) if decoded.consumed else int(raw.positions[0])
+        if offset is not None:
             self._positions[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
         size = int(decoded.pieces.ends[-1] - decoded.pieces.starts[0]) if len(decoded.pieces.starts) else 0
         pieces = len(decoded.pieces.starts)

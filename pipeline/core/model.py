@@ -40,12 +40,16 @@ class Oversize:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Positions that a fault concerns, first and last included; `note` says what is known of them."""
+    """Positions that a fault concerns, first and last included; `note` says what is known of them.
+
+    `resume` is the offset at which reading goes on behind it, where that is not where it stood.
+    """
 
     first: int
     last: int
     count: int
     note: str
+    resume: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

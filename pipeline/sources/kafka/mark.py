@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.core.errors import SourceError
 
 if TYPE_CHECKING:
     from pipeline.core.model import Position
 
+_DIGITS: Final = 16
 Digests = Sequence[tuple[int, bytes]]  # offset, SHA-256 of the value
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """State of a position. `tail_sha256` is over the records of [tail_first, tail_end), uncommitted ones left out."""
+    """State of a position. `tail` are digests of the records in [tail_first, tail_end), uncommitted ones left out."""
 
     cluster: str = ""
     topic_id: str = ""
     leader_epoch: int = -1
     tail_first: int = 0
     tail_end: int = 0
-    tail_sha256: str = ""
+    tail: str = ""
 
     def state(self) -> dict[str, Any]:
         """For RawBatch.state and Position.state."""
@@ -60,12 +61,20 @@ def mark_of(position: Position) -> Mark:
     return mark
 
 
-def seal(records: Digests) -> str:
-    """One digest over the offsets and values of records."""
-    whole = hashlib.sha256()
-    for offset, digest in records:
-        whole.update(offset.to_bytes(8, "big") + digest)
-    return whole.hexdigest()
+def packed(records: Digests) -> str:
+    """Offsets and the beginnings of their digests as one text."""
+    return " ".join(f"{offset}:{digest.hex()[:_DIGITS]}" for offset, digest in records)
+
+
+def changed(mark: Mark, from_offset: int, found: Digests) -> int | None:
+    """The first offset, from `from_offset` on, at which `found` is not what the mark remembers; None when all is."""
+    known = [(int(offset), digest) for offset, _, digest in (word.partition(":") for word in mark.tail.split())]
+    left = [item for item in known if item[0] >= from_offset]
+    right = [(offset, digest.hex()[:_DIGITS]) for offset, digest in found if offset >= from_offset]
+    for before, now in itertools.zip_longest(left, right, fillvalue=(mark.tail_end, "")):
+        if before != now:
+            return min(before[0], now[0])
+    return None
 
 
 def earlier(positions: Mapping[tuple[str, str], Position], identity: Identity) -> Position | None:

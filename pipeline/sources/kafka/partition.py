@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.core.errors import SourceError
 from pipeline.core.model import Lost, Position, RawBatch
 from pipeline.sources.kafka.chunk import Chunk, Hole, digests, joined
-from pipeline.sources.kafka.mark import Digests, Identity, Mark, mark_of, seal
+from pipeline.sources.kafka.mark import Digests, Identity, Mark, changed, mark_of, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,7 @@ class _Check:
     """Records before the position that are read once more."""
 
     mark: Mark
+    first: int  # what is compared begins here
     found: list[tuple[int, bytes]] = field(default_factory=list)
 
 
@@ -59,8 +60,7 @@ class Partition:
         self.paused = False
         self.last_news = 0.0
         self._check_records = check_records
-        self._chunks: deque[Chunk] = deque()
-        self._faults: deque[Told] = deque()
+        self._items: deque[Chunk | Told] = deque()  # what is to be handed out, in order
         self._tail: deque[tuple[int, bytes]] = deque(maxlen=max(check_records, 1))
         self._refused = self._want = 0
         self._next = 0  # the first record to be handed out is here or later
@@ -75,17 +75,28 @@ class Partition:
     @property
     def ended(self) -> bool:
         """A run that ends has read all of it, and all of it is handed out."""
-        return self.until is not None and self.read_to >= self.until and not self._chunks and not self._faults
+        return self._finished and not self._items
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to hand out."""
-        rows = sum(map(len, self._chunks))
-        return bool(self._faults) or (rows > self._refused) or (rows > 0 and self._finished)
+        if not self._items or self._check is not None:
+            return False
+        chunks = self._front()
+        return sum(map(len, chunks)) > self._refused or len(chunks) < len(self._items) or self._finished
 
     @property
     def _finished(self) -> bool:
-        return self.until is not None and self.read_to >= self.until
+        return self.until is not None and self.read_to >= self.until and self._check is None
+
+    def _front(self) -> list[Chunk]:
+        """The chunks before the next fault."""
+        chunks: list[Chunk] = []
+        for item in self._items:
+            if isinstance(item, Told):
+                break
+            chunks.append(item)
+        return chunks
 
     def begin(self, position: Position | None, before: Position | None, bounds: Bounds) -> int:
         """Decide where to read from: the offset to seek to. `before` is the position of an earlier life."""
@@ -93,19 +104,18 @@ class Partition:
         if position is None:
             if before is not None:
                 note = f"the topic was deleted and made again; its earlier life was read up to offset {before.offset}"
-                self._faults.append(Told("topic_recreated", Lost(0, 0, 1, note)))
-            return self._go(bounds.start, bounds.start)
+                self._items.append(Told("topic_recreated", Lost(0, 0, 1, note, bounds.start)))
+            return self._go(bounds.start)
         offset = position.offset
         if offset < bounds.start:
             return self.overtaken(offset, bounds.start)
         if offset > bounds.end:
             return self.cut_off(offset, bounds.end)
         mark = mark_of(position)
-        kept = bounds.start <= mark.tail_first and mark.tail_end <= bounds.end
-        if not (kept and mark.tail_sha256) or self.policy == COMPACTED:
-            return self._go(offset, offset)
-        self._check = _Check(mark)
-        return self._go(min(mark.tail_first, offset), offset)
+        if not mark.tail or mark.tail_end > bounds.end or self.policy == COMPACTED:
+            return self._go(offset)
+        self._check = _Check(mark, max(mark.tail_first, bounds.start))
+        return self._go(offset, min(self._check.first, offset))
 
     @property
     def reached(self) -> Position:
@@ -123,46 +133,51 @@ class Partition:
             return self.cut_off(offset, max(diverged, bounds.start))
         if offset < bounds.start:
             return self.overtaken(offset, bounds.start)
-        return self.cut_off(offset, bounds.end) if offset > bounds.end else self._go(offset, offset)
+        return self.cut_off(offset, bounds.end) if offset > bounds.end else self._go(offset)
 
     def overtaken(self, offset: int, start: int) -> int:
         """Records before `start` were deleted before they could be read."""
         note = f"offsets {offset} to {start - 1} were deleted before they were read: retention, or DeleteRecords"
-        self._faults.append(Told("retention", Lost(offset, start - 1, start - offset, note)))
-        return self._go(start, start)
+        self._items.append(Told("retention", Lost(offset, start - 1, start - offset, note, start)))
+        return self._go(start)
 
     def cut_off(self, offset: int, end: int) -> int:
         """The log ends before what was read of it."""
         note = f"the log ends at offset {end}, after offset {offset - 1} was read: its end was cut off"
-        self._faults.append(Told("log_truncated", Lost(end, offset - 1, offset - end, note)))
-        return self._go(end, end)
+        self._items.append(Told("log_truncated", Lost(end, offset - 1, offset - end, note, end)))
+        return self._go(end)
 
-    def _go(self, seek: int, hand_out: int) -> int:
-        self._chunks.clear()
-        self._tail.clear()
-        self.buffered = self._refused = self._want = 0
-        self.read_to, self._next = seek, hand_out
-        return seek
+    def _go(self, offset: int, seek: int | None = None) -> int:
+        """Hand out records from `offset` on, reading from `seek` on."""
+        self._refused = self._want = 0
+        self.read_to, self._next = offset if seek is None else seek, offset
+        return self.read_to
 
-    def put(self, chunk: Chunk) -> None:
-        """Take what the client brought."""
+    def put(self, chunk: Chunk) -> int | None:
+        """Take what the client brought; an offset to seek to when that turns out to be no continuation."""
         self.read_to = chunk.after
         self._epoch = max(self._epoch, chunk.leader_epoch)
         if self._check is not None:
-            self._compare(chunk)
+            low, high = np.searchsorted(chunk.offsets, [self._check.first, self._check.mark.tail_end])
+            self._check.found += digests(chunk, range(int(low), int(high)))
+            if (back := self._judge()) is not None:
+                return back
         self._note_holes(chunk.holes)
         first = int(np.searchsorted(chunk.offsets, self._next))
         if first < len(chunk):
-            kept = chunk.cut(first, len(chunk))
-            self._chunks.append(kept)
-            self.buffered += len(kept.data)
+            self._items.append(chunk.cut(first, len(chunk)))
+            self._measure()
+        return None
 
-    def passed(self, offset: int) -> None:
-        """Nothing but markers and aborted records lies before `offset`."""
-        if offset > self.read_to:
-            self.read_to = offset
-            if self._check is not None:
-                self._judge()
+    def _measure(self) -> None:
+        self.buffered = sum(len(item.data) for item in self._items if isinstance(item, Chunk))
+
+    def passed(self, offset: int) -> int | None:
+        """Nothing but markers and aborted records lies before `offset`. See `put`."""
+        if offset <= self.read_to:
+            return None
+        self.read_to = offset
+        return self._judge() if self._check is not None else None
 
     def _note_holes(self, holes: Sequence[Hole]) -> None:
         if self.policy == COMPACTED:
@@ -172,45 +187,48 @@ class Partition:
                 first = max(hole.first, self._next)
                 note = f"no record batch covers offsets {first} to {hole.last}"
                 cause = "gap" if self.policy == PROVEN else "gap_in_doubt"
-                self._faults.append(Told(cause, Lost(first, hole.last, hole.last - first + 1, note)))
+                self._items.append(Told(cause, Lost(first, hole.last, hole.last - first + 1, note)))
 
-    def _compare(self, chunk: Chunk) -> None:
-        """Gather the records that were read before, and compare once all have come."""
-        assert self._check is not None  # noqa: S101  the caller has just looked
-        mark = self._check.mark
-        low, high = np.searchsorted(chunk.offsets, [mark.tail_first, mark.tail_end])
-        self._check.found += digests(chunk, range(int(low), int(high)))
-        self._judge()
+    def _judge(self) -> int | None:
+        """Compare what was read again with what was read before, once all of it has come.
 
-    def _judge(self) -> None:
+        Where it differs, what stands there now has never been read: reading begins there.
+        """
         assert self._check is not None  # noqa: S101  callers have just looked
-        mark, found = self._check.mark, self._check.found
+        check, mark = self._check, self._check.mark
         if self.read_to < mark.tail_end:
-            return
+            return None
         self._check = None
-        if seal(found) != mark.tail_sha256:
-            note = (
-                f"the records from offset {mark.tail_first} to {mark.tail_end - 1} are not those that were read there"
-            )
-            lost = Lost(mark.tail_first, mark.tail_end - 1, mark.tail_end - mark.tail_first, note)
-            self._faults.append(Told("history_changed" if self.policy == PROVEN else "history_in_doubt", lost))
-        self._tail.extend(found)
+        at = changed(mark, check.first, check.found)
+        if at is None:
+            self._tail.extend(check.found)
+            return None
+        note = f"from offset {at} on, the records up to {mark.tail_end - 1} are not those that were read there"
+        cause = "history_changed" if self.policy == PROVEN else "history_in_doubt"
+        resume = min(at, self._next)
+        self._items.clear()  # nothing was handed out before the comparison
+        self._items.append(Told(cause, Lost(at, mark.tail_end - 1, mark.tail_end - at, note, resume)))
+        return self._go(resume)
 
     def take(self, limit: int | None, ingest_ns: int) -> RawBatch:
-        """The next batch; a fault is a batch of its own, before the records."""
-        if self._faults:
-            return self._fault(self._faults.popleft(), ingest_ns)
-        wanted = max(1 if limit is None else limit, self._want, 1)
-        taken = [self._chunks.popleft()]
-        while len(self._chunks) and sum(map(len, taken)) < wanted and (self._refused or limit is not None):
-            taken.append(self._chunks.popleft())
-        chunk = joined(taken)
+        """The next batch; a fault is a batch of its own."""
+        if isinstance(self._items[0], Told):
+            return self._fault(self._items.popleft(), ingest_ns)
+        chunks = self._front()
+        wanted = max(1 if limit is None else limit, self._want)
+        count = 1
+        while count < len(chunks) and sum(map(len, chunks[:count])) < wanted and (self._refused or limit is not None):
+            count += 1
+        for _ in range(count):
+            self._items.popleft()
+        chunk = joined(chunks[:count])
         if limit is not None and len(chunk) > wanted:
-            self._chunks.appendleft(chunk.cut(wanted, len(chunk)))
+            self._items.appendleft(chunk.cut(wanted, len(chunk)))
             chunk = chunk.cut(0, wanted)
-        self.buffered = sum(len(c.data) for c in self._chunks)
+        self._measure()
         self._refused = self._want = 0
-        return self._batch(chunk, ingest_ns, final=self._finished and not self._chunks)
+        last = isinstance(self._items[0], Told) if self._items else self._finished
+        return self._batch(chunk, ingest_ns, final=last)
 
     def _batch(self, chunk: Chunk, ingest_ns: int, *, final: bool) -> RawBatch:
         stream = self.identity.stream
@@ -222,16 +240,17 @@ class Partition:
         )  # fmt: skip
 
     def _mark(self, end: int) -> Mark:
-        tail: Digests = tuple(self._tail) if self._check_records else ()
+        tail: Digests = [item for item in self._tail if item[0] < end] if self._check_records else ()
         first = tail[0][0] if tail else end
-        sealed = seal(tail) if tail else ""
-        return Mark(self.identity.cluster, self.identity.topic_id, self._epoch, first, end, sealed)
+        return Mark(self.identity.cluster, self.identity.topic_id, self._epoch, first, end, packed(tail))
 
-    def _fault(self, told: Told, ingest_ns: int) -> RawBatch:
+    def _fault(self, told: object, ingest_ns: int) -> RawBatch:
+        assert isinstance(told, Told)  # noqa: S101  the caller has just looked
         stream = self.identity.stream
+        end = self._next if told.lost is None or told.lost.resume is None else told.lost.resume
         return RawBatch(
             stream, stream, self.identity.partition, np.zeros(0, np.uint8), _NONE, _NONE, _NONE, _NONE, ingest_ns,
-            fault=told.cause, lost=told.lost,
+            self._mark(end).state(), fault=told.cause, lost=told.lost,
         )  # fmt: skip
 
     def rewind(self, batch: RawBatch, consumed: int) -> None:
@@ -243,8 +262,8 @@ class Partition:
             batch.data, batch.starts, batch.ends, batch.positions, int(batch.after[-1]), dict(batch.refused), (),
             self._epoch,
         )  # fmt: skip
-        self._chunks.appendleft(whole.cut(consumed, len(batch)))
-        self.buffered += len(self._chunks[0].data)
+        self._items.appendleft(whole.cut(consumed, len(batch)))
+        self._measure()
         for _ in range(min(left, len(self._tail))):
             self._tail.pop()
         self._refused, self._want = left, 2 * len(batch)

@@ -140,6 +140,7 @@ class Pump:
         self._stop.wait(_BACKOFF_SECONDS)
 
     def _round(self) -> None:
+        self._rejoin()
         self._seek()
         self._pace()
         self._report()
@@ -148,6 +149,15 @@ class Pump:
         if not got:
             self._look_around()
 
+    def _rejoin(self) -> None:
+        """Finish a rejoin whose reason has gone while it was under way.
+
+        The client (3.0.12) forgets it otherwise, and with it its heartbeat: the group would drop us after a while.
+        """
+        group = self._consumer._coordinator  # noqa: SLF001  there is no other way to see it
+        if group.rebalance_in_progress() and not group.need_rejoin():
+            group.request_rejoin()
+
     def _take(self, got: Mapping[Any, Sequence[Any]]) -> None:
         with self.turn:
             for tp, records in got.items():
@@ -155,7 +165,9 @@ class Pump:
                 if partition is None or not partition.placed:
                     continue
                 for chunk in records if self._split else [chunk_of_records(records)]:
-                    partition.put(chunk)
+                    if (back := partition.put(chunk)) is not None:
+                        self._move(tp, back)
+                        break
                 partition.last_news = time.monotonic()
             if got:
                 self.turn.notify_all()
@@ -249,8 +261,10 @@ class Pump:
         with self.turn:
             for tp, partition in self.partitions.items():
                 state = known.get(tp)
-                if partition.placed and state is not None and state.position is not None:
-                    partition.passed(state.position.offset)
+                if not partition.placed or state is None or state.position is None:
+                    continue
+                if (back := partition.passed(state.position.offset)) is not None:
+                    self._move(tp, back)
             self.turn.notify_all()
 
     def _report(self) -> None:
