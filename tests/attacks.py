@@ -7,14 +7,11 @@ says that it may be.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from tests.trail import (
-    CANARY_KEY, MAIN, PREFIX, SECOND, START, Line, Request, Trail, canary_value, lines_of, requests, start_line, stamp,
-)  # fmt: skip
+from tests.trail import MAIN, PREFIX, SECOND, Line, Request, Trail, canary_value, lines_of, requests, start_line
 
 
 class Told(NamedTuple):
@@ -329,6 +326,3 @@ def canary_forged(t: Trail) -> list[Told]:
 def canary_replayed(t: Trail) -> list[Told]:
     ask_like_a_canary(t, "r-100", canary_value(4))
     return [Told(d, "duplicate", "canary_replay", t.at(d, "r-100"), t.at(d, "r-100", "response"), 2) for d in t.lines]
-
-
-__all__ = ["ATTACKS", "CANARY_KEY", "START", "Attack", "Told", "dt", "stamp"]

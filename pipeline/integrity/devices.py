@@ -104,7 +104,7 @@ class Devices:
 
     def _items(self, paired: Paired) -> pl.DataFrame:
         """_ITEM rows of what became known: mask of the devices that hold it, its times, where it stands."""
-        entries = paired.entries
+        entries = comparable(paired.entries)
         late = pl.lit(value=False)
         if len(paired.corrections):
             entries = entries.join(paired.repeats.select("uid"), on="uid", how="anti", maintain_order="left")
@@ -247,6 +247,19 @@ class Devices:
 
 def _place(number: int, items: pl.DataFrame, row: int) -> tuple[int, str]:
     return next((w["position"], w["file"]) for w in items["where"][row].to_list() if w["bit"] == number)
+
+
+def comparable(entries: pl.DataFrame) -> pl.DataFrame:
+    """ENTRY rows without requests that carry no id (V7) and those that a standby carried on (V8).
+
+    Which of the former is which on another device cannot be told; the latter stand on devices of two nodes, which are
+    no siblings.
+    """
+    if entries["correlation_uid"].null_count():
+        entries = entries.filter(pl.col("correlation_uid").is_not_null())
+    if entries["forwarded"].any():
+        entries = entries.filter(~pl.col("forwarded").fill_null(value=False).any().over("operation_uid"))
+    return entries
 
 
 def _bits(mask: int) -> list[int]:
