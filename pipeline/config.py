@@ -79,11 +79,13 @@ class Settings:
             raise ConfigError(self._explain(".".join(names), kind, str(error))) from None
 
     def names(self, *path: str) -> tuple[str, ...]:
-        """The sub-tables of a table, such as the names under `[sinks]`."""
+        """The sub-tables of a table, such as the names under `[sinks]`. Raises ConfigError when it is no table."""
         node: Any = self.tree
         for name in path:
             node = node.get(name, {})
-        return tuple(node) if isinstance(node, dict) else ()
+            if not isinstance(node, dict):
+                raise ConfigError(f"{self.path}: {name} is a table: write [{'.'.join(path)}.NAME]")
+        return tuple(node)
 
     def allow(self, tables: tuple[str, ...]) -> None:
         """Refuse a top-level table that nothing reads."""

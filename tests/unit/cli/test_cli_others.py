@@ -1,0 +1,149 @@
+"""`keytrail detectors`, `simulate` and `check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.core import plugins
+from tests.command import keytrail
+
+
+def test_the_suite_is_listed() -> None:
+    """Every detector folder, with what it looks for."""
+    rows = keytrail("detectors", "list", "--format", "json").rows
+    assert [row["name"] for row in rows] == list(plugins.kinds("detectors"))
+    assert all(row["title"] and row["summary"] and row["version"] for row in rows)
+
+
+@pytest.mark.parametrize("name", plugins.kinds("detectors"))
+def test_a_detector_explains_itself(name: str) -> None:
+    """The page is the folder's README, with its limits and its runbook."""
+    page = keytrail("detectors", "explain", name).stdout
+    assert page.startswith(f"# {name}")
+    assert "**Runbook.**" in page
+
+
+def test_cases_are_run() -> None:
+    """One row a case, all as they should be."""
+    rows = keytrail("detectors", "test", "silence", "--format", "json").rows
+    assert {row["detector"] for row in rows} == {"silence"}
+    assert {row["case"].split("_")[0] for row in rows} == {"fires", "quiet"}
+    assert all(row["ok"] for row in rows)
+
+
+@pytest.mark.parametrize("words", [["explain", "nonsense"], ["test", "nonsense"]])
+def test_an_unknown_detector_is_refused(words: list[str]) -> None:
+    """The ones there are, are named."""
+    done = keytrail("detectors", *words)
+    assert done.code == 2
+    assert "invariant" in done.error
+
+
+SIMULATE = ("simulate", "--days", "1", "--rate", "0.2", "--preset", "xs")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name and bytes of every file."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Two runs of one scenario are equal, another seed is another stream; stdout names what was written."""
+    done = keytrail(*SIMULATE, "--seed", "7", "--attack", "snapshot:easy", "--out", tmp_path / "one")
+    keytrail(*SIMULATE, "--seed", "7", "--attack", "snapshot:easy", "--out", tmp_path / "two")
+    keytrail(*SIMULATE, "--seed", "8", "--attack", "snapshot:easy", "--out", tmp_path / "three")
+    one, two, three = (contents(tmp_path / name) for name in ("one", "two", "three"))
+    assert one == two
+    assert one["audit.log"] != three["audit.log"]
+    assert {Path(line).name for line in done.stdout.splitlines()} == set(one)
+
+
+def test_labels_are_one_incident_a_line(tmp_path: Path) -> None:
+    """What, how hard, by whom, on what, when, and in which requests."""
+    keytrail(*SIMULATE, "--attack", "snapshot", "--out", tmp_path)
+    (label,) = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    assert label["attack"] == "snapshot"
+    assert {"id", "difficulty", "principal", "secrets", "from", "to"} <= set(label)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--attack", "nonsense"], "snapshot"),
+        (["--attack", "snapshot:extreme"], "hard"),
+        (["--store", "nonsense"], "openbao"),
+        (["--preset", "xxl"], "xs"),
+        (["--rate", "0"], "rate"),
+        (["--days", "0"], ""),
+    ],
+)
+def test_a_scenario_that_is_none_is_refused(tmp_path: Path, words: list[str], told: str) -> None:
+    """The message names what is allowed, and nothing is written."""
+    done = keytrail("simulate", *words, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert told in done.error
+    assert not (tmp_path / "out").exists()
+
+
+def checked(tmp_path: Path, text: str) -> dict[str, tuple[str, str]]:
+    """Key to value and origin, of a config."""
+    (tmp_path / "keytrail.toml").write_text(text)
+    rows = keytrail("check", "--config", tmp_path / "keytrail.toml", "--format", "json").rows
+    return {row["key"]: (row["value"], row["from"]) for row in rows}
+
+
+def test_check_tells_where_each_value_came_from(tmp_path: Path) -> None:
+    """A value of the file names the file, all others are defaults; every table is there."""
+    found = checked(tmp_path, "[alerts]\nper_day = 3\n[detectors.breadth]\nleast = 20\n")
+    origin = str(tmp_path / "keytrail.toml")
+    assert found["alerts.per_day"][1] == origin
+    assert found["detectors.breadth.least"] == ("20", origin)
+    assert found["detectors.breadth.windows"][1] == "default"
+    tables = {key.split(".")[0] for key in found}
+    assert {"line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox",
+            "store", "canary", "ledger", "integrity"} == tables  # fmt: skip
+
+
+def test_check_needs_no_file() -> None:
+    """Without a config every value is a default."""
+    rows = keytrail("check", "--format", "json").rows
+    assert {row["from"] for row in rows} == {"default"}
+
+
+def test_check_shows_a_secrets_place_and_not_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink's secret is printed as the reference that the file has."""
+    monkeypatch.setenv("HOOK_SECRET", "whsec_c2VjcmV0c2VjcmV0c2VjcmV0")
+    text = '[sinks.siem]\nkind = "webhook"\nurl = "https://siem.example/hook"\nsecret = { env = "HOOK_SECRET" }\n'
+    found = checked(tmp_path, text)
+    assert "HOOK_SECRET" in found["sinks.siem.secret"][0]
+    assert "whsec" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[alert]\n", ["[alert]", "'alerts'"]),
+        ("[alerts]\nper_dya = 3\n", ["[alerts]", "'per_dya'", "'per_day'"]),
+        ('[alerts]\nper_day = "three"\n', ["[alerts]", "per_day"]),
+        ("[outbox]\nretry_first_seconds = -1\n", ["[outbox]"]),
+        ("[detectors.bredth]\nleast = 3\n", ["[detectors.bredth]", "breadth"]),
+        ("[sources.file]\n", ["[sources.file]", "file_tail"]),
+        ("[sinks.siem]\n", ["[sinks.siem]", "kind", "splunk_hec"]),
+        ('[sinks.siem]\nkind = "splunk"\n', ["[sinks.siem]", "'splunk'", "splunk_hec"]),
+        ('[sinks.siem]\nkind = "webhook"\nurll = "https://x.example"\n', ["[sinks.siem]", "'urll'", "'url'"]),
+        ("[alerts\n", ["not valid TOML", "line 1"]),
+        ("alerts = 3\n", ["[alerts]"]),
+        ("sinks = 3\n", ["sinks"]),
+    ],
+)
+def test_a_bad_config_is_explained(tmp_path: Path, text: str, told: list[str]) -> None:
+    """Exit 2, with file, table, key and what is allowed; `run` refuses it before it reads anything."""
+    path = tmp_path / "keytrail.toml"
+    path.write_text(text)
+    done = keytrail("check", "--config", path)
+    assert done.code == 2
+    for word in (str(path), *told):
+        assert word in done.error

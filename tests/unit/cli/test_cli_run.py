@@ -1,0 +1,209 @@
+"""`keytrail run` and the shape of the command line: summary, notes, exit codes, help."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from pipeline import show
+from tests.command import keytrail
+from tests.lakes import SAMPLES
+from tests.processes import keytrail as process
+
+TORN = SAMPLES / "vault" / "torn_file"
+KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second"
+COMMANDS = "run query alerts verify proof report detectors simulate check"
+WHOLE = {
+    "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
+    "entries_per_second": 10, "slis": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A log in which nothing is broken."""
+    log = tmp_path / "whole.log"
+    log.write_bytes(b"".join((TORN / "audit.log").read_bytes().splitlines(keepends=True)[:20]))
+    return log
+
+
+def summarised(result: dict[str, object], lake: str = "lake") -> str:
+    """What a person reads at the end of a run."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        show.summary(result, Path(lake), as_json=False)
+    return out.getvalue()
+
+
+def test_help_has_the_commands_in_order() -> None:
+    """The order is that of the documentation; nothing is cut short."""
+    lines = keytrail("--help").stdout.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines] == COMMANDS.split()
+    assert not [line for line in lines if line.endswith("...")]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS.split(), "verify proof", "verify cloudtrail", "detectors list",
+                                     "detectors explain", "detectors test"])  # fmt: skip
+def test_every_option_says_what_it_does(command: str) -> None:
+    """Each command has help, and each of its options and subcommands a word about it."""
+    text = keytrail(*command.split(), "--help").stdout
+    blocks = text.split("Options:\n")[1].replace("\n                ", " ").splitlines()
+    assert all(len(line.split("  ")) > 1 for line in blocks if line.strip().startswith("--"))
+    assert not [line for line in text.splitlines()[1:] if line.endswith("...") and "..]" not in line]
+
+
+def test_the_version_is_told() -> None:
+    """`--version` names the program and its version on stdout."""
+    assert keytrail("--version").stdout.startswith("keytrail ")
+
+
+def test_stdout_is_one_object_and_notes_are_on_stderr(tmp_path: Path) -> None:
+    """A whole process: the JSON summary alone on stdout, what was left out and the new key on stderr, exit 10."""
+    done = process("run", TORN, "--lake", tmp_path / "lake", "--format", "json", home=tmp_path)
+    assert done.returncode == 10
+    (line,) = done.stdout.splitlines()
+    assert list(json.loads(line)) == KEYS.split()
+    assert "signing key" in done.stderr
+    assert "4 files do not look like logs" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_people_read_a_summary_and_what_to_do_next(whole: Path, tmp_path: Path) -> None:
+    """Every line of the summary is there, hints name the lake, and a clean run exits 0."""
+    lake = tmp_path / "a lake"
+    done = keytrail("run", whole, "--lake", lake)
+    assert done.code == 0
+    assert "nothing missing" in done.stdout
+    margin = [line[:12].strip() for line in done.stdout.splitlines()]
+    assert margin == ["read", "rejected", "integrity", "M1", "M2", "M4", "M9", "alerts", "", "next", "", "", ""]
+    assert done.stdout.count(f"--lake '{lake}'") == 3
+
+
+def test_a_second_run_says_that_nothing_is_new(whole: Path, tmp_path: Path) -> None:
+    """Only what is new is read, and figures of nothing are not told."""
+    ask = ("run", whole, "--lake", tmp_path / "lake")
+    keytrail(*ask)
+    done = keytrail(*ask)
+    assert done.code == 0
+    assert "nothing new" in done.stdout
+    assert "M2" not in done.stdout
+
+
+def test_exit_severity_grades_the_alerts(whole: Path, tmp_path: Path) -> None:
+    """Without the option alerts change no exit code; with it the highest one does; broken integrity goes first."""
+    assert keytrail("run", whole, "--lake", tmp_path / "one", "--exit-severity").code == 0
+    log = tmp_path / "snapshot.log"
+    lines = (TORN / "audit.log").read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(line for line in lines if b"raft/snapshot" in line))
+    assert keytrail("run", log, "--lake", tmp_path / "two").code == 0
+    assert keytrail("run", log, "--lake", tmp_path / "three", "--exit-severity").code == 14
+    assert keytrail("run", TORN, "--lake", tmp_path / "four", "--exit-severity").code == 10
+
+
+def test_what_is_no_audit_log_is_said(tmp_path: Path) -> None:
+    """A file of which no line can be read is kept as rejected, and the summary does not call it whole."""
+    (tmp_path / "notes.txt").write_text("dear diary\nnothing happened\n")
+    done = keytrail("run", tmp_path / "notes.txt", "--lake", tmp_path / "lake")
+    assert "not one line could be read" in done.stdout
+    assert "nothing missing" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["nowhere"], 3, "nowhere"),
+        (["empty"], 3, "empty"),
+        (["-", "whole.log"], 2, "standard input"),
+        (["--kafka", "localhost:9092", "whole.log"], 2, "no PATH"),
+        (["--topic", "audit"], 2, "--kafka"),
+        (["--kafka", "localhost:9092"], 2, "--topic"),
+        (["whole.log", "--input-format", "vualt"], 2, "vault"),
+        (["whole.log", "--config", "none.toml"], 2, "none.toml"),
+        (["whole.log", "--format", "csv"], 2, ""),
+        (["whole.log", "--batch-entries", "0"], 2, ""),
+        (["whole.log", "--max-memory", "1000"], 2, ""),
+        (["whole.log", "--worker", "../up"], 2, ""),
+        (["whole.log", "--signing-key", "lake/key"], 2, "must not lie in the lake"),
+        (["whole.log", "--counters", "none.prom"], 2, "none.prom"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, told: str
+) -> None:
+    """Usage and config are 2, no input is 3, and the message names what is wrong."""
+    monkeypatch.chdir(whole.parent)
+    Path("empty").mkdir()
+    done = keytrail("run", *words)
+    assert done.code == code, done
+    assert told in done.error
+
+
+def test_a_key_of_another_lake_is_refused(small_lake: Path, whole: Path, tmp_path: Path) -> None:
+    """A ledger goes on only under its own key; nothing is written."""
+    shutil.copytree(small_lake, tmp_path / "lake")
+    done = keytrail("run", whole, "--lake", tmp_path / "lake", "--signing-key", tmp_path / "new.key")
+    assert done.code == 2
+    assert "belongs to" in done.error
+
+
+def test_max_memory_changes_no_result(whole: Path, tmp_path: Path) -> None:
+    """A bound on memory and a batch of one give the same figures."""
+    plain = keytrail("run", whole, "--lake", tmp_path / "one", "--format", "json").rows[0]
+    small = keytrail("run", whole, "--lake", tmp_path / "two", "--format", "json", "--max-memory", str(1 << 28),
+                     "--batch-entries", "1").rows[0]  # fmt: skip
+    unlike = {"seconds", "entries_per_second"}
+    assert {k: v for k, v in plain.items() if k not in unlike} == {k: v for k, v in small.items() if k not in unlike}
+
+
+@pytest.mark.parametrize(
+    ("integrity", "told"),
+    [
+        ({}, "nothing missing"),
+        ({"device_change": 1}, "1 device_change\n"),
+        ({"torn": 2, "device_change": 1}, "BROKEN: 2 torn (exit code 10); also 1 device_change\n"),
+    ],
+)
+def test_integrity_is_told_by_what_it_means(integrity: dict[str, int], told: str) -> None:
+    """Only verdicts that break the record are called so."""
+    assert told in summarised({**WHOLE, "integrity": integrity})
+
+
+def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Met, not met, and nothing to measure."""
+    slis = {
+        "M1": {"good": 9, "total": 10, "value": 0.9, "objective": 0.999, "met": False},
+        "M2": {"good": 10, "total": 10, "value": 1.0, "objective": 200.0, "met": True},
+        "M4": {"good": 0, "total": 0, "value": None, "objective": None, "met": None},
+    }
+    text = summarised({**WHOLE, "slis": slis})
+    assert "M1          90.000% of 10 reads succeeded; objective 99.9%: NOT met\n" in text
+    assert "M2          100.00% of 10 operations answered within 200 ms; objective 95%: met\n" in text
+    assert "M4          nothing to measure\n" in text
+
+
+def test_the_default_lake_is_not_named_in_hints() -> None:
+    """A hint is as short as it can be, and quoted where it must be."""
+    assert "--lake" not in summarised(WHOLE)
+    assert "--lake 'my lake'" in summarised(WHOLE, "my lake")
+
+
+def test_colour_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal gets colours, unless it or its user wants none."""
+    broken = {**WHOLE, "integrity": {"gap": 1}}
+    assert "\x1b" not in summarised(broken)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[1;31mBROKEN" in summarised(broken)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "31m" not in summarised(broken)
+
+
+def test_notes_cannot_act(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path of the input that holds an escape sequence is spelled out."""
+    show.note("no such file: \x1b[2Jx\u202e\nsecond line")
+    assert capsys.readouterr().err == "no such file: <U+001B>[2Jx<U+202E>\nsecond line\n"
