@@ -114,7 +114,8 @@ def _write(target: Path, files: list[LiveFile], lake: Path) -> None:
             connection.execute("USE memory")
             connection.execute("DETACH published")
     except duckdb.Error as error:
-        raise StoreError(f"publishing {target.parent / FILE}: {error}") from error
+        cause = " ".join(str(error).rpartition("Original error: ")[2].split())  # one line, the innermost reason
+        raise StoreError(f"publishing {target.parent / FILE}: {cause}") from error
 
 
 def leftovers(lake: Path, worker: str) -> list[Path]:

@@ -37,6 +37,7 @@ retention_days = 36500
 
 [outbox]
 retry_first_seconds = 0.01
+retry_max_seconds = 0.5
 
 [sinks.siem]
 kind = "ocsf_jsonl"
