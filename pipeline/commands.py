@@ -203,8 +203,9 @@ def _heads(lake: Path) -> list[Checkpoint]:
 
 
 def report_rows() -> list[dict[str, Any]]:
-    """One row a report: name and title."""
-    return [{"name": name, "title": reports.load(name).title} for name in reports.names()]
+    """One row a report: name, title, what it is about."""
+    known = [reports.load(name) for name in reports.names()]
+    return [{"name": one.name, "title": one.title, "about": one.about} for one in known]
 
 
 def effective_config(settings: conf.Settings) -> list[dict[str, Any]]:
