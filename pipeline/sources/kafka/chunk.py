@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NULL, EMPTY = "null_value", "empty_value"
 _BLANK: Final = b" \t\r\n"
+_CR: Final = 13
 _BLANKS: Final = np.frombuffer(_BLANK, np.uint8)
 
 
@@ -108,13 +109,16 @@ def digests(chunk: Chunk, rows: range) -> list[tuple[int, bytes]]:
 
 def _without_line_end(data: Bytes, starts: Ints, ends: Ints) -> Ints:
     """`ends` moved before one LF or CR LF at the end of a value."""
-    for letter in (b"\n", b"\r"):
-        some = ends > starts
-        last = data[np.where(some, ends - 1, 0)] == letter[0]
-        ends = ends - (some & last)
-        if not (some & last).any():
+    moved = ends
+    for letter in b"\n\r":
+        ended = moved > starts
+        ended &= data[np.where(ended, moved - 1, 0)] == letter
+        if letter == _CR:
+            ended &= moved < ends
+        if not ended.any():
             break
-    return ends
+        moved = moved - ended
+    return moved
 
 
 def _blank(data: Bytes, starts: Ints, ends: Ints) -> list[int]:
