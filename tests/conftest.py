@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.lakes import SAMPLES, run
 
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A few examples on every change, many where somebody asked for it: HYPOTHESIS_PROFILE=thorough.
-settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("thorough", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_COMMON = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining can take many minutes
+)
+settings.register_profile("quick", _COMMON, max_examples=25)
+settings.register_profile("thorough", _COMMON, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
