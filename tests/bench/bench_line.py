@@ -91,10 +91,11 @@ def stages(log: Path, work: Path) -> None:
         (source, "poll", "read"), (decoder, "decode", "decode"), (parts.enricher, "resolve", "enrich"),
         (rows, "place", "uids"), (rows, "events", "event rows"), (rows, "raw", "raw rows"),
         (parts.ledger, "append", "ledger: leaves"), (parts.ledger, "prepare", "ledger: tiles"),
-        (parts.continuity, "stream", "continuity"), (parts.continuity, "clocks", "continuity"),
+        (parts.continuity, "stream", "continuity"), (parts.clocks, "push", "clocks"),
         (parts.continuity, "operations", "continuity"), (parts.sequencer, "push", "order"),
         (parts.sequencer, "release", "order"), (parts.pairing, "push", "pair"), (parts.devices, "push", "devices"),
-        (parts.coverage, "push", "coverage"), (parts.windows, "push", "windows"), (parts.baselines, "learn", "learn"),
+        (parts.canaries, "push", "canaries"), (parts.counters, "stream", "counters"),
+        (parts.counters, "judge", "counters"), (parts.coverage, "push", "coverage"), (parts.windows, "push", "windows"), (parts.baselines, "learn", "learn"),
         (parts.slis, "push", "slis"), (parts.router, "push", "route"), (line, "commit", "states"),
         (line, "step", "the rest"),
     ):  # fmt: skip
