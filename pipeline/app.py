@@ -272,10 +272,13 @@ class Run:
         known, canary = self.settings.table(conf.Integrity, "integrity"), self.settings.table(conf.Canary, "canary")
         key = None if canary.key is None else canary.key.resolve().encode()
         silence_us, disorder_us = int(canary.silence_seconds * 1e6), int(self.line_config.disorder_seconds * 1e6)
+        whole = not self.options.kafka  # a partition holds some of a device's lines: what is not there is no loss
+        if self.options.counters and not whole:
+            raise ConfigError("--counters compares whole devices: it cannot be used with --kafka")
         return {
             "clocks": Clocks(disorder_us),
             "devices": Devices(known.filtered),
-            "canaries": Canaries(key, silence_us, disorder_us),
+            "canaries": Canaries(key, silence_us, disorder_us, whole=whole),
             "counters": Counters(scrapes.read(self.options.counters), known.devices, known.filtered),
             "coverage": Coverage(silence_us),
         }

@@ -150,6 +150,15 @@ def test_between_two_lives_a_sibling_excuses() -> None:
     assert places(told(off)) == [("b", "gap", "canary_gap", 3)]
 
 
+def test_a_stream_that_is_part_of_a_device_misses_nothing() -> None:
+    """Of a partition only what is there is judged: MACs and repeats are told, missing numbers and disorder are not."""
+    canaries = Canaries(KEY, whole=False)
+    rows = [*client("a", [1, 2, 6, 4]), *canary("a", 2, 65, request="again"), *canary("a", 9, 90, canary="9.0")]
+    found = canaries.push(frame(rows).with_columns(order_time="time"), ALWAYS)
+    assert {row[1] for row in places(found)} == {"altered", "duplicate"}
+    assert canaries.evidence().is_empty()
+
+
 def test_without_a_key_the_sequence_is_read_and_said_to_be_unverified_once() -> None:
     """The MAC is not judged, the numbers are; one row says so, however many canaries there are."""
     found = told(client("a", [1, 2, 4]), client("b", [1, 2, 4]), key=None)
