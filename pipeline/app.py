@@ -250,8 +250,9 @@ class Run:
         path = Path(named).expanduser() if named else keys.default_key_path()
         folder = "ledger" if self.options.worker == "main" else f"ledger/workers/{self.options.worker}"
         if not path.exists():
-            shown = f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
-            self.notes.append(f"made the ledger's signing key {shown}; keep a copy, this lake cannot go on without it")
+            self.notes.append(
+                f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"
+            )
         signer = keys.for_lake(path, self.options.lake, origin=config.origin, folder=folder)
         return Ledger.open(self.options.lake, signer, head=lake.ledger_head(), clock=self.clock, folder=folder)
 

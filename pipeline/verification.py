@@ -43,7 +43,7 @@ def pinned(lake: Path, vkey: str | None) -> Pinned:
         raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
     own = keys.default_key_path()
     if own.exists() and any(log.public == note.verifier_of(keys.load(own)).public for log in known.logs):
-        return Pinned(known.logs[0], f"the signing key {own}")
+        return Pinned(known.logs[0], f"the signing key {keys.shown(own)}")
     return Pinned(known.logs[0], "the lake itself: pin a key with --key to rule out a ledger that was made anew")
 
 

@@ -56,6 +56,12 @@ def default_key_path() -> Path:
     return Path(base) / "keytrail" / "signing.key"
 
 
+def shown(path: Path) -> str:
+    """A path as its user would write it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
 def create(path: Path, name: str = DEFAULT_NAME) -> FileSigner:
     """A new key in a new file of mode 0600. Raises ConfigError when the file is there already."""
     key = Ed25519PrivateKey.generate()
