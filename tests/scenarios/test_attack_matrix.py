@@ -135,6 +135,22 @@ def test_what_is_told_does_not_depend_on_the_cuts(attack: Attack, home: Path, tm
         assert whole.equals(cut)
 
 
+def test_the_page_on_integrity_lists_the_whole_matrix() -> None:
+    """Every attack stands in docs/integrity.md with what is told of it, and so does everything that is harmless."""
+    page = (Path(__file__).parents[2] / "docs" / "integrity.md").read_text()
+    rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("|")}
+    for attack in ATTACKS:
+        for wanted in attack.harm(trail(*attack.devices)):
+            assert f"`{wanted.verdict}` {wanted.cause}" in rows[attack.done], attack.done
+    for harm, expected in FILES:
+        for verdict, cause, *_ in expected:
+            assert f"`{verdict}` {cause}" in rows[str(harm.__doc__)], harm.__name__
+    for harm, verdicts in AFTER:
+        assert all(f"`{verdict}`" in rows[str(harm.__doc__)] for verdict in verdicts), harm.__name__
+    for change in (*HARMLESS, *ROTATIONS):
+        assert str(change.__doc__) in page, change.__name__
+
+
 def test_the_whole_trail_is_proven(home: Path) -> None:
     """Without any attack nothing is told, and every stream's hour is proven by the server's counters."""
     whole = trail()
@@ -182,32 +198,38 @@ def half(home: Path) -> Half:
 
 
 def cut_back(half: Half) -> None:
+    """a file cut back"""
     os.truncate(half.path, half.start("r-120"))
 
 
 def cut_back_and_written_on(half: Half) -> None:
+    """a file cut back and written on past where it was read to"""
     os.truncate(half.path, half.start("r-120"))
     half.append(half.after)
 
 
 def rolled_back(half: Half) -> None:
+    """an older copy put in a file's place"""
     older = half.path.with_name("older")
     older.write_bytes(half.before[: half.start("r-120")])
     older.replace(half.path)
 
 
 def copied_and_truncated(half: Half) -> None:
+    """copytruncate that loses what came in between"""
     shutil.copy(half.path, f"{half.path}.1")
     os.truncate(half.path, 0)
     half.append(half.from_on("r-170"))
 
 
 def emptied(half: Half) -> None:
+    """a file emptied and written on"""
     os.truncate(half.path, 0)
     half.append(half.from_on("r-170"))
 
 
 def sibling_removed(half: Half) -> None:
+    """a rotated file removed before it was read"""
     half.append(half.after[: half.start("r-170") - len(half.before)])
     half.path.rename(f"{half.path}.1")
     half.path.write_bytes(half.from_on("r-170"))
@@ -246,12 +268,14 @@ def test_what_is_done_to_files_between_two_runs_is_told(
 
 
 def rotated(half: Half) -> None:
+    """SIGHUP rotation: the file is renamed"""
     half.append(half.after[: half.start("r-170") - len(half.before)])
     half.path.rename(f"{half.path}.1")
     half.path.write_bytes(half.from_on("r-170"))
 
 
 def rotated_and_packed(half: Half) -> None:
+    """the rotated file is compressed"""
     half.append(half.after[: half.start("r-170") - len(half.before)])
     Path(f"{half.path}.1.gz").write_bytes(gzip.compress(half.path.read_bytes()))
     half.path.unlink()
@@ -259,6 +283,7 @@ def rotated_and_packed(half: Half) -> None:
 
 
 def copied_whole_and_truncated(half: Half) -> None:
+    """copytruncate that loses nothing"""
     half.append(half.after[: half.start("r-170") - len(half.before)])
     shutil.copy(half.path, f"{half.path}.1")
     os.truncate(half.path, 0)
@@ -266,10 +291,14 @@ def copied_whole_and_truncated(half: Half) -> None:
 
 
 def grown(half: Half) -> None:
+    """a file that was read half written"""
     half.append(half.after)
 
 
-@pytest.mark.parametrize("change", [rotated, rotated_and_packed, copied_whole_and_truncated, grown])
+ROTATIONS = [rotated, rotated_and_packed, copied_whole_and_truncated, grown]
+
+
+@pytest.mark.parametrize("change", ROTATIONS)
 def test_rotation_is_told_of_not_at_all(change: Callable[[Half], None], half: Half, home: Path) -> None:
     """A file renamed, packed, copied whole before it is cut, or simply written on says nothing, and loses nothing."""
     change(half)
@@ -283,7 +312,7 @@ def test_rotation_is_told_of_not_at_all(change: Callable[[Half], None], half: Ha
 
 
 def device_enabled(t: Trail) -> None:
-    """A third device from second 100 on: its start, the answer that enabled it, and all that followed."""
+    """a device enabled: its start, and the answer to its own enabling without the request"""
     asked = Request("on", 100.1, "sys/audit/third", "update", "ops")
     for device in (MAIN, SECOND):
         insert(t, device, asked)
@@ -294,7 +323,7 @@ def device_enabled(t: Trail) -> None:
 
 
 def device_disabled(t: Trail) -> None:
-    """The second device ends with the request that disabled it."""
+    """a device disabled by request: it hears the request and not the answer"""
     asked = Request("off", 200.1, "sys/audit/audit-2", "delete", "ops")
     for device in (MAIN, SECOND):
         insert(t, device, asked)
@@ -302,7 +331,7 @@ def device_disabled(t: Trail) -> None:
 
 
 def device_disabled_and_enabled(t: Trail) -> None:
-    """Both, one after the other, in one file: two lives with two salts."""
+    """a device disabled and enabled again in one file: two lives, two salts"""
     device_disabled(t)
     insert(t, MAIN, Request("on", 230.1, "sys/audit/audit-2", "update", "ops"))
     later = [request for request in requests() if request.seconds > 230.1]
@@ -325,24 +354,25 @@ def insert(t: Trail, device: str, request: Request, *phases: str) -> None:
 
 
 def sealed(t: Trail) -> None:
-    """A request without an answer by design, on both devices, and silence for a while."""
+    """`sys/seal`: a request without an answer"""
     for device in t.lines:
         insert(t, device, Request("seal", 299.9, "sys/seal", "update", "ops"), "request")
 
 
 def stepped_down(t: Trail) -> None:
+    """`sys/step-down`: a request without an answer"""
     for device in t.lines:
         insert(t, device, Request("down", 150.6, "sys/step-down", "update", "ops"), "request")
 
 
 def unwrapped_again(t: Trail) -> None:
-    """A used wrapping token: the request is refused before it has an answer."""
+    """a used wrapping token: a request without an answer"""
     for device in t.lines:
         insert(t, device, Request("unwrap", 150.6, "sys/wrapping/unwrap", "update", "search"), "request")
 
 
 def path_help(t: Trail) -> None:
-    """Requests without an id (V7), on both devices."""
+    """path-help: requests without an id"""
     for device in t.lines:
         for n in range(3):
             insert(t, device, Request(f"help-{n}", 150.5 + n / 10, "kv/data", "help", "ops"))
@@ -351,14 +381,14 @@ def path_help(t: Trail) -> None:
 
 
 def forwarded(t: Trail) -> None:
-    """A standby's device has the requests it carried on, with the address of its own client (V8)."""
+    """forwarding: a standby's device tells the same requests"""
     carried = [request for request in requests() if request.uid.startswith("r-1") and not request.error]
     lines = written("standby.log", carried, "salt of the standby", -0.0005)[1:]
     t.lines["standby.log"] = [line.edited(lambda told: told.update(forwarded_from="10.0.0.2:8201")) for line in lines]
 
 
 def small_disorder(t: Trail) -> None:
-    """Lines stamped before they got to write: neighbours change places, by up to 1.2 s and two lines."""
+    """small disorder: neighbouring lines changed places"""
     for device, lines in t.lines.items():
         for at in range(40, 560, 7):
             if "canary" not in lines[at].request and "scrape" not in lines[at].request:
@@ -367,13 +397,13 @@ def small_disorder(t: Trail) -> None:
 
 
 def slow_answers(t: Trail) -> None:
-    """Answers that take half a minute."""
+    """answers that take half a minute"""
     for device in t.lines:
         insert(t, device, Request("slow", 100.6, "kv/data/billing/db", latency=30))
 
 
 def new_canary_token(t: Trail) -> None:
-    """The canary's client logs in anew."""
+    """the canary's client logs in anew"""
     log_in = Request("again", 149.9, "auth/approle/login", "update", "canary", log_in=True)
 
     def renew(told: dict[str, Any]) -> None:
@@ -465,6 +495,8 @@ def edited(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
 
 
 def row_edited(kept: Kept) -> None:
+    """a stored line edited"""
+
     def change(rows: pl.DataFrame) -> pl.DataFrame:
         raw = pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(b"{}")).otherwise("raw").alias("raw")
         return rows.with_columns(raw)
@@ -473,19 +505,23 @@ def row_edited(kept: Kept) -> None:
 
 
 def row_deleted(kept: Kept) -> None:
+    """a stored line deleted"""
     edited(kept.raw()[0], lambda rows: rows[:7].vstack(rows[8:]))
 
 
 def file_swapped(kept: Kept) -> None:
+    """a Parquet file overwritten with another"""
     first, second = kept.raw()[:2]
     shutil.copy(second, first)
 
 
 def file_removed(kept: Kept) -> None:
+    """a Parquet file removed"""
     kept.raw()[0].unlink()
 
 
 def tile_edited(kept: Kept) -> None:
+    """a tile of the ledger edited"""
     tile = next(path for path in sorted((kept.lake / "ledger" / "tile" / "0").rglob("*")) if path.is_file())
     body = bytearray(tile.read_bytes())
     body[40] ^= 1
@@ -493,6 +529,7 @@ def tile_edited(kept: Kept) -> None:
 
 
 def checkpoint_edited(kept: Kept) -> None:
+    """the checkpoint's size edited"""
     path = kept.lake / "ledger" / "checkpoint"
     lines = path.read_text().split("\n")
     lines[1] = str(int(lines[1]) - 1)
@@ -500,12 +537,13 @@ def checkpoint_edited(kept: Kept) -> None:
 
 
 def lake_rolled_back(kept: Kept) -> None:
+    """the whole lake put back to an older state"""
     shutil.rmtree(kept.lake)
     shutil.copytree(kept.lake.parent / "older", kept.lake)
 
 
 def ledger_made_anew(kept: Kept) -> None:
-    """The whole lake from the same files once more, with another key: another history of the same size."""
+    """the lake made anew from the same files with another key"""
     shutil.rmtree(kept.lake)
     (kept.lake.parent / "signing.key").unlink()
     read(kept.lake.parent, kept.lake.parent / "logs" / MAIN)
