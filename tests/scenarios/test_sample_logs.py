@@ -1,0 +1,63 @@
+"""The stories in sample_logs: what each says is in it, is found; what is ordinary wakes nobody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from tests.lakes import SAMPLES, run, view
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STORIES = sorted(path.parent.name for path in SAMPLES.glob("vault/*/expected.json"))
+
+
+@pytest.fixture(scope="module", params=STORIES)
+def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """What a story expects, and the lake of a run over it."""
+    folder = SAMPLES / "vault" / request.param
+    lake = tmp_path_factory.mktemp(request.param) / "lake"
+    run(lake, folder)
+    return json.loads((folder / "expected.json").read_text("utf-8")), lake
+
+
+def test_there_are_stories() -> None:
+    """A quiet one, one with attacks, one with damage: the samples show each kind."""
+    assert {"quiet_week", "torn_file"} < set(STORIES)
+
+
+def test_each_incident_is_found(story: tuple[dict[str, Any], Path]) -> None:
+    """Of the detectors that ought to see an incident, one has a finding on its principal or the stream within an hour."""
+    expected, lake = story
+    findings = view(lake, "findings")
+    for incident in expected["incidents"]:
+        start, end = (dt.datetime.fromisoformat(incident[name][:26] + "+00:00") for name in ("from", "to"))
+        near = pl.col("time").is_between(start - dt.timedelta(hours=1), end + dt.timedelta(hours=1))
+        mine = findings.filter(near & pl.col("principal").fill_null("").is_in([incident["principal"], ""]))
+        assert set(incident["detectors"]) & set(mine["detector"]), incident["attack"]
+
+
+def test_integrity_is_as_told(story: tuple[dict[str, Any], Path]) -> None:
+    """The verdicts are exactly those that the story names."""
+    expected, lake = story
+    assert set(view(lake, "integrity")["verdict"]) == set(expected["integrity"])
+
+
+def test_every_line_is_accounted_for(story: tuple[dict[str, Any], Path]) -> None:
+    """Each piece read is an event or rejected, once."""
+    _, lake = story
+    assert len(view(lake, "raw")) == len(view(lake, "events")) + len(view(lake, "rejected"))
+
+
+def test_ordinary_stories_page_nobody(story: tuple[dict[str, Any], Path]) -> None:
+    """Without an incident there is no alert on a principal that would wake somebody."""
+    expected, lake = story
+    if expected["incidents"]:
+        pytest.skip("this story has incidents")
+    pages = view(lake, "alerts").filter((pl.col("route") == "page") & (pl.col("principal") != ""))
+    assert pages["title"].to_list() == []
