@@ -35,8 +35,8 @@ class Case:
         """What the sink makes of it as version "0" (frames tell their length), which the files call @VERSION@."""
         sink = plugins.load(ROOM, self.kind)
         with (
-            mock.patch.object(ocsf, "product_version", lambda: "0"),
-            mock.patch.object(syslog, "product_version", lambda: "0"),
+            mock.patch.object(ocsf, "product_version", return_value="0"),
+            mock.patch.object(syslog, "product_version", return_value="0"),
         ):
             made: bytes = sink.wire(self.message, self.config)
         for around in ('"version":"{}"}}', "CEF:0|keytrail|keytrail|{}|"):
