@@ -95,7 +95,8 @@ def stages(log: Path, work: Path) -> None:
         (parts.continuity, "operations", "continuity"), (parts.sequencer, "push", "order"),
         (parts.sequencer, "release", "order"), (parts.pairing, "push", "pair"), (parts.devices, "push", "devices"),
         (parts.canaries, "push", "canaries"), (parts.counters, "stream", "counters"),
-        (parts.counters, "judge", "counters"), (parts.coverage, "push", "coverage"), (parts.windows, "push", "windows"), (parts.baselines, "learn", "learn"),
+        (parts.counters, "judge", "counters"), (parts.coverage, "push", "coverage"),
+        (parts.windows, "push", "windows"), (parts.baselines, "learn", "learn"),
         (parts.slis, "push", "slis"), (parts.router, "push", "route"), (line, "commit", "states"),
         (line, "step", "the rest"),
     ):  # fmt: skip

@@ -32,7 +32,7 @@ def test_there_are_stories() -> None:
 
 
 def test_each_incident_is_found(story: tuple[dict[str, Any], Path]) -> None:
-    """Of the detectors that ought to see an incident, one has a finding on its principal or the stream within an hour."""
+    """Of the detectors that ought to see an incident, one finds something of its principal or stream within an hour."""
     expected, lake = story
     findings = view(lake, "findings")
     for incident in expected["incidents"]:
