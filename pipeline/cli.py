@@ -15,7 +15,7 @@ import typer.core
 from pipeline import app as application
 from pipeline import commands, show, tables, verification
 from pipeline import config as conf
-from pipeline.core.errors import ConfigError, KeytrailError
+from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
 
 
@@ -57,6 +57,7 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DEFAULT_LAKE = Path("lake")
+SAMPLES = Path("sample_logs")  # what `run` reads where nothing is named
 
 ORDER = ("run", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "check")
 
@@ -138,7 +139,9 @@ def run(  # noqa: PLR0917  one parameter an option
         raise ConfigError("--kafka reads topics: give no PATH with it")
     if (topic or group) and not kafka:
         raise ConfigError("--topic and --group need --kafka HOST:PORT")
-    chosen = tuple(paths or ([] if kafka else ["sample_logs"]))
+    if not (paths or kafka or SAMPLES.exists()):
+        raise NoInputError(f"give a PATH, or - for standard input; there are no {SAMPLES} here")
+    chosen = tuple(paths or ([] if kafka else [str(SAMPLES)]))
     options = application.RunOptions(
         chosen, lake, follow, batch_entries, metrics_port, input_format, signing_key,
         kafka=_words(kafka), topics=_words(topic), group=group, worker=worker, max_memory=max_memory,
@@ -343,7 +346,8 @@ def simulate(  # noqa: PLR0917
 ) -> None:
     """A labelled stream of audit entries."""
     asked = {"store": store, "days": days, "rate": rate, "seed": seed, "preset": preset, "devices": devices}
-    done = commands.simulate(out, asked, attack)
+    with show.counting("simulating"):
+        done = commands.simulate(out, asked, attack)
     for path in (*done.files, out / "labels.jsonl", out / "confusers.jsonl"):
         sys.stdout.write(f"{path}\n")
     show.note(f"{done.lines:,} entries of {done.operations:,} operations; {done.incidents} incidents")

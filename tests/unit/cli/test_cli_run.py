@@ -116,6 +116,7 @@ def test_what_is_no_audit_log_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
+        ([], 3, "give a PATH"),
         (["nowhere"], 3, "nowhere"),
         (["empty"], 3, "empty"),
         (["-", "whole.log"], 2, "standard input"),
