@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,47 +16,17 @@ from pipeline import commands, show, tables, verification
 from pipeline import config as conf
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
-
-
-class Format(StrEnum):
-    """How data is printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
-class SummaryFormat(StrEnum):
-    """How a run's summary is printed."""
-
-    table = "table"
-    json = "json"
-
-
-class AlertFormat(StrEnum):
-    """How the alert feed is printed."""
-
-    table = "table"
-    json = "json"
-    ocsf = "ocsf"
-
-
-class Severity(StrEnum):
-    """The least that is told."""
-
-    informational = "informational"
-    low = "low"
-    medium = "medium"
-    high = "high"
-    critical = "critical"
-
-
-LakeOption = Annotated[Path, typer.Option("--lake", help="The lake's folder.", metavar="DIR")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.", metavar="FILE")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
-
-DEFAULT_LAKE = Path("lake")
-SAMPLES = Path("sample_logs")  # what `run` reads where nothing is named
+from pipeline.options import (
+    DEFAULT_LAKE,
+    SAMPLES,
+    AlertFormat,
+    ConfigOption,
+    Format,
+    FormatOption,
+    LakeOption,
+    Severity,
+    SummaryFormat,
+)
 
 ORDER = ("run", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "check")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import commands
-from pipeline.cli import Severity
+from pipeline.options import Severity
 from pipeline.core.schema import SEVERITIES
 from tests.command import keytrail
 from tests.lakes import SAMPLES, run
