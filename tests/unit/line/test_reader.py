@@ -1,0 +1,82 @@
+"""Which streams count as live: those that may still bring what belongs before the others' newest entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.core.clock import system_clock
+from pipeline.core.errors import SourceError
+from pipeline.decoders import vault
+from pipeline.line import Taken
+from pipeline.reader import Reader
+from pipeline.sources import file_tail
+from tests.scenarios.vault_lines import pairs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def taken(folder: Path, patience: float, *, follow: bool) -> list[Taken]:
+    """The batches of a folder, until nothing more comes."""
+    config = file_tail.Config(poll_seconds=0.01)
+    source = file_tail.create(config, [str(folder)], {}, follow=follow, clock=system_clock)
+    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, patience=patience)
+    found: list[Taken] = []
+    try:
+        for item in reader.batches():
+            if item is None:
+                break
+            assert isinstance(item, Taken)
+            found.append(item)
+    finally:
+        source.close()
+    return found
+
+
+def live(item: Taken) -> dict[str, bool]:
+    return {stream.rpartition("/")[2]: alive for stream, alive in item.live.items()}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Two short logs of the same hour."""
+    (tmp_path / "a.log").write_bytes(pairs(range(5)))
+    (tmp_path / "b.log").write_bytes(pairs(range(5), start=600))
+    return tmp_path
+
+
+def test_a_run_that_ends_waits_for_nobody(two: Path) -> None:
+    """Read once, a file that is at its end brings nothing more."""
+    assert live(taken(two, 0.0, follow=False)[-1]) == {"a.log": False, "b.log": False}
+
+
+def test_a_followed_stream_is_waited_for(two: Path) -> None:
+    """Followed, a file at its end counts as live while it has not been silent for long."""
+    assert live(taken(two, 60.0, follow=True)[-1]) == {"a.log": True, "b.log": True}
+
+
+def test_a_silent_stream_is_not_waited_for(two: Path) -> None:
+    """One that has been silent for longer than the patience holds nobody back."""
+    assert live(taken(two, 0.0, follow=True)[-1]) == {"a.log": False, "b.log": False}
+
+
+def test_a_stream_of_another_time_is_not_waited_for(two: Path) -> None:
+    """A followed stream whose clock is a year behind does not keep the others waiting for a year."""
+    (two / "a.log").write_bytes(pairs(range(5), start=-365 * 86_400))
+    assert live(taken(two, 60.0, follow=True)[-1]) == {"a.log": False, "b.log": True}
+
+
+def test_what_ends_the_source_ends_the_reader(two: Path) -> None:
+    """An error of the source comes out of `batches`, whichever thread it happened in."""
+
+    class Broken(file_tail.FileTail):
+        def poll(self, *_: object) -> None:  # type: ignore[override]
+            raise SourceError("gone")
+
+    source = Broken(file_tail.Config(), [str(two)], {}, system_clock, follow=False)
+    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {})
+    with pytest.raises(SourceError, match="gone"):
+        list(reader.batches())
+    source.close()
