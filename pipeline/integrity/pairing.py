@@ -28,6 +28,7 @@ PAIR_TIMEOUT_US = 60_000_000
 HOLD_US = 500_000
 REMEMBER_US = 600_000_000
 REMEMBER_ROWS = 50_000
+STRANGERS_MAX: Final = 10_000
 MAX_STRETCHES: Final = 64  # of time that one look into the lake is split into
 
 Recall = Callable[[pl.Series, int, int], pl.DataFrame]  # ids, from, to (µs) -> OPERATION rows that the lake holds
@@ -65,6 +66,7 @@ class Pairing:
         self._pool = empty(_POOL)
         self._memory = empty(_MEMORY)
         self._forgotten_us = NEVER  # operations handed on up to this time are not all in the memory
+        self._strangers = 0  # entries in a row from before that time which the lake did not know
         self._nameless: dict[str, int] = {}
 
     def push(self, events: pl.DataFrame, watermark_us: int) -> Paired:
@@ -135,6 +137,7 @@ class Pairing:
         stored = empty(_STORED)
         if len(doubtful):
             stored = self._stored(entries.filter(pl.col("key").is_in(doubtful.implode())), just)
+            self._believe(entries["time"].to_physical(), known=len(stored) > 0)
         if stored.is_empty():
             operations = merge(entries)
             self._remember(operations)
@@ -173,6 +176,14 @@ class Pairing:
         apart = (pl.col("time") - pl.col("asked")).abs() <= pl.duration(microseconds=PAIR_TIMEOUT_US)
         return near.filter(apart).sort("time", "uid").unique("key", keep="first", maintain_order=True).drop("asked")
 
+    def _believe(self, times: pl.Series, *, known: bool) -> None:
+        """Thousands of old entries that the lake never saw are no replay: the clock was ahead before."""
+        before = int((times <= self._forgotten_us).sum())
+        self._strangers = 0 if known else self._strangers + before
+        if self._strangers > STRANGERS_MAX:
+            self._strangers = 0
+            self._forgotten_us = min(self._forgotten_us, int(times.to_numpy().max()) - REMEMBER_US)
+
     def _remember(self, operations: pl.DataFrame) -> None:
         if operations.is_empty():
             return
@@ -189,7 +200,7 @@ class Pairing:
         return {
             "pool": self._pool,
             "memory": self._memory,
-            "forgotten": pl.DataFrame({"time_us": [self._forgotten_us]}, schema={"time_us": pl.Int64}),
+            "forgotten": pl.DataFrame({"time_us": [self._forgotten_us], "strangers": [self._strangers]}),
             "nameless": pl.DataFrame(names, schema={"place": pl.String, "count": pl.Int64}),
         }
 
@@ -197,7 +208,7 @@ class Pairing:
         """Continue from a snapshot."""
         self._pool = frames["pool"]
         self._memory = frames["memory"]
-        self._forgotten_us = int(frames["forgotten"]["time_us"][0])
+        self._forgotten_us, self._strangers = frames["forgotten"].row(0)
         self._nameless = dict(frames["nameless"].iter_rows())
 
 
