@@ -60,6 +60,13 @@ class SharedSource(Source, Protocol):
     def handed_over(self, positions: Mapping[tuple[str, str], Position]) -> None: ...
 
 
+@runtime_checkable
+class Lagging(Protocol):
+    """A source that knows how many entries there are per stream that it has not handed out."""
+
+    def lag_entries(self) -> Mapping[str, int]: ...
+
+
 class Decoder(Protocol):
     """Turns raw records into DECODED rows. Never raises on content, holds no state, has no clock.
 

@@ -56,6 +56,7 @@ class Partition:
         self.identity, self.policy = identity, policy
         self.read_to = -1  # the log is read up to here; -1 before it is known where to begin
         self.until: int | None = None  # a run that ends reads up to here
+        self.end = 0  # of the log, as far as is known
         self.buffered = 0
         self.paused = False
         self.last_news = 0.0
@@ -76,6 +77,12 @@ class Partition:
     def ended(self) -> bool:
         """A run that ends has read all of it, and all of it is handed out."""
         return self._finished and not self._items
+
+    @property
+    def lag(self) -> int:
+        """Offsets known to be there and not handed out; markers count."""
+        chunks = self._front()
+        return max(self.end - (int(chunks[0].offsets[0]) if chunks else max(self.read_to, 0)), 0)
 
     @property
     def has_news(self) -> bool:

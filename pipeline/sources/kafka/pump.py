@@ -169,6 +169,7 @@ class Pump:
                         self._move(tp, back)
                         break
                 partition.last_news = time.monotonic()
+                partition.end = self._consumer.highwater(tp) or partition.end
             if got:
                 self.turn.notify_all()
 
@@ -188,6 +189,7 @@ class Pump:
                 partition = self.partitions[tp] = self._partition(tp)
                 identity = partition.identity
                 here = positions.get((identity.stream, identity.partition))
+                partition.end = bounds[tp].end
                 self._move(tp, partition.begin(here, earlier(positions, identity), bounds[tp]))
             self.turn.notify_all()
 

@@ -78,6 +78,11 @@ class Kafka:
                 return time.monotonic() - self._empty_since > _WITHOUT_PARTITIONS_SECONDS
             return all(partition.ended for partition in partitions)
 
+    def lag_entries(self) -> Mapping[str, int]:
+        """Per stream, the offsets known to be there and not handed out."""
+        with self._pump.turn:
+            return {p.identity.stream: p.lag for p in self._pump.partitions.values() if p.placed}
+
     def commit(self, positions: Sequence[Position]) -> None:
         """Tell the group how far this reader is. It is never asked for it again."""
         with self._pump.turn:

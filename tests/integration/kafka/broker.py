@@ -114,8 +114,9 @@ class Broker:
         if not self.ports:
             self._prepare()
         log = (self.folder / "broker.log").open("ab")
+        with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # however we end
         self.process = subprocess.Popen(
-            [*self._java("-Xmx512m"), "kafka.Kafka", str(self.folder / "server.properties")],
+            [*with_us, *self._java("-Xmx512m"), "kafka.Kafka", str(self.folder / "server.properties")],
             stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
         )  # fmt: skip
         log.close()

@@ -1,0 +1,178 @@
+"""The whole line from a real broker, beside the client's bare poll of the same topic in the same run.
+
+    python -m tests.bench.bench_kafka [--entries 600000] [--rounds 3] [--partitions 8] [--codec zstd] [--workers]
+
+Prints entries a second and CPU µs an entry of the client's own loop, of the source by itself and of the whole line,
+with the broker's share of the CPU; with --workers also one worker pinned to a core against two, a core each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+from tests.bench.entries import write_log
+from tests.integration.kafka.broker import Broker, missing, running
+from tests.integration.kafka.cluster import make_topic, producing
+
+TOPIC = "audit"
+ROOT = Path(__file__).parents[2]
+TICK = os.sysconf("SC_CLK_TCK")
+
+_BARE = """
+import sys, time, warnings
+warnings.simplefilter("ignore")
+from kafka import KafkaConsumer, TopicPartition
+address, partitions, entries = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, auto_offset_reset="earliest",
+    isolation_level="read_committed", max_poll_records=5000, max_partition_fetch_bytes=8 << 20, metrics_enabled=False)
+consumer.assign([TopicPartition("audit", n) for n in range(partitions)])
+begun, count = time.perf_counter(), 0
+while count < entries:
+    count += sum(map(len, consumer.poll(timeout_ms=1000).values()))
+print(time.perf_counter() - begun)
+consumer.close()
+"""
+_SOURCE = """
+import sys, time
+from pipeline.core.model import Handover
+from pipeline.sources.kafka import Config, create
+address, group, batches = sys.argv[1], sys.argv[2], sys.argv[3] == "batches"
+source = create(Config(split_batches=batches), [address], ["audit"], group, follow=False, clock=time.time_ns)
+begun, count = 0.0, 0
+while not source.exhausted:
+    batch = source.poll(None, 0.2, {})
+    if isinstance(batch, Handover):
+        source.handed_over({})
+        begun = time.perf_counter()
+    elif batch is not None:
+        count += len(batch)
+print(time.perf_counter() - begun)
+source.close()
+"""
+
+
+def fill(address: str, log: Path, partitions: int, codec: str, batch_bytes: int) -> None:
+    """Produce every line of the log, keyed by its request."""
+    make_topic(address, TOPIC, partitions)
+    options: dict[str, Any] = {"compression_type": codec if codec != "none" else None, "linger_ms": 20}
+    with (
+        producing(address, batch_size=batch_bytes, **options) as producer,
+        log.open("rb") as file,
+    ):
+        for line in file:
+            at = line.index(b'"request":{"id":"') + 17
+            key = line[at : at + 36]
+            producer.send(TOPIC, line, key=key, partition=zlib.crc32(key) % partitions)
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds a living process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def child(broker: Broker, words: list[str], cores: str = "") -> tuple[str, float, float, int]:
+    """What a command printed, its CPU seconds, the broker's meanwhile, its peak memory (MiB)."""
+    pinned = ["taskset", "-c", cores] if cores else []
+    before = cpu_of(broker.process.pid) if broker.process else 0.0
+    process = subprocess.Popen(
+        [*pinned, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) not in {0, 10}:
+        sys.exit(f"{words[:4]} ended with {os.waitstatus_to_exitcode(status)}")
+    spent = (cpu_of(broker.process.pid) if broker.process else 0.0) - before
+    return text, usage.ru_utime + usage.ru_stime, spent, usage.ru_maxrss >> 10
+
+
+def line_words(address: str, work: Path, lake: Path, worker: str = "main") -> list[str]:
+    """The command that reads the topic into a lake."""
+    return [
+        sys.executable, "-m", "pipeline.cli", "run", "--kafka", address, "--topic", TOPIC, "--group", lake.name,
+        "--lake", str(lake), "--signing-key", str(work / "signing.key"), "--format", "json", "--worker", worker,
+    ]  # fmt: skip
+
+
+def rounds(broker: Broker, work: Path, options: argparse.Namespace) -> None:
+    """Each way of reading in turn, several times; the best of each and their ratios."""
+    best: dict[str, float] = {}
+    print(f"{'':<26}{'entries/s':>12}{'CPU µs/entry':>14}{'broker µs/entry':>17}{'peak MiB':>10}")
+    for number in range(options.rounds):
+        lake = work / f"lake-{number}"
+        own = str(options.partitions), str(options.entries)
+        ways = {
+            "client, bare poll": [sys.executable, "-c", _BARE, broker.address, *own],
+            "source, client's records": [sys.executable, "-c", _SOURCE, broker.address, f"r{number}", "records"],
+            "source": [sys.executable, "-c", _SOURCE, broker.address, f"s{number}", "batches"],
+            "whole line": line_words(broker.address, work, lake),
+        }
+        for name, words in ways.items():
+            text, cpu, brokers, peak = child(broker, words)
+            seconds = json.loads(text)["seconds"] if name == "whole line" else float(text)
+            rate = options.entries / seconds
+            best[name] = max(best.get(name, 0.0), rate)
+            scale = 1e6 / options.entries
+            print(f"{name:<26}{rate:>12,.0f}{cpu * scale:>14.2f}{brokers * scale:>17.2f}{peak:>10,}", flush=True)
+    print(f"whole line / bare poll    {best['whole line'] / best['client, bare poll']:>12.2f}")
+    print(f"source / bare poll        {best['source'] / best['client, bare poll']:>12.2f}")
+
+
+def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
+    """One worker on one core against two workers on a core each; the broker is where the system puts it."""
+    rates = {}
+    for count in (1, 2):
+        lake, begun = work / f"workers-{count}", time.perf_counter()
+        started = [
+            subprocess.Popen(
+                ["taskset", "-c", str(core), *line_words(broker.address, work, lake, f"w{core}")],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
+            )
+            for core in range(count)
+        ]  # fmt: skip
+        for process in started:
+            process.wait()
+        rates[count] = options.entries / (time.perf_counter() - begun)
+        print(f"{count} worker{'s' if count > 1 else ' '} pinned             {rates[count]:>12,.0f}", flush=True)
+    print(f"two / one                 {rates[2] / rates[1]:>12.2f}")
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--entries", type=int, default=600_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--partitions", type=int, default=8)
+    parser.add_argument("--codec", default="zstd", choices=("none", "gzip", "snappy", "lz4", "zstd"))
+    parser.add_argument("--batch-bytes", type=int, default=64 << 10, help="the producer's batches, before packing")
+    parser.add_argument("--workers", action="store_true")
+    options = parser.parse_args()
+    if reason := missing():
+        print(f"skipped: {reason}")
+        return
+    with tempfile.TemporaryDirectory(prefix="keytrail-bench-") as folder:
+        work = Path(folder)
+        with running(work / "kafka") as broker:
+            log = work / "audit.log"
+            size = write_log(log, options.entries)
+            fill(broker.address, log, options.partitions, options.codec, options.batch_bytes)
+            log.unlink()
+            each = size / options.entries
+            print(f"{options.entries:,} entries, {each:,.0f} B each, {options.partitions} partitions, {options.codec}")
+            rounds(broker, work, options)
+            if options.workers:
+                workers(broker, work, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Deaths of the process, of the broker and of the disk, in the middle of reading a topic."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.kafka_story import Story, prepare
+from tests.integration.kafka.broker import Broker
+from tests.integration.kafka.cluster import stored
+from tests.lakes import view
+
+pytestmark = pytest.mark.integration
+
+# Where a run is killed besides at random moments: around every step that makes a commit count.
+STEPS = (
+    "line.before_commit", "store.drained", "store.synced", "store.revised", "store.transaction", "store.committed",
+    "store.tidied", "line.after_commit", "ledger.tiles", "ledger.intent",
+)  # fmt: skip
+
+
+def killed(story: Story, home: Path, seed: int, rounds: int) -> int:
+    """Kill runs at random moments or steps, each going on where the last was killed; how many died."""
+    dice, deaths = random.Random(seed), 0
+    for _ in range(rounds):
+        if dice.random() < 0.5:
+            child = story.begin(home, fault=f"{dice.choice(STEPS)}:{dice.randint(1, 3)}")
+            code = child.wait()
+        else:
+            child = story.begin(home)
+            if not child.ended((0.3 + 0.6 * dice.random()) * story.seconds):
+                child.send(signal.SIGKILL)
+            code = child.wait()
+        assert code in {0, 10, -signal.SIGKILL}, child.text()
+        if code != -signal.SIGKILL:
+            break
+        deaths += 1
+    story.finish(home)
+    return deaths
+
+
+def test_the_story_has_something_to_lose(story: Story) -> None:
+    """The undisturbed run stores every offset and tells its sink of the attack."""
+    assert stored(story.reference / "lake") == story.produced
+    assert len(view(story.reference / "lake", "alerts"))
+    assert (story.reference / "siem.jsonl").stat().st_size
+
+
+def test_a_few_deaths(story: Story, home: Path) -> None:
+    """Killed some times while reading a topic, the process leaves what the undisturbed one left."""
+    assert killed(story, home, seed=3, rounds=4) >= 2
+    assert story.unlike(home) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_many_deaths(story: Story, tmp_path: Path, seed: int) -> None:
+    """Over many series of kills, nothing is lost, doubled or told otherwise."""
+    home = prepare(tmp_path / f"run-{seed}", batch=29)
+    assert killed(story, home, seed=100 + seed, rounds=8)
+    assert story.unlike(home) == []
+
+
+def test_the_broker_dies_and_comes_back(story: Story, broker: Broker, tmp_path: Path) -> None:
+    """A broker killed while a run reads from it delays the run, and changes nothing of what it leaves."""
+    home = prepare(tmp_path / "run", batch=7)
+    child = story.begin(home)
+    time.sleep(0.5 * story.seconds)
+    broker.kill()
+    time.sleep(1)
+    broker.start()
+    assert child.wait() in {0, 10}, child.text()
+    assert story.unlike(home) == []
+
+
+def test_the_disk_is_full(story: Story, home: Path) -> None:
+    """A run that cannot write any more ends with an error; with room again, all is as if that had not been."""
+    child = story.begin(home, limits={"RLIMIT_FSIZE": 150_000})
+    assert child.wait() == 1, child.text()
+    assert "cannot" in child.text() or "too large" in child.text().lower()
+    story.finish(home)
+    assert story.unlike(home) == []
