@@ -18,6 +18,7 @@ from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, FencedError, NoInputError
 from pipeline.core.metrics import Metrics
 from pipeline.core.model import Handover
+from pipeline.core.ports import Lagging
 from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
@@ -194,6 +195,8 @@ class Run:
         if positions:
             deliverer.wake()
             source.commit(positions)
+        if isinstance(source, Lagging):
+            line.parts.metrics.lag.set(sum(source.lag_entries().values()))
 
     def _hand_over(self, line: Line, source: Any, moved: Handover, lake: Lake, deliverer: Deliverer) -> None:
         """Partitions move: what was read of them is committed, then they are let go of, or taken over and claimed."""

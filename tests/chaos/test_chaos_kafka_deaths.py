@@ -67,7 +67,7 @@ def test_many_deaths(story: Story, tmp_path: Path, seed: int) -> None:
 
 def test_the_broker_dies_and_comes_back(story: Story, broker: Broker, tmp_path: Path) -> None:
     """A broker killed while a run reads from it delays the run, and changes nothing of what it leaves."""
-    home = prepare(tmp_path / "run", batch=7)
+    home = prepare(tmp_path / "run", batch=19)
     child = story.begin(home)
     time.sleep(0.5 * story.seconds)
     broker.kill()

@@ -72,6 +72,7 @@ def test_a_webhook_with_bad_days(story: Story, home: Path, secret: dict[str, str
         assert hook.repeated >= 2
 
 
+@pytest.mark.slow
 def test_a_collector_that_lies_about_what_it_took(story: Story, home: Path, tmp_path: Path) -> None:
     """What is never acknowledged stays in the outbox; the next run brings it, and the receiver knows it by its id."""
     token = tmp_path / "token"
@@ -102,6 +103,7 @@ def test_a_bulk_that_takes_half(story: Story, home: Path, tmp_path: Path) -> Non
         held_to(story, home, list(elastic.documents))
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_away_for_the_whole_run(story: Story, home: Path, secret: dict[str, str]) -> None:
     """A sink that is down loses nothing and holds nobody up; when it is back, everything comes in order."""
     with Hook(KEY) as hook:
