@@ -33,6 +33,7 @@ from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
 from pipeline.ledger import Ledger, keys
 from pipeline.line import Line, Parts
+from pipeline.probe import Config as ProbeConfig
 from pipeline.reader import Reader
 from pipeline.routing import Config as RoutingConfig
 from pipeline.routing import Deliverer, OutboxConfig, Router
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox", "sinks",
-    "store", "canary", "ledger", "integrity",
+    "store", "canary", "ledger", "integrity", "probe",
 )  # fmt: skip
 
 
@@ -433,6 +434,7 @@ def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
         ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
         ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
         ("integrity", conf.Integrity), ("ledger", conf.LedgerConfig), ("outbox", OutboxConfig),
+        ("probe", ProbeConfig),
     ]  # fmt: skip
     found = [(name, settings.table(kind, name)) for name, kind in fixed]
     for room, prefix in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline import commands, show, tables, verification
+from pipeline import commands, probing, show, tables, verification
 from pipeline import config as conf
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
@@ -28,7 +29,7 @@ from pipeline.options import (
     SummaryFormat,
 )
 
-ORDER = ("run", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "check")
+ORDER = ("run", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "probe", "check")
 
 
 class _Ordered(typer.core.TyperGroup):
@@ -320,6 +321,33 @@ def simulate(  # noqa: PLR0917
     for path in (*done.files, out / "labels.jsonl", out / "confusers.jsonl"):
         sys.stdout.write(f"{path}\n")
     show.note(f"{done.lines:,} entries of {done.operations:,} operations; {done.incidents} incidents")
+
+
+@cli.command()
+def probe(  # noqa: PLR0917
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    address: Annotated[
+        str | None, typer.Option(help="The store; default BAO_ADDR or VAULT_ADDR.", metavar="URL")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many canaries.", metavar="N")] = 1,
+    interval: Annotated[float | None, typer.Option(min=0, help="Between two.", metavar="SECONDS")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0, help="To wait for each; 0: not.", metavar="SECONDS")] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Canaries to a live store, timed until they are back in the lake."""
+    settings = conf.load(config)
+    settings.allow(application.TABLES)
+    asked = {"address": address, "interval_seconds": interval, "timeout_seconds": timeout}
+    results = []
+    for result in probing.probe(lake, settings, count, asked):
+        results.append(result)
+        if format is Format.json:
+            tables.rows([dataclasses.asdict(result)], "json")
+    if format is not Format.json:
+        tables.rows([dataclasses.asdict(result) for result in results], format.value)
+    if not all(result.good or (timeout == 0 and result.outcome == "success") for result in results):
+        raise typer.Exit(1)
 
 
 @cli.command()

@@ -245,9 +245,9 @@ class Line:
 
     def idle(self, seconds: float) -> None:
         """Nothing came for `seconds`: event time goes on as the wall clock does, and holds nobody back."""
+        self.parts.sequencer.confirm()  # the first entries of a stream wait for this, too
         newest = max(self.parts.sequencer.progress().values(), default=NEVER)
         if newest > NEVER:
-            self.parts.sequencer.confirm()
             self.advance(newest + int(seconds * 1e6))
 
     def recall(self, lake: RecallPort, ids: pl.Series, low_us: int, high_us: int) -> pl.DataFrame:
