@@ -48,3 +48,9 @@ def story(broker: Broker, lines: list[bytes], tmp_path_factory: pytest.TempPathF
 def home(tmp_path: Path) -> Path:
     """A place for one lake and its config."""
     return prepare(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def many_lines(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Enough lines that a minute of producing does not use them up."""
+    return audit_lines(tmp_path_factory.mktemp("simulated"), days=7, rate=0.5, seed=6)

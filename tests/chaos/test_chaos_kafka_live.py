@@ -37,6 +37,9 @@ def topic(broker: Broker, tmp_path: Path) -> str:
     return name
 
 
+PATIENT = {"delivery_timeout_ms": 120_000, "max_block_ms": 120_000, "reconnect_backoff_max_ms": 1000}
+
+
 class Producing(threading.Thread):
     """Produces lines a few at a time until it is stopped; `produced` are their offsets."""
 
@@ -51,8 +54,8 @@ class Producing(threading.Thread):
         at = 0
         try:
             while not self._stop_it.is_set():
-                some = [self.lines[(at + n) % len(self.lines)] for n in range(25)]
-                self.produced += feed(self.address, self.topic, some, 4, acks="all", delivery_timeout_ms=60_000)
+                some = self.lines[at : at + 25]
+                self.produced += feed(self.address, self.topic, some, 4, **PATIENT)
                 at += 25
         except BaseException as error:  # noqa: BLE001  told by `end`
             self.failure = error
@@ -82,9 +85,9 @@ def every(seconds: float, total: float, act: Callable[[int], None]) -> int:
     return count
 
 
-def test_a_storm_of_rebalances(broker: Broker, topic: str, lines: list[bytes], tmp_path: Path) -> None:
+def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path) -> None:
     """A second worker joins, leaves and is killed every two seconds; every offset is stored once."""
-    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, lines) as thread:
+    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
         until(lambda: made(some.lake))
 
@@ -100,9 +103,9 @@ def test_a_storm_of_rebalances(broker: Broker, topic: str, lines: list[bytes], t
         some.holds(thread.end())
 
 
-def test_pauses_past_the_session(broker: Broker, topic: str, lines: list[bytes], tmp_path: Path) -> None:
+def test_pauses_past_the_session(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path) -> None:
     """Two workers are stopped past their session in turn and woken again; no commit of the absent one counts."""
-    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, lines) as thread:
+    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
         some.begin("b")
         until(lambda: shared(some.lake, 2))
@@ -116,9 +119,9 @@ def test_pauses_past_the_session(broker: Broker, topic: str, lines: list[bytes],
         assert some.alive("b")
 
 
-def test_brokers_that_come_and_go(broker: Broker, topic: str, lines: list[bytes], tmp_path: Path) -> None:
+def test_brokers_that_come_and_go(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path) -> None:
     """A broker that is killed and stopped while records are produced and read makes nobody lose or double one."""
-    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, lines) as thread:
+    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
         until(lambda: made(some.lake))
         for stop in (broker.kill, broker.stop, broker.kill):

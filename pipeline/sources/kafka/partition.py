@@ -21,6 +21,8 @@ PROVEN, COMPACTED, UNKNOWN = (
     "compact",
     "",
 )  # what a hole in the offsets proves, by the topic's clean-up policy
+_ALL: Final = 1 << 62
+_BATCH_BYTES: Final = 16 << 20  # small chunks are handed out together, up to about this
 _NONE: Final = np.zeros(0, np.int64)
 
 
@@ -222,9 +224,10 @@ class Partition:
         if isinstance(self._items[0], Told):
             return self._fault(self._items.popleft(), ingest_ns)
         chunks = self._front()
-        wanted = max(1 if limit is None else limit, self._want)
-        count = 1
-        while count < len(chunks) and sum(map(len, chunks[:count])) < wanted and (self._refused or limit is not None):
+        wanted = max(_ALL if limit is None else limit, self._want)
+        count, rows, size = 1, len(chunks[0]), len(chunks[0].data)
+        while count < len(chunks) and rows < wanted and (size < _BATCH_BYTES or rows <= self._refused):
+            rows, size = rows + len(chunks[count]), size + len(chunks[count].data)
             count += 1
         for _ in range(count):
             self._items.popleft()
