@@ -49,7 +49,7 @@ class Look:
             os.close(fd)
 
     def is_same_file(self, mark: Mark, read_to: int) -> bool:
-        """The file of `mark` under whatever name: same inode, same beginning, nothing read has gone."""
+        """The file of `mark` under whatever name: same inode, same beginning, what was read last still stands there."""
         status = self.status
         if (status.dev, status.inode) != (mark.dev, mark.inode):
             return False
@@ -57,7 +57,7 @@ class Look:
             return True
         if self.packed != mark.packed or (not self.packed and status.size < read_to):
             return False
-        return not mark.head_len or mark.head_matches(self.head)
+        return (not mark.head_len or mark.head_matches(self.head)) and (bool(self.packed) or self.tail_agrees(mark))
 
     def holds(self, mark: Mark, offset: int) -> bool:
         """Another file with the content of `mark`: a copy of it, plain or compressed."""

@@ -47,7 +47,6 @@ class Match:
     item: Item
     look: Look
     same: bool
-    agrees: bool = True  # the bytes last read of it stand there still
     spent: bool = False  # a compressed file with nothing past the offset
 
 
@@ -95,7 +94,7 @@ def _match(item: Item, look: Look, *, same: bool) -> Match:
     if same and not isinstance(item, Remembered):
         return Match(item, look, same)
     spent = bool(look.packed) and look.adds_nothing(item.mark, item.offset)
-    return Match(item, look, same, agrees=bool(look.packed) or look.tail_agrees(item.mark), spent=spent)
+    return Match(item, look, same, spent=spent)
 
 
 def without_copies(fresh: Sequence[Look], read: Sequence[Look]) -> tuple[set[Look], list[Look]]:

@@ -172,9 +172,6 @@ class Stream:
             return item
         tail = Tail(self.name, look, self._rules, item.mark, item.offset)
         tail.done = match.spent
-        if not match.agrees:
-            what = f"{look.path} was changed before offset {item.offset}, where it was read to"
-            self.note(look.path, "altered", what)
         return tail
 
     def _mourn(self, item: Item, looks: Sequence[Look]) -> None:
@@ -191,9 +188,13 @@ class Stream:
         return item.mark.generation == self._generation
 
     def _loss(self, item: Item, looks: Sequence[Look]) -> tuple[str, str]:
+        mark = item.mark
+        here = next((look for look in looks if (look.status.dev, look.status.inode) == (mark.dev, mark.inode)), None)
+        if here is not None and here.status.size >= item.offset and mark.head_matches(here.head):
+            return "altered", "the file was changed before the place it was read to, and is read again"
         if item.unread:
             return "gap", f"{item.unread} bytes were lost before they could be read"
-        if any((look.status.dev, look.status.inode) == (item.mark.dev, item.mark.inode) for look in looks):
+        if here is not None:
             return "truncated", "the file was cut back or overwritten in place"
         return "recreated", "the file was replaced, what it held last may be missing"
 

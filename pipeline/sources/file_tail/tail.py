@@ -283,7 +283,9 @@ class Tail:
             return False
         if not self.mark.head_len:
             return not packing_of(self._head()[:8])
-        return self.mark.head_matches(os.pread(self._fd, self.mark.head_len, 0))
+        if not self.mark.head_matches(os.pread(self._fd, self.mark.head_len, 0)):
+            return False
+        return self.mark.tail_matches(os.pread(self._fd, self.mark.tail_len, self.mark.tail_end - self.mark.tail_len))
 
     def _unpack(self) -> bool:
         self._reader = reader_of(self._fd, self.mark.packed)

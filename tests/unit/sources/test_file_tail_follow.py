@@ -132,6 +132,35 @@ def test_a_log_cut_back_with_an_unread_end_is_a_gap(tmp_path: Path, start: Start
     assert run.faults == ["gap"]
 
 
+def test_a_log_cut_back_and_written_on_past_the_offset_is_read_anew_and_told(tmp_path: Path, start: Start) -> None:
+    """Between two looks it lost its end and grew beyond it again: `altered`, and no new line goes unread."""
+    path = tmp_path / "main.log"
+    path.write_bytes(text(lines(0, 400)))
+    run = start(path, follow=True)
+    assert run.read() == lines(0, 400)
+    os.truncate(path, 300 * 21)
+    _append(path, text(lines(500, 200)))
+    assert run.read() == [*lines(0, 300), *lines(500, 200)]
+    _append(path, b"newer\n")
+    assert run.read() == [b"newer"]
+    assert [fault for fault in run.faults if fault] == ["altered"]
+    assert run.source.lag_bytes() == {str(path): 0}
+
+
+def test_a_copied_and_truncated_log_that_grew_past_the_offset_is_finished_in_its_copy(
+    tmp_path: Path, start: Start
+) -> None:
+    """The file's beginning is that of the copy, its end is not: both are read once, and nothing is told."""
+    path, copy = tmp_path / "main.log", tmp_path / "main.log.1"
+    path.write_bytes(text(lines(0, 400)))
+    run = start(path, follow=True)
+    assert run.read() == lines(0, 400)
+    copy.write_bytes(path.read_bytes() + text(lines(400, 5)))
+    path.write_bytes(b"#" + text(lines(500, 600)))
+    assert run.read() == [*lines(400, 5), b"#" + lines(500, 1)[0], *lines(501, 599)]
+    assert run.source.faults == []
+
+
 def test_a_deleted_log_is_read_on_while_its_writer_has_it(tmp_path: Path, start: Start) -> None:
     """An unlinked file keeps being written until its writer reopens; no fault, since nothing is lost."""
     path = tmp_path / "main.log"

@@ -235,16 +235,25 @@ def test_what_is_written_while_a_run_reads_is_left_for_the_next(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("change", "fault", "expected"),
     [
-        (lambda data: data.replace(b"line 450 ", b"line 45X ") + b"new\n", "altered", [b"new"]),
+        (
+            lambda data: data.replace(b"line 450 ", b"line 45X ") + b"new\n",
+            "altered",
+            [*lines(0, 450, 19), b"line 45X ..........", *lines(451, 49, 19), b"new"],
+        ),
+        (
+            lambda data: data[:8000] + text(lines(700, 150, 19)),
+            "altered",
+            [*lines(0, 400, 19), *lines(700, 150, 19)],
+        ),
         (lambda data: data[:40], "truncated", lines(0, 2, 19)),
         (lambda data: b"#" + data, "truncated", [b"#line 0 ............", *lines(1, 499, 19)]),
     ],
-    ids=["history edited", "cut back", "another beginning"],
+    ids=["history edited", "cut back and written on", "cut back", "another beginning"],
 )
 def test_history_that_changed_between_runs_is_told_with_the_next_batch(
     tmp_path: Path, start: Start, change: Any, fault: str, expected: list[bytes]
 ) -> None:
-    """An edit before the offset is `altered`; another beginning or a shorter file is read anew as `truncated`."""
+    """An edit before the offset is `altered`, another beginning or a shorter file `truncated`; each is read anew."""
     path = tmp_path / "main.log"
     path.write_bytes(text(lines(0, 500, 19)))
     first = start(path)
