@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.lakes import SAMPLES, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.integration.kafka.broker import Broker
 
 # A few examples on every change, many where somebody asked for it: HYPOTHESIS_PROFILE=thorough.
 _COMMON = settings(
@@ -39,3 +42,14 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = tmp_path_factory.mktemp("small") / "lake"
     run(lake, SAMPLES / "vault" / "torn_file")
     return lake
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running Kafka broker, one for all tests of a process."""
+    from tests.integration.kafka.broker import running  # noqa: PLC0415  the client is for those who use it
+    from tests.integration.kafka.cluster import required  # noqa: PLC0415
+
+    required()
+    with running(tmp_path_factory.mktemp("broker") / "kafka") as made:
+        yield made

@@ -130,6 +130,11 @@ class Broker:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def send(self, number: signal.Signals) -> None:
+        """A signal to it, to pause it and wake it again."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
     def _end(self, number: int) -> None:
         if self.process is None:
             return

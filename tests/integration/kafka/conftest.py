@@ -1,25 +1,17 @@
-"""One broker for all tests of a process; a test that breaks its broker has one of its own."""
+"""Topics and lines for the tests that read from a broker; one that breaks its broker has one of its own."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.kafka.broker import Broker, running
-from tests.integration.kafka.cluster import make_topic, required
+from tests.integration.kafka.broker import Broker
+from tests.integration.kafka.cluster import make_topic
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A running broker."""
-    required()
-    with running(tmp_path_factory.mktemp("broker") / "kafka") as made:
-        yield made
 
 
 @pytest.fixture
