@@ -18,19 +18,13 @@ from pipeline.ledger import keys, leaf, merkle, note
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.tiles import TileReader
+from tests.components import absent
 from tests.unit.ledger.small_lake import SmallLake, records
 
 pytestmark = pytest.mark.integration
 GO_SOURCE = Path(__file__).parents[1] / "interop" / "ledger"
 STANDALONE = Path(__file__).parents[2] / "pipeline" / "ledger" / "standalone" / "keytrail_verify.py"
 SIZE = 70_001
-
-
-def absent(reason: str) -> Any:
-    """Skip, or fail where the components must be there."""
-    if os.environ.get("KEYTRAIL_REQUIRE_INTEGRATION") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def run(*command: object, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,11 @@
-"""`audit.duckdb` in the DuckDB that an auditor already has. KEYTRAIL_OLD_DUCKDB: a Python with duckdb 1.2 to 1.5."""
+"""`audit.duckdb` in the DuckDBs that auditors already have, as PyPI gives them."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ import pytest
 
 from pipeline.store import Lake, StoreConfig
 from pipeline.store.tables import VIEWS
+from tests.components import from_pypi
 from tests.unit.store.store_frames import commit_of, events, operations, raw, slis
 
 READ = """
@@ -27,11 +29,10 @@ print(json.dumps([duckdb.__version__, counts, changed, kind, one]))
 
 
 @pytest.mark.integration
-def test_an_older_duckdb_reads_every_view(tmp_path: Path) -> None:
-    """A DuckDB of the 1.x line opens the file and answers from every view, with replaced rows in force."""
-    python = os.environ.get("KEYTRAIL_OLD_DUCKDB", "")
-    if not python:
-        pytest.skip("KEYTRAIL_OLD_DUCKDB is not set: the path of a Python with duckdb 1.2 to 1.5")
+@pytest.mark.parametrize("release", ["1.2.2", "1.5.5"])
+def test_an_older_duckdb_reads_every_view(release: str, tmp_path: Path) -> None:
+    """The oldest and the newest of the 1.x line open the file and answer from every view, replaced rows in force."""
+    older = from_pypi(f"duckdb=={release}")
     with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 1) as lake:
         for name, frame in (
             ("events", events(range(50))),
@@ -43,11 +44,12 @@ def test_an_older_duckdb_reads_every_view(tmp_path: Path) -> None:
         changed = operations(range(4)).with_columns(outcome=pl.lit("denied"))
         lake.commit(commit_of(51, revise={"operations": changed, "slis": slis(range(1, 4))}))
     done = subprocess.run(
-        [python, "-c", READ, str(tmp_path / "lake" / "audit.duckdb")], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", READ, str(tmp_path / "lake" / "audit.duckdb")],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(older)},
+    )  # fmt: skip
     assert done.stderr == ""
     version, counts, denied, kind, one = json.loads(done.stdout)
-    assert version.startswith("1.")
+    assert version == release
     assert set(counts) == set(VIEWS)
     assert (counts["events"], counts["operations"], counts["raw"], counts["slis"], denied) == (50, 25, 50, 4, 2)
     assert (kind, one) == ("TIMESTAMP WITH TIME ZONE", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import zlib
 from collections import Counter
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 
 from pipeline import config as conf
 from pipeline.app import Run, RunOptions
 from pipeline.simulate import Attack, Scenario, simulate
 from pipeline.sources.kafka import client as _quiet  # noqa: F401  the client warns of itself when it is first imported
+from tests.components import absent
 from tests.integration.kafka.broker import missing
 from tests.lakes import VIEWS, view
 
@@ -31,9 +30,7 @@ Offsets = Counter[tuple[str, int]]  # stream, offset
 def required() -> None:
     """Skip, saying why, where no broker can be had; fail where that is not accepted."""
     if reason := missing():
-        if os.environ.get("KEYTRAIL_REQUIRE_INTEGRATION") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent(reason)
 
 
 @contextmanager
