@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
 
-APART_US = 3_600_000_000  # streams read to their ends whose times lie this far apart are not waited for
+APART_US = 3_600_000_000  # a stream that stays this far behind the others has another clock and is not waited for
+APART_EVENTS = 64  # so many of its events in a row say so; fewer, and it only comes after the others
 RECENT = 8  # events whose oldest time stands for a stream's progress: one clock gone wrong does not move it
 
 
@@ -39,6 +40,7 @@ class Reader:
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
         self.patience = patience
         self._heard: dict[str, float] = {}  # when each stream was last heard of
+        self._behind: dict[str, int] = {}  # events of each stream, in a row, that came far behind the others
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._queue: queue.Queue[Taken | Handover | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
@@ -106,21 +108,20 @@ class Reader:
     def _live(self, heard: str) -> dict[str, bool]:
         now = time.monotonic()
         self._heard[heard] = now
-        newest = max((min(times) for times in self._recent.values() if times), default=0)
         return {
             stream: not ended
-            or (now - self._heard.setdefault(stream, now) < self.patience and self._near(stream, newest))
+            or (
+                now - self._heard.setdefault(stream, now) < self.patience and self._behind.get(stream, 0) < APART_EVENTS
+            )
             for stream, ended in self.source.streams().items()
         }
-
-    def _near(self, stream: str, newest: int) -> bool:
-        """Whether what a stream brings next may belong before the newest of the others."""
-        times = self._recent.get(stream)
-        return not times or min(times) > newest - APART_US
 
     def _remember(self, raw: RawBatch, decoded: Decoded) -> tuple[int, ...]:
         recent = self._recent.setdefault(raw.stream, deque(maxlen=RECENT))
         recent.extend(decoded.events["time"].tail(RECENT).to_physical().to_list())
+        newest = max((min(times) for times in self._recent.values() if times), default=0)
+        behind = bool(recent) and min(recent) <= newest - APART_US
+        self._behind[raw.stream] = self._behind.get(raw.stream, 0) + len(decoded.events) if behind else 0
         return tuple(recent)
 
 

@@ -15,11 +15,12 @@ from pipeline.sources import file_tail
 from tests.scenarios.vault_lines import pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def taken(folder: Path, patience: float, *, follow: bool) -> list[Taken]:
-    """The batches of a folder, until nothing more comes."""
+def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], object] | None = None) -> list[Taken]:
+    """The batches of a folder, until nothing more comes. `more` is called once when all has been read, and may write."""
     config = file_tail.Config(poll_seconds=0.01)
     source = file_tail.create(config, [str(folder)], {}, follow=follow, clock=system_clock)
     reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, patience=patience)
@@ -27,7 +28,11 @@ def taken(folder: Path, patience: float, *, follow: bool) -> list[Taken]:
     try:
         for item in reader.batches():
             if item is None:
-                break
+                if more is None:
+                    break
+                more()
+                more = None
+                continue
             assert isinstance(item, Taken)
             found.append(item)
     finally:
@@ -62,10 +67,27 @@ def test_a_silent_stream_is_not_waited_for(two: Path) -> None:
     assert live(taken(two, 0.0, follow=True)[-1]) == {"a.log": False, "b.log": False}
 
 
-def test_a_stream_of_another_time_is_not_waited_for(two: Path) -> None:
-    """A followed stream whose clock is a year behind does not keep the others waiting for a year."""
-    (two / "a.log").write_bytes(pairs(range(5), start=-365 * 86_400))
-    assert live(taken(two, 60.0, follow=True)[-1]) == {"a.log": False, "b.log": True}
+@pytest.mark.parametrize(("year", "waited_for"), [(365 * 86_400, False), (0, True)])
+def test_a_stream_of_another_time_is_not_waited_for(two: Path, year: int, waited_for: bool) -> None:
+    """A followed stream whose clock stays a year behind does not keep the others waiting for a year."""
+    (two / "a.log").write_bytes(pairs(range(5), start=-year))
+
+    def go_on() -> None:
+        with (two / "a.log").open("ab") as file:
+            file.write(pairs(range(5, 45), start=700 - year))
+
+    assert live(taken(two, 60.0, follow=True, more=go_on)[-1]) == {"a.log": waited_for, "b.log": True}
+
+
+def test_a_stream_that_only_comes_after_the_others_is_waited_for(two: Path) -> None:
+    """A quiet device whose few entries come hours after the others' have been read is no clock gone wrong."""
+
+    def go_on() -> None:
+        with (two / "a.log").open("ab") as file:
+            file.write(pairs(range(5, 10), start=60))
+
+    (two / "b.log").write_bytes(pairs(range(5), start=10 * 3600))
+    assert live(taken(two, 60.0, follow=True, more=go_on)[-1]) == {"a.log": True, "b.log": True}
 
 
 def test_what_ends_the_source_ends_the_reader(two: Path) -> None:
