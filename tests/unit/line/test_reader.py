@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], object] | None = None) -> list[Taken]:
-    """The batches of a folder, until nothing more comes. `more` is called once when all has been read, and may write."""
+    """The batches of a folder, until nothing more comes; `more` is called once when all is read, and may write."""
     config = file_tail.Config(poll_seconds=0.01)
     source = file_tail.create(config, [str(folder)], {}, follow=follow, clock=system_clock)
     reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, patience=patience)
