@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pipeline.core import faults
 from pipeline.core.errors import StoreError
 
 _WRITERS = 8  # concurrent fsyncs share the file system's journal commits
@@ -49,10 +50,15 @@ def write_all(files: Sequence[tuple[Path, bytes]]) -> None:
         folders = sorted({path.parent for path, _ in files})
         made = [ancestor for folder in folders for ancestor in _make(folder)]
         with ThreadPoolExecutor(_WRITERS) as pool:
-            list(pool.map(lambda item: write_durable(*item), files))
+            list(pool.map(_write, files))
             list(pool.map(sync_folder, dict.fromkeys([*folders, *made])))
     except OSError as error:
         raise StoreError(f"the ledger could not be written: {error}") from error
+
+
+def _write(file: tuple[Path, bytes]) -> None:
+    write_durable(*file)
+    faults.point("ledger.file")
 
 
 def _make(folder: Path) -> list[Path]:

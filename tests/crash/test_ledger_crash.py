@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from tests.unit.ledger.small_lake import SmallLake, records
 ROOT = Path(__file__).parents[2]
 POINTS = (
     "lake.files",
+    "ledger.file",
     "ledger.entries",
     "ledger.tiles",
     "ledger.control",
@@ -87,6 +89,14 @@ class Story:
         rows = pl.concat(lake.rows()).sort("position")
         assert b"".join(rows["raw"].to_list()) == self.source.read_bytes()
         lake.close()
+
+
+def test_every_step_of_the_ledger_that_is_in_the_code_is_died_at() -> None:
+    """A fault point that is added to the ledger has to be added here, and one that is gone taken out."""
+    code = "".join(path.read_text("utf-8") for path in sorted((ROOT / "pipeline/ledger").rglob("*.py")))
+    there = set(re.findall(r'faults\.point\("([a-z._]+)"\)', code))
+    assert there == {point for point in POINTS if point.startswith("ledger.")}
+    assert len(re.findall(r"faults\.point\(", code)) == len(there)
 
 
 def verify_untouched(story: Story) -> None:
