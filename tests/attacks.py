@@ -90,6 +90,18 @@ def response_deleted_on_both(t: Trail) -> list[Told]:
     ]
 
 
+@attack("the answer to an unwrapping deleted on the only device", MAIN)
+def unwrapping_unanswered(t: Trail) -> list[Told]:
+    for phase in ("request", "response"):
+        t.edit(MAIN, "r-100", phase, lambda told: told["request"].update(path="sys/wrapping/unwrap"))
+    at = t.at(MAIN, "r-100")
+    t.drop(MAIN, "r-100", phase="response")
+    return [
+        Told(MAIN, "unpaired", "unpaired", at, at, 1),
+        Told(MAIN, "gap", "counter_mismatch", *scrapes_around(t, MAIN, 31, 151), 1),
+    ]
+
+
 @attack("a request deleted on the only device", MAIN)
 def request_deleted(t: Trail) -> list[Told]:
     t.drop(MAIN, "r-100", phase="request")

@@ -19,6 +19,7 @@ DEVICES: Final = (
     "operation", "outcome", "principal", "entity", "token_type", "mount", "secret", "secret_version", "user_agent",
     "error",
 )  # fmt: skip
+PATH: Final = pl.col("path").str.strip_suffix("/")  # of a mount itself, the server adds the slash between the halves
 WORDS: Final = {"api_operation": "operation", "client_ip": "address", "principal": "caller"}
 
 
@@ -27,7 +28,8 @@ def disagreeing(paired: Paired) -> pl.DataFrame:
     own = pl.lit(value=True)
     if paired.entries["forwarded"].any():
         own = ~pl.col("forwarded").fill_null(value=False)  # a standby carries the same request on (V8)
-    entries = paired.entries.lazy().filter(own).select("operation_uid", "phase", "source", *HALVES, *DEVICES).collect()
+    columns = ("operation_uid", "phase", "source", *HALVES, *DEVICES)
+    entries = paired.entries.lazy().filter(own).select(columns).with_columns(PATH).collect()
     suspects = [_differing(entries, ("operation_uid",), HALVES)]
     if entries["source"].n_unique() > 1:
         suspects.append(_differing(entries, ("operation_uid", "phase"), DEVICES))
@@ -49,7 +51,7 @@ def _differing(entries: pl.DataFrame, key: tuple[str, ...], names: tuple[str, ..
 
 def _explained(told: pl.DataFrame) -> pl.DataFrame:
     """The entries with what they disagree in; those that only seemed to are left out."""
-    halves = [pl.col(name).n_unique().gt(1).alias(name) for name in HALVES]
+    halves = [(PATH if name == "path" else pl.col(name)).n_unique().gt(1).alias(name) for name in HALVES]
     devices = [_apart(name).alias(f"device {name}") for name in DEVICES]
     over_all = told.group_by("operation_uid").agg(halves)
     within = told.group_by("operation_uid", "source").agg(halves).group_by("operation_uid").agg(
@@ -83,9 +85,12 @@ def _unlike_stored(paired: Paired) -> pl.DataFrame:
     if paired.corrections.is_empty():
         return _explained(paired.entries.clear())
     stored = paired.corrections.select(operation_uid="uid", **{f"{name}_told": name for name in HALVES})
+    stored = stored.with_columns(path_told=pl.col("path_told").str.strip_suffix("/"))
     copies = paired.entries.filter("copy", ~pl.col("forwarded").fill_null(value=False))
     copies = copies.join(stored, on="operation_uid", how="inner", maintain_order="left")
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in HALVES)
+    differs = pl.any_horizontal(
+        (PATH if name == "path" else pl.col(name)).ne_missing(pl.col(f"{name}_told")) for name in HALVES
+    )
     odd = copies.filter(differs).select(paired.entries.columns)
     text = "these entries disagree with what another device told of the request before"
     return odd.with_columns(cause=pl.lit("devices_differ"), evidence=pl.lit(text))

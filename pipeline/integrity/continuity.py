@@ -30,8 +30,11 @@ FAULTS: Final = {
 }  # fmt: skip
 TORN: Final = ("torn", "nul_run", "unterminated")
 
-# Requests that have no response by design, and responses whose request went elsewhere (V2-V4).
-_UNANSWERED = r"^sys/(?:seal|step-down|wrapping/unwrap)$"
+# Requests that have no response by design, and responses whose request went elsewhere (V2-V4). Those of the second and
+# third kind are told once, with the error they were refused for.
+_UNANSWERED = r"^sys/(?:seal|step-down)$"
+_REFUSED = r"^sys/wrapping/(?:lookup|rewrap|unwrap)$"
+_OVER_QUOTA = r"rate limit quota exceeded$"
 _DEVICE = r"^sys/audit/[^/]+/?$"  # it hears the request that disables it, and the response that enabled it
 
 _RUN = pl.Schema({"stream": pl.String(), **INTEGRITY})
@@ -236,9 +239,11 @@ def unpaired(paired: Paired) -> pl.DataFrame:
         return empty(INTEGRITY)
     asked = pl.col("request_uid").is_not_null()
     device, disables = pl.col("path").str.contains(_DEVICE), pl.col("api_operation") == "delete"
+    refused = pl.col("path").str.contains(_REFUSED) & (pl.col("error") != "")
+    refused |= pl.col("error").str.contains(_OVER_QUOTA)
     by_design = (
         pl.when(asked)
-        .then(pl.col("path").str.contains(_UNANSWERED) | (device & disables))
+        .then(pl.col("path").str.contains(_UNANSWERED) | refused.fill_null(value=False) | (device & disables))
         .otherwise(device & ~disables)
     )
     odd = lone.filter(~by_design.fill_null(value=False)).select(operation_uid="uid", asked=asked)

@@ -362,10 +362,23 @@ def stepped_down(t: Trail) -> None:
         insert(t, device, Request("down", 150.6, "sys/step-down", "update", "ops"), "request")
 
 
-def unwrapped_again(t: Trail) -> None:
-    """a used wrapping token: a request without an answer"""
+def refused_unanswered(t: Trail, request: Request, error: str) -> None:
     for device in t.lines:
-        insert(t, device, Request("unwrap", 150.6, "sys/wrapping/unwrap", "update", "search"), "request")
+        insert(t, device, request, "request")
+        t.edit(device, request.uid, "request", lambda told: told.update(error=error))
+
+
+def unwrapped_again(t: Trail) -> None:
+    """a used wrapping token unwrapped, looked up or wrapped again: a request without an answer"""
+    for n, what in enumerate(("unwrap", "lookup", "rewrap")):
+        request = Request(what, 150.6 + n / 10, f"sys/wrapping/{what}", "update", "search")
+        refused_unanswered(t, request, "wrapping token is not valid or does not exist")
+
+
+def over_quota(t: Trail) -> None:
+    """a request over its quota: a request without an answer"""
+    error = 'request path "kv/data/billing/db": rate limit quota exceeded'
+    refused_unanswered(t, Request("many", 150.6, "kv/data/billing/db"), error)
 
 
 def path_help(t: Trail) -> None:
@@ -375,6 +388,13 @@ def path_help(t: Trail) -> None:
             insert(t, device, Request(f"help-{n}", 150.5 + n / 10, "kv/data", "help", "ops"))
             for phase in ("request", "response"):
                 t.edit(device, f"help-{n}", phase, lambda told: told["request"].pop("id"))
+
+
+def mount_asked(t: Trail) -> None:
+    """a request to a mount itself: the answer's path has the slash that the request's lacked"""
+    for device in t.lines:
+        insert(t, device, Request("mount", 150.6, "kv", "help", "ops"))
+        t.edit(device, "mount", "response", lambda told: told["request"].update(path="kv/"))
 
 
 def forwarded(t: Trail) -> None:
@@ -423,8 +443,8 @@ def new_canary_token(t: Trail) -> None:
 
 
 HARMLESS = [
-    device_enabled, device_disabled, device_disabled_and_enabled, sealed, stepped_down, unwrapped_again, path_help,
-    forwarded, small_disorder, slow_answers, new_canary_token,
+    device_enabled, device_disabled, device_disabled_and_enabled, sealed, stepped_down, unwrapped_again, over_quota, path_help,
+    mount_asked, forwarded, small_disorder, slow_answers, new_canary_token,
 ]  # fmt: skip
 
 
