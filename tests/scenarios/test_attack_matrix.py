@@ -443,8 +443,8 @@ def new_canary_token(t: Trail) -> None:
 
 
 HARMLESS = [
-    device_enabled, device_disabled, device_disabled_and_enabled, sealed, stepped_down, unwrapped_again, over_quota, path_help,
-    mount_asked, forwarded, small_disorder, slow_answers, new_canary_token,
+    device_enabled, device_disabled, device_disabled_and_enabled, sealed, stepped_down, unwrapped_again, over_quota,
+    path_help, mount_asked, forwarded, small_disorder, slow_answers, new_canary_token,
 ]  # fmt: skip
 
 
