@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -41,13 +41,13 @@ class Actors:
     probation: Bools
 
     @classmethod
-    def of(cls, pairs: pl.DataFrame, young: Callable[[Keys], Bools]) -> Actors:
-        """From rows of principal, secret, kind."""
+    def of(cls, pairs: pl.DataFrame) -> Actors:
+        """From rows of principal, secret, kind; nobody in probation."""
         frame = pairs.group_by("principal").agg(pl.col("kind").max())
         frame = frame.with_columns(cohort().alias("cohort")).sort("principal")
         kind, group = keys_of_few(frame["kind"]), keys_of_few(frame["cohort"])
         principal = keys_of(frame["principal"])
-        return cls(frame, principal, kind, group, young(principal))
+        return cls(frame, principal, kind, group, np.zeros(len(frame), dtype=np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,26 @@ class News:
 
 
 def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] | None:
-    """Who used a secret with success, and which of these pairs are new; None when nobody did."""
+    """Who used a secret with success, and which of these pairs are new; None when nobody did.
+
+    Worked out once a window, but for who is in probation: that is each detector's own memory.
+    """
+    if "acquaintance" not in window.memo:
+        window.memo["acquaintance"] = _seen(window)
+    both: tuple[Actors, News] | None = window.memo["acquaintance"]
+    if both is None:
+        return None
+    actors, news = both
+    return replace(actors, probation=young(actors.principal)), news
+
+
+def _seen(window: Window) -> tuple[Actors, News] | None:
     used = somebody() & (pl.col("secret") != "") & (pl.col("outcome") == "success")
     kind = pl.col("principal_type").fill_null("").max().alias("kind")
     pairs = window.operations.filter(used).group_by("principal", "secret").agg(kind)
     if pairs.is_empty():
         return None
-    actors = Actors.of(pairs, young)
+    actors = Actors.of(pairs)
     return actors, News.of(pairs, actors, window)
 
 
@@ -134,11 +147,16 @@ class Acquaintance:
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
         return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
-    def exploration(self, actors: Actors, at: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Mean and size of the number of strange pairs in a window, for the principals of rows `at`."""
+    def exploration(
+        self, actors: Actors, at: npt.NDArray[np.int64], recent: Floats | float = 0.0
+    ) -> tuple[Floats, Floats]:
+        """Mean and size of the number of strange pairs in a window, for the principals of rows `at`.
+
+        `recent` strange pairs are left out: what is being judged is no habit yet.
+        """
         principal, kind = actors.principal[at], actors.kind[at]
         habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
-        shape = self._get(_STRANGE, principal) + habit * _BORROWED
+        shape = np.maximum(self._get(_STRANGE, principal) - recent, 0.0) + habit * _BORROWED
         return shape / (self._get(_ACTIVE, principal) + _BORROWED), np.minimum(shape, _BURSTY)
 
     def peak(self, actors: Actors, at: npt.NDArray[np.int64]) -> Floats:

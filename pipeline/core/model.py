@@ -154,7 +154,8 @@ class Window:
     `operations` are those whose `complete_time` lies in [start, end): whole OPERATION rows for the cadence "operation",
     counted WINDOW rows for the cadence "window" (and for learning). `profiles` answers what was usual *before* this
     window. `closed` is false when a run ends inside the window: upper-tail statistics hold, absence proves nothing,
-    and the detector must not learn, since the same window comes again.
+    and the detector must not learn, since the same window comes again. `memo` is for what several detectors work out
+    of the same rows and profiles: the first does, the others find it under its name.
     """
 
     start_us: int
@@ -163,6 +164,7 @@ class Window:
     integrity: pl.DataFrame  # schema.INTEGRITY rows found in it
     profiles: Any  # ports.Profiles
     closed: bool
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,7 +241,7 @@ FINDING: Final = pl.Schema(
         "evidence": TEXTS,  # uids of events
         # not in the view
         "cause": pl.String(),  # what findings fold by, beside principal and secret: a rule id or the detector's name
-        "family": pl.String(),  # budget family: invariant, rate, breadth, pair, source, denial, silence, multivariate
+        "family": pl.String(),  # budget family: invariant, rate, breadth, pair, slow, source … (detectors/)
         "next_step": pl.String(),
         "ready": TIME,  # where in the canonical order it became known: findings are folded in this order
     }

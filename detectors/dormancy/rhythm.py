@@ -1,0 +1,140 @@
+"""When a principal is usually there: hours of the day, and how long it stays away between two times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors._memory import Keys, Table, keys_of, keys_of_few
+from detectors._usual import Bools, Floats
+from detectors._window import HOUR_US, cohort, somebody
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+BINS: Final = 12  # of two hours
+_N, _GAP, _LONGEST, _WOKE, _AWAY = range(BINS, BINS + 5)  # columns behind the bins
+_FORGET: Final = 512.0  # windows after which what is old counts for little
+_BORROWED: Final = 20.0  # windows' worth of belief in the kind's hours
+_MONTH_H: Final = 720.0  # held of somebody seen once
+_KINDS: Final = 256
+_TAIL: Final = 2.0  # exponent of the law of absences: people go on leave, so it is a heavy one
+_SMOOTH: Final = 0.25  # of a bin's weight lies in each neighbour: a clock change is no news
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Who was there with success; row i of every array is row i of `frame`."""
+
+    frame: pl.DataFrame  # principal, kind, cohort, values: in the order of names
+    keys: Keys
+    kinds: Keys
+
+    @classmethod
+    def of(cls, window: Window) -> Present | None:
+        """None when nobody was."""
+        rows = window.operations.filter(somebody() & (pl.col("outcome") == "success"))
+        frame = rows.group_by("principal").agg(
+            pl.col("principal_type").fill_null("").max().alias("kind"),
+            pl.col("n").filter("discloses_value").sum().alias("values"),
+        )
+        if frame.is_empty():
+            return None
+        frame = frame.with_columns(cohort().alias("cohort")).sort("principal")
+        return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Surprises (-log10) of being there now; row i is row i of Present."""
+
+    known: Floats  # windows seen
+    away_h: Floats  # hours since last there, or before it woke a little while ago; 0 for newcomers
+    gap: Floats  # surprise of that absence
+    hour: Floats  # surprise of this time of day
+
+
+class Rhythm:
+    """Per principal 17 numbers and 16 bytes: 152 bytes. Past `limit` those not seen for longest go."""
+
+    def __init__(self, limit: int, awake_hours: float) -> None:
+        self._who = Table(BINS + 5, limit)
+        self._kinds = Table(BINS, _KINDS)
+        self._awake_us = awake_hours * HOUR_US
+
+    def judged(self, present: Present, at_us: int) -> Told:
+        """What is odd about those present."""
+        own = self._who.get(present.keys, at_us)
+        known, longest = own[:, _N], own[:, _LONGEST]
+        away = self._away(present, own, at_us)
+        usual = (own[:, _GAP] * known + _MONTH_H) / (known + 1)
+        gap = _TAIL * np.log10(1 + away / (_TAIL * usual))
+        gap = np.where(away <= 1.2 * longest, 0.0, gap)
+        share = _smoothed(self._kinds.get(present.kinds, at_us)) + 1e-3
+        share /= share.sum(axis=1, keepdims=True)
+        hours = _smoothed(own[:, :BINS]) + _BORROWED * share
+        hours /= hours.sum(axis=1, keepdims=True)
+        here = hours[:, _bin(at_us)][:, None]
+        rarer = np.where(hours <= here * (1 + 1e-9), hours, 0.0).sum(axis=1)
+        return Told(known, away, gap, -np.log10(np.clip(rarer, 1e-12, 1.0)))
+
+    def _away(self, present: Present, own: Floats, at_us: int) -> Floats:
+        seen = self._who.seen(present.keys)
+        gap = np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
+        return np.where(self._awake(own, at_us), np.maximum(own[:, _AWAY], gap), gap)
+
+    def _awake(self, own: Floats, at_us: int) -> Bools:
+        """Back only a little while ago, and not told of."""
+        back: Bools = (own[:, _AWAY] > 0) & (at_us - own[:, _WOKE] <= self._awake_us)
+        return back
+
+    def learn(self, present: Present, told: Told, done: Bools, idle_h: float, at_us: int) -> None:
+        """Add a closed window. Those `done` were told of: their absence is over."""
+        own = self._who.get(present.keys, at_us)
+        seen = self._who.seen(present.keys)
+        gap = np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
+        new = own * (1 - 1 / _FORGET)
+        fresh = (told.away_h >= idle_h) & ~done
+        past = np.where(self._awake(own, at_us), 0.0, own[:, _AWAY])
+        new[:, _LONGEST] = np.maximum(np.maximum(own[:, _LONGEST], past), np.where(fresh, 0.0, gap))
+        new[:, _N] += 1
+        weight = np.minimum(own[:, _N], _FORGET)
+        new[:, _GAP] = np.where(seen > 0, own[:, _GAP] + (gap - own[:, _GAP]) / np.maximum(weight, 1), 0.0)
+        new[:, _bin(at_us)] += 1
+        woke = np.where(gap >= idle_h, float(at_us), own[:, _WOKE])
+        new[:, _WOKE] = np.where(fresh, woke, 0.0)
+        new[:, _AWAY] = np.where(fresh, told.away_h, 0.0)
+        self._who.put(present.keys, new, at_us)
+        once = np.zeros((len(present.keys), BINS))
+        once[:, _bin(at_us)] = 1
+        self._kinds.add(present.kinds, once, at_us)
+
+    def hours_of(self, key: Keys, at_us: int) -> str:
+        """The hours of day (UTC) a principal is mostly seen in, in words."""
+        bins = self._who.get(key, at_us)[0, :BINS]
+        if bins.sum() <= 0:
+            return "no hours known"
+        many = np.flatnonzero(bins >= bins.max() / 4)
+        return ", ".join(f"{2 * i:02}-{2 * i + 2:02}h" for i in many.tolist()[:6])
+
+    def snapshot(self) -> Frames:
+        """Frames who and kinds."""
+        return {"who": self._who.snapshot(), "kinds": self._kinds.snapshot()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._who.restore(frames["who"])
+        self._kinds.restore(frames["kinds"])
+
+
+def _bin(at_us: int) -> int:
+    return at_us // HOUR_US % 24 // 2
+
+
+def _smoothed(bins: npt.NDArray[np.float64]) -> Floats:
+    sides = np.roll(bins, 1, axis=1) + np.roll(bins, -1, axis=1)
+    return np.asarray((1 - 2 * _SMOOTH) * bins + _SMOOTH * sides)
