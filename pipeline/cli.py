@@ -340,10 +340,13 @@ def probe(  # noqa: PLR0917
     settings.allow(application.TABLES)
     asked = {"address": address, "interval_seconds": interval, "timeout_seconds": timeout}
     results = []
-    for result in probing.probe(lake, settings, count, asked):
-        results.append(result)
-        if format is Format.json:
-            tables.rows([dataclasses.asdict(result)], "json")
+    with show.counting("probing") as update:
+        for result in probing.probe(lake, settings, count, asked):
+            results.append(result)
+            if format is Format.json:
+                tables.rows([dataclasses.asdict(result)], "json")
+            if update is not None:
+                update(len(results), count)
     if format is not Format.json:
         tables.rows([dataclasses.asdict(result) for result in results], format.value)
     if not all(result.good or (timeout == 0 and result.outcome == "success") for result in results):
