@@ -6,13 +6,17 @@ Everything is made here by hand, line by line, so that a test can say to the byt
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+
+import zstandard
 
 START = dt.datetime(2026, 3, 2, 10, 0, tzinfo=dt.UTC)
 SECONDS = 300
@@ -21,6 +25,11 @@ SCRAPED = (31, 151, 299)  # seconds at which the counters were read
 MAIN, SECOND = "audit.log", "audit-2.log"
 APPS = ("billing", "checkout", "search")
 PREFIX = {MAIN: "", SECOND: "@cee: "}
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "gz": gzip.compress,
+    "zst": lambda data: zstandard.ZstdCompressor().compress(data),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +88,14 @@ class Trail:
             at += len(line.data) + 1
         return found
 
-    def write(self, folder: Path) -> list[Path]:
-        """The devices' files."""
+    def write(self, folder: Path, packed: Sequence[str] = ()) -> list[Path]:
+        """The devices' files; `packed` says how the first, the second and so on are compressed: gz, zst or not."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
-        for device, lines in self.lines.items():
-            (folder / device).write_bytes(b"".join(line.data + b"\n" for line in lines))
-            paths.append(folder / device)
+        for device, how in zip_longest(self.lines, packed[: len(self.lines)], fillvalue=""):
+            data = b"".join(line.data + b"\n" for line in self.lines[device])
+            paths.append(folder / (f"{device}.{how}" if how else device))
+            paths[-1].write_bytes(PACKERS[how](data))
         return paths
 
     def counters(self, folder: Path) -> tuple[str, ...]:

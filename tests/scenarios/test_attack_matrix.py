@@ -21,7 +21,7 @@ import pytest
 from pipeline import app, verification
 from pipeline.core import plugins
 from pipeline.ledger.verify import Report
-from tests.attacks import ATTACKS, Attack, Told
+from tests.attacks import ATTACKS, Attack, Told, over_kafka, sampled
 from tests.lakes import run, view
 from tests.processes import command, surroundings
 from tests.trail import (
@@ -95,6 +95,22 @@ def test_what_is_done_to_lines_is_told(attack: Attack, home: Path) -> None:
     assert app.broken(summary) == broken
 
 
+@pytest.mark.parametrize("attack", sampled(ATTACKS))
+def test_the_same_is_told_of_compressed_files(attack: Attack, home: Path) -> None:
+    """An attack is told alike, at the same places, when one device is packed with gzip and the other with zstd.
+
+    Of the attacks on a single device some are in the one and some in the other.
+    """
+    harmed = trail(*attack.devices)
+    expected = attack.harm(harmed)
+    packed = ("gz", "zst") if ATTACKS.index(attack) // 2 % 2 else ("zst", "gz")
+    paths = harmed.write(home / "logs", packed)
+    read(home, *paths, counters=harmed.counters(home / "scrapes"))
+    places = {device: harmed.positions(device) for device in harmed.lines}
+    plain = [{**row, "source": row["source"].removesuffix(".gz").removesuffix(".zst")} for row in told(home)]
+    assert held_against(plain, expected, places) == []
+
+
 ALONE = [attack for attack in ATTACKS if attack.devices == (MAIN,)]
 
 
@@ -135,13 +151,22 @@ def test_what_is_told_does_not_depend_on_the_cuts(attack: Attack, home: Path, tm
         assert whole.equals(cut)
 
 
+def sources(attack: Attack, expected: list[Told]) -> list[str]:
+    """What the table says of standard input and of Kafka; compressed files are as plain ones."""
+    left = over_kafka(expected)
+    kafka = "the same" if left == expected else "but for counts" if left else "no"
+    return ["the same" if attack in ALONE else "needs a second device", kafka]
+
+
 def test_the_page_on_integrity_lists_the_whole_matrix() -> None:
     """Every attack stands in docs/integrity.md with what is told of it, and so does everything that is harmless."""
     page = (Path(__file__).parents[2] / "docs" / "integrity.md").read_text()
     rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("|")}
     for attack in ATTACKS:
-        for wanted in attack.harm(trail(*attack.devices)):
+        expected = attack.harm(trail(*attack.devices))
+        for wanted in expected:
             assert f"`{wanted.verdict}` {wanted.cause}" in rows[attack.done], attack.done
+        assert [cell.strip() for cell in rows[attack.done].split("|")[3:5]] == sources(attack, expected), attack.done
     for harm, expected in FILES:
         for verdict, cause, *_ in expected:
             assert f"`{verdict}` {cause}" in rows[str(harm.__doc__)], harm.__name__
