@@ -31,7 +31,7 @@ from pipeline.integrity.coverage import Coverage
 from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
-from pipeline.ledger import Ledger, keys
+from pipeline.ledger import FileGuard, Ledger, keys
 from pipeline.line import Line, Parts
 from pipeline.probe import Config as ProbeConfig
 from pipeline.reader import Reader
@@ -258,7 +258,16 @@ class Run:
                 f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"
             )
         signer = keys.for_lake(path, self.options.lake, origin=config.origin, folder=folder)
-        return Ledger.open(self.options.lake, signer, head=lake.ledger_head(), clock=self.clock, folder=folder)
+        remembered = signed_folder(config, path)
+        if remembered is None:
+            self.notes.append(
+                f"what is signed can only be remembered in the lake, which rolls back with it: nothing can be written "
+                f"beside {keys.shown(path)}; set [ledger] signed"
+            )
+        guard = None if remembered is None else FileGuard(remembered)
+        return Ledger.open(
+            self.options.lake, signer, head=lake.ledger_head(), guard=guard, clock=self.clock, folder=folder
+        )
 
     def _decoder(self) -> Any:
         wanted = self.options.input_format
@@ -316,6 +325,11 @@ class Run:
         parts.pairing.lake_until_us = line.known_until_us
         parts.pairing.recall = lambda ids, low_us, high_us: line.recall(lake, ids, low_us, high_us)
         return line
+
+
+def signed_folder(config: conf.LedgerConfig, key: Path) -> Path | None:
+    """Where the ledger's newest heads are remembered outside the lake; None where nothing can be written."""
+    return Path(config.signed).expanduser() if config.signed else keys.signed_folder(key)
 
 
 def detectors(settings: conf.Settings) -> list[Detector]:

@@ -195,18 +195,23 @@ def verify_lake(  # noqa: PLR0917
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
     key: Annotated[str | None, typer.Option(help="The ledger's verifier key (text or file).", metavar="VKEY")] = None,
-    since_head: Annotated[Path | None, typer.Option(help="A kept copy of ledger/checkpoint.", metavar="FILE")] = None,
+    since_head: Annotated[
+        list[Path] | None,
+        typer.Option(help="A kept copy of a ledger's checkpoint; may be given again.", metavar="FILE"),
+    ] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Hold the lake's rows, the ledger's tiles and its head against each other."""
     if context.invoked_subcommand is not None:
         return
-    conf.load(config).allow(application.TABLES)
+    settings = conf.load(config)
+    settings.allow(application.TABLES)
     with show.counting("verifying") as update:
-        result, pinned = verification.verify_lake(lake, key, since_head, update)
-    show.verification(result, pinned, format.value)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+        ledger = settings.table(conf.LedgerConfig, "ledger")
+        results = verification.verify_lake(lake, key, since_head or (), update, ledger)
+    show.verification(results, format.value)
+    if code := max(result.report.exit_code for result in results):
+        raise typer.Exit(code)
 
 
 @verify.command("proof")

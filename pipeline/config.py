@@ -54,11 +54,16 @@ class Integrity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[ledger]`: the tamper-evident log over every entry."""
+    """`[ledger]`: the tamper-evident log over every entry.
+
+    `signed` is a folder outside the lake that remembers the newest head of each log, so that a lake that was put back
+    to an older state is noticed; it defaults to one beside the key.
+    """
 
     enabled: bool = True
     signing_key: str | None = None  # default: a private file in the user's config folder
     origin: str | None = None  # the log's name; default: a name of its own for each lake
+    signed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

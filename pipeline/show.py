@@ -19,11 +19,11 @@ from pipeline.core.schema import BROKEN_VERDICTS
 from pipeline.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pipeline.ledger.verify import Report
     from pipeline.line import Line
-    from pipeline.verification import Pinned
+    from pipeline.verification import Verified
 
 SEVERITY_STYLE: Final = {
     "critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "dim",
@@ -84,14 +84,24 @@ def _entry(name: str, *parts: str | tuple[str, str]) -> Text:
     return Text.assemble(f"{name:<{_MARGIN}}", *parts)
 
 
-def verification(report: Report, pinned: Pinned, style: str) -> None:
-    """What was proven and what was not; rows for programs."""
-    shown = report.rows.drop("uid", "known", strict=False)
+def verification(results: Sequence[Verified], style: str) -> None:
+    """What was proven and what was not, ledger by ledger; rows for programs."""
     if style != "table":
-        tables.table(shown, style)
+        tables.table(pl.concat([_shown(result.report) for result in results]), style)
         return
-    out = _console()
+    for result in results:
+        _verification(result)
+
+
+def _shown(report: Report) -> pl.DataFrame:
+    return report.rows.drop("uid", "known", strict=False)
+
+
+def _verification(result: Verified) -> None:
+    out, report, pinned = _console(), result.report, result.pinned
     out.print(_entry("ledger", f"{report.size:,} leaves, root {report.root.hex()}"))
+    if result.folder != "ledger":
+        out.print(_entry("", f"in {visible(result.folder)}"))
     out.print(_entry("lake", f"{report.leaves:,} rows"))
     out.print(_entry("key", visible(pinned.verifier.vkey())))
     out.print(_entry("", f"from {visible(pinned.origin)}"))
@@ -101,7 +111,7 @@ def verification(report: Report, pinned: Pinned, style: str) -> None:
         out.print(_entry("verified", ("every row, tile and head holds", "green")))
         return
     out.print(_entry("verified", ("NO: what does not hold is below", "bold red")))
-    tables.table(shown.filter(pl.col("verdict") != "ok"), style)
+    tables.table(_shown(report).filter(pl.col("verdict") != "ok"), "table")
 
 
 def summary(result: Mapping[str, Any], lake: Path, *, as_json: bool) -> None:

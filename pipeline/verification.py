@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from pipeline import config as conf
 from pipeline import store
+from pipeline.app import signed_folder
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError, StoreError
 from pipeline.integrity import cloudtrail
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pipeline.ledger.note import Verifier
 
 
+MAIN = "main"
+
+
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """The key that a ledger is held to, and where it was taken from."""
@@ -31,14 +36,31 @@ class Pinned:
     origin: str
 
 
-def pinned(lake: Path, vkey: str | None) -> Pinned:
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What verification of one worker's ledger says; `folder` is where it lies in the lake."""
+
+    folder: str
+    report: Report
+    pinned: Pinned
+
+
+def ledger_folder(worker: str) -> str:
+    """Where a worker's ledger lies in the lake."""
+    return "ledger" if worker == MAIN else f"ledger/workers/{worker}"
+
+
+def pinned(lake: Path, vkey: str | None, folder: str = "ledger") -> Pinned:
     """The given key, else that of this user's signing key, else the one that the lake names itself.
 
-    Raises ConfigError for a text that is no key, NoInputError for a lake without a ledger.
+    Every worker's log has a name of its own: the given key is held to under that name. Raises ConfigError for a text
+    that is no key, NoInputError for a lake without a ledger.
     """
+    known = policy.read(lake / folder / "policy")
     if vkey:
-        return Pinned(parse_key(vkey), "given")
-    known = policy.read(lake / "ledger" / "policy")
+        given = parse_key(vkey)
+        named = [log for log in known.logs if log.public == given.public] if known and folder != "ledger" else []
+        return Pinned(named[0] if named else given, "given")
     if known is None or not known.logs:
         raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
     own = keys.default_key_path()
@@ -59,23 +81,46 @@ def parse_key(vkey: str) -> Verifier:
 
 
 def verify_lake(
-    lake: Path, vkey: str | None, since_head: Path | None, progress: Callable[[int, int], None] | None
-) -> tuple[Report, Pinned]:
-    """Everything the ledger promises about a lake. Raises NoInputError, ConfigError, StoreError."""
-    kept = None if since_head is None else _kept(since_head)
+    lake: Path,
+    vkey: str | None,
+    since_heads: Sequence[Path],
+    progress: Callable[[int, int], None] | None,
+    ledger: conf.LedgerConfig | None = None,
+) -> list[Verified]:
+    """Everything the ledgers promise about a lake, one for each worker. Raises NoInputError, ConfigError, StoreError.
+
+    `ledger` says where the key lies and where what it signed is remembered, by default in the user's folders. A kept
+    head is held against the log it names; one that names none of them is held against the first.
+    """
+    kept = [_kept(path) for path in since_heads]
+    found = []
     with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
-        key = pinned(lake, vkey)
+        workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
+        known = {worker: pinned(lake, vkey, ledger_folder(worker)) for worker in workers}
+        origins = {key.verifier.name: worker for worker, key in known.items()}
+        for worker, key in known.items():
 
-        def snapshot() -> Snapshot:
-            head, files = opened.evidence("raw")
-            return Snapshot(head, _rows(opened, files))
+            def snapshot(worker: str = worker) -> Snapshot:
+                head, files = opened.evidence("raw", worker)
+                return Snapshot(head, _rows(opened, files))
 
-        report = verify(lake, key.verifier, snapshot, since_head=kept, guard=_guard(lake), progress=progress)
-    return report, key
+            mine = [head for head in kept if origins.get(_log_of(head), workers[0]) == worker]
+            folder = ledger_folder(worker)
+            guard = _guard(ledger or conf.LedgerConfig(), lake, folder)
+            report = verify(
+                lake, key.verifier, snapshot, since_heads=mine, guard=guard, progress=progress, folder=folder
+            )
+            found.append(Verified(folder, report, key))
+    return found
 
 
-def _guard(lake: Path) -> FileGuard:
-    return FileGuard(lake / "ledger")
+def _log_of(head: bytes) -> str:
+    return head.partition(b"\n")[0].decode("utf-8", "replace")
+
+
+def _guard(config: conf.LedgerConfig, lake: Path, folder: str) -> FileGuard:
+    key = Path(config.signing_key).expanduser() if config.signing_key else keys.default_key_path()
+    return FileGuard(signed_folder(config, key) or lake / folder)
 
 
 def _kept(path: Path) -> bytes:
@@ -101,16 +146,20 @@ def prove(lake: Path, uids: Sequence[str], out: Path | None) -> list[tuple[str, 
     when `out` cannot be written.
     """
     wanted = ", ".join("?" for _ in uids)
-    sql = f"SELECT uid, source, file, position, leaf_index, salt, raw, redacted FROM raw WHERE uid IN ({wanted})"  # noqa: S608
+    columns = "uid, source, file, position, leaf_index, salt, raw, redacted, leaf"
+    sql = f"SELECT {columns} FROM raw WHERE uid IN ({wanted})"  # noqa: S608
     found = pl.DataFrame(pl.from_arrow(store.query(lake, sql, list(uids))))
     missing = sorted(set(uids) - set(found["uid"]))
     if missing:
         raise NoInputError(
             f"the lake holds no event {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
         )
+    if bare := found.filter(pl.col("leaf_index").is_null())["uid"].to_list():
+        raise NoInputError(f"event {bare[0]} was stored while the ledger was off: there is nothing to prove")
+    folders = [lake / "ledger", *sorted((lake / "ledger" / "workers").glob("*"))]
     files = []
     for row in found.iter_rows(named=True):
-        files.append((f"{row['uid']}.tlog-proof", proof_file.published_proof(lake / "ledger", row["leaf_index"])))
+        files.append((f"{row['uid']}.tlog-proof", proof_file.proof_of(folders, row["leaf_index"], row["leaf"])))
         files.append((f"{row['uid']}.event.json", proof_file.make_event(row)))
     if out is not None:
         _keep(out, files)

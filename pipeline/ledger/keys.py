@@ -56,6 +56,12 @@ def default_key_path() -> Path:
     return Path(base) / "keytrail" / "signing.key"
 
 
+def signed_folder(key: Path) -> Path | None:
+    """Where what a key has signed is remembered: beside it. None where nothing can be written there."""
+    folder = key.parent / "signed"
+    return folder if os.access(folder if folder.exists() else key.parent, os.W_OK) else None
+
+
 def shown(path: Path) -> str:
     """A path as its user would write it."""
     home = Path.home()

@@ -321,7 +321,7 @@ class Ledger:
             if signed.size > committed.size:
                 raise ForkError(
                     f"the lake holds {committed.size} ledger entries, but {signed.size} are signed: "
-                    "it was put back to an older state; restore the newest one"
+                    "it was put back to an older state; restore the newest one, or read on into a new lake"
                 )
             if reader.root(signed.size) != signed.root:
                 raise ForkError(f"the tree at size {signed.size} is not the one that was signed")

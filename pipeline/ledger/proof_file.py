@@ -8,7 +8,7 @@ of it can change unnoticed but the texts of `uid` and `file`, which the entry do
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,23 @@ def published_proof(folder: Path, index: int) -> bytes:
         raise LedgerError("the ledger has no published checkpoint yet")
     size = checkpoints.parse(note.parse(checkpoint).text).size
     return make_proof(TileReader(folder, size), index, checkpoint, size)
+
+
+def proof_of(folders: Sequence[Path], index: int, entry: bytes) -> bytes:
+    """The proof file of a leaf out of the one of several ledgers that has this entry there.
+
+    Where none has it, the error is that of the first. Raises LedgerError.
+    """
+    failed: LedgerError | None = None
+    for folder in folders:
+        try:
+            found = published_proof(folder, index)
+        except LedgerError as error:
+            failed = failed or error
+            continue
+        if proof.parse(found).extra == entry:
+            return found
+    raise failed or LedgerError(f"no ledger of the lake has this entry as its leaf {index}")
 
 
 def make_event(row: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def verify(
     key: Verifier,
     snapshot: Callable[[], Snapshot],
     *,
-    since_head: bytes | None = None,
+    since_heads: Sequence[bytes] = (),
     guard: Guard | None = None,
     rule: RowRule | None = None,
     progress: Progress | None = None,
@@ -94,8 +94,8 @@ def verify(
     """Everything the ledger promises about a lake, with the place of everything that does not hold.
 
     `key` is the pinned key; rotations that it signed are followed. `snapshot` is called once, after the published
-    checkpoint was read, so that a lake that is being written to is never ahead of itself. `since_head` is a kept copy
-    of a checkpoint, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes.
+    checkpoint was read, so that a lake that is being written to is never ahead of itself. `since_heads` are kept copies
+    of checkpoints, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes.
     Raises StoreError when the disk does not answer.
     """
     run = _Run(lake_dir, (key,), folder)
@@ -126,7 +126,7 @@ def verify(
     seal.check(run.lake, records, lake.files, run.places)
     if tree.whole:
         anchor.check(run.lake, records, reader, run.places)
-    _retained(run, reader, copies, since_head=since_head, guard=guard, origin=key.name)
+    _retained(run, reader, copies, since_heads=since_heads, guard=guard, origin=key.name)
     return _report(run, head, rows.rows)
 
 
@@ -267,17 +267,19 @@ def _retained(
     reader: TileReader,
     copies: list[Path],
     *,
-    since_head: bytes | None,
+    since_heads: Sequence[bytes],
     guard: Guard | None,
     origin: str,
 ) -> None:
     """Earlier statements: each must be a beginning of this tree."""
-    if since_head is None:
-        run.notes.append("no kept head was given: a rollback together with its checkpoints would go unnoticed")
-    else:
-        _hold_against(run, reader, _opened(run, "retained head", since_head), "retained head")
-    if guard is not None:
-        _hold_against(run, reader, guard.last(origin), "record of what was signed")
+    remembered = None if guard is None else guard.last(origin)
+    if not since_heads:
+        alone = "a rollback together with its checkpoints would go unnoticed"
+        here = "what was signed is known on this host, and would be put back with all of it"
+        run.notes.append(f"no kept head was given: {alone if remembered is None else here}")
+    for head in since_heads:
+        _hold_against(run, reader, _opened(run, "retained head", head), "retained head")
+    _hold_against(run, reader, remembered, "record of what was signed")
     for path in copies:
         source = f"{run.name}/checkpoints/{path.name}"
         kept = _opened(run, source, read_optional(path))

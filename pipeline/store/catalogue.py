@@ -57,7 +57,10 @@ _FILE_COLUMNS: Final = "path, tbl, kind, rows, size, layout, min_time, max_time,
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A file that the newest commit names; `sequence` is the commit that brought it."""
+    """A file that the newest commit names; `sequence` is the commit that brought it.
+
+    `worker` is the one whose ledger has the leaves of its rows, whoever wrote it.
+    """
 
     segment: Segment
     sequence: int

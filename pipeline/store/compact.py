@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.store.segment import Segment
     from pipeline.store.tables import Table
 
-    Swap = Callable[[Sequence[str], Sequence[Segment]], bool]  # (files dropped, files added) -> done
+    Swap = Callable[[Sequence[str], Sequence[Segment], str], bool]  # (files dropped, files added, owner) -> done
 
 
 class Compactor:
@@ -51,12 +51,16 @@ class Compactor:
         if len(revisions) >= (1 if everything else self._config.fold_files):
             return self._fold(table, rows, revisions)
         small = [file for file in rows if self._small(file)]
-        return self._merge(table, small) if len(small) > (1 if everything else self._config.compact_files) else 0
+        if len(small) <= (1 if everything else self._config.compact_files):
+            return 0
+        owners = sorted({file.worker for file in small}) if table.name == "raw" else [""]
+        return sum(self._merge(table, [f for f in small if not owner or f.worker == owner], owner) for owner in owners)
 
     def _small(self, file: LiveFile) -> bool:
         return file.segment.rows < self._config.small_rows and file.segment.size < self._config.small_bytes
 
-    def _merge(self, table: Table, small: Sequence[LiveFile]) -> int:
+    def _merge(self, table: Table, small: Sequence[LiveFile], owner: str) -> int:
+        """Raw rows stay with the worker whose ledger has their leaves: `owner`, where they have one."""
         chosen: list[LiveFile] = []
         for file in small:
             if chosen and sum(f.segment.rows for f in (*chosen, file)) > self._config.compact_rows:
@@ -68,7 +72,7 @@ class Compactor:
             for file in chosen:
                 for frame in groups(self._lake / file.segment.path, table.columns):
                     made.append(frame)
-            return made.swap(self._swap, chosen)
+            return made.swap(self._swap, chosen, owner)
 
     def _fold(self, table: Table, rows: Sequence[LiveFile], revisions: Sequence[LiveFile]) -> int:
         left = newest(self._lake, table, revisions)
@@ -147,11 +151,11 @@ class Rewrite:
         self._kept = True
         return self.segments
 
-    def swap(self, swap: Swap, dropped: Sequence[LiveFile]) -> int:
+    def swap(self, swap: Swap, dropped: Sequence[LiveFile], owner: str = "") -> int:
         """Puts the new files in the place of `dropped`, whose number is returned; 0 when one was gone already."""
         segments = self.keep()
         faults.point("store.compact.written")
-        if swap([file.segment.path for file in dropped], segments):
+        if swap([file.segment.path for file in dropped], segments, owner):
             return len(dropped)
         remove(self._lake / segment.path for segment in segments)
         return 0

@@ -180,13 +180,18 @@ class Lake(Outbox):
         """
         return rows(self.path, table_of(table), self._catalogue.files(table), from_time, to_time)
 
-    def evidence(self, table: str) -> tuple[dict[str, Any], list[str]]:
-        """The ledger head of the newest commit and its files (relative to the lake) of one table, of one moment."""
-        while True:
-            head = self._catalogue.ledger(self.worker)
-            files = [file.segment.path for file in self._catalogue.files(table)]
-            if head == self._catalogue.ledger(self.worker):
-                return head, files
+    def ledgers(self) -> tuple[str, ...]:
+        """The workers that have committed under a ledger of their own."""
+        return tuple(name for name in self._catalogue.workers() if self._catalogue.ledger(name))
+
+    def evidence(self, table: str, worker: str) -> tuple[dict[str, Any], list[str]]:
+        """The ledger head of a worker's newest commit and its files of one table (relative to the lake), of one moment.
+
+        Its files are those whose rows have their leaves in its ledger.
+        """
+        with self._catalogue.reading():
+            files = [file.segment.path for file in self._catalogue.files(table) if file.worker == worker]
+            return self._catalogue.ledger(worker), files
 
     def read_file(self, table: str, file: str) -> Iterator[pl.DataFrame]:
         """The rows of one file of a table, as they are stored. Raises StoreError for one that cannot be read."""

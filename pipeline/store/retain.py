@@ -6,6 +6,7 @@ one goes with its event, or with its row in `rejected`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
@@ -16,7 +17,7 @@ from pipeline.store.read import groups
 from pipeline.store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.store.catalogue import LiveFile
@@ -29,10 +30,16 @@ _MICRO: Final = pl.Datetime("us", "UTC")
 
 
 class Swap(Protocol):
-    """Puts files in the place of others and notes the leaves whose entries go with them, in one transaction."""
+    """Puts files in the place of others and notes the leaves whose entries go with them, in one transaction.
+
+    Files and leaves are given by the worker whose ledger they belong to.
+    """
 
     def __call__(
-        self, dropped: Sequence[str], added: Sequence[Segment], expired: Sequence[tuple[int, int]] = ()
+        self,
+        dropped: Sequence[str],
+        added: Mapping[str, Sequence[Segment]],
+        expired: Mapping[str, Sequence[tuple[int, int]]],
     ) -> bool: ...
 
 
@@ -46,8 +53,8 @@ class Retention:
         self._cut_us = cut_us
         self._before = pl.lit(cut_us).cast(_MICRO)
         self._dropped: list[str] = []
-        self._added: list[Segment] = []
-        self._leaves: list[pl.Series] = []  # of the entries that go
+        self._added: defaultdict[str, list[Segment]] = defaultdict(list)  # by owner
+        self._leaves: defaultdict[str, list[pl.Series]] = defaultdict(list)  # of the entries that go, by owner
 
     def run(self, files: Sequence[LiveFile], swap: Swap) -> int:
         """Number of files dropped or written anew."""
@@ -61,10 +68,13 @@ class Retention:
             if self._dropped and swap(self._dropped, self._added, self._spans()):
                 return len(self._dropped)
         except BaseException:
-            remove(self._lake / segment.path for segment in self._added)
+            self._remove_added()
             raise
-        remove(self._lake / segment.path for segment in self._added)
+        self._remove_added()
         return 0
+
+    def _remove_added(self) -> None:
+        remove(self._lake / segment.path for segments in self._added.values() for segment in segments)
 
     def _old(self, file: LiveFile) -> bool:
         low = file.segment.min_time
@@ -93,14 +103,12 @@ class Retention:
         found = list(groups(self._lake / file.segment.path, keys))
         gone = [frame["leaf_index"].filter(~frame["uid"].is_in(kept(frame)["uid"].implode())) for frame in found]
         if any(len(leaves) for leaves in gone):
-            self._leaves += [leaves.drop_nulls() for leaves in gone]
+            self._leaves[file.worker] += [leaves.drop_nulls() for leaves in gone]
             self._rewrite(file, table, kept)
 
-    def _spans(self) -> list[tuple[int, int]]:
-        """(first, last) of each run of leaves whose entries go: the ledger must be told."""
-        leaves = pl.concat([pl.Series([], dtype=pl.Int64), *self._leaves]).unique().sort()
-        runs = leaves.to_frame("leaf").group_by(run=pl.col("leaf") - pl.int_range(pl.len()), maintain_order=True)
-        return [(first, last) for _, first, last in runs.agg(a=pl.col("leaf").min(), b=pl.col("leaf").max()).rows()]
+    def _spans(self) -> dict[str, list[tuple[int, int]]]:
+        """(first, last) of each run of leaves whose entries go: their ledger must be told."""
+        return {owner: _runs(pl.concat(leaves)) for owner, leaves in self._leaves.items()}
 
     def _gone(self, files: Sequence[LiveFile], name: str, keys: tuple[str, ...]) -> pl.DataFrame:
         columns = pl.Schema({key: TABLES[name].columns[key] for key in (*keys, "time")})
@@ -115,8 +123,14 @@ class Retention:
         with Rewrite(self._lake, table, self._config, self._name) as made:
             for frame in groups(self._lake / file.segment.path, table.columns):
                 made.append(kept(frame))
-            self._added.extend(made.keep())
+            self._added[file.worker].extend(made.keep())
         self._dropped.append(file.segment.path)
+
+
+def _runs(leaves: pl.Series) -> list[tuple[int, int]]:
+    numbers = leaves.unique().sort().to_frame("leaf")
+    runs = numbers.group_by(run=pl.col("leaf") - pl.int_range(pl.len()), maintain_order=True)
+    return [(first, last) for _, first, last in runs.agg(a=pl.col("leaf").min(), b=pl.col("leaf").max()).rows()]
 
 
 def _overlap(one: Segment, other: Segment) -> bool:

@@ -18,7 +18,7 @@ from pipeline.store.tables import TABLES, table_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.core.clock import Clock
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.store.publish import Publisher
     from pipeline.store.segment import Segment
 
+Span = tuple[int, int]  # of leaves, both ends in it
 DATA: Final = "data"
 STATE: Final = "state"
 
@@ -89,18 +90,26 @@ class Steps:
         with self._catalogue.reading() as sql:
             log.check_epoch(sql, self._worker, self._epoch)
 
-    def swap(self, dropped: Sequence[str], added: Sequence[Segment], expired: Sequence[tuple[int, int]] = ()) -> bool:
+    def swap(self, dropped: Sequence[str], added: Sequence[Segment], owner: str = "") -> bool:
         """Puts files in the place of others in one transaction; False, and nothing done, when one is gone already.
 
-        `expired` are the spans of leaves whose entries go with it.
+        `owner` is the worker whose ledger has the rows' leaves; this one where it is not said.
         """
+        return self.swap_all(dropped, {owner or self._worker: added}, {})
+
+    def swap_all(
+        self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]]
+    ) -> bool:
+        """The same with files of several owners. `expired` are the leaves of each whose entries go with it."""
         try:
             with self._catalogue.changing() as sql:
                 log.check_epoch(sql, self._worker, self._epoch)
                 log.drop_files(sql, dropped, self._until)
                 sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0])
-                log.add_files(sql, added, sequence, self._worker)
-                log.note_expired(sql, self._worker, expired)
+                for owner, segments in added.items():
+                    log.add_files(sql, segments, sequence, owner)
+                for owner, spans in expired.items():
+                    log.note_expired(sql, owner, spans)
         except log.ReplacedError:
             return False
         return True

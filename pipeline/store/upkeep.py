@@ -74,7 +74,7 @@ class Upkeep:
         if any(file.segment.kind == "revision" for file in operations):
             compactor.run(operations, everything=True)
         retention = Retention(self._lake, self._config, self._steps.name, cut_us)
-        replaced = retention.run(self._catalogue.files(), self._steps.swap)
+        replaced = retention.run(self._catalogue.files(), self._steps.swap_all)
         faults.point("store.retain.committed")
         return replaced
 

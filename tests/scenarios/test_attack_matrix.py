@@ -155,7 +155,7 @@ def sources(attack: Attack, expected: list[Told]) -> list[str]:
     """What the table says of standard input and of Kafka; compressed files are as plain ones."""
     left = over_kafka(expected)
     kafka = "the same" if left == expected else "but for counts" if left else "no"
-    return ["the same" if attack in ALONE else "needs a second device", kafka]
+    return ["the same" if attack in ALONE else "two devices", kafka]
 
 
 def test_the_page_on_integrity_lists_the_whole_matrix() -> None:
@@ -516,7 +516,7 @@ class Kept:
     head: Path
 
     def verified(self) -> Report:
-        return verification.verify_lake(self.lake, None, self.head, None)[0]
+        return verification.verify_lake(self.lake, None, [self.head], None)[0].report
 
     def raw(self) -> list[Path]:
         return sorted((self.lake / "data" / "raw").rglob("*.parquet"))

@@ -207,7 +207,7 @@ def test_a_kept_head_shows_a_rollback(lake: SmallLake) -> None:
     shutil.rmtree(again.key.parent / "absent", ignore_errors=True)
     old = SmallLake.__new__(SmallLake)
     old.__dict__.update({**again.__dict__, "_db": __import__("sqlite3").connect(lake.folder / "control.sqlite")})
-    report = verify(lake.folder, note.verifier_of(again.signer), old.snapshot, since_head=kept)
+    report = verify(lake.folder, note.verifier_of(again.signer), old.snapshot, since_heads=[kept])
     assert places(report) == [("retained head", "truncated", 808, 812, 5)]
     guarded = verify(lake.folder, note.verifier_of(again.signer), old.snapshot, guard=again.guard)
     assert places(guarded) == [("record of what was signed", "truncated", 808, 812, 5)]
@@ -221,16 +221,16 @@ def test_a_kept_head_of_another_history_is_a_fork(lake: SmallLake, tmp_path: Pat
     twin.folder.mkdir(exist_ok=True)
     twin.write(records(50, 9000))
     head = (tmp_path / "twin2/ledger/checkpoint").read_bytes()
-    assert places(lake.verify(since_head=head)) == [("retained head", "altered", 0, 49, 50)]
+    assert places(lake.verify(since_heads=[head])) == [("retained head", "altered", 0, 49, 50)]
 
 
 def test_a_kept_head_that_the_key_does_not_open_is_unverifiable(lake: SmallLake) -> None:
     """A head that proves nothing must not look like one that does."""
     kept = (lake.folder / "ledger/checkpoints/300").read_bytes()
-    assert lake.verify(since_head=kept).exit_code == 0
-    assert not any("no kept head" in text for text in lake.verify(since_head=kept).notes)
-    assert broken(lake.verify(since_head=kept.replace(b"300", b"301"))) == {("retained head", "unverifiable")}
-    assert broken(lake.verify(since_head=b"rubbish")) == {("retained head", "unverifiable")}
+    assert lake.verify(since_heads=[kept]).exit_code == 0
+    assert not any("no kept head" in text for text in lake.verify(since_heads=[kept]).notes)
+    assert broken(lake.verify(since_heads=[kept.replace(b"300", b"301")])) == {("retained head", "unverifiable")}
+    assert broken(lake.verify(since_heads=[b"rubbish"])) == {("retained head", "unverifiable")}
 
 
 def test_a_commit_that_is_not_published_yet_is_clean_and_said(lake: SmallLake) -> None:

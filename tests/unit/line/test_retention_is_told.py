@@ -32,7 +32,7 @@ def test_expired_entries_are_not_missing(days: int, tmp_path: Path) -> None:
     options = RunOptions((str(LOGS),), tmp_path / "lake", signing_key=str(tmp_path / "key"))
     told = Run(options, settings, lambda: int(newest.timestamp() * 1e9)).execute()
     assert 0 < count(tmp_path / "lake", "raw") < told["entries"]
-    report, _ = verify_lake(tmp_path / "lake", None, None, None)
+    report = verify_lake(tmp_path / "lake", None, (), None)[0].report
     assert report.exit_code == 0, report.rows.rows()
     assert report.leaves == count(tmp_path / "lake", "raw")
 
@@ -43,5 +43,5 @@ def test_entries_that_go_untold_are_missing(tmp_path: Path) -> None:
     Run(options, conf.Settings()).execute()
     with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 0) as lake:
         lake.retain(int(dt.datetime(2026, 3, 4, tzinfo=dt.UTC).timestamp() * 1e6))
-    report, _ = verify_lake(tmp_path / "lake", None, None, None)
+    report = verify_lake(tmp_path / "lake", None, (), None)[0].report
     assert report.exit_code == 10

@@ -1,0 +1,111 @@
+"""A lake of several workers has a ledger for each: rows stay with the one that has their leaves, and each verifies."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline import store, verification
+from pipeline.core.clock import system_clock
+from pipeline.core.errors import NoInputError
+from pipeline.ledger import ForkError
+from tests.lakes import run, view
+from tests.trail import MAIN, SECOND, START, trail
+
+TABLES = {"detection": {"disabled": ["integrity"]}}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """Two workers, a device each, two commits each: files of either are there to be merged."""
+    whole = trail()
+    paths = whole.write(tmp_path / "logs")
+    bodies = [path.read_bytes().splitlines(keepends=True) for path in paths]
+    for share in (0, 1):
+        for path, lines, worker in zip(paths, bodies, ("a", "b"), strict=True):
+            half = len(lines) // 2
+            path.write_bytes(b"".join(lines[:half] if share == 0 else lines))
+            run(tmp_path / "lake", path, tables=TABLES, worker=worker)
+    return tmp_path / "lake"
+
+
+def opened(lake: Path, worker: str) -> store.Lake:
+    return store.Lake.open(lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker)
+
+
+def told(lake: Path, *heads: Path) -> dict[str, set[str]]:
+    found = verification.verify_lake(lake, None, heads, None)
+    return {one.folder: set(one.report.rows["verdict"]) for one in found}
+
+
+def test_each_ledger_is_verified_over_its_own_rows(lake: Path) -> None:
+    """Whoever merges the files, a worker's rows stay its ledger's; an edit is told of the one it was made in."""
+    clean = {"ledger/workers/a": {"ok"}, "ledger/workers/b": {"ok"}}
+    assert told(lake) == clean
+    with opened(lake, "a") as writer:
+        writer.compact()
+        (name,) = writer.evidence("raw", "b")[1]
+    assert told(lake) == clean
+    file = lake / name
+    pl.read_parquet(file).with_columns(pl.lit(b"{}").alias("raw")).write_parquet(file)
+    assert told(lake) == {"ledger/workers/a": {"ok"}, "ledger/workers/b": {"altered"}}
+
+
+def test_a_proof_is_of_the_ledger_that_has_the_leaf(lake: Path) -> None:
+    """An event of either worker is proven against its own log's checkpoint."""
+    keys = {one.folder: one.pinned.verifier.vkey() for one in verification.verify_lake(lake, None, (), None)}
+    events = view(lake, "events")
+    for device, worker in ((MAIN, "a"), (SECOND, "b")):
+        uid = events.filter(pl.col("source").str.ends_with(device))["uid"][0]
+        files = dict(verification.prove(lake, [uid], lake.parent))
+        proof, event = (lake.parent / f"{uid}.{kind}" for kind in ("tlog-proof", "event.json"))
+        shown = verification.verify_proof(proof, event, keys[f"ledger/workers/{worker}"])
+        assert (shown["content_checked"], len(files)) == (True, 2)
+
+
+def test_what_one_worker_expires_is_told_to_the_ledger_of_the_other(lake: Path) -> None:
+    """Retention by one worker leaves it to the other to say so, which its next run does with nothing new to read."""
+    with opened(lake, "a") as writer:
+        writer.retain(int(START.timestamp() * 1e6) + 100_000_000)
+    assert {folder: "gap" in verdicts for folder, verdicts in told(lake).items()} == dict.fromkeys(told(lake), True)
+    for device, worker in ((MAIN, "a"), (SECOND, "b")):
+        run(lake, lake.parent / "logs" / device, tables=TABLES, worker=worker)
+    assert told(lake) == {"ledger/workers/a": {"ok", "redacted"}, "ledger/workers/b": {"ok", "redacted"}}
+
+
+def test_a_kept_head_is_held_against_the_log_it_names(lake: Path, tmp_path: Path) -> None:
+    """Heads of several workers may be given; one of a log that is gone from the lake is told."""
+    kept = [shutil.copy(lake / "ledger/workers" / worker / "checkpoint", tmp_path / worker) for worker in "ab"]
+    assert told(lake, *kept) == {"ledger/workers/a": {"ok"}, "ledger/workers/b": {"ok"}}
+    kept[0].write_bytes(kept[0].read_bytes().replace(b"keytrail/", b"elsewhere/"))
+    assert told(lake, *kept) == {"ledger/workers/a": {"unverifiable"}, "ledger/workers/b": {"ok"}}
+
+
+def test_a_lake_put_back_to_an_older_state_is_not_written_on(tmp_path: Path) -> None:
+    """What was signed is remembered beside the key: the next run refuses, and verification says why."""
+    lake, log = tmp_path / "lake", tmp_path / "audit.log"
+    lines = trail(MAIN).write(tmp_path / "logs")[0].read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:200]))
+    run(lake, log, tables=TABLES)
+    shutil.copytree(lake, tmp_path / "older")
+    log.write_bytes(b"".join(lines))
+    run(lake, log, tables=TABLES)
+    shutil.rmtree(lake)
+    (tmp_path / "older").rename(lake)
+    with pytest.raises(ForkError, match="put back to an older state"):
+        run(lake, log, tables=TABLES)
+    config = verification.conf.LedgerConfig(signing_key=str(tmp_path / "signing.key"))
+    report = verification.verify_lake(lake, None, (), None, config)[0].report
+    assert set(report.rows.filter(verdict="truncated")["source"]) == {"record of what was signed"}
+
+
+def test_an_event_stored_without_a_ledger_has_no_proof(tmp_path: Path) -> None:
+    """It says so in words."""
+    (path,) = trail(MAIN).write(tmp_path / "logs")
+    run(tmp_path / "lake", path, tables={**TABLES, "ledger": {"enabled": False}})
+    uid = view(tmp_path / "lake", "events")["uid"][0]
+    with pytest.raises(NoInputError, match="while the ledger was off"):
+        verification.prove(tmp_path / "lake", [uid], None)
