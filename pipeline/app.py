@@ -156,7 +156,8 @@ class Run:
     ) -> None:
         limit = self.options.batch_entries or self.line_config.batch_entries
         patience = self.line_config.idle_seconds if self.options.follow else 0.0
-        reader = Reader(source, self._decoder(), limit, timeout=0.2, recent=line.recent, patience=patience)
+        reader = Reader(source, self._decoder(), limit, timeout=0.2, recent=line.recent,
+                        patience=patience, leaves=line.parts.ledger is not None)  # fmt: skip
         last_commit = time.monotonic()
         last_news = last_commit
         for taken in reader.batches():

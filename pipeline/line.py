@@ -33,10 +33,11 @@ from pipeline.core.schema import INTEGRITY, OPERATION, empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from pipeline.core.clock import Clock
     from pipeline.core.metrics import Metrics
-    from pipeline.core.model import Bytes, Decoded, Frames, Ints, Message, RawBatch
+    from pipeline.core.model import Decoded, Frames, Message, RawBatch
     from pipeline.core.ports import Detector, Stateful
     from pipeline.integrity.canaries import Canaries
     from pipeline.integrity.clocks import Clocks
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pipeline.integrity.devices import Devices
     from pipeline.integrity.order import Sequencer
     from pipeline.integrity.pairing import Pairing
+    from pipeline.ledger.leaf import Leaves
     from pipeline.windows import Windows
 
 
@@ -75,18 +77,7 @@ class RecallPort(Protocol):
 class LedgerPort(Protocol):
     """What the line asks of the ledger: leaves for a batch, a head for a commit."""
 
-    def append(
-        self,
-        stream: str,
-        positions: Ints,
-        ingest_ns: int,
-        *,
-        data: Bytes,
-        starts: Ints,
-        ends: Ints,
-        rejected: Flags | None = None,
-        redacted: Flags | None = None,
-    ) -> Any: ...
+    def add(self, leaves: Leaves) -> Any: ...
 
     def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int: ...
 
@@ -97,7 +88,7 @@ class LedgerPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One batch as the reader hands it over: raw, decoded, and which streams may still bring more.
+    """One batch as the reader hands it over: raw, decoded, sealed, and which streams may still bring more.
 
     `recent` are the last event times of the batch's stream (µs): what the reader goes by when it picks a stream.
     """
@@ -105,6 +96,7 @@ class Taken:
     raw: RawBatch
     decoded: Decoded
     live: Mapping[str, bool]
+    sealed: Future[rows.Sealed]
     recent: Sequence[int] = ()
 
 
@@ -171,7 +163,7 @@ class Line:
         raw, decoded = taken.raw, taken.decoded
         self.recent[raw.stream] = taken.recent
         self._live = taken.live
-        placed = rows.place(raw, decoded, self.parts.ledger)
+        placed = rows.place(taken.sealed.result(), self.parts.ledger)
         events = rows.events(self.parts.enricher.resolve(decoded.events), raw, decoded, placed)
         rejected = rows.rejected(raw, decoded, events, self._newest.get(raw.stream))
         if len(events):

@@ -1,19 +1,23 @@
-"""Reads and decodes ahead of the line: while one batch is being judged, the next is already being parsed.
+"""Reads, decodes and hashes ahead of the line: while one batch is being judged, the next is already being parsed.
 
 Which stream is read next depends on what has been decoded, not on how fast anything ran: order is the same every time.
 """
 
 from __future__ import annotations
 
+import gc
 import queue
+import sys
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.core.model import Handover
 from pipeline.line import Taken
 from pipeline.refused import with_refused
+from pipeline.rows import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 APART_US = 3_600_000_000  # a stream that stays this far behind the others has another clock and is not waited for
 APART_EVENTS = 64  # so many of its events in a row say so; fewer, and it only comes after the others
+SWITCH_SECONDS = 0.0005  # threads that mostly wait for native code must not wait 5 ms for the interpreter as well
 RECENT = 8  # events whose oldest time stands for a stream's progress: one clock gone wrong does not move it
 
 
@@ -30,23 +35,28 @@ class Reader:
     """Yields batches in order; `None` when a followed source had nothing new for a while.
 
     A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
-    until it has been silent for `patience` seconds, or its clock is another one altogether.
+    until it has been silent for `patience` seconds, or its clock is another one altogether. With `leaves`, batches
+    come with what the ledger is to hold of them.
     """
 
     def __init__(
         self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]],
-        *, patience: float = 0.0,
+        *, patience: float = 0.0, leaves: bool = True,
     ) -> None:  # fmt: skip
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
         self.patience = patience
         self._heard: dict[str, float] = {}  # when each stream was last heard of
         self._behind: dict[str, int] = {}  # events of each stream, in a row, that came far behind the others
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
+        self._leaves = leaves
+        self._sealing = ThreadPoolExecutor(1, "keytrail-leaves")
         self._queue: queue.Queue[Taken | Handover | BaseException | None] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
     def batches(self) -> Iterator[Taken | Handover | None]:
         """Every batch until the source is exhausted or `stop` is called. Raises what the source raised."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.freeze()  # what has been imported is there to stay and need not be looked through again and again
         thread = threading.Thread(target=self._run, name="keytrail-reader", daemon=True)
         thread.start()
         try:
@@ -62,6 +72,7 @@ class Reader:
             while thread.is_alive():
                 self._drain()
                 thread.join(0.05)
+            self._sealing.shutdown(cancel_futures=True)
 
     def stop(self) -> None:
         """Take nothing more; what was handed out is still the caller's to finish."""
@@ -102,8 +113,9 @@ class Reader:
         decoded = with_refused(raw, self.decoder.decode(raw))
         if decoded.consumed < len(raw):
             self.source.rewind(raw, decoded.consumed)
+        sealed = self._sealing.submit(seal, raw, decoded, leaves=self._leaves)
         recent = self._remember(raw, decoded)
-        return Taken(raw, decoded, self._live(raw.stream), recent)
+        return Taken(raw, decoded, self._live(raw.stream), sealed, recent)
 
     def _live(self, heard: str) -> dict[str, bool]:
         now = time.monotonic()

@@ -13,12 +13,22 @@ from pipeline.core.findings import build
 from pipeline.core.fingerprint import piece_uids
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import EVENT, FINDING, RAW, REJECTED, TIME, conform, empty
+from pipeline.ledger import leaf
 
 if TYPE_CHECKING:
     from pipeline.core.model import Decoded, RawBatch, Window
     from pipeline.line import LedgerPort
 
 SAMPLE_BYTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What follows from a batch alone and costs the most to work out, done ahead of the line."""
+
+    uids: pl.Series
+    redacted: np.ndarray[Any, np.dtype[np.bool_]]
+    leaves: leaf.Leaves | None  # None without a ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +42,19 @@ class Placed:
     redacted: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def place(raw: RawBatch, decoded: Decoded, ledger: LedgerPort | None) -> Placed:
-    """Give each piece its uid and, with a ledger, its leaf."""
+def seal(raw: RawBatch, decoded: Decoded, *, leaves: bool) -> Sealed:
+    """Uids of all pieces and, with `leaves`, what the ledger is to hold of them. Pure but for the leaves' salts."""
     pieces = decoded.pieces
     count = len(pieces.starts)
     generation = str(raw.state.get("generation", raw.partition))
     uids = piece_uids(raw.stream, generation, raw.data, pieces.starts, pieces.ends, pieces.positions)
     redacted = np.zeros(count, dtype=bool)
     redacted[list(decoded.replaced)] = True
+    if not leaves:
+        return Sealed(uids, redacted, None)
     rejected = np.zeros(count, dtype=bool)
     rejected[decoded.rejected["piece"].to_numpy()] = True
-    if ledger is None:
-        none = pl.Series([None], dtype=pl.Int64).new_from_index(0, count)
-        blank = pl.Series([None], dtype=pl.Binary).new_from_index(0, count)
-        return Placed(uids, none, blank, blank, redacted)
-    leaves = ledger.append(
+    built = leaf.build(
         raw.stream,
         pieces.positions,
         raw.ingest_ns,
@@ -56,8 +64,19 @@ def place(raw: RawBatch, decoded: Decoded, ledger: LedgerPort | None) -> Placed:
         rejected=rejected,
         redacted=redacted,
     )
+    return Sealed(uids, redacted, built)
+
+
+def place(sealed: Sealed, ledger: LedgerPort | None) -> Placed:
+    """Give each piece its uid and, with a ledger, its leaf."""
+    count = len(sealed.uids)
+    if ledger is None or sealed.leaves is None:
+        none = pl.Series([None], dtype=pl.Int64).new_from_index(0, count)
+        blank = pl.Series([None], dtype=pl.Binary).new_from_index(0, count)
+        return Placed(sealed.uids, none, blank, blank, sealed.redacted)
+    leaves = ledger.add(sealed.leaves)
     index = pl.int_range(leaves.first_index, leaves.first_index + count, eager=True)
-    return Placed(uids, index, rawframe.fixed(leaves.salts), rawframe.fixed(leaves.leaves), redacted)
+    return Placed(sealed.uids, index, rawframe.fixed(leaves.salts), rawframe.fixed(leaves.leaves), sealed.redacted)
 
 
 def events(resolved: pl.DataFrame, raw: RawBatch, decoded: Decoded, placed: Placed) -> pl.DataFrame:

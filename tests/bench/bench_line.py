@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def stages(log: Path, work: Path) -> None:
     """CPU µs an entry of every stage, in one thread, with a lake that keeps nothing; the lake's own writing apart."""
     from pipeline import app, rows  # noqa: PLC0415
     from pipeline import config as conf  # noqa: PLC0415
+    from pipeline.ledger import leaf  # noqa: PLC0415
     from pipeline.line import Taken  # noqa: PLC0415
 
     spent: dict[str, float] = defaultdict(float)
@@ -89,8 +91,9 @@ def stages(log: Path, work: Path) -> None:
     source, decoder, parts = run._source([]), run._decoder(), line.parts
     for owner, name, label in (
         (source, "poll", "read"), (decoder, "decode", "decode"), (parts.enricher, "resolve", "enrich"),
-        (rows, "place", "uids"), (rows, "events", "event rows"), (rows, "raw", "raw rows"),
-        (parts.ledger, "append", "ledger: leaves"), (parts.ledger, "prepare", "ledger: tiles"),
+        (rows, "seal", "uids"), (rows, "events", "event rows"), (rows, "raw", "raw rows"),
+        (leaf, "build", "ledger: leaves"), (parts.ledger, "add", "ledger: tree"),
+        (parts.ledger, "prepare", "ledger: tiles"),
         (parts.continuity, "stream", "continuity"), (parts.clocks, "push", "clocks"),
         (parts.continuity, "operations", "continuity"), (parts.sequencer, "push", "order"),
         (parts.sequencer, "release", "order"), (parts.pairing, "push", "pair"), (parts.devices, "push", "devices"),
@@ -110,7 +113,9 @@ def stages(log: Path, work: Path) -> None:
             continue
         decoded = decoder.decode(raw)
         entries += len(raw)
-        line.step(Taken(raw, decoded, {stream: not ended for stream, ended in source.streams().items()}))
+        sealed: Future[rows.Sealed] = Future()
+        sealed.set_result(rows.seal(raw, decoded, leaves=True))
+        line.step(Taken(raw, decoded, {stream: not ended for stream, ended in source.streams().items()}, sealed))
     line.finish()
     line.commit()
     print(f"\n{'stage':<28}CPU µs/entry")
