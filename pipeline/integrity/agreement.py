@@ -51,6 +51,8 @@ def _differing(entries: pl.DataFrame, key: tuple[str, ...], names: tuple[str, ..
 
 def _explained(told: pl.DataFrame) -> pl.DataFrame:
     """The entries with what they disagree in; those that only seemed to are left out."""
+    if told.is_empty():
+        return told.with_columns(pl.lit(None, pl.String).alias(name) for name in ("cause", "evidence"))
     halves = [(PATH if name == "path" else pl.col(name)).n_unique().gt(1).alias(name) for name in HALVES]
     devices = [_apart(name).alias(f"device {name}") for name in DEVICES]
     over_all = told.group_by("operation_uid").agg(halves)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_DEVICES: Final = 62
 TELL_AFTER_US: Final = 60_000_000  # a hole this old is told before it closes
 
+_STANDS: Final = ("order_time", "operation_uid", "phase", "position", "file", "complete_time")
 _PLACE = pl.Struct({"bit": pl.Int64(), "position": pl.Int64(), "file": pl.String()})
 # One (operation, phase), or the line a device starts with. Times in µs; `ready` is when its operation was handed on.
 _ITEM: Final = pl.Schema(
@@ -91,11 +92,11 @@ class Devices:
     def _single(self, paired: Paired) -> pl.DataFrame:
         """One device has nobody to differ from: it is enough to know where it stands."""
         order = pl.col("order_time").to_physical()
-        told = paired.entries.filter(order < paired.settled_us)
+        told = paired.entries.lazy().select(_STANDS).filter(order < paired.settled_us).collect()
         if len(told):
             device = self._devices[0]
-            place = told.sort(order, "operation_uid", "phase", maintain_order=True).select("position", "file").row(-1)
-            device.alive, device.position, device.file = True, *place
+            last = told.filter(order == order.max()).sort("operation_uid", "phase", maintain_order=True)
+            device.alive, device.position, device.file = True, *last.select("position", "file").row(-1)
             self._reached_us = max(self._reached_us, int(told["complete_time"].to_physical().to_numpy().max()))
         if len(self._waiting) or len(told) < len(paired.entries):
             items = pl.concat([self._waiting, self._items(paired)])

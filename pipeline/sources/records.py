@@ -29,6 +29,7 @@ TRAIL: Final = 4096  # bytes before an offset that prove the history is still th
 
 Read = Callable[[memoryview], int]  # fills the start of the view; 0 when there is nothing now
 
+_SLICE: Final = 1 << 20  # bytes looked through for line ends at a time: what it takes stays in the cache
 _START, _END, _POSITION, _AFTER = range(4)
 
 
@@ -173,9 +174,12 @@ class Cutter:
         self._used += got
         if self._digest is not None and not self._pass_long(base):
             return
-        newlines = np.flatnonzero(self._buffer[base : self._used] == 10)
-        if len(newlines):
-            self._add(newlines + base)
+        newlines = [
+            np.flatnonzero(self._buffer[at : min(at + _SLICE, self._used)] == 10) + at
+            for at in range(base, self._used, _SLICE)
+        ]
+        if sum(map(len, newlines)):
+            self._add(np.concatenate(newlines))
         if self._used - self._open > self._cap:
             self._digest = hashlib.sha256(self._buffer[self._open : self._used].data)
             self._drop(self._open + self._kept, self._used)
