@@ -31,10 +31,12 @@ from pipeline.integrity.coverage import Coverage
 from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
+from pipeline.judging import Desk, DeskReader, JudgingLine
 from pipeline.ledger import FileGuard, Ledger, keys
-from pipeline.line import Line, Parts
+from pipeline.line import Line, Parts, Quiet
 from pipeline.probe import Config as ProbeConfig
 from pipeline.reader import Reader
+from pipeline.reading import ReadingLine
 from pipeline.routing import Config as RoutingConfig
 from pipeline.routing import Deliverer, OutboxConfig, Router
 from pipeline.sli import Config as SliConfig
@@ -62,6 +64,9 @@ def version() -> str:
         return "0+unknown"
 
 
+MAIN = "main"  # the worker that judges: alone, or for all who only read
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What the command line says about one run."""
@@ -77,8 +82,14 @@ class RunOptions:
     kafka: tuple[str, ...] = ()  # brokers, host:port; then `paths` are not read
     topics: tuple[str, ...] = ()
     group: str = ""
-    worker: str = "main"
+    worker: str = MAIN
     counters: tuple[str, ...] = ()  # files of Prometheus text with the store's audit counters
+    judge: bool = False  # nothing is read: what the workers of a group have passed on is judged
+
+    @property
+    def reads_only(self) -> bool:
+        """One of several workers of a group: what it reads is judged elsewhere."""
+        return bool(self.kafka) and self.worker != MAIN
 
 
 FENCED_MAX = 100  # a group that takes partitions from each other so often will not come to rest
@@ -134,9 +145,9 @@ class Run:
             sinks = build_sinks(self.settings)
             lake.set_sinks(tuple(sinks))
             deliverer = Deliverer(lake, sinks, self.settings.table(OutboxConfig, "outbox"), self.clock)
-            source = self._source(positions)
+            source = self._source(lake, positions)
             try:
-                line = self._line(lake, () if options.kafka else positions)
+                line = self._line(lake, source, positions)
                 if self.options.follow:
                     deliverer.start()
                 self._loop(line, source, progress, deliverer, lake)
@@ -154,22 +165,23 @@ class Run:
     def _loop(
         self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer, lake: Lake
     ) -> None:
-        limit = self.options.batch_entries or self.line_config.batch_entries
-        patience = self.line_config.idle_seconds if self.options.follow else 0.0
-        reader = Reader(source, self._decoder(), limit, timeout=0.2, recent=line.recent,
-                        patience=patience, leaves=line.parts.ledger is not None)  # fmt: skip
+        reader = self._reader(source, line, lake)
         last_commit = time.monotonic()
         last_news = last_commit
         for taken in reader.batches():
             now = time.monotonic()
             if isinstance(taken, Handover):
                 self._hand_over(line, source, taken, lake, deliverer)
-            elif taken is not None:
+            elif isinstance(taken, Quiet):
+                line.heard(taken)
+                if self.options.reads_only and not line.dirty:
+                    lake.beat()
+                if self.options.follow and now - last_news > self.line_config.idle_seconds:
+                    line.idle(now - last_news)
+            else:
                 with line.parts.metrics.batch_seconds.time():
                     line.step(taken)
                 last_news = now
-            elif self.options.follow and now - last_news > self.line_config.idle_seconds:
-                line.idle(now - last_news)
             if (
                 now - last_commit > self.line_config.commit_seconds
                 or line.uncommitted_bytes > self.line_config.commit_bytes
@@ -190,6 +202,16 @@ class Run:
         self._commit(line, source, deliverer)
         if not self.options.follow:
             deliverer.drain(DRAIN_SECONDS)
+
+    def _reader(self, source: Any, line: Line, lake: Lake) -> Reader:
+        patience = self.line_config.idle_seconds if self.options.follow else 0.0
+        if self.options.judge:
+            return DeskReader(source, lake, line.recent, timeout=0.2, patience=patience)
+        limit = self.options.batch_entries or self.line_config.batch_entries
+        return Reader(
+            source, self._decoder(), limit, timeout=0.2, recent=line.recent, patience=patience,
+            leaves=line.parts.ledger is not None,
+        )  # fmt: skip
 
     def _commit(self, line: Line, source: Source, deliverer: Deliverer) -> None:
         with line.parts.metrics.commit_seconds.time():
@@ -215,7 +237,12 @@ class Run:
         self._commit(line, source, deliverer)
         source.handed_over(positions)
 
-    def _source(self, positions: Sequence[Any]) -> Source:
+    def _source(self, lake: Lake, positions: Sequence[Any]) -> Source:
+        if self.options.judge:
+            desk: Any = Desk(lake, follow=self.options.follow, wait_seconds=self.line_config.wait_seconds)
+            return desk  # type: ignore[no-any-return]
+        if self.options.worker == MAIN and lake.passed():
+            raise ConfigError("workers have passed on what nobody has judged yet: run keytrail judge first")
         if self.options.kafka:
             return self._kafka()
         known = {(p.stream, p.partition): p for p in positions}
@@ -287,18 +314,18 @@ class Run:
         known, canary = self.settings.table(conf.Integrity, "integrity"), self.settings.table(conf.Canary, "canary")
         key = None if canary.key is None else canary.key.resolve().encode()
         silence_us, disorder_us = int(canary.silence_seconds * 1e6), int(self.line_config.disorder_seconds * 1e6)
-        whole = not self.options.kafka  # a partition holds some of a device's lines: what is not there is no loss
-        if self.options.counters and not whole:
-            raise ConfigError("--counters compares whole devices: it cannot be used with --kafka")
+        whole = not (self.options.kafka or self.options.judge)  # a partition holds some of a device's lines
+        counted = scrapes.read(self.options.counters)
         return {
             "clocks": Clocks(disorder_us),
             "devices": Devices(known.filtered),
-            "canaries": Canaries(key, silence_us, disorder_us, whole=whole),
-            "counters": Counters(scrapes.read(self.options.counters), known.devices, known.filtered),
+            "canaries": Canaries(key, silence_us, disorder_us),
+            "counters": Counters(counted, known.devices, known.filtered, in_order=whole),
             "coverage": Coverage(silence_us),
+            "whole": whole,
         }
 
-    def _line(self, lake: Lake, positions: Sequence[Any]) -> Line:
+    def _line(self, lake: Lake, source: Source, positions: Sequence[Any]) -> Line:
         line_config = self.line_config
         if self._metrics is None:
             self._metrics = Metrics(version())
@@ -317,15 +344,22 @@ class Run:
             slis=Slis(self.settings.table(SliConfig, "slis")),
             router=Router(self.settings.table(RoutingConfig, "alerts")),
             lake=lake,
-            ledger=self._ledger(lake),
+            ledger=self._ledger(lake) if not self.options.judge or lake.ledger_head() else None,
             metrics=self._metrics,
             clock=self.clock,
         )
-        line = Line(parts, positions)
+        line = self._made(parts, source, positions)
         (line.resume if self.options.kafka else line.restore)(states)
         parts.pairing.lake_until_us = line.known_until_us
         parts.pairing.recall = lambda ids, low_us, high_us: line.recall(lake, ids, low_us, high_us)
         return line
+
+    def _made(self, parts: Parts, source: Source, positions: Sequence[Any]) -> Line:
+        if self.options.judge:
+            return JudgingLine(parts, ())
+        if self.options.reads_only:
+            return ReadingLine(parts, (), source.every_stream)  # type: ignore[attr-defined]
+        return Line(parts, () if self.options.kafka else positions)
 
 
 def signed_folder(config: conf.LedgerConfig, key: Path) -> Path | None:

@@ -29,7 +29,7 @@ from pipeline.options import (
     SummaryFormat,
 )
 
-ORDER = ("run", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "probe", "check")
+ORDER = ("run", "judge", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "probe", "check")
 
 
 class _Ordered(typer.core.TyperGroup):
@@ -117,14 +117,39 @@ def run(  # noqa: PLR0917  one parameter an option
         kafka=_words(kafka), topics=_words(topic), group=group, worker=worker, max_memory=max_memory,
         counters=_words(counters),
     )  # fmt: skip
-    job = application.Run(options, conf.load(config))
+    _execute(application.Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
+
+
+@cli.command()
+def judge(  # noqa: PLR0917
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve Prometheus metrics on loopback.", metavar="PORT")
+    ] = None,
+    signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
+    exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep judging what the workers read.")] = False,
+    counters: Annotated[
+        str, typer.Option(help="Prometheus text with the store's audit counters.", metavar="FILE[,...]")
+    ] = "",
+    format: Annotated[SummaryFormat, typer.Option(help="How to print.")] = SummaryFormat.table,  # noqa: A002
+) -> None:
+    """Judge what several Kafka workers have read."""
+    options = application.RunOptions(
+        (), lake, follow, metrics_port=metrics_port, signing_key=signing_key, counters=_words(counters), judge=True
+    )
+    _execute(application.Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
+
+
+def _execute(job: application.Run, *, as_json: bool, severity: bool) -> None:
     stop_on_signals(job.stop)
     with show.progress() as update:
         result = job.execute(update)
     for line in job.notes:
         show.note(line)
-    show.summary(result, lake, as_json=format is SummaryFormat.json)
-    leave(result, exit_severity=exit_severity)
+    show.summary(result, job.options.lake, as_json=as_json)
+    leave(result, exit_severity=severity)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     commit_bytes: int = 256 * 1024 * 1024
     disorder_seconds: float = 0.5  # entries of one stream may step back this far without being out of order
     idle_seconds: float = 1.0  # a followed stream that is silent this long no longer holds the others back
+    wait_seconds: float = 60.0  # of several workers: a partition whose worker has died holds the others back this long
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -48,7 +48,7 @@ class Moved:
 def take_out(parts: Mapping[str, Stateful], stream: str, offset: int, newest: Mapping[str, int]) -> Moved:
     """Cut a stream out of the parts' memory."""
     moved = {_NEWEST: _newest(stream, newest.get(stream))}
-    for name, columns in OF_A_STREAM.items():
+    for name, columns in _held(parts):
         rest, mine = _split(parts[name].snapshot(), columns, stream)
         parts[name].restore(rest)
         moved |= {f"{name}{_SEPARATOR}{frame}": rows for frame, rows in mine.items()}
@@ -57,7 +57,7 @@ def take_out(parts: Mapping[str, Stateful], stream: str, offset: int, newest: Ma
 
 def put_back(parts: Mapping[str, Stateful], moved: Moved) -> dict[str, int]:
     """Add a stream to the parts' memory; the last event time of it, by its name."""
-    for name in OF_A_STREAM:
+    for name, _ in _held(parts):
         frames = dict(parts[name].snapshot())
         for key, rows in moved.frames.items():
             part, _, frame = key.partition(_SEPARATOR)
@@ -65,6 +65,11 @@ def put_back(parts: Mapping[str, Stateful], moved: Moved) -> dict[str, int]:
                 frames[frame] = pl.concat([frames[frame], rows.select(frames[frame].columns)])
         parts[name].restore(frames)
     return dict(moved.frames[_NEWEST].iter_rows()) if _NEWEST in moved.frames else {}
+
+
+def _held(parts: Mapping[str, Stateful]) -> list[tuple[str, Mapping[str, str]]]:
+    """Of a process that only reads, the parts with memory are few."""
+    return [(name, columns) for name, columns in OF_A_STREAM.items() if name in parts]
 
 
 def find(states: Mapping[str, Frames], place: Place) -> Moved | None:

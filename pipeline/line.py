@@ -30,6 +30,7 @@ from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
+from pipeline.integrity.topics import by_topic, told_by_topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,6 +101,13 @@ class Taken:
     recent: Sequence[int] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Nothing came for a moment; every batch handed over before is all there was. `live` as in Taken."""
+
+    live: Mapping[str, bool]
+
+
 @dataclass(slots=True)
 class Totals:
     """What a run has done, for its summary."""
@@ -135,6 +143,7 @@ class Parts:
     ledger: LedgerPort | None
     metrics: Metrics
     clock: Clock
+    whole: bool = True  # a stream is a device; if not, it is a partition of a topic, and the topic is the device
 
 
 class Line:
@@ -153,6 +162,7 @@ class Line:
         self._last_us = NEVER  # newest order_time released
         self._corrected: list[pl.DataFrame] = []  # corrections not committed yet, newest last
         self._dirty = False
+        self._consumed: list[str] = []  # files that others passed on, judged since the last commit
         self._viewed_us = NEVER  # until when the baselines in the lake have learned
         self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
@@ -160,9 +170,13 @@ class Line:
 
     def step(self, taken: Taken) -> None:
         """One batch through every stage up to the alerts."""
-        raw, decoded = taken.raw, taken.decoded
-        self.recent[raw.stream] = taken.recent
+        self.recent[taken.raw.stream] = taken.recent
         self._live = taken.live
+        self._judge(taken.raw.stream, *self._take_in(taken))
+
+    def _take_in(self, taken: Taken) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Store what came: EVENT rows, and the verdicts on the stream they came in. Needs nothing of other streams."""
+        raw, decoded = taken.raw, taken.decoded
         placed = rows.place(taken.sealed.result(), self.parts.ledger)
         events = rows.events(self.parts.enricher.resolve(decoded.events), raw, decoded, placed)
         rejected = rows.rejected(raw, decoded, events, self._newest.get(raw.stream))
@@ -173,12 +187,17 @@ class Line:
         self.parts.lake.write("rejected", rejected)
         newest = self._newest.get(raw.stream)
         verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file, raw.lost, newest)
-        self.parts.counters.stream(raw.stream, events)
-        rest = self.parts.sequencer.push(raw.stream, events)
         self._note(raw, decoded, rejected)
+        return events, verdicts
+
+    def _judge(self, stream: str, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+        """Everything that looks at all streams together."""
+        if self.parts.whole:
+            self.parts.counters.stream(stream, events)
+        rest = self.parts.sequencer.push(stream, events)
         while len(rest):
-            self._turn(raw.stream, int(rest["time"].to_physical()[0]), verdicts)
-            verdicts, rest = empty(INTEGRITY), self.parts.sequencer.push(raw.stream, rest)
+            self._turn(stream, int(rest["time"].to_physical()[0]), verdicts)
+            verdicts, rest = empty(INTEGRITY), self.parts.sequencer.push(stream, rest)
         self.advance(self.parts.sequencer.watermark(self._live), verdicts)
 
     def _turn(self, stream: str, to_us: int, verdicts: pl.DataFrame) -> None:
@@ -205,7 +224,7 @@ class Line:
                 parts.clocks.push(released, paired, watermark),
                 parts.continuity.operations(paired),
                 parts.devices.push(paired, released.filter("probe")),
-                parts.canaries.push(released, watermark),
+                parts.canaries.push(self._counted(released), watermark),
                 parts.counters.judge(watermark),
                 *((parts.devices.finish(), parts.continuity.finish()) if final else ()),
             ]
@@ -217,7 +236,8 @@ class Line:
         self._replace("operations", paired.corrections)
         self._replace("integrity", seen)
         vouched = pl.concat([parts.canaries.evidence(), parts.counters.evidence()])
-        self._replace("coverage", parts.coverage.push(paired.operations, seen, vouched))
+        told = paired.operations if parts.whole else told_by_topics(paired.operations)
+        self._replace("coverage", parts.coverage.push(told, seen if parts.whole else by_topic(seen), vouched))
         reached = self._last_us if watermark >= ALWAYS else watermark
         findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
         for window in parts.windows.push(paired.operations, reached):
@@ -229,11 +249,23 @@ class Line:
         self._route(pl.concat(findings), reached, hold=not final)
         self._count(paired.operations, seen)
 
+    def _counted(self, released: pl.DataFrame) -> pl.DataFrame:
+        """The events under the names of their devices; of topics, the lines are counted here."""
+        if self.parts.whole:
+            return released
+        devices = by_topic(released)
+        for (name,), lines in devices.group_by("source", maintain_order=True):
+            self.parts.counters.stream(str(name), lines)
+        return devices
+
     def finish(self) -> None:
         """The streams have ended: pair what waits, judge the open window without learning from it."""
         self.parts.sequencer.confirm()
         self.advance(ALWAYS, final=True)
         self._slis(self.parts.slis.flush())
+
+    def heard(self, quiet: Quiet) -> None:
+        """Nothing came for a moment."""
 
     def idle(self, seconds: float) -> None:
         """Nothing came for `seconds`: event time goes on as the wall clock does, and holds nobody back."""
@@ -247,6 +279,11 @@ class Line:
         stored = lake.recall(ids, low_us, high_us)
         held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._corrected]
         return pl.concat([stored.select(OPERATION.names()), *held]).unique("uid", keep="last", maintain_order=True)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something waits for a commit."""
+        return self._dirty
 
     @property
     def known_until_us(self) -> int:
@@ -271,13 +308,15 @@ class Line:
             snapshot["baselines"] = parts.baselines.view()
         states = {name: part.snapshot() for name, part in self.stateful().items()}
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
-        parts.lake.commit(Commit(positions, revise, snapshot, states, tuple(self._messages), head, expired))
+        parts.lake.commit(
+            Commit(positions, revise, snapshot, states, tuple(self._messages), head, expired, tuple(self._consumed))
+        )
         faults.point("line.after_commit")
         if parts.ledger is not None:
             parts.ledger.publish()
         parts.metrics.last_commit.set(parts.clock() / 1e9)
         self._revise, self._messages, self._corrected = {}, [], []
-        self._leaving = {}
+        self._leaving, self._consumed = {}, []
         self._dirty, self.uncommitted_bytes = False, 0
         if not expired:
             self.commit()  # what this commit's upkeep removed, the ledger tells at once

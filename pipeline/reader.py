@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.core.model import Handover
-from pipeline.line import Taken
+from pipeline.line import Quiet, Taken
 from pipeline.refused import with_refused
 from pipeline.rows import seal
 
@@ -32,7 +32,7 @@ RECENT = 8  # events whose oldest time stands for a stream's progress: one clock
 
 
 class Reader:
-    """Yields batches in order; `None` when a followed source had nothing new for a while.
+    """Yields batches in order; `Quiet` when a source had nothing new for a while.
 
     A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
     until it has been silent for `patience` seconds, or its clock is another one altogether. With `leaves`, batches
@@ -50,10 +50,10 @@ class Reader:
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._leaves = leaves
         self._sealing = ThreadPoolExecutor(1, "keytrail-leaves")
-        self._queue: queue.Queue[Taken | Handover | BaseException | None] = queue.Queue(maxsize=1)
+        self._queue: queue.Queue[Taken | Handover | Quiet | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
-    def batches(self) -> Iterator[Taken | Handover | None]:
+    def batches(self) -> Iterator[Taken | Handover | Quiet]:
         """Every batch until the source is exhausted or `stop` is called. Raises what the source raised."""
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.freeze()  # what has been imported is there to stay and need not be looked through again and again
@@ -89,7 +89,7 @@ class Reader:
         try:
             while not self._stop.is_set():
                 item = self._take()
-                if item is None and self.source.exhausted:
+                if isinstance(item, Quiet) and self.source.exhausted:
                     break
                 self._put(item)
         except BaseException as error:  # noqa: BLE001  handed to the line's thread, which raises it
@@ -97,7 +97,7 @@ class Reader:
             return
         self._put(_End())
 
-    def _put(self, item: Taken | Handover | BaseException | None) -> None:
+    def _put(self, item: Taken | Handover | Quiet | BaseException) -> None:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.2)
@@ -105,10 +105,12 @@ class Reader:
                 continue
             return
 
-    def _take(self) -> Taken | Handover | None:
+    def _take(self) -> Taken | Handover | Quiet:
         progress = {stream: min(times) for stream, times in self._recent.items() if times}
         raw = self.source.poll(self.limit, self.timeout, progress)
-        if raw is None or isinstance(raw, Handover):
+        if raw is None:
+            return Quiet(self._live())
+        if isinstance(raw, Handover):
             return raw
         decoded = with_refused(raw, self.decoder.decode(raw))
         if decoded.consumed < len(raw):
@@ -117,9 +119,9 @@ class Reader:
         recent = self._remember(raw, decoded)
         return Taken(raw, decoded, self._live(raw.stream), sealed, recent)
 
-    def _live(self, heard: str) -> dict[str, bool]:
+    def _live(self, *heard: str) -> dict[str, bool]:
         now = time.monotonic()
-        self._heard[heard] = now
+        self._heard |= dict.fromkeys(heard, now)
         return {
             stream: not ended
             or (
@@ -129,11 +131,16 @@ class Reader:
         }
 
     def _remember(self, raw: RawBatch, decoded: Decoded) -> tuple[int, ...]:
-        recent = self._recent.setdefault(raw.stream, deque(maxlen=RECENT))
-        recent.extend(decoded.events["time"].tail(RECENT).to_physical().to_list())
+        return self._recall(
+            raw.stream, decoded.events["time"].tail(RECENT).to_physical().to_list(), len(decoded.events)
+        )
+
+    def _recall(self, stream: str, times: Sequence[int], count: int) -> tuple[int, ...]:
+        recent = self._recent.setdefault(stream, deque(maxlen=RECENT))
+        recent.extend(times)
         newest = max((min(times) for times in self._recent.values() if times), default=0)
         behind = bool(recent) and min(recent) <= newest - APART_US
-        self._behind[raw.stream] = self._behind.get(raw.stream, 0) + len(decoded.events) if behind else 0
+        self._behind[stream] = self._behind.get(stream, 0) + count if behind else 0
         return tuple(recent)
 
 

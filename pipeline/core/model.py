@@ -192,3 +192,15 @@ class Commit:
     messages: Sequence[Message] = ()
     ledger: Mapping[str, Any] = field(default_factory=dict)
     expired: Sequence[tuple[int, int]] = ()  # spans of leaves that this ledger head tells to have lost their entries
+    consumed: Sequence[str] = ()  # files that reading workers passed on, and that are judged with this
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What one commit of a reading worker passed on: files of EVENT rows, files of INTEGRITY rows."""
+
+    sequence: int
+    worker: str
+    rows: int
+    events: tuple[str, ...]
+    verdicts: tuple[str, ...]

@@ -40,22 +40,10 @@ _ISSUED_ROWS: Final = 50_000
 
 
 class Canaries:
-    """Reads the canary entries of every device in canonical order. Without a key the numbers alone are read.
+    """Reads the canary entries of every device in canonical order. Without a key the numbers alone are read."""
 
-    Streams that are not `whole`, such as the partitions of a topic, hold some of a device's lines: numbers that are not
-    there prove nothing then, and are not told.
-    """
-
-    def __init__(
-        self,
-        key: bytes | None = None,
-        silence_us: int = SILENCE_US,
-        disorder_us: int = DISORDER_US,
-        *,
-        whole: bool = True,
-    ) -> None:
+    def __init__(self, key: bytes | None = None, silence_us: int = SILENCE_US, disorder_us: int = DISORDER_US) -> None:
         self._key = key
-        self.whole = whole
         self.disorder_us = disorder_us
         self.silence_us = silence_us
         self._devices: dict[str, Device] = {}
@@ -99,7 +87,7 @@ class Canaries:
         """The spans (spans.SPAN) in which every number came, of the devices that have moved on since the last call."""
         rows = [
             (source, "canaries", span.start, span.end, f"canaries {span.first} to {span.last}")
-            for source in (sorted(self._moved) if self.whole else ())
+            for source in sorted(self._moved)
             for span in self._devices[source].spans
         ]
         self._moved.clear()
@@ -136,7 +124,7 @@ class Canaries:
             self._growing.pop((source, "canary_replay"), None)
         if word in ("next", "skip") and number == device.high and not restarted:
             self._compare(device, (before, number), last, spot, entry["session"] or "")
-        if word == "late" and self.whole:
+        if word == "late":
             yield from self._late(device, number, spot)
 
     def _number(self, value: str) -> int | None:
@@ -207,7 +195,7 @@ class Canaries:
             return
         device.split(hole)
         self._moved.add(device.source)
-        if not self.whole or (hole.restarted and self._witnesses(device, hole)[1]):
+        if hole.restarted and self._witnesses(device, hole)[1]:
             return  # the device was off while its siblings told them
         yield self._gap(device, hole, hole.due)
 

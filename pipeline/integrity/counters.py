@@ -49,12 +49,16 @@ class Count:
 class Counters:
     """Counts every stream as it is read and judges each scrape when the streams have passed it.
 
-    `named` maps a device's name to its stream where the stream's start and its file's name do not tell.
+    `named` maps a device's name to its stream where the stream's start and its file's name do not tell. Streams that
+    are not `in_order`, such as topics with several partitions, come in the order of time: lines are then held against
+    a scrape by their times alone, with the doubt that leaves.
     """
 
     def __init__(
-        self, scrapes: Sequence[Scrape] = (), named: Mapping[str, str] | None = None, filtered: Sequence[str] = ()
-    ) -> None:
+        self, scrapes: Sequence[Scrape] = (), named: Mapping[str, str] | None = None, filtered: Sequence[str] = (), *,
+        in_order: bool = True,
+    ) -> None:  # fmt: skip
+        self._in_order = in_order
         self._timed = [s for s in scrapes if s.start_us is not None]
         self._untimed = [s for s in scrapes if s.start_us is None]
         self._named = {metric_name(device): stream for device, stream in (named or {}).items()}
@@ -78,7 +82,7 @@ class Counters:
         if tally is None:
             tally = self._tallies[source] = Tally(source)
             tally.begin(self._timed)
-        tally.count(lines, self._lows, self._highs)
+        tally.count(lines, self._lows, self._highs, in_order=self._in_order)
 
     def judge(self, watermark_us: int) -> pl.DataFrame:
         """INTEGRITY rows of the scrapes that every stream has passed."""

@@ -25,7 +25,7 @@ from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.schema import EVENT, TIME, empty
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pipeline.core.model import Frames, Ints
 
@@ -132,7 +132,11 @@ class Sequencer:
         state.frames.append(events.with_columns(order))
 
     def watermark(self, live: Mapping[str, bool]) -> int:
-        """No event with an order_time below this can still come. `live` maps each stream to "more may come"."""
+        """No event with an order_time below this can still come. `live` maps each stream to "more may come".
+
+        What an ended stream held for confirmation is taken as it is: nothing will confirm it, and it must not be late.
+        """
+        self._confirm(name for name, more in live.items() if not more)
         marks = [
             (self._streams[name].newest if name in self._streams else NEVER) - self.disorder_us
             for name, more in live.items()
@@ -158,7 +162,10 @@ class Sequencer:
 
         A leap of more than thirty days that nothing confirms stays an outlier.
         """
-        for state in self._streams.values():
+        self._confirm(self._streams)
+
+    def _confirm(self, streams: Iterable[str]) -> None:
+        for state in [self._streams[name] for name in streams if name in self._streams]:
             if state.held.is_empty():
                 continue
             events, state.held = state.held, empty(EVENT)

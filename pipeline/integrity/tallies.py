@@ -77,17 +77,20 @@ class Tally:
             fresh[row] = (self.requests, self.responses) * 2 + (-1, seen)
         self.below = fresh
 
-    def count(self, events: pl.DataFrame, lows: Ints, highs: Ints) -> None:
-        """Take the next lines of the stream. `lows` and `highs` are the edges of the timed scrapes, rising."""
+    def count(self, events: pl.DataFrame, lows: Ints, highs: Ints, *, in_order: bool = True) -> None:
+        """Take the next lines of the stream. `lows` and `highs` are the edges of the timed scrapes, rising.
+
+        Where they are not in the order in which they were written, no line fences another.
+        """
         probe = events["probe"].fill_null(value=False).to_numpy()
         asked = (events["phase"] == "request").to_numpy() & ~probe
         answered = (events["phase"] == "response").to_numpy()
         times = events["time"].to_physical().to_numpy()
         if self.first_us == NEVER:
             self.first_us, self.begins = int(times[0]), bool(probe[0])
-        if probe.any() or self.started:
+        if in_order and (probe.any() or self.started):
             self._starts(events, probe)
-        if (events["path"] == METRICS_PATH).any():
+        if in_order and (events["path"] == METRICS_PATH).any():
             self._mark(events, asked, answered, probe)
         self.starts += int(probe.sum())
         if len(lows):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from pipeline.core import faults
 from pipeline.core.errors import ConfigError, StoreError
-from pipeline.core.schema import OPERATION
+from pipeline.core.model import Passed
+from pipeline.core.schema import EVENT, INTEGRITY, OPERATION, empty
 from pipeline.store import states
 from pipeline.store.catalogue import Catalogue, LiveFile
 from pipeline.store.files import Lock, guarded, private_folder, remove, worker_name
@@ -18,7 +20,7 @@ from pipeline.store.outbox import Outbox
 from pipeline.store.publish import Publisher, leftovers
 from pipeline.store.read import groups, rows
 from pipeline.store.steps import Steps, prepare
-from pipeline.store.tables import table_of
+from pipeline.store.tables import PASSING, table_of
 from pipeline.store.upkeep import Upkeep, orphans
 from pipeline.store.writer import Writer
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Commit, Position
     from pipeline.store.config import StoreConfig
 
+_LOCK_TRIES, _LOCK_SECONDS = 10, 0.02
 _OTHERS_TRIES = 4  # looks at another worker's states while it commits
 
 
@@ -71,7 +74,7 @@ class Lake(Outbox):
         held = _lock(path, worker)
         with guarded(f"opening the lake {path}"):
             private_folder(path)
-            if not held.take():
+            if not _taken(held):
                 raise StoreError(f"the lake {path} is being written by {held.holder()} as worker {worker!r}")
             held.note(f"process {os.getpid()}")
         try:
@@ -133,16 +136,71 @@ class Lake(Outbox):
                 self._steps.known = dict(self._catalogue.places())
         return found
 
+    def passed(self) -> list[Passed]:
+        """What reading workers have passed on and nobody has judged yet, oldest commit first."""
+        found: dict[tuple[int, str], dict[str, list[LiveFile]]] = {}
+        for file in self._catalogue.files(*PASSING):
+            tables = found.setdefault((file.sequence, file.worker), {name: [] for name in PASSING})
+            tables[file.segment.table].append(file)
+        return [
+            Passed(*key, sum(file.segment.rows for file in tables[PASSING[0]]), *map(_paths, tables.values()))
+            for key, tables in found.items()
+        ]
+
+    def passed_streams(self, passed: Passed) -> frozenset[str]:
+        """The streams that have rows in it."""
+        only = pl.Schema({"source": pl.String()})
+        frames = [f for path in (*passed.events, *passed.verdicts) for f in groups(self.path / path, only)]
+        return frozenset(name for frame in frames for name in frame["source"].unique())
+
+    def passed_rows(self, passed: Passed) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Its EVENT rows and its INTEGRITY rows, each stream in its order."""
+        events, verdicts = (
+            pl.concat([empty(kind), *(frame for path in paths for frame in groups(self.path / path, kind))])
+            for paths, kind in ((passed.events, EVENT), (passed.verdicts, INTEGRITY))
+        )
+        return events, verdicts
+
+    def alive(self, worker: str) -> bool:
+        """Whether a process writes as `worker` at this moment."""
+        lock = _lock(self.path, worker)
+        with guarded(f"asking for worker {worker}"):
+            if not lock.take():
+                return True
+            lock.free()
+            return False
+
+    def beat(self) -> None:
+        """Tells others that this worker has nothing to commit at this moment."""
+        if self._held is not None:
+            with guarded("telling that nothing waits"):
+                self._held.touch()
+
+    def beaten(self, worker: str) -> float:
+        """When a worker told so last, by the clock of the lake's disk in seconds; 0 before the first time."""
+        with contextlib.suppress(FileNotFoundError):
+            return _lock_path(self.path, worker).stat().st_mtime
+        return 0.0
+
+    def passed_at(self, passed: Passed) -> float:
+        """When the files were written, by the same clock."""
+        paths = (*passed.events, *passed.verdicts)
+        return max(((self.path / path).stat().st_mtime for path in paths), default=0.0)
+
+    def workers(self) -> tuple[str, ...]:
+        """Every worker that ever wrote here."""
+        return self._catalogue.workers()
+
     def owners(self) -> dict[tuple[str, str], str]:
         """The worker that moved each position last, by (stream, partition)."""
         return {key: worker for key, (_, worker) in self._catalogue.places().items()}
 
-    def states(self, worker: str = "") -> dict[str, dict[str, pl.DataFrame]]:
-        """The frames of every stateful part of a worker (default: this one) as its newest commit has them."""
+    def states(self, worker: str = "", *parts: str) -> dict[str, dict[str, pl.DataFrame]]:
+        """The frames of a worker's stateful parts (default: this one's), all or some, as its newest commit has them."""
         for _ in range(_OTHERS_TRIES if worker else 0):
             with contextlib.suppress(StoreError):  # its files may go with a commit that it makes at this moment
-                return states.unpack(self.path, states.load(self._catalogue, worker))
-        return states.unpack(self.path, states.load(self._catalogue, worker or self.worker))
+                return states.unpack(self.path, states.load(self._catalogue, worker, parts))
+        return states.unpack(self.path, states.load(self._catalogue, worker or self.worker, parts))
 
     def ledger_head(self) -> dict[str, Any]:
         """The head that covers the newest commit of this worker; {} before the first."""
@@ -293,5 +351,22 @@ class Lake(Outbox):
             raise
 
 
+def _taken(held: Lock) -> bool:
+    """Somebody may hold it for a moment, only to see whether it is held."""
+    for _ in range(_LOCK_TRIES):
+        if held.take():
+            return True
+        time.sleep(_LOCK_SECONDS)
+    return False
+
+
+def _paths(files: list[LiveFile]) -> tuple[str, ...]:
+    return tuple(file.segment.path for file in files)
+
+
 def _lock(lake: Path, worker: str) -> Lock:
-    return Lock(lake / ("writer.lock" if worker == "main" else f"writer-{worker}.lock"))
+    return Lock(_lock_path(lake, worker))
+
+
+def _lock_path(lake: Path, worker: str) -> Path:
+    return lake / ("writer.lock" if worker == "main" else f"writer-{worker}.lock")

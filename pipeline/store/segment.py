@@ -136,7 +136,11 @@ def _open(sink: Any, columns: Any, table: Table, config: StoreConfig) -> Any:
     # salt is random: compressing it is time spent for nothing
     compressed = {_leaf_path(name, kind): "none" if name == "salt" else "zstd" for name, kind in table.columns.items()}
     level = config.raw_level if table.name == "raw" else config.level
-    bloom = {"uid": {"ndv": config.group_rows, "fpp": 0.01}} if table.append and "uid" in table.columns else None
+    bloom = (
+        {"uid": {"ndv": config.group_rows, "fpp": 0.01}}
+        if table.append and not table.passing and "uid" in table.columns
+        else None
+    )
     return pq.ParquetWriter(
         sink,
         columns,

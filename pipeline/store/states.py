@@ -15,7 +15,7 @@ from pipeline.store.files import guarded, private_file
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from pipeline.core.model import Frames
@@ -61,13 +61,13 @@ def pack(lake: Path, path: str, states: Mapping[str, Frames], before: Entries) -
     return entries
 
 
-def load(catalogue: Catalogue, worker: str) -> Entries:
-    """The entries of the newest commit."""
+def load(catalogue: Catalogue, worker: str, parts: Collection[str] = ()) -> Entries:
+    """The entries of the newest commit, of some parts or of all."""
     with catalogue.reading() as sql:
         rows = sql.execute(
             "SELECT part, frame, path, start, size, digest FROM states WHERE worker = ?", (worker,)
         ).fetchall()
-    return {(part, name): Entry(*rest) for part, name, *rest in rows}
+    return {(part, name): Entry(*rest) for part, name, *rest in rows if not parts or part in parts}
 
 
 def save(sql: sqlite3.Connection, worker: str, entries: Entries) -> None:

@@ -72,6 +72,7 @@ class Steps:
             log.move_positions(sql, commit.positions, self.known, self._worker)
             sequence = log.next_sequence(sql, now_ns)
             log.drop_files(sql, self._replaced_snapshots(sql, commit.snapshot), self._until)
+            log.drop_files(sql, commit.consumed, lambda _: now_ns)  # nobody else reads them
             log.add_files(sql, (*sealed, *made), sequence, self._worker)
             states.save(sql, self._worker, kept)
             if commit.ledger:

@@ -35,6 +35,7 @@ class Table:
     whole: bool = False
     plain: frozenset[str] = frozenset()
     ages: bool = False  # retention removes its rows
+    passing: bool = False  # rows on their way from one process to another: files are taken as they are, then dropped
 
     @property
     def layout(self) -> int:
@@ -77,9 +78,12 @@ _ALL: Final = (
     _table("rejected", schema.REJECTED, time="time", append=True, plain=frozenset({"sample"}), ages=True),
     _table("leaks", schema.LEAK, time="time", append=True),
     _table("raw", schema.RAW, append=True, plain=frozenset({"uid", "raw", "salt", "leaf"})),
+    _table("passed_events", schema.EVENT, append=True, plain=_UNIQUE, passing=True),
+    _table("passed_verdicts", schema.INTEGRITY, append=True, plain=_UNIQUE, passing=True),
 )  # fmt: skip
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _ALL})
+PASSING: Final = ("passed_events", "passed_verdicts")
 VIEWS: Final = (
     "events", "operations", "slis", "baselines", "findings", "alerts", "integrity", "coverage", "rejected",
     "inventory", "leaks", "raw",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _HOUR_NS: Final = 3_600 * 10**9
 _RETRY_NS: Final = 60 * 10**9
 _DAY_US: Final = 86_400 * 10**6
+_KEPT: Final = tuple(name for name, table in TABLES.items() if not table.passing)
 
 
 class Upkeep:
@@ -59,7 +60,7 @@ class Upkeep:
 
     def compact(self, *, everything: bool = False) -> int:
         """One pass over the tables that have come to a limit, or over all; the number of files replaced."""
-        crowded = tuple(TABLES) if everything else self._crowded()
+        crowded = _KEPT if everything else self._crowded()
         compactor = Compactor(self._lake, self._config, self._steps.name, self._steps.swap)
         replaced = 0
         if crowded:
@@ -102,7 +103,7 @@ class Upkeep:
                     self._config.compact_files,
                 ),
             ).fetchall()
-        return tuple(name for (name,) in rows)
+        return tuple(name for (name,) in rows if not TABLES[name].passing)
 
     def _retain(self, now_ns: int) -> None:
         days = self._config.retention_days

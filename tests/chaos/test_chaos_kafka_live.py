@@ -23,7 +23,7 @@ from tests.integration.kafka.cluster import (
     until,
     verdicts,
 )
-from tests.integration.kafka.workers import Group, group, made, owners, shared
+from tests.integration.kafka.workers import Group, group, made, owners
 from tests.lakes import view
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -97,7 +97,7 @@ def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[byte
             if count % 2:
                 some.kill("b")
             else:
-                assert some.end("b") in {0, 10}, some.text("b")
+                assert some.end("b") in {0, 10, -signal.SIGTERM}, some.text("b")  # it may not have begun yet
 
         assert every(0, 40, turn) > 5
         some.holds(thread.end())
@@ -108,7 +108,7 @@ def test_pauses_past_the_session(broker: Broker, topic: str, many_lines: list[by
     with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
         some.begin("b")
-        until(lambda: shared(some.lake, 2))
+        some.share()
         for worker in ("a", "b", "a"):
             some.send(worker, signal.SIGSTOP)
             time.sleep(5)
@@ -138,6 +138,8 @@ def test_brokers_that_come_and_go(broker: Broker, topic: str, many_lines: list[b
 def _follow_over(some: Group, broker: Broker, topic: str, lines: list[bytes]) -> Offsets:
     produced = feed(broker.address, topic, lines[:200], 4)
     some.begin("a")
+    until(lambda: made(some.lake))
+    some.judge()
     some.holds(produced)
     return produced
 

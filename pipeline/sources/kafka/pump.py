@@ -78,6 +78,11 @@ class Pump:
         self._thread.start()
 
     @property
+    def every_stream(self) -> tuple[str, ...]:
+        """The partitions there were when this process started."""
+        return tuple(f"{topic}/{n}" for topic, numbers in self._facts.partitions.items() for n in numbers)
+
+    @property
     def joined(self) -> bool:
         """Whether the group has taken this process in and is at rest."""
         return self._consumer._coordinator.generation_if_stable() is not None  # noqa: SLF001

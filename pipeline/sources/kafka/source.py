@@ -67,6 +67,11 @@ class Kafka:
             return {p.identity.stream: self._silent(p, now) for p in self._pump.partitions.values()}
 
     @property
+    def every_stream(self) -> tuple[str, ...]:
+        """The partitions of the topics, whoever of the group has them."""
+        return self._pump.every_stream
+
+    @property
     def exhausted(self) -> bool:
         """See ports.Source."""
         if self._follow or self._pump.moves.waiting or not self._pump.joined:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.kafka.broker import Broker
 from tests.integration.kafka.cluster import feed, read, stored, until
-from tests.integration.kafka.workers import group, operations, owners, pause, shared
+from tests.integration.kafka.workers import group, operations, owners, pause
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 NewTopic = Callable[..., str]
@@ -34,7 +34,7 @@ def test_partitions_move_with_their_state(
         some.holds(produced)
         assert set(owners(some.lake).values()) == {"b"}
         assert some.end("b") in {0, 10}
-        read(broker.address, topic, some.lake, worker="b", group=f"group-{topic}")
+        some.judged()
     read(broker.address, topic, tmp_path / "one" / "lake")
     assert stored(tmp_path / "many" / "lake") == stored(tmp_path / "one" / "lake")
     assert operations(tmp_path / "many" / "lake").equals(operations(tmp_path / "one" / "lake"))
@@ -47,7 +47,7 @@ def test_a_killed_worker_is_replaced(broker: Broker, new_topic: NewTopic, lines:
         produced = feed(broker.address, topic, lines[:third], 4)
         some.begin("a")
         some.begin("b")
-        until(lambda: shared(some.lake, 2))
+        some.share()
         produced += feed(broker.address, topic, lines[third : 2 * third], 4)
         some.kill("a")
         some.holds(produced)
@@ -66,7 +66,7 @@ def test_a_worker_that_was_away_commits_nothing_of_what_is_no_longer_its_own(
         produced = feed(broker.address, topic, lines[:third], 4)
         some.begin("a")
         some.begin("b")
-        until(lambda: shared(some.lake, 2))
+        some.share()
         some.holds(produced)
         some.send("a", signal.SIGSTOP)
         produced += feed(broker.address, topic, lines[third : 2 * third], 4)

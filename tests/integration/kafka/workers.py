@@ -12,6 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from pipeline import config as conf
+from pipeline.app import Run, RunOptions
 from tests.integration.kafka.cluster import Offsets, stored, until
 from tests.lakes import view
 from tests.processes import start
@@ -54,6 +56,28 @@ class Group:
         out.close()
         self._running[worker] = process
         return process
+
+    def judge(self) -> subprocess.Popen[str]:
+        """Start the process that judges what the workers read; it goes by the name of `judge`."""
+        out = (self.home / "judge.txt").open("a")
+        process = start(
+            "judge", "--follow", "--lake", self.lake, "--config", self.home / "keytrail.toml", "--format", "json",
+            home=self.home, stdout=out, stderr=out,
+        )  # fmt: skip
+        out.close()
+        self._running["judge"] = process
+        return process
+
+    def judged(self) -> dict[str, Any]:
+        """Judge what the workers have read, once they have ended; the summary."""
+        return Run(RunOptions((), self.lake, judge=True), conf.load(self.home / "keytrail.toml")).execute()
+
+    def share(self, wanted: int = 2, seconds: float = 60) -> None:
+        """Wait until `wanted` workers have committed last somewhere."""
+        deadline = time.monotonic() + seconds
+        while not shared(self.lake, wanted):
+            assert time.monotonic() < deadline, f"{owners(self.lake)} {[self.text(name) for name in self._running]}"
+            time.sleep(0.05)
 
     def send(self, worker: str, number: signal.Signals) -> None:
         """A signal to a worker."""

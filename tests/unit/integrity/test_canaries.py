@@ -12,6 +12,7 @@ from pipeline.core.clock import ALWAYS
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.integrity.canaries import Canaries
 from pipeline.integrity.order import Sequencer
+from pipeline.integrity.topics import by_topic
 from tests.streams import entry, frame
 
 KEY = b"a key of these tests"
@@ -150,13 +151,13 @@ def test_between_two_lives_a_sibling_excuses() -> None:
     assert places(told(off)) == [("b", "gap", "canary_gap", 3)]
 
 
-def test_a_stream_that_is_part_of_a_device_misses_nothing() -> None:
-    """Of a partition only what is there is judged: MACs and repeats are told, missing numbers and disorder are not."""
-    canaries = Canaries(KEY, whole=False)
-    rows = [*client("a", [1, 2, 6, 4]), *canary("a", 2, 65, request="again"), *canary("a", 9, 90, canary="9.0")]
-    found = canaries.push(frame(rows).with_columns(order_time="time"), ALWAYS)
-    assert {row[1] for row in places(found)} == {"altered", "duplicate"}
-    assert canaries.evidence().is_empty()
+def test_a_topic_is_one_device() -> None:
+    """Numbers spread over the partitions of a topic are all there; one that is in none of them is missing."""
+    spread = [row | {"source": f"t/{n % 3}", "file": f"t/{n % 3}"} for n in (1, 2, 3, 5) for row in canary("t/0", n, n)]
+    canaries = Canaries(KEY)
+    found = canaries.push(by_topic(frame(spread).with_columns(order_time="time")), ALWAYS)
+    assert places(found) == [("t", "gap", "canary_gap", 1)]
+    assert found.select("from_position", "to_position").rows()
 
 
 def test_without_a_key_the_sequence_is_read_and_said_to_be_unverified_once() -> None:

@@ -67,3 +67,19 @@ def test_ahead_and_back_again(cut: int | None) -> None:
     assert out["uid"].to_list() == released(events)[0]["uid"].to_list()
     assert sorted(out["uid"]) == sorted(events["uid"])
     assert (out["order_time"] - out["time"]).dt.total_seconds()[-200:].max() == 0
+
+
+def test_an_ended_stream_with_hours_between_its_entries_is_not_late() -> None:
+    """What waits for confirmation when its stream ends goes to its place among what other streams bring later."""
+    sparse = [entry("a", f"a{n}", "request", 7200 * n) for n in range(3)]
+    busy = [entry("b", f"b{n}", "request", 60 * n) for n in range(300)]
+    order = Sequencer()
+    order.push("a", frame(sparse))
+    order.push("b", frame(busy[:10]))
+    order.push("b", frame(busy[10:]))
+    released = order.release(order.watermark({"a": False, "b": True}))
+    assert released["order_time"].is_sorted()
+    order.confirm()
+    times = pl.concat([released, order.release(ALWAYS)])["order_time"]
+    assert len(times) == 303
+    assert times.is_sorted()

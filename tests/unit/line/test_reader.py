@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import SourceError
 from pipeline.decoders import vault
-from pipeline.line import Taken
+from pipeline.line import Quiet, Taken
 from pipeline.reader import Reader
 from pipeline.sources import file_tail
 from tests.scenarios.vault_lines import pairs
@@ -27,7 +27,7 @@ def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], obj
     found: list[Taken] = []
     try:
         for item in reader.batches():
-            if item is None:
+            if isinstance(item, Quiet):
                 if more is None:
                     break
                 more()

@@ -1,0 +1,101 @@
+"""The first half of the line, for one of several workers of a group: what came is stored, and passed on to be judged.
+
+A worker sees some partitions; who asks for what is spread over all of them. So nothing that counts, compares or
+remembers across streams runs here: the worker decodes, gives leaves, keeps the raw bytes, says what its partitions
+show of their own wholeness, and passes the events on in the same commit. `judging.py` is the second half.
+
+`Report` goes with every commit: which partitions the worker has, and which of them it has read to their end for now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline.core.schema import EVENT, OPERATION, empty
+from pipeline.line import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.clock import Clock
+    from pipeline.core.model import Frames, Position
+    from pipeline.core.ports import Stateful
+    from pipeline.line import Parts, Quiet
+
+REPORT: Final = "report"
+_STREAMS: Final = pl.Schema(
+    {"stream": pl.String(), "mine": pl.Boolean(), "ended": pl.Boolean(), "final": pl.Boolean(), "at_ns": pl.Int64()}
+)
+
+
+class Report:
+    """One row a stream of the topics: `mine` this worker has it, `ended` read to its end, `final` it reads no more."""
+
+    def __init__(self, streams: Iterable[str], clock: Clock) -> None:
+        self._streams, self._clock = tuple(streams), clock
+        self._said: dict[str, tuple[bool, bool, bool]] = {}
+        self._at_ns = 0
+
+    def say(self, live: Mapping[str, bool], *, final: bool) -> bool:
+        """Take note of the streams this worker has; whether that is news."""
+        said = {
+            stream: (stream in live, not live.get(stream, True), final) for stream in sorted({*self._streams, *live})
+        }
+        news = said != self._said
+        if news:
+            self._said, self._at_ns = said, self._clock()
+        return news
+
+    def snapshot(self) -> Frames:
+        """The rows; `at_ns` is when they last changed."""
+        rows = [(stream, *said, self._at_ns) for stream, said in self._said.items()]
+        return {"streams": pl.DataFrame(rows, schema=_STREAMS, orient="row")}
+
+    def restore(self, frames: Frames) -> None:
+        """A worker that comes back has to say anew what it has."""
+
+
+class ReadingLine(Line):
+    """Stores and passes on."""
+
+    def __init__(self, parts: Parts, positions: Sequence[Position], streams: Iterable[str]) -> None:
+        super().__init__(parts, positions)
+        self._report = Report(streams, parts.clock)
+        self._final = False
+
+    def _judge(self, stream: str, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+        self._pass_on(events, verdicts)
+        if stream in self._newest:
+            self.parts.metrics.last_event.set(self._newest[stream] / 1e6)
+
+    def _pass_on(self, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+        for table, frame in (("passed_events", events), ("passed_verdicts", verdicts)):
+            if len(frame):
+                self.parts.lake.write(table, frame)
+                self._dirty = True
+        self._count(empty(OPERATION), verdicts)
+
+    def heard(self, quiet: Quiet) -> None:
+        """See Line."""
+        self._live = quiet.live
+
+    def idle(self, seconds: float) -> None:
+        """Event time is whoever judges' matter."""
+
+    def finish(self) -> None:
+        """The topic is read to where it ended when the run began."""
+        self._pass_on(empty(EVENT), self.parts.continuity.finish())
+        self._final = True
+
+    def commit(self) -> Sequence[Position]:
+        """See Line.commit. What this worker has and how far it is goes along."""
+        if self._report.say(self._live, final=self._final):
+            self._dirty = True
+        return super().commit()
+
+    def stateful(self) -> dict[str, Stateful]:
+        """What is remembered of single streams."""
+        return {"continuity": self.parts.continuity, REPORT: self._report}

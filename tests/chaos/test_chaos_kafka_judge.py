@@ -1,0 +1,44 @@
+"""Workers and their judge killed again and again: one lake, told as if one process had read it undisturbed."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.kafka.broker import Broker
+from tests.integration.kafka.cluster import feed, make_topic, read, unlike, until
+from tests.integration.kafka.workers import group, made
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_workers_and_judge_killed(broker: Broker, lines: list[bytes], tmp_path: Path, seed: int) -> None:
+    """Twenty-five deaths of two workers and the judge: every offset once, and every view as after one process."""
+    topic, dice = f"judged-{tmp_path.parent.name}-{seed}"[-90:], random.Random(seed)
+    make_topic(broker.address, topic, 4)
+    with group(tmp_path / "many", broker.address, topic) as some:
+        some.begin("a")
+        until(lambda: made(some.lake))
+        some.begin("b")
+        some.judge()
+        produced = feed(broker.address, topic, lines[:100], 4)
+        at = 100
+        for _ in range(25):
+            produced += feed(broker.address, topic, lines[at : at + 40], 4)
+            at += 40
+            time.sleep(dice.uniform(0.5, 4))
+            who = dice.choice(("a", "b", "judge"))
+            some.kill(who)
+            if who == "judge":
+                some.judge()
+            else:
+                some.begin(who)
+        some.holds(produced)
+        assert {some.end(name) for name in ("a", "b", "judge")} == {0}
+        some.judged()
+    read(broker.address, topic, tmp_path / "one" / "lake")
+    assert unlike(some.lake, tmp_path / "one" / "lake") == []
