@@ -232,8 +232,8 @@ class Line:
         if len(released):
             self._last_us = max(self._last_us, int(released["order_time"].to_physical().to_numpy()[-1]))
         parts.lake.write("operations", paired.operations)
-        self._corrected.append(paired.corrections)
-        self._replace("operations", paired.corrections)
+        self._corrected.append(paired.changed)
+        self._replace("operations", paired.changed)
         self._replace("integrity", seen)
         vouched = pl.concat([parts.canaries.evidence(), parts.counters.evidence()])
         told = paired.operations if parts.whole else told_by_topics(paired.operations)

@@ -111,6 +111,26 @@ def is_login() -> pl.Expr:
     ) & ~pl.col("path").str.contains("auth/token/", literal=True)
 
 
+_ADDED = (
+    "outcome", "error", "discloses_value", "secret_version", "login_principal", "login_policies", "login_session",
+    "response_uid", "response_leaf",
+)  # fmt: skip
+
+
+def says_more(corrected: pl.DataFrame, stored: pl.DataFrame) -> pl.Series:
+    """Per corrected operation, whether it differs from the stored one in anything that `correct` can add."""
+    before = corrected.select("key").join(stored, on="key", how="left", maintain_order="left")
+    plain = [corrected[name].ne_missing(before[name]) for name in (*_ADDED, "paired", "latency_ms", "clear")
+             if name != "login_policies"]  # fmt: skip
+    lists = [corrected[name].list.len().ne_missing(before[name].list.len())
+             for name in ("login_policies", "devices", "lacking")]  # fmt: skip
+    return (
+        pl.DataFrame([*(s.alias(str(i)) for i, s in enumerate([*plain, *lists]))])
+        .select(pl.any_horizontal(pl.all()))
+        .to_series()
+    )
+
+
 def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The stored operations with what later copies add: devices always, the missing half where there was one."""
     late = copies.join(stored.select("key"), on="key", how="semi").sort("key")
@@ -119,20 +139,7 @@ def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     late_by = pl.select(_milliseconds(late["time"] - base["time"])).to_series()
     one_device = base["devices"].list.set_intersection(late["devices"]).list.len() > 0
     latency = late["latency_ms"].fill_null(late_by.set(~one_device, None))
-    taken = base.with_columns(
-        pl.when(answers).then(late[name]).otherwise(base[name]).alias(name)
-        for name in (
-            "outcome",
-            "error",
-            "discloses_value",
-            "secret_version",
-            "login_principal",
-            "login_policies",
-            "login_session",
-            "response_uid",
-            "response_leaf",
-        )
-    )
+    taken = base.with_columns(pl.when(answers).then(late[name]).otherwise(base[name]).alias(name) for name in _ADDED)
     united = taken.with_columns(
         devices=base["devices"].list.concat(late["devices"]).list.unique().list.sort(),
         paired=base["paired"] | (base["request_uid"].is_not_null() & taken["response_uid"].is_not_null()),

@@ -10,7 +10,9 @@ stream, place in the stream) as soon as no stream can still bring an earlier one
 An event that leaps more than `leap` ahead is held until `support` further events of its stream confirm the new time;
 contradicted, it is an outlier (a clock a year off) and is placed where its neighbours are. After `support` * 8 events
 in a row that lie more than `leap` back, the stream's clock is taken to have been set back and its order starts anew:
-a turn. What came before it is over first, so that a turn is the same whether it falls into a batch or between two.
+a turn. So it is after LATE_MAX in a row that come later than the disorder allows, however little (an hour that is
+written again): they would all wait at one and the same order_time. What came before a turn is over first, so that it
+is the same whether it falls into a batch or between two.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipeline.core.clock import ALWAYS, NEVER
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints
 
 MAX_UNCONFIRMED_LEAP_US = 30 * 86_400_000_000
+LATE_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -37,7 +41,8 @@ class _Stream:
     """One stream's clock. `held` are events that leapt ahead and wait for confirmation."""
 
     newest: int = NEVER
-    back: int = 0
+    back: int = 0  # events in a row that lie more than a leap back
+    late: int = 0  # events in a row that came later than the disorder allows
     turning: bool = False  # the next event begins a new order
     held: pl.DataFrame = field(default_factory=lambda: empty(EVENT))
     frames: list[pl.DataFrame] = field(default_factory=list)
@@ -77,8 +82,9 @@ class Sequencer:
         newest = np.maximum.accumulate(np.maximum(times, state.newest))
         before = np.concatenate(([state.newest], newest[:-1]))
         calm = not ((times > before + self.leap_us).any() or (times < newest - self.leap_us).any())
-        if calm:
-            state.back = 0
+        longest, late = _runs(times < newest - self.disorder_us, state.late)
+        if calm and longest < LATE_MAX:
+            state.back, state.late = 0, late
             state.newest = int(newest[-1])
             self._keep(state, events, np.maximum(times, newest - self.disorder_us))
             return events.clear()
@@ -101,14 +107,12 @@ class Sequencer:
             if time > state.newest + self.leap_us:
                 hold = i
                 continue
-            if time < state.newest - self.leap_us:
-                state.back += 1
-                if state.back >= self.support * 8:
-                    self._keep(state, events[start:i], placed[start:i])
-                    state.turning, state.back = True, 0
-                    return events[i:]
-            else:
-                state.back = 0
+            state.back = state.back + 1 if time < state.newest - self.leap_us else 0
+            state.late = state.late + 1 if time < state.newest - self.disorder_us else 0
+            if state.back >= self.support * 8 or state.late >= LATE_MAX:
+                self._keep(state, events[start:i], placed[start:i])
+                state.turning, state.back, state.late = True, 0, 0
+                return events[i:]
             state.newest = max(state.newest, time)
             placed[i] = max(time, state.newest - self.disorder_us)
         end = len(times) if hold is None else hold
@@ -187,12 +191,14 @@ class Sequencer:
 
     def snapshot(self) -> Frames:
         """Clocks, and the events that wait."""
-        rows = [(n, s.newest, s.back) for n, s in sorted(self._streams.items())]
+        rows = [(n, s.newest, s.back, s.late) for n, s in sorted(self._streams.items())]
         waiting = [f for s in self._streams.values() for f in s.frames]
         held = [s.held for s in self._streams.values() if len(s.held)]
         return {
             "clocks": pl.DataFrame(
-                rows, schema={"stream": pl.String, "newest": pl.Int64, "back": pl.Int64}, orient="row"
+                rows,
+                schema={"stream": pl.String, "newest": pl.Int64, "back": pl.Int64, "late": pl.Int64},
+                orient="row",
             ),
             "waiting": pl.concat(waiting) if waiting else empty(EVENT),
             "held": pl.concat(held) if held else empty(EVENT),
@@ -200,8 +206,17 @@ class Sequencer:
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        self._streams = {n: _Stream(newest=t, back=b) for n, t, b in frames["clocks"].iter_rows()}
+        self._streams = {n: _Stream(newest=t, back=b, late=late) for n, t, b, late in frames["clocks"].iter_rows()}
         for (source,), part in frames["waiting"].group_by("source", maintain_order=True):
             self._streams.setdefault(str(source), _Stream()).frames = [part]
         for (source,), part in frames["held"].group_by("source", maintain_order=True):
             self._streams.setdefault(str(source), _Stream()).held = part
+
+
+def _runs(flags: npt.NDArray[np.bool_], before: int) -> tuple[int, int]:
+    """The longest run of true flags, and the run at their end; `before` of them came just before the first."""
+    breaks = np.flatnonzero(~flags)
+    if not len(breaks):
+        return before + len(flags), before + len(flags)
+    inner = int(np.diff(breaks).max(initial=1)) - 1
+    return max(before + int(breaks[0]), inner, len(flags) - 1 - int(breaks[-1])), len(flags) - 1 - int(breaks[-1])

@@ -19,7 +19,7 @@ import polars as pl
 
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.schema import EVENT, OPERATION, TIME, conform, empty
-from pipeline.integrity.halves import correct, halves_told, merge
+from pipeline.integrity.halves import correct, halves_told, merge, says_more
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints
@@ -44,6 +44,7 @@ ENTRY: Final = pl.Schema({**_POOL, "operation_uid": pl.String(), "complete_time"
 class Paired:
     """What became known: new operations, corrections of earlier ones, and the entries that made them.
 
+    `changed` are the corrections that say more than the lake does already: an entry read twice corrects nothing.
     `entries` (ENTRY) say which operation each entry told of; the continuity rules read them. `repeats` are those of
     them that a stream had already told when the operation was handed on, `answered` the operations (uids) that lacked
     a half until now. No entry with an order_time before `settled_us` can still be handed on.
@@ -51,6 +52,7 @@ class Paired:
 
     operations: pl.DataFrame
     corrections: pl.DataFrame
+    changed: pl.DataFrame
     entries: pl.DataFrame
     repeats: pl.DataFrame
     settled_us: int = ALWAYS
@@ -82,6 +84,7 @@ class Pairing:
         return Paired(
             pl.concat([empty(OPERATION), *(p.operations for p in parts)]).sort("complete_time", "uid"),
             pl.concat([empty(OPERATION), *(p.corrections for p in parts)]),
+            pl.concat([empty(OPERATION), *(p.changed for p in parts)]),
             pl.concat([empty(ENTRY), *(p.entries for p in parts)]),
             pl.concat([empty(ENTRY), *(p.repeats for p in parts)]),
             settled,
@@ -142,7 +145,8 @@ class Pairing:
             operations = merge(entries)
             self._remember(operations)
             told = _told(entries, operations, stored)
-            return Paired(conform(operations, OPERATION), empty(OPERATION), told, empty(ENTRY))
+            none = empty(OPERATION)
+            return Paired(conform(operations, OPERATION), none, none, told, empty(ENTRY))
         fresh = entries.join(stored, on="key", how="anti", maintain_order="left")
         copies = entries.join(stored, on="key", how="semi", maintain_order="left")
         operations = merge(fresh)
@@ -152,7 +156,9 @@ class Pairing:
         repeats = told.join(halves_told(stored), on=("operation_uid", "source", "phase"), how="semi")
         lone = stored.filter(~pl.col("paired"))["uid"]
         answered = corrected.filter(pl.col("paired") & pl.col("uid").is_in(lone.implode()))["uid"]
-        return Paired(conform(operations, OPERATION), conform(corrected, OPERATION), told, repeats, answered=answered)
+        changed = conform(corrected.filter(says_more(corrected, stored)), OPERATION)
+        corrections = conform(corrected, OPERATION)
+        return Paired(conform(operations, OPERATION), corrections, changed, told, repeats, answered=answered)
 
     def _stored(self, suspects: pl.DataFrame, just: Sequence[Paired]) -> pl.DataFrame:
         """The lake's rows that these entries are copies of: same id, and a time within the pairing timeout."""

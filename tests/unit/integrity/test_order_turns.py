@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.core.clock import ALWAYS
+from pipeline.integrity import order
 from pipeline.integrity.order import Sequencer
 from tests.streams import entry, frame
 
@@ -20,17 +21,17 @@ def stream(*parts: tuple[float, int]) -> pl.DataFrame:
 
 def released(events: pl.DataFrame, cut: int | None = None) -> tuple[pl.DataFrame, int]:
     """Everything in the order in which it comes out, and how often the order began anew."""
-    order, out, turns = Sequencer(), [], 0
+    sequencer, out, turns = Sequencer(), [], 0
     size = cut or len(events)
     for at in range(0, len(events), size):
-        rest = order.push("a", events[at : at + size])
+        rest = sequencer.push("a", events[at : at + size])
         while len(rest):
             turns += 1
-            out.append(order.release(order.progress()["a"] + 1_000_000))
-            rest = order.push("a", rest)
-        out.append(order.release(order.watermark({"a": True})))
-    order.confirm()
-    out.append(order.release(ALWAYS))
+            out.append(sequencer.release(sequencer.progress()["a"] + 1_000_000))
+            rest = sequencer.push("a", rest)
+        out.append(sequencer.release(sequencer.watermark({"a": True})))
+    sequencer.confirm()
+    out.append(sequencer.release(ALWAYS))
     return pl.concat(out), turns
 
 
@@ -73,13 +74,41 @@ def test_an_ended_stream_with_hours_between_its_entries_is_not_late() -> None:
     """What waits for confirmation when its stream ends goes to its place among what other streams bring later."""
     sparse = [entry("a", f"a{n}", "request", 7200 * n) for n in range(3)]
     busy = [entry("b", f"b{n}", "request", 60 * n) for n in range(300)]
-    order = Sequencer()
-    order.push("a", frame(sparse))
-    order.push("b", frame(busy[:10]))
-    order.push("b", frame(busy[10:]))
-    released = order.release(order.watermark({"a": False, "b": True}))
+    sequencer = Sequencer()
+    sequencer.push("a", frame(sparse))
+    sequencer.push("b", frame(busy[:10]))
+    sequencer.push("b", frame(busy[10:]))
+    released = sequencer.release(sequencer.watermark({"a": False, "b": True}))
     assert released["order_time"].is_sorted()
-    order.confirm()
-    times = pl.concat([released, order.release(ALWAYS)])["order_time"]
+    sequencer.confirm()
+    times = pl.concat([released, sequencer.release(ALWAYS)])["order_time"]
     assert len(times) == 303
     assert times.is_sorted()
+
+
+@pytest.mark.parametrize("cut", [None, 7, 100, 101])
+def test_an_hour_written_again_does_not_pile_up(cut: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of the same hour again, no leap back: they turn the order and are let go as they come."""
+    monkeypatch.setattr(order, "LATE_MAX", 100)
+    events = stream((0, 1000), (0, 1000))
+    out, turns = released(events, cut)
+    assert turns == 1
+    assert out["uid"].to_list() == released(events)[0]["uid"].to_list()
+    assert sorted(out["uid"]) == sorted(events["uid"])
+    again = Sequencer()
+    rest = again.push("a", events[:1500])
+    while len(rest):
+        again.release(ALWAYS)
+        rest = again.push("a", rest)
+    again.release(again.watermark({"a": True}))
+    assert len(again.snapshot()["waiting"]) <= 2
+
+
+@pytest.mark.parametrize("cut", [None, 7, 100])
+def test_a_late_half_of_a_stream_turns_nothing(cut: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other line a minute late, however many: two writers, one clock."""
+    monkeypatch.setattr(order, "LATE_MAX", 100)
+    events = frame([entry("a", f"r{i}", "request", i - 60 * (i % 2)) for i in range(1000)])
+    out, turns = released(events, cut)
+    assert turns == 0
+    assert sorted(out["uid"]) == sorted(events["uid"])

@@ -49,7 +49,7 @@ def test_an_old_entry_is_looked_up() -> None:
     pairing.push(singles(10, 10, 4000), ALWAYS)
     again = pairing.push(singles(3, 1, 3), ALWAYS)
     assert lake.asked == 1
-    assert (len(again.operations), len(again.corrections)) == (0, 1)
+    assert (len(again.operations), len(again.corrections), len(again.changed)) == (0, 1, 0)
 
 
 def test_a_clock_that_was_ahead_is_given_up() -> None:
