@@ -102,6 +102,7 @@ def within(line: conf.Line, max_memory: int | None) -> conf.Line:
     return msgspec.structs.replace(line, commit_bytes=min(line.commit_bytes, max_memory // 4))
 
 
+GAUGE_SECONDS = 1.0
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
 
 
@@ -116,6 +117,7 @@ class Run:
         self.undelivered: dict[str, int] = {}
         self.fenced = 0  # how often this run began again because a partition was another's
         self._metrics: Metrics | None = None
+        self._gauged = -GAUGE_SECONDS
         self.notes: list[str] = []  # what the person who started the run should know besides the summary
 
     def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
@@ -166,21 +168,10 @@ class Run:
         self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer, lake: Lake
     ) -> None:
         reader = self._reader(source, line, lake)
-        last_commit = time.monotonic()
-        last_news = last_commit
+        last_commit = last_news = time.monotonic()
         for taken in reader.batches():
             now = time.monotonic()
-            if isinstance(taken, Handover):
-                self._hand_over(line, source, taken, lake, deliverer)
-            elif isinstance(taken, Quiet):
-                line.heard(taken)
-                if self.options.reads_only and not line.dirty:
-                    lake.beat()
-                if self.options.follow and now - last_news > self.line_config.idle_seconds:
-                    line.idle(now - last_news)
-            else:
-                with line.parts.metrics.batch_seconds.time():
-                    line.step(taken)
+            if self._act(line, source, taken, now - last_news, lake, deliverer):
                 last_news = now
             if (
                 now - last_commit > self.line_config.commit_seconds
@@ -189,11 +180,13 @@ class Run:
                 self._commit(line, source, deliverer)
                 last_commit = time.monotonic()
             deliverer.check()
+            self._gauge(line, source, deliverer, lake)
             if progress is not None:
                 progress(line)
             while deliverer.blocked and not self.stopping:
                 time.sleep(0.1)
                 deliverer.check()
+                self._gauge(line, source, deliverer, lake)
             if self.stopping:
                 reader.stop()
                 break
@@ -202,6 +195,25 @@ class Run:
         self._commit(line, source, deliverer)
         if not self.options.follow:
             deliverer.drain(DRAIN_SECONDS)
+
+    def _act(  # noqa: PLR0917
+        self, line: Line, source: Source, taken: Any, quiet_seconds: float, lake: Lake, deliverer: Deliverer
+    ) -> bool:
+        """What the reader handed over, through the line; whether it was news."""
+        if isinstance(taken, Handover):
+            self._hand_over(line, source, taken, lake, deliverer)
+            return False
+        if isinstance(taken, Quiet):
+            line.heard(taken)
+            if self.options.reads_only and not line.dirty:
+                lake.beat()
+            if self.options.follow and quiet_seconds > self.line_config.idle_seconds:
+                line.idle(quiet_seconds)
+            return False
+        begun = time.monotonic()
+        line.step(taken)
+        line.parts.metrics.batch(time.monotonic() - begun, line.last_request(taken))
+        return True
 
     def _reader(self, source: Any, line: Line, lake: Lake) -> Reader:
         patience = self.line_config.idle_seconds if self.options.follow else 0.0
@@ -219,8 +231,20 @@ class Run:
         if positions:
             deliverer.wake()
             source.commit(positions)
+
+    def _gauge(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
+        """Once a second, what is told by the state of things and not by what happens."""
+        if time.monotonic() - self._gauged < GAUGE_SECONDS:
+            return
+        self._gauged = time.monotonic()
+        metrics, circuits, now_ns = line.parts.metrics, deliverer.open_circuits(), self.clock()
         if isinstance(source, Lagging):
-            line.parts.metrics.lag.set(sum(source.lag_entries().values()))
+            metrics.lag.set(sum(source.lag_entries().values()))
+        for name, counts in deliverer.counts.items():
+            oldest = lake.oldest_ns(name)
+            age = 0.0 if oldest is None else (now_ns - oldest) / 1e9
+            done = {"delivered": counts.delivered, "dead": counts.dead, "failed": counts.failed}
+            metrics.outbox(name, lake.depth(name), age, done, circuit=name in circuits)
 
     def _hand_over(self, line: Line, source: Any, moved: Handover, lake: Lake, deliverer: Deliverer) -> None:
         """Partitions move: what was read of them is committed, then they are let go of, or taken over and claimed."""

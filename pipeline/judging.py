@@ -269,6 +269,10 @@ class JudgingLine(Line):
         self.uncommitted_bytes += int(judged.events.estimated_size())
         self.totals.entries += len(judged.events)
 
+    def last_request(self, taken: Judged) -> object:
+        """See Line."""
+        return taken.events["correlation_uid"][-1] if len(taken.events) else None
+
     def restore(self, states: Mapping[str, Frames]) -> None:
         """Continue. What a run by one process had set aside of partitions it gave up is judged here as well."""
         super().restore(states)

@@ -280,6 +280,11 @@ class Line:
         held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._corrected]
         return pl.concat([stored.select(OPERATION.names()), *held]).unique("uid", keep="last", maintain_order=True)
 
+    def last_request(self, taken: Any) -> object:
+        """The id of the last request in what was taken."""
+        events = taken.decoded.events
+        return events["correlation_uid"][-1] if len(events) else None
+
     @property
     def dirty(self) -> bool:
         """Whether something waits for a commit."""
@@ -314,7 +319,11 @@ class Line:
         faults.point("line.after_commit")
         if parts.ledger is not None:
             parts.ledger.publish()
-        parts.metrics.last_commit.set(parts.clock() / 1e9)
+        now_ns = parts.clock()
+        parts.metrics.last_commit.set(now_ns / 1e9)
+        parts.metrics.delays(
+            {m.alert_uid: now_ns / 1e9 - m.alert["last_time"].timestamp() for m in self._messages if m.revision == 1}
+        )
         self._revise, self._messages, self._corrected = {}, [], []
         self._leaving, self._consumed = {}, []
         self._dirty, self.uncommitted_bytes = False, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -9,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+REQUEST = re.compile(r"[0-9A-Za-z-]{8,64}")  # what may stand in an exemplar: it comes from a log
+DELAYS = (0.1, 0.5, 1, 2, 5, 30, 60, 300)
 SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300)
 
 
@@ -42,6 +45,25 @@ class Metrics:
         self.outbox_age = Gauge(
             "keytrail_outbox_oldest_age_seconds", "Age of the oldest undelivered message", ["sink"], registry=registry
         )
+        self.outbox_delivered = Counter(
+            "keytrail_outbox_delivered_messages", "Messages a sink has taken", ["sink"], registry=registry
+        )
+        self.outbox_dead = Counter(
+            "keytrail_outbox_dead_messages", "Messages a sink refused for good", ["sink"], registry=registry
+        )
+        self.outbox_failed = Counter(
+            "keytrail_outbox_failed_attempts", "Attempts that a sink failed", ["sink"], registry=registry
+        )
+        self.outbox_open = Gauge(
+            "keytrail_outbox_circuit_open", "1 while a failing sink is only probed", ["sink"], registry=registry
+        )
+        self.alert_delay = Histogram(
+            "keytrail_routing_alert_delay_seconds",
+            "From an alert's newest event to the commit that holds the alert",
+            registry=registry,
+            buckets=DELAYS,
+        )
+        self._told: dict[tuple[str, str], int] = {}  # counts of the outbox, as far as they are in the counters
         self.alerts = Counter("keytrail_routing_alerts", "Alerts opened", ["detector", "severity"], registry=registry)
         self.verdicts = Counter(
             "keytrail_integrity_verdicts", "Integrity verdicts other than ok", ["verdict"], registry=registry
@@ -53,7 +75,31 @@ class Metrics:
         """Serve /metrics; on loopback unless told otherwise. Raises OSError when the port is taken."""
         start_http_server(port, addr=address, registry=self.registry)
 
+    def batch(self, seconds: float, request: object) -> None:
+        """One batch went through the line; its last request's id is the exemplar."""
+        self.batch_seconds.observe(seconds, exemplar=request_exemplar(request))
+
+    def delays(self, seconds: Mapping[str, float]) -> None:
+        """Alerts of a commit: by the alert's uid, the age of its newest event."""
+        for uid, delay in seconds.items():
+            self.alert_delay.observe(max(delay, 0.0), exemplar={"alert_uid": uid})
+
+    def outbox(self, sink: str, depth: int, age_seconds: float, counts: Mapping[str, int], *, circuit: bool) -> None:
+        """The state of one sink's share of the outbox. `counts` since the process started: delivered, dead, failed."""
+        self.outbox_depth.labels(sink).set(depth)
+        self.outbox_age.labels(sink).set(age_seconds)
+        self.outbox_open.labels(sink).set(circuit)
+        counters = {"delivered": self.outbox_delivered, "dead": self.outbox_dead, "failed": self.outbox_failed}
+        for name, counter in counters.items():
+            counter.labels(sink).inc(max(0, counts[name] - self._told.get((sink, name), 0)))
+            self._told[sink, name] = counts[name]
+
     def count_rejected(self, reasons: Mapping[str, int]) -> None:
         """Add rejected records by reason."""
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
+
+
+def request_exemplar(request: object) -> dict[str, str] | None:
+    """The exemplar that names a request; None for an id that is not one."""
+    return {"request_id": request} if isinstance(request, str) and REQUEST.fullmatch(request) else None
