@@ -87,7 +87,7 @@ class Isolation:
 
     def _judge(self, vectors: Vectors, away: Floats, settled: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every score beyond the limit, told or not."""
-        if not self._forest.grown:
+        if not self._forest.sown:
             return [], []
         scaled = away / self._forest.scale
         rows = np.flatnonzero(settled & ((np.abs(scaled) >= self._config.deviation).sum(axis=1) >= 2))
