@@ -26,7 +26,7 @@ _TYPES = {
 
 
 def operations(world: World, rows: Rows) -> pl.DataFrame:
-    """`rows` in schema OPERATION, one row each. `session` is a stable name of the token, not a device's hash."""
+    """`rows` in schema OPERATION, one row each. `session` and `login_session` are stable names of tokens, no hashes."""
     estate = world.estate
     kinds = [KINDS[a] for a in Action]
     ids = uuids(rows["hi"], rows["lo"])
@@ -41,6 +41,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
     about = np.where(given, rows["issued"], rows["session"])
     ttl = np.where(about >= 0, world.sessions.table["ttl"][about], 0)
     known = (rows["session"] >= 0) | (np.isin(rows["action"], LOGINS) & given)
+    wrapped = (rows["action"] == Action.WRAP_READ) & (rows["issued"] >= 0)
     made = np.where(given, world.sessions.table["principal"][rows["issued"]], 0)
     frame = pl.DataFrame(
         {
@@ -54,7 +55,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
             "api_operation": pick([k.verb for k in kinds], rows["action"]),
             "principal": _claimed(world, rows, pick(estate.names, who)),
             "principal_type": _types(world, rows, who),
-            "session": _sessions(world, rows),
+            "session": _sessions(world, rows["session"]),
             "client_ip": addresses(rows["ip"]),
             "user_agent": pick(USER_AGENTS, rows["agent"]),
             "namespace": pick([""], np.zeros(len(rows), np.int64)),
@@ -71,6 +72,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
             "zone": spread(rows["ip"], network.zones),
             "entity": _entities(world, who, known),
             "token_type": pick(["default", "service"], known.astype(np.int64)),
+            "login_session": _sessions(world, np.where(given | wrapped, rows["issued"], -1)),
             "login_principal": pick(estate.names, made).set(pl.Series(~given), None),
             "token_ttl": pl.Series(ttl).set(pl.Series(ttl == 0), None),
             "wrap_ttl": pl.Series(np.where(rows["action"] == Action.WRAP_READ, 120, 0)).replace(0, None),
@@ -118,9 +120,9 @@ def _claimed(world: World, rows: Rows, named: pl.Series) -> pl.Series:
     return named.scatter(where, names) if len(where) else named
 
 
-def _sessions(world: World, rows: Rows) -> pl.Series:
+def _sessions(world: World, tokens: np.ndarray) -> pl.Series:
     seed = world.scenario.seed
-    return spread(rows["session"], lambda codes: [f"{seed:x}-{c:x}" if c >= 0 else "" for c in codes.tolist()]).replace(
+    return spread(tokens, lambda codes: [f"{seed:x}-{c:x}" if c >= 0 else "" for c in codes.tolist()]).replace(
         "", None
     )
 

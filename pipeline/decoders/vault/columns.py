@@ -217,7 +217,7 @@ _COLUMNS: Final[dict[str, pl.Expr | None]] = {
     "login_sa_name": _made(pl.col("issued_service_account_name")),
     "login_sa_namespace": _made(pl.col("issued_service_account_namespace")),
     "login_policies": _made(pl.col("issued_policies")),
-    "login_session": _made(_hash("issued_accessor")),
+    "login_session": pl.coalesce(_made(_hash("issued_accessor")), _hash("response_wrap_accessor")),
     "token_ttl": pl.coalesce("issued_token_ttl", "auth_token_ttl"),
     "wrap_ttl": pl.col("response_wrap_ttl"),
     "token_hash": _hash("request_client_token", "auth_client_token"),

@@ -1,0 +1,57 @@
+"""The operations that make or open tokens, as the judges of this folder see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from detectors._window import HOUR_US
+from pipeline.core.schema import OPERATION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CREATED: Final = r"^auth/token/create"
+_KEPT: Final = (
+    "uid", "time", "complete_time", "store", "client_ip", "zone", "principal", "principal_type", "session", "mount",
+    "outcome", "login_principal", "login_session", "token_ttl",
+)  # fmt: skip
+ROWS: Final = pl.Schema(
+    {
+        **{name: OPERATION[name] for name in _KEPT},
+        "hour": pl.Int64(),
+        "kind": pl.String(),  # login, create, wrap, lookup, unwrap
+        "orphan": pl.Boolean(),
+    }
+)
+
+
+def of(operations: pl.DataFrame) -> pl.DataFrame:
+    """ROWS in the order in which the operations became complete."""
+    path = pl.col("path")
+    about = pl.col("login_session").is_not_null() | path.str.starts_with("sys/wrapping/")
+    rows = operations.filter(about.fill_null(value=False))
+    kind = (
+        pl.when(path.str.starts_with("sys/wrapping/unwrap")).then(pl.lit("unwrap"))
+        .when(path.str.starts_with("sys/wrapping/lookup")).then(pl.lit("lookup"))
+        .when(pl.col("wrap_ttl").is_not_null()).then(pl.lit("wrap"))
+        .when(path.str.contains(_CREATED)).then(pl.lit("create"))
+        .otherwise(pl.lit("login"))
+    )  # fmt: skip
+    orphan = pl.col("flags").list.contains("no_parent") | path.str.starts_with("auth/token/create-orphan")
+    return (
+        rows.with_columns(
+            kind=kind,
+            orphan=orphan.fill_null(value=False),
+            hour=pl.col("complete_time").dt.timestamp("us") // HOUR_US,
+            time=pl.coalesce("time", "complete_time"),
+        )
+        .select(ROWS.names())
+        .sort("complete_time", "uid")
+    )
+
+
+def told(row: Mapping[str, Any], evidence: list[str]) -> dict[str, Any]:
+    """What a finding says of an operation."""
+    return {"evidence": evidence, "time": row["time"], "store": row["store"], "client_ip": row["client_ip"]}

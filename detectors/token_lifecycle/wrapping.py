@@ -1,0 +1,188 @@
+"""Wrapped secrets: opened in a network where none is ever opened, and those that somebody else comes too late for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._memory import Keys, Table, keys_of_few
+from detectors._text import show
+from detectors._window import HOUR_US, Found
+from detectors.token_lifecycle import issued
+from detectors.token_lifecycle.issued import ROWS
+from pipeline.core.schema import TIME
+
+if TYPE_CHECKING:
+    from detectors._usual import Floats
+    from pipeline.core.model import Frames
+
+_WRAPS: Final = 20_000  # wraps remembered until they are opened
+_DAY_US: Final = 86_400_000_000
+_LATE_US: Final = 600_000_000  # a receiver who comes too late comes within ten minutes
+_LOOK_US: Final = 300_000_000
+_LOOKED: Final = 1.5  # surprise added when it was looked at from there first
+_SETTLED: Final = 20.0  # openings before a new network means anything
+_STRANGE = pl.Schema({"complete_time": TIME, "client_ip": pl.String(), "uid": pl.String(), "maker": pl.String()})
+_LOOKS: Final = pl.Schema({"complete_time": TIME, "client_ip": pl.String()})
+
+
+class Wrapping:
+    """In which networks wraps are opened (24 bytes each), and how often an opening comes from a new one."""
+
+    def __init__(self, surprise: float, limit: int) -> None:
+        self._surprise = surprise
+        self._zones = Table(1, limit)
+        self._totals = Table(2, 16)  # openings, of them in a new network
+        self._wraps = pl.DataFrame(schema={"login_session": pl.String, "maker": pl.String, "complete_time": TIME})
+        self._strange = pl.DataFrame(schema=_STRANGE)
+        self._looks = pl.DataFrame(schema=_LOOKS)
+        self._hour = 0
+        self._open = pl.DataFrame(schema={**ROWS, "maker": pl.String})
+
+    def inspect(self, rows: pl.DataFrame, hour: int) -> list[Found]:
+        """Judge ROWS of one hour by what was known before it."""
+        if hour > self._hour:
+            self._learn()
+            self._hour = hour
+        rows = rows.filter(pl.col("kind").is_in(["wrap", "lookup", "unwrap"]))
+        if rows.is_empty():
+            return []
+        self._note(rows)
+        found: list[Found] = []
+        opened = rows.filter((pl.col("kind") == "unwrap") & (pl.col("outcome") == "success"))
+        if len(opened):
+            made = self._wraps.select("login_session", "maker").unique("login_session", keep="last")
+            opened = opened.drop("maker", strict=False).join(
+                made, left_on="session", right_on="login_session", how="left", maintain_order="left"
+            )
+            found += self._opened(opened)
+            self._open = pl.concat([self._open, opened.select(self._open.columns)])
+        refused = rows.filter((pl.col("kind") == "unwrap") & (pl.col("outcome") != "success"))
+        return found + self._too_late(refused)
+
+    def _note(self, rows: pl.DataFrame) -> None:
+        """Wraps of the last day and looks of the last minutes; the oldest go."""
+        wraps = rows.filter((pl.col("kind") == "wrap") & pl.col("login_session").is_not_null())
+        made = wraps.select("login_session", pl.col("principal").alias("maker"), "complete_time")
+        since = pl.lit(self._hour * HOUR_US - _DAY_US).cast(TIME)
+        self._wraps = pl.concat([self._wraps.filter(pl.col("complete_time") > since), made]).tail(_WRAPS)
+        looks = rows.filter(pl.col("kind") == "lookup").select(_LOOKS.names())
+        self._looks = pl.concat([self._looks, looks]).tail(_WRAPS)
+
+    def _opened(self, opened: pl.DataFrame) -> list[Found]:
+        """Those opened in a network that is new to this."""
+        at_us = self._hour * HOUR_US
+        count, new = self._totals.get(_total(), at_us)[0]
+        strange = ~self._zones.knows(keys_of_few(opened["zone"]))
+        if not strange.any():
+            return []
+        rare = -np.log10((new + 0.5) / (count + 1.0))
+        looked = np.array([self._was_looked_at(row) for row in opened.iter_rows(named=True)])
+        surprise: Floats = np.where(strange, rare + _LOOKED * looked, 0.0)
+        odd = opened.filter(pl.Series(strange)).select("complete_time", "client_ip", "uid", "maker")
+        if count >= _SETTLED:
+            self._strange = pl.concat([self._strange, odd]).tail(_WRAPS)
+        told = np.flatnonzero((surprise >= self._surprise) & (count >= _SETTLED)).tolist()
+        return [
+            self._found(opened.row(i, named=True), float(surprise[i]), int(count), looked=bool(looked[i])) for i in told
+        ]
+
+    def _was_looked_at(self, row: dict[str, Any]) -> bool:
+        at = row["complete_time"]
+        lately = (pl.col("complete_time") <= at) & (pl.col("complete_time").dt.timestamp("us") > _us(at) - _LOOK_US)
+        return bool(len(self._looks.filter(lately & (pl.col("client_ip") == row["client_ip"]))))
+
+    def _found(self, row: dict[str, Any], surprise: float, count: int, *, looked: bool) -> Found:
+        maker = f" made by {show(row['maker'])}" if row["maker"] else ""
+        first = ", after a look at its wrapping token from there" if looked else ""
+        return Found(
+            key=row["uid"],
+            cause="unwrapped_elsewhere",
+            title="Wrapped secret opened in a strange network",
+            severity="medium",
+            confidence=0.6,
+            score=_tails.score(surprise),
+            message=f"A wrapped secret{maker} was opened from {show(row['client_ip'])}, in a network where none was"
+            f" opened before{first}.",
+            observed=f"opened in {show(row['zone'])}",
+            expected=f"networks that {count} earlier wraps were opened in",
+            next_step="Ask the intended receiver whether they have the secret. If not: revoke and re-issue what was"
+            " wrapped; whoever had the wrapping token on its way has it now.",
+            principal=row["maker"] or row["principal"],
+            **issued.told(row, [row["uid"]]),
+        )
+
+    def _too_late(self, refused: pl.DataFrame) -> list[Found]:
+        """Somebody comes to open what was opened in a strange network minutes before."""
+        found = []
+        for row in refused.iter_rows(named=True):
+            at = row["complete_time"]
+            minutes = (pl.col("complete_time") < at) & (pl.col("complete_time").dt.timestamp("us") > _us(at) - _LATE_US)
+            before = self._strange.filter(minutes & (pl.col("client_ip") != row["client_ip"]))
+            if len(before):
+                found.append(self._intercepted(row, before.row(-1, named=True)))
+        return found
+
+    def _intercepted(self, row: dict[str, Any], first: dict[str, Any]) -> Found:
+        maker = f" of {show(first['maker'])}" if first["maker"] else ""
+        return Found(
+            key=row["uid"],
+            cause="wrap_intercepted",
+            title="Wrapped secret opened by somebody else",
+            severity="high",
+            confidence=0.75,
+            score=0.75,
+            message=f"A wrapped secret{maker} was opened from {show(first['client_ip'])}, where none was opened before;"
+            f" minutes later {show(row['client_ip'])} came to open one and was refused.",
+            observed="an opening in a strange network, then a refused one elsewhere within ten minutes",
+            expected="each wrapping token is opened once, by its receiver",
+            next_step="Revoke what was wrapped and issue it anew. Find out who could read the wrapping token on its way"
+            " (build logs, chat, tickets) and who sits at the first address.",
+            principal=first["maker"],
+            **issued.told(row, [first["uid"], row["uid"]]),
+        )
+
+    def _learn(self) -> None:
+        """Add the openings of the hour that is over."""
+        at_us = self._hour * HOUR_US
+        if len(self._open):
+            zones = np.unique(keys_of_few(self._open["zone"]))
+            fresh = float((~self._zones.knows(zones)).sum())
+            self._zones.put(zones, np.ones((len(zones), 1)), at_us)
+            self._totals.add(_total(), np.array([[float(len(self._open)), fresh]]), at_us)
+            self._open = self._open.clear()
+        since = pl.lit(at_us - HOUR_US).cast(TIME)
+        self._strange = self._strange.filter(pl.col("complete_time") > since)
+        self._looks = self._looks.filter(pl.col("complete_time") > since)
+
+    def snapshot(self) -> Frames:
+        """Networks and totals; wraps not opened yet, strange openings, looks, and the current hour's openings."""
+        return {
+            "wrap.zones": self._zones.snapshot(),
+            "wrap.totals": self._totals.snapshot(),
+            "wrap.made": self._wraps,
+            "wrap.strange": self._strange,
+            "wrap.looks": self._looks,
+            "wrap.open": self._open,
+            "wrap.hour": pl.DataFrame({"hour": [self._hour]}),
+        }
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._zones.restore(frames["wrap.zones"])
+        self._totals.restore(frames["wrap.totals"])
+        self._wraps, self._strange, self._looks, self._open = (
+            frames[f"wrap.{name}"] for name in ("made", "strange", "looks", "open")
+        )
+        self._hour = frames["wrap.hour"]["hour"][0]
+
+
+def _total() -> Keys:
+    return np.zeros(1, dtype=np.uint64)
+
+
+def _us(at: Any) -> int:
+    return int(pl.Series([at], dtype=TIME).to_physical()[0])
