@@ -122,9 +122,7 @@ def _claimed(world: World, rows: Rows, named: pl.Series) -> pl.Series:
 
 def _sessions(world: World, tokens: np.ndarray) -> pl.Series:
     seed = world.scenario.seed
-    return spread(tokens, lambda codes: [f"{seed:x}-{c:x}" if c >= 0 else "" for c in codes.tolist()]).replace(
-        "", None
-    )
+    return spread(tokens, lambda codes: [f"{seed:x}-{c:x}" if c >= 0 else "" for c in codes.tolist()]).replace("", None)
 
 
 def _errors(rows: Rows) -> pl.Series:
