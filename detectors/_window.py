@@ -64,22 +64,26 @@ class Found:
     client_ip: str | None = None
     cause: str | None = None
     title: str | None = None
+    ready: datetime | None = None  # when it became known, where that is not the end of the window
 
 
 _SCHEMA: Final = {
     f.name: pl.Float64() if f.name in ("confidence", "score") else TEXTS if f.name == "evidence" else pl.String()
     for f in fields(Found)
-} | {"time": TIME}
+} | {"time": TIME, "ready": TIME}
 
 
 def tell(info: DetectorInfo, window: Window, found: Sequence[Found]) -> pl.DataFrame:
-    """FINDING rows. The same window, cause and key is the same finding, whenever the window is looked at."""
+    """FINDING rows. The same window, cause and key is the same finding, whenever the window is looked at.
+
+    Where the detector sees chunks that depend on the cut of the stream, cause and key alone are its identity.
+    """
     if not found:
         return empty(FINDING)
     rows = pl.DataFrame([asdict(one) for one in found], schema=_SCHEMA).with_columns(
         pl.col("cause").fill_null(info.name),
         pl.col("title").fill_null(info.title),
-        window=pl.lit(str(window.start_us)),
+        window=pl.lit(str(window.start_us) if info.cadence == "window" else ""),
     )
     return build(info, rows.sort("time", "cause", "key"), identity=("window", "cause", "key"))
 

@@ -18,7 +18,7 @@ Between poll and commit everything is a function of (batch, state, config): no c
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -245,7 +245,7 @@ class Line:
             parts.baselines.learn(window)
         if final and (current := parts.windows.current()) is not None:
             findings.append(self._inspect(current, "window"))
-        self._slis(parts.slis.push(paired.operations, reached))
+        findings.append(self._slis(parts.slis.push(paired.operations, reached)))
         self._route(pl.concat(findings), reached, hold=not final)
         self._count(paired.operations, seen)
 
@@ -262,7 +262,7 @@ class Line:
         """The streams have ended: pair what waits, judge the open window without learning from it."""
         self.parts.sequencer.confirm()
         self.advance(ALWAYS, final=True)
-        self._slis(self.parts.slis.flush())
+        self._note_slis(self.parts.slis.flush())
 
     def heard(self, quiet: Quiet) -> None:
         """Nothing came for a moment."""
@@ -416,9 +416,7 @@ class Line:
 
     def _inspect(self, window: Window, cadence: str) -> pl.DataFrame:
         """Every detector of a cadence over a window. One that fails is itself a finding; the rest go on."""
-        window = Window(
-            window.start_us, window.end_us, window.operations, window.integrity, self.parts.baselines, window.closed
-        )
+        window = replace(window, profiles=self.parts.baselines)
         found = []
         for detector in self.parts.detectors:
             if detector.info.cadence != cadence:
@@ -456,7 +454,16 @@ class Line:
             self._revise.setdefault(table, []).append(frame)
             self._dirty = True
 
-    def _slis(self, frame: pl.DataFrame) -> None:
+    def _slis(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Note SLI rows, and what the detectors find in those of closed windows."""
+        self._note_slis(frame)
+        if frame.is_empty():
+            return rows.no_findings()
+        start, end = (int(at) for at in frame["window_start"].to_physical().to_numpy()[[0, -1]])
+        window = Window(start, end, empty(OPERATION), empty(INTEGRITY), None, closed=True, slis=frame)
+        return self._inspect(window, "sli")
+
+    def _note_slis(self, frame: pl.DataFrame) -> None:
         self._replace("slis", frame)
         for row in frame.filter(scope="store").iter_rows(named=True):
             self.totals.slis[row["sli"], row["store"], row["window_start"]] = row

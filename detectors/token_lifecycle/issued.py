@@ -54,4 +54,5 @@ def of(operations: pl.DataFrame) -> pl.DataFrame:
 
 def told(row: Mapping[str, Any], evidence: list[str]) -> dict[str, Any]:
     """What a finding says of an operation."""
-    return {"evidence": evidence, "time": row["time"], "store": row["store"], "client_ip": row["client_ip"]}
+    where = {name: row[name] for name in ("time", "store", "client_ip")}
+    return {"evidence": evidence, "ready": row["complete_time"], **where}

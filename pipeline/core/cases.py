@@ -6,7 +6,7 @@ A case is an object with
     config      the detector's settings, where they are not the defaults
     start       first hour, default Monday 2026-03-02T00:00:00Z
     history     blocks {hours: [from, to), every, between: [hour of day, hour of day), weekdays: [0..6], rows}
-    windows     what is looked at after it: {hour, rows, integrity, closed}; `operations` is short for one of them
+    windows     what is looked at after it: {hour, rows, integrity, slis, closed}; `operations` is short for one of them
     expect      findings by cause, severity, principal, secret and count; all that are found, history included
 
 A row is a part of an OPERATION row. `n` repeats it (spread over the hour), `jitter` varies `n` from hour to hour, `{i}`
@@ -21,7 +21,7 @@ import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -31,13 +31,14 @@ import polars as pl
 
 from pipeline.core import plugins
 from pipeline.core.model import Window
-from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, conform, empty
+from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SLI, conform, empty
 
 if TYPE_CHECKING:
     from pipeline.core.ports import Detector, Profiles
 
 HOUR_US: Final = 3_600_000_000
 _MONDAY: Final = "2026-03-02T00:00:00Z"
+_SLI_SECONDS: Final = 300
 _COMPARED: Final = ("cause", "severity", "principal", "secret")
 
 Row = Mapping[str, Any]
@@ -55,11 +56,12 @@ class LearningProfiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """One hour of a case: OPERATION rows, INTEGRITY rows."""
+    """One hour of a case: OPERATION rows, INTEGRITY rows, SLI rows."""
 
     start_us: int
     operations: pl.DataFrame
     integrity: pl.DataFrame
+    slis: pl.DataFrame
     closed: bool
 
 
@@ -141,7 +143,10 @@ def _windows(
 ) -> Iterator[Window]:
     pieces = arrange(stretch.operations)
     if detector.info.cadence == "operation":
-        yield from (_window(stretch, piece, profiles) for piece in pieces)
+        yield from (_chunk(piece, stretch, profiles) for piece in pieces)
+    elif detector.info.cadence == "sli":
+        whole = _window(stretch, stretch.operations, profiles)
+        yield from (replace(whole, slis=piece) for piece in arrange(stretch.slis))
     else:
         yield _window(stretch, count(pl.concat(pieces)), profiles)
 
@@ -149,6 +154,13 @@ def _windows(
 def _window(stretch: Stretch, operations: pl.DataFrame, profiles: Profiles) -> Window:
     end = stretch.start_us + HOUR_US
     return Window(stretch.start_us, end, operations, stretch.integrity, profiles, stretch.closed)
+
+
+def _chunk(operations: pl.DataFrame, stretch: Stretch, profiles: Profiles) -> Window:
+    """As the line hands on what became complete: from the first of it to the last, whatever the hour."""
+    times = operations["complete_time"].to_physical()
+    start, end = (int(times.min()), int(times.max()) + 1) if len(times) else (0, 0)  # type: ignore[arg-type]
+    return Window(start, end, operations, stretch.integrity, profiles, stretch.closed)
 
 
 def compare(case: Case, found: pl.DataFrame) -> tuple[str, ...]:
@@ -173,24 +185,28 @@ def _read(kind: str, path: Path) -> Case:
 
 
 def _stretches(start: int, history: Sequence[Row], windows: Sequence[Row]) -> list[Stretch]:
-    rows: dict[int, list[dict[str, Any]]] = {}
+    past: dict[int, dict[str, list[Row]]] = {}
     for block in history:
         first, end = block["hours"]
         for hour in range(first, end, block.get("every", 1)):
             low, high = block.get("between", (0, 24))
             if low <= hour % 24 < high and hour // 24 % 7 in block.get("weekdays", range(7)):
-                rows.setdefault(hour, []).extend(_made(start, hour, block["rows"]))
-    past = [Stretch(start + hour * HOUR_US, _frame(rows[hour]), empty(INTEGRITY), closed=True) for hour in sorted(rows)]
-    looked = [
-        Stretch(
-            start + window["hour"] * HOUR_US,
-            _frame(_made(start, window["hour"], window.get("rows", ()))),
-            _integrity(start + window["hour"] * HOUR_US, window.get("integrity", ())),
-            window.get("closed", True),
-        )
-        for window in windows
-    ]
-    return past + looked
+                told = past.setdefault(hour, {"rows": [], "slis": []})
+                told["rows"] += block.get("rows", ())
+                told["slis"] += block.get("slis", ())
+    looked = [(hour, past[hour]) for hour in sorted(past)] + [(window["hour"], window) for window in windows]
+    return [_stretch(start, hour, told) for hour, told in looked]
+
+
+def _stretch(start: int, hour: int, told: Row) -> Stretch:
+    at_us = start + hour * HOUR_US
+    return Stretch(
+        at_us,
+        _frame(_made(start, hour, told.get("rows", ()))),
+        _integrity(at_us, told.get("integrity", ())),
+        _slis(at_us, told.get("slis", ())),
+        told.get("closed", True),
+    )
 
 
 def _made(start: int, hour: int, rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -263,6 +279,30 @@ def _integrity(start: int, rows: Sequence[Row]) -> pl.DataFrame:
     columns = {name: [row.get(name) for row in filled] for name in INTEGRITY}
     kinds = {name: pl.Int64() if kind.is_temporal() else kind for name, kind in INTEGRITY.items()}
     return conform(pl.DataFrame(columns, schema=kinds), INTEGRITY)
+
+
+def _minutes(row: Row) -> tuple[int, int, int]:
+    first, end = row.get("minutes", (0, 60))
+    return first, end, _SLI_SECONDS // 60
+
+
+def _slis(start: int, rows: Sequence[Row]) -> pl.DataFrame:
+    made = [
+        {
+            "store": "vault",
+            "scope": "store",
+            "window_start": start + minute * 60_000_000,
+            "window_seconds": _SLI_SECONDS,
+            "objective": 0.999 if row["sli"] == "M1" else 200.0,
+            "estimate": False,
+            **{name: value for name, value in row.items() if name != "minutes"},
+        }
+        for row in rows
+        for minute in range(*_minutes(row))
+    ]
+    columns = {name: [row.get(name) for row in made] for name in SLI}
+    kinds = {name: pl.Int64() if kind.is_temporal() else kind for name, kind in SLI.items()}
+    return conform(pl.DataFrame(columns, schema=kinds), SLI).sort("window_start", maintain_order=True)
 
 
 def _digest(*parts: int) -> str:

@@ -133,7 +133,8 @@ class DetectorInfo:
 
     `techniques` are ATT&CK ids of `attack_version`; `measures` are the failure modes and SLIs it serves (F3, M9 …).
     `cadence` says how it is called: "operation" for a rule that judges each operation by itself (any cut of the
-    stream, as soon as operations are complete), "window" for statistics over a stretch of event time.
+    stream, as soon as operations are complete), "window" for statistics over a stretch of event time, "sli" for
+    SLI rows as their windows close.
     """
 
     name: str
@@ -155,7 +156,8 @@ class Window:
     counted WINDOW rows for the cadence "window" (and for learning). `profiles` answers what was usual *before* this
     window. `closed` is false when a run ends inside the window: upper-tail statistics hold, absence proves nothing,
     and the detector must not learn, since the same window comes again. `memo` is for what several detectors work out
-    of the same rows and profiles: the first does, the others find it under its name.
+    of the same rows and profiles: the first does, the others find it under its name. `slis` is for the cadence "sli"
+    alone: rows of windows that closed, and again those of closed windows that late operations fell into.
     """
 
     start_us: int
@@ -164,6 +166,7 @@ class Window:
     integrity: pl.DataFrame  # schema.INTEGRITY rows found in it
     profiles: Any  # ports.Profiles
     closed: bool
+    slis: pl.DataFrame | None = None  # schema.SLI
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -17,7 +17,7 @@ from pipeline.core import plugins
 from pipeline.core.cases import HOUR_US, Case, compare, find_cases, make, play
 from pipeline.core.model import DetectorInfo, Window
 from pipeline.core.ports import Stateful
-from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SEVERITIES, WINDOW, empty
+from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SEVERITIES, SLI, WINDOW, empty
 from pipeline.windows import count
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FAMILIES = {
 TOKEN_LIKE = re.compile(r"\b(hv[sbr]|[sb])\.[A-Za-z0-9]{12,}|eyJ[A-Za-z0-9_-]{8}|AKIA[A-Z0-9]{16}|[0-9a-f]{40}")
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
-OPERATION_CASES = [case for case in CASES if make(case).info.cadence == "operation"]
+CUT_CASES = [case for case in CASES if make(case).info.cadence != "window"]
 WINDOW_CASES = [case for case in CASES if make(case).info.cadence == "window"]
 
 
@@ -94,7 +94,7 @@ def test_folder_is_complete(kind: str) -> None:
     assert isinstance(detector.info, DetectorInfo)
     assert detector.info.name == kind
     assert detector.info.family in FAMILIES
-    assert detector.info.cadence in {"operation", "window"}
+    assert detector.info.cadence in {"operation", "window", "sli"}
     assert detector.info.techniques
     assert detector.info.measures
     readme = (Path(str(module.__file__)).parent / "README.md").read_text("utf-8")
@@ -131,7 +131,7 @@ def test_order_of_rows_does_not_matter(case: Case) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7])
-@pytest.mark.parametrize("case", OPERATION_CASES, ids=case_name)
+@pytest.mark.parametrize("case", CUT_CASES, ids=case_name)
 def test_cuts_do_not_matter(case: Case, size: int) -> None:
     """Rows that arrive in pieces give the same findings, field by field."""
     pieces = found(case, arrange=in_pieces(size)).unique("uid", keep="first", maintain_order=True)
@@ -158,7 +158,7 @@ def test_every_explanation_is_complete(case: Case) -> None:
         assert 0 <= row["confidence"] <= 1
         assert row["time"] is not None
         assert row["techniques"] is not None
-        if row["family"] != "silence":
+        if row["family"] not in {"silence", "sli"}:
             assert row["evidence"]
         for name in ("title", "message", "observed", "expected", "next_step"):
             assert not TOKEN_LIKE.search(row[name]), name
@@ -171,7 +171,7 @@ def test_nothing_in_nothing_out(kind: str, *, closed: bool) -> None:
     module = plugins.load("detectors", kind)
     detector = module.create(module.Config())
     schema = OPERATION if detector.info.cadence == "operation" else WINDOW
-    window = Window(0, HOUR_US, empty(schema), empty(INTEGRITY), Baselines(Config()), closed)
+    window = Window(0, HOUR_US, empty(schema), empty(INTEGRITY), Baselines(Config()), closed, slis=empty(SLI))
     assert detector.inspect(window).equals(empty(FINDING))
 
 

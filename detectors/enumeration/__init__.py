@@ -1,0 +1,189 @@
+"""Somebody walks the tree: lists, looks up, guesses at names, tries what it may not read. See README.md."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._budget import Budget
+from detectors._memory import Keys, keys_of, keys_of_few
+from detectors._text import figure, show
+from detectors._usual import Bools, Floats, Habits, common_mode
+from detectors._window import Found, cohort, place, seen_in, somebody, tell, ways
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="enumeration",
+    version="1",
+    title="Walks the tree of secrets",
+    family="enumeration",
+    summary="distinct names listed, looked up, guessed or refused per principal against its own habit",
+    techniques=("T1580", "T1087.004"),
+    measures=("F3", "M4"),
+)
+_PRIOR: Final = (0.3, 60.0)  # names in so many operations of somebody nobody knows
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`p` is the mid-p value below which a walk is told, `least` the fewest names worth telling.
+
+    `above_peak`: it must also be this many times the most that the principal had in one window. In the first
+    `settle_hours` nobody is told. `per_day` is about how many are told a day. `keys` bounds the memory, 56 bytes each.
+    """
+
+    p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    least: int = 8
+    above_peak: float = 1.5
+    settle_hours: int = 48
+    per_day: float = 1.0
+    keys: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Row i of every array is row i of `counts`."""
+
+    counts: pl.DataFrame  # principal, kind, n, cohort, names, listed, missing, refused; in the order of names
+    keys: Keys
+    kinds: Keys
+    n: Floats
+    operations: Floats
+
+
+class Enumeration:
+    """Remembers per principal how many names it asks for in vain, of so many operations."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._habits = Habits(config.keys)
+        self._budget = Budget(-math.log10(config.p), config.per_day)
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        walks = _walks(window)
+        if walks is None:
+            return empty(FINDING)
+        mean, size = self._usual(walks, window.start_us)
+        factor = common_mode(keys_of_few(walks.counts["cohort"]), (walks.n + 1) / (mean + 1))
+        loud = self._loud(walks, factor, window.start_us)
+        n = walks.n.copy()
+        if loud.any():
+            n[loud] -= _its_own(walks.counts["principal"].filter(pl.Series(loud)), window)
+            loud &= n >= self._config.least
+        surprise = _tails.surprise(_tails.upper_where(loud, n, (mean + 1) * factor - 1, size))
+        odd = np.flatnonzero(loud & (surprise >= self._budget.threshold(window.start_us))).tolist()
+        found = [
+            self._found(walks.counts.row(i, named=True), (n[i], mean[i], surprise[i], factor[i]), window) for i in odd
+        ]
+        if window.closed:
+            self._budget.note(window.start_us, surprise[loud].tolist())
+            self._habits.learn(window.start_us, walks.keys, walks.kinds, count=n, exposure=walks.operations, mean=mean)
+        return tell(self.info, window, found)
+
+    def _usual(self, walks: Walks, at_us: int) -> tuple[Floats, Floats]:
+        usual = self._habits.usual(walks.keys, walks.kinds, walks.operations, at_us, _PRIOR)
+        return usual.mean, usual.size
+
+    def _loud(self, walks: Walks, factor: Floats, at_us: int) -> Bools:
+        settled = self._habits.age_hours(at_us) >= self._config.settle_hours
+        peak = self._habits.peak(walks.keys, at_us)
+        loud: Bools = (walks.n >= self._config.least) & (walks.n > self._config.above_peak * peak * factor)
+        return loud & settled
+
+    def _found(self, one: dict[str, Any], judged: tuple[float, float, float, float], window: Window) -> Found:
+        n, mean, surprise, factor = judged
+        principal = one["principal"]
+        rows = window.operations.filter((pl.col("principal") == principal) & _asked())
+        folders = rows.with_columns(folder=place("secret", 3)).filter(pl.col("folder") != "")
+        prefixes = folders["folder"].n_unique()
+        parts = [f"{one[name]} {word}" for name, word in _WORDS.items() if one[name]]
+        return Found(
+            key=principal,
+            severity="high" if n >= 30 and prefixes >= 10 else "medium",
+            confidence=0.75,
+            score=_tails.score(float(surprise)),
+            message=f"{show(principal)} walked over {figure(n)} names under {prefixes} prefixes in an hour"
+            f" ({', '.join(parts)}): {ways(folders, 'folder')}.",
+            observed=f"{figure(n)} names: {', '.join(parts)}",
+            expected=f"{figure(mean)} in an hour, cohort factor {factor:.1f}",
+            next_step="Ask the owner whether it is an inventory, a migration or a new tool. If not: revoke the tokens,"
+            " take list rights out of the policy, and see what it read next (view operations).",
+            principal=principal,
+            **seen_in(rows),
+        )
+
+    def snapshot(self) -> Frames:
+        """Two tables and an age; the budget."""
+        return {**self._habits.snapshot("walks"), **self._budget.snapshot()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._habits.restore("walks", frames)
+        self._budget.restore(frames)
+
+
+_WORDS: Final = {"listed": "listed or looked up", "missing": "not there", "refused": "refused"}
+
+
+def _asked() -> pl.Expr:
+    """Asked for a name and got no value: a list, a look at metadata, a miss, a refusal."""
+    return (
+        (pl.col("operation") == "list")
+        | (pl.col("outcome") == "not_found")
+        | ((pl.col("outcome") == "denied") & (pl.col("secret") != ""))
+    )
+
+
+def _name() -> pl.Expr:
+    return pl.when(pl.col("secret") != "").then("secret").otherwise("path")
+
+
+def _walks(window: Window) -> Walks | None:
+    """Everybody present, with the number of names it asked for in vain; None when nobody is."""
+    rows = window.operations.filter(somebody())
+    if rows.is_empty():
+        return None
+    listed, missing = pl.col("operation") == "list", pl.col("outcome") == "not_found"
+    present = rows.group_by("principal").agg(
+        pl.col("principal_type").fill_null("").max().alias("kind"), pl.col("n").sum()
+    )
+    asked = rows.filter(_asked()).group_by("principal").agg(
+        _name().n_unique().alias("names"),
+        _name().filter(listed).n_unique().alias("listed"),
+        _name().filter(missing & ~listed).n_unique().alias("missing"),
+        _name().filter((pl.col("outcome") == "denied") & ~listed).n_unique().alias("refused"),
+    )  # fmt: skip
+    counts = present.join(asked, on="principal", how="left").with_columns(
+        cohort().alias("cohort"), pl.col("names", *_WORDS).fill_null(0)
+    ).sort("principal")  # fmt: skip
+    n = counts["names"].to_numpy().astype(np.float64)
+    operations = counts["n"].to_numpy().astype(np.float64)
+    return Walks(counts, keys_of(counts["principal"]), keys_of_few(counts["kind"]), n, operations)
+
+
+def _its_own(principals: pl.Series, window: Window) -> Floats:
+    """Of each principal's names those it is refused now and had before: a policy that broke, no walk."""
+    refused = (pl.col("outcome") == "denied") & (pl.col("secret") != "") & (pl.col("operation") != "list")
+    mine = pl.col("principal").is_in(principals.to_list())
+    pairs = window.operations.filter(refused & mine).select("principal", "secret").unique().sort("principal", "secret")
+    before = window.profiles.lookup("edge", pairs, window.start_us)
+    had = pairs.filter(before["known"] & before["succeeded"]).group_by("principal").len()
+    told = principals.to_frame().join(had, on="principal", how="left", maintain_order="left")
+    return told["len"].fill_null(0).to_numpy().astype(np.float64)
+
+
+def create(config: Config) -> Enumeration:
+    """The detector, with nothing remembered."""
+    return Enumeration(config)
