@@ -51,9 +51,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The rules of The Site Reliability Workbook, chapter 5, over `period_days`; the short window is a twelfth.
 
-    A burn is told when it begins: at least `failures` failures, too many to be chance by an exact binomial test of the
-    long window at `significance`, and half of the long window was watched. One that rests for less than its short
-    window has not ended. `keys` bounds the memory: pairs of SLI and store or mount, 2,400 bytes each.
+    A burn is told when it begins: at least `failures` failures (M2: `slow` slow answers), too many to be chance by an
+    exact binomial test of the long window at `significance`, and half of the long window was watched. One that rests
+    for less than its short window has not ended. `keys` bounds the memory: pairs of SLI and store or mount, 2,400 bytes
+    each.
     """
 
     period_days: int = 30
@@ -64,6 +65,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Rule("medium", 0.10, 3 * _DAY),
     )
     failures: int = 5
+    slow: int = 30
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-3
     keys: int = 4_000
 
@@ -134,7 +136,8 @@ class SliBurn:
         threshold = rule.budget * config.period_days * _DAY / rule.long_seconds
         burn = _rate(failed, total) / allowed
         over = (burn > threshold) & (_rate(*recent.T) / allowed > threshold)
-        hot: Bools = over & (failed >= config.failures) & (_chance(failed, total, allowed) < config.significance)
+        least = [config.failures if sli == "M1" else config.slow for sli, _, _ in self._ring.keys]
+        hot: Bools = over & (failed >= least) & (_chance(failed, total, allowed) < config.significance)
         begun = []
         for place in np.flatnonzero(hot).tolist():
             key = (self._ring.keys[place], number)
