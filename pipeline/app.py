@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline import config as conf
+from pipeline import named, summary
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
@@ -19,7 +20,6 @@ from pipeline.core.errors import ConfigError, FencedError, NoInputError
 from pipeline.core.metrics import Metrics
 from pipeline.core.model import Handover
 from pipeline.core.ports import Lagging
-from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
 from pipeline.integrity import scrapes
@@ -33,8 +33,8 @@ from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
 from pipeline.judging import Desk, DeskReader, JudgingLine
 from pipeline.ledger import FileGuard, Ledger, keys
-from pipeline.line import Line, Parts, Quiet
-from pipeline.probe import Config as ProbeConfig
+from pipeline.line import Line
+from pipeline.parts import Parts, Quiet
 from pipeline.reader import Reader
 from pipeline.reading import ReadingLine
 from pipeline.routing import Config as RoutingConfig
@@ -45,15 +45,10 @@ from pipeline.store import Lake, StoreConfig
 from pipeline.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.core.clock import Clock
-    from pipeline.core.ports import Detector, Sink, Source
-
-TABLES = (
-    "line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox", "sinks",
-    "store", "canary", "ledger", "integrity", "probe",
-)  # fmt: skip
+    from pipeline.core.ports import Source
 
 
 def version() -> str:
@@ -110,7 +105,7 @@ class Run:
     """One run of the main job, from open lake to summary."""
 
     def __init__(self, options: RunOptions, settings: conf.Settings, clock: Clock = system_clock) -> None:
-        settings.allow(TABLES)
+        settings.allow(named.TABLES)
         self.options, self.settings, self.clock = options, settings, clock
         self.line_config = within(settings.table(conf.Line, "line"), options.max_memory)
         self.stopping = False
@@ -144,7 +139,7 @@ class Run:
             worker=options.worker,
         ) as lake:
             positions = lake.positions()
-            sinks = build_sinks(self.settings)
+            sinks = named.build_sinks(self.settings)
             lake.set_sinks(tuple(sinks))
             deliverer = Deliverer(lake, sinks, self.settings.table(OutboxConfig, "outbox"), self.clock)
             source = self._source(lake, positions)
@@ -157,8 +152,8 @@ class Run:
                 source.close()
                 deliverer.close()
             self.undelivered = {name: depth for name in sinks if (depth := lake.depth(name))}
-            self.notes += _notes(source, line, lake, self.undelivered)
-        return summary(line, time.monotonic() - started)
+            self.notes += summary.notes(source, line, lake, self.undelivered)
+        return summary.summary(line, time.monotonic() - started)
 
     def stop(self) -> None:
         """Finish what was taken, commit it and end."""
@@ -363,7 +358,7 @@ class Run:
             continuity=Continuity(),
             **self._completeness(),
             windows=Windows(self.settings.table(conf.Detection, "detection").window_seconds),
-            detectors=detectors(self.settings),
+            detectors=named.detectors(self.settings),
             baselines=Baselines(self.settings.table(BaselinesConfig, "baselines")),
             slis=Slis(self.settings.table(SliConfig, "slis")),
             router=Router(self.settings.table(RoutingConfig, "alerts")),
@@ -389,135 +384,3 @@ class Run:
 def signed_folder(config: conf.LedgerConfig, key: Path) -> Path | None:
     """Where the ledger's newest heads are remembered outside the lake; None where nothing can be written."""
     return Path(config.signed).expanduser() if config.signed else keys.signed_folder(key)
-
-
-def detectors(settings: conf.Settings) -> list[Detector]:
-    """Every detector folder that the config does not switch off, with its own table."""
-    off = settings.table(conf.Detection, "detection").disabled
-    known = plugins.kinds("detectors")
-    for name in (*off, *settings.names("detectors")):
-        if name not in known:
-            raise ConfigError(f"{settings.path}: there is no detector {name!r}; there are: {', '.join(known)}")
-    built = []
-    for name in known:
-        if name in off:
-            continue
-        module = plugins.load("detectors", name)
-        built.append(module.create(settings.table(module.Config, "detectors", name)))
-    return built
-
-
-def _notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]) -> list[str]:
-    notes = _left_out(getattr(source, "skipped", ()))
-    notes += [f"{fault.file}: {fault.message}" for fault in getattr(source, "faults", ())]
-    notes += [
-        f"{depth:,} undelivered in the outbox for {name}; the next run tries again"
-        for name, depth in undelivered.items()
-    ]
-    notes += list(line.parts.router.notes)
-    return notes + ([f"upkeep of the lake failed: {lake.upkeep_failure}"] if lake.upkeep_failure else [])
-
-
-def _left_out(skipped: Sequence[str]) -> list[str]:
-    """What a folder held besides logs, in one line, so that nobody misses a log of an odd name."""
-    if not skipped:
-        return []
-    some = ", ".join(skipped[:2]) + (", …" if skipped[2:] else "")
-    files = "1 file does" if len(skipped) == 1 else f"{len(skipped):,} files do"
-    return [f"{files} not look like logs and were left out ({some}); a file named on the command line is read"]
-
-
-def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
-    """Every `[sinks.NAME]`, by name."""
-    tables = {name: _sink(settings, name) for name in settings.names("sinks")}
-    return {name: module.create(config) for name, (module, config) in tables.items()}
-
-
-def _sink(settings: conf.Settings, name: str) -> tuple[Any, Any]:
-    """The sink's module and its config. Raises ConfigError."""
-    table = settings.tree["sinks"][name]
-    kind = table.get("kind") if isinstance(table, dict) else None
-    known = plugins.kinds("pipeline.sinks")
-    if kind not in known:
-        said = "needs a kind" if kind is None else f"kind {kind!r} is unknown"
-        raise ConfigError(f"{settings.path}: [sinks.{name}] {said}; there are: {', '.join(known)}")
-    module = plugins.load("pipeline.sinks", kind)
-    own = {"sinks": {name: {key: item for key, item in table.items() if key != "kind"}}}
-    return module, conf.Settings(settings.path, own).table(module.Config, "sinks", name)
-
-
-def summary(line: Line, seconds: float) -> dict[str, Any]:
-    """One run as one object: the keys that scripts rely on."""
-    totals = line.totals
-    integrity: dict[str, int] = {}
-    for verdict, _count in totals.verdicts.values():
-        integrity[verdict] = integrity.get(verdict, 0) + 1
-    alerts = dict.fromkeys(SEVERITIES, 0)
-    for severity in totals.alerts.values():
-        alerts[severity] += 1
-    return {
-        "entries": totals.entries,
-        "operations": totals.operations,
-        "rejected": dict(sorted(totals.rejected.items())),
-        "integrity": dict(sorted(integrity.items())),
-        "slis": sli_summary(totals.slis),
-        "alerts": {name: count for name, count in alerts.items() if count},
-        "seconds": round(seconds, 3),
-        "entries_per_second": round(totals.entries / seconds) if seconds > 0 else 0,
-    }
-
-
-def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per SLI over the run and all stores: good, total, value, objective and whether it is met.
-
-    value: M1 share of reads that succeeded; M2 share of operations within the objective's milliseconds; M4 denied
-    operations; M9 operations a minute.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    minutes: dict[str, float] = {}
-    for row in windows.values():
-        entry = found.setdefault(row["sli"], {"good": 0.0, "total": 0.0, "value": None, "objective": row["objective"]})
-        entry["good"] += row["good"] or 0.0
-        entry["total"] += row["total"] or 0.0
-        minutes[row["sli"]] = minutes.get(row["sli"], 0.0) + row["window_seconds"] / 60
-    for name, entry in found.items():
-        good, total = entry["good"], entry["total"]
-        share = good / total if total else None
-        values = {"M1": share, "M2": share, "M4": total - good, "M9": total / minutes[name]}
-        entry["value"] = values.get(name, share)
-        entry["met"] = _met(name, share, entry["objective"])
-    return dict(sorted(found.items()))
-
-
-def _met(name: str, share: float | None, objective: float | None) -> bool | None:
-    """Whether the objective is met: M1's is the share itself, M2's is the latency that 95 % must keep."""
-    if share is None or objective is None:
-        return None
-    return share >= (0.95 if name == "M2" else objective)
-
-
-def broken(result: Mapping[str, Any]) -> bool:
-    """Whether the run met a verdict that breaks integrity."""
-    return any(verdict in BROKEN_VERDICTS for verdict in result["integrity"])
-
-
-def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
-    """Every table of the config as its room understands it; a bad one raises ConfigError."""
-    fixed: list[tuple[str, Any]] = [
-        ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
-        ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
-        ("integrity", conf.Integrity), ("ledger", conf.LedgerConfig), ("outbox", OutboxConfig),
-        ("probe", ProbeConfig),
-    ]  # fmt: skip
-    found = [(name, settings.table(kind, name)) for name, kind in fixed]
-    for room, prefix in (
-        ("pipeline.sources", "sources"),
-        ("pipeline.decoders", "decoders"),
-        ("detectors", "detectors"),
-    ):
-        known = plugins.kinds(room)
-        for name in settings.names(prefix):
-            if name not in known:
-                raise ConfigError(f"{settings.path}: there is no [{prefix}.{name}]; there are: {', '.join(known)}")
-        found += [(f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind)) for kind in known]
-    return found + [(f"sinks.{name}", _sink(settings, name)[1]) for name in settings.names("sinks")]

@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline import commands, probing, show, tables, verification
+from pipeline import commands, named, probing, show, summary, tables, verification
 from pipeline import config as conf
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
@@ -158,7 +158,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def leave(result: dict[str, Any], *, exit_severity: bool) -> None:
     """The exit code of a run: 10 for broken integrity, else by severity when asked, else 0."""
-    if application.broken(result):
+    if summary.broken(result):
         raise typer.Exit(10)
     if exit_severity and result["alerts"]:
         raise typer.Exit(11 + max(SEVERITIES.index(name) for name in result["alerts"]))
@@ -183,7 +183,7 @@ def query(
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Read-only SQL on the lake, also while run writes."""
-    conf.load(config).allow(application.TABLES)
+    conf.load(config).allow(named.TABLES)
     text = sys.stdin.read() if sql == "-" else sql
     tables.table(commands.query(lake, text), format.value)
 
@@ -198,7 +198,7 @@ def alerts(  # noqa: PLR0917
     format: Annotated[AlertFormat, typer.Option(help="How to print.")] = AlertFormat.table,  # noqa: A002
 ) -> None:
     """The alert feed."""
-    conf.load(config).allow(application.TABLES)
+    conf.load(config).allow(named.TABLES)
     feed = commands.AlertFeed(lake, since, min_severity)
     stop_on_signals(feed.stop)
     for rows in feed.follow() if follow else [feed.read()]:
@@ -230,7 +230,7 @@ def verify_lake(  # noqa: PLR0917
     if context.invoked_subcommand is not None:
         return
     settings = conf.load(config)
-    settings.allow(application.TABLES)
+    settings.allow(named.TABLES)
     with show.counting("verifying") as update:
         ledger = settings.table(conf.LedgerConfig, "ledger")
         results = verification.verify_lake(lake, key, since_head or (), update, ledger)
@@ -278,7 +278,7 @@ def proof(
     out: Annotated[str, typer.Option(help="A folder, or - for stdout.", metavar="DIR")] = ".",
 ) -> None:
     """Write a .tlog-proof and an .event.json for each event."""
-    conf.load(config).allow(application.TABLES)
+    conf.load(config).allow(named.TABLES)
     files = verification.prove(lake, uids, None if out == "-" else Path(out))
     for name, data in files:
         sys.stdout.write(data.decode() if out == "-" else f"{Path(out) / name}\n")
@@ -297,7 +297,7 @@ def report(  # noqa: PLR0917
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Write a report: HTML for people, CSV and JSON for machines."""
-    conf.load(config).allow(application.TABLES)
+    conf.load(config).allow(named.TABLES)
     if name == "list":
         tables.rows(commands.report_rows(), format.value)
         return
@@ -367,7 +367,7 @@ def probe(  # noqa: PLR0917
 ) -> None:
     """Canaries to a live store, timed until they are back in the lake."""
     settings = conf.load(config)
-    settings.allow(application.TABLES)
+    settings.allow(named.TABLES)
     asked = {"address": address, "interval_seconds": interval, "timeout_seconds": timeout}
     results = []
     with show.counting("probing") as update:

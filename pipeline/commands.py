@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from pipeline import app, reports, store, tables
+from pipeline import app, named, reports, store, tables
 from pipeline import config as conf
 from pipeline import simulate as simulation
 from pipeline.baselines import Baselines
@@ -102,7 +102,7 @@ def parse_since(option: str, text: str, now: dt.datetime) -> dt.datetime:
 
 def detector_rows() -> list[dict[str, Any]]:
     """One row a detector: name, version, title, family, cadence, ATT&CK techniques, what it measures."""
-    suite = app.detectors(conf.Settings())
+    suite = named.detectors(conf.Settings())
     return [
         {
             "name": d.info.name, "version": d.info.version, "title": d.info.title, "family": d.info.family,
@@ -210,8 +210,8 @@ def report_rows() -> list[dict[str, Any]]:
 
 def effective_config(settings: conf.Settings) -> list[dict[str, Any]]:
     """Every key of every table with its value and where it came from. Raises ConfigError for a bad one."""
-    settings.allow(app.TABLES)
+    settings.allow(named.TABLES)
     found: list[dict[str, Any]] = []
-    for table, value in app.config_tables(settings):
+    for table, value in named.config_tables(settings):
         found += [{"key": k, "value": v, "from": origin} for k, v, origin in conf.effective(settings, table, value)]
     return found

@@ -22,7 +22,8 @@ import polars as pl
 from pipeline import handover
 from pipeline.core.errors import StoreError
 from pipeline.core.schema import INTEGRITY
-from pipeline.line import Line, Quiet
+from pipeline.line import Line
+from pipeline.parts import Quiet
 from pipeline.reader import RECENT, Reader
 from pipeline.reading import REPORT
 
@@ -58,7 +59,7 @@ class PassedPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One commit of a worker, ready to be judged. `live` and `recent` as in line.Taken, here for every stream."""
+    """One commit of a worker, ready to be judged. `live` and `recent` as in parts.Taken, here for every stream."""
 
     passed: Passed
     events: pl.DataFrame

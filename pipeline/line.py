@@ -17,12 +17,9 @@ Between poll and commit everything is a function of (batch, state, config): no c
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from pipeline import handover, rows
@@ -31,119 +28,20 @@ from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
 from pipeline.integrity.topics import by_topic, told_by_topics
+from pipeline.parts import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from concurrent.futures import Future
 
-    from pipeline.core.clock import Clock
-    from pipeline.core.metrics import Metrics
     from pipeline.core.model import Decoded, Frames, Message, RawBatch
-    from pipeline.core.ports import Detector, Stateful
-    from pipeline.integrity.canaries import Canaries
-    from pipeline.integrity.clocks import Clocks
-    from pipeline.integrity.continuity import Continuity
-    from pipeline.integrity.counters import Counters
-    from pipeline.integrity.coverage import Coverage
-    from pipeline.integrity.devices import Devices
-    from pipeline.integrity.order import Sequencer
-    from pipeline.integrity.pairing import Pairing
-    from pipeline.ledger.leaf import Leaves
-    from pipeline.windows import Windows
+    from pipeline.core.ports import Stateful
+    from pipeline.parts import Parts, Quiet, RecallPort, Taken
 
 
 REMEMBERED_FINDINGS = 50_000
 TURN_US = 1_000_000  # event time goes this far past a turn, so that what is whole is handed on
 
-Flags = npt.NDArray[np.bool_]
 Place = tuple[str, str]  # stream, partition
-
-
-class LakePort(Protocol):
-    """What the line asks of the store."""
-
-    def write(self, table: str, frame: pl.DataFrame) -> None: ...
-
-    def commit(self, commit: Commit) -> int: ...
-
-    def expired(self) -> list[tuple[int, int]]: ...
-
-
-class RecallPort(Protocol):
-    """Looks up operations that the lake holds, by the store's request ids and a span of time (µs)."""
-
-    def recall(self, ids: pl.Series, low_us: int, high_us: int) -> pl.DataFrame: ...
-
-
-class LedgerPort(Protocol):
-    """What the line asks of the ledger: leaves for a batch, a head for a commit."""
-
-    def add(self, leaves: Leaves) -> Any: ...
-
-    def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int: ...
-
-    def prepare(self) -> Mapping[str, Any]: ...
-
-    def publish(self) -> object: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """One batch as the reader hands it over: raw, decoded, sealed, and which streams may still bring more.
-
-    `recent` are the last event times of the batch's stream (µs): what the reader goes by when it picks a stream.
-    """
-
-    raw: RawBatch
-    decoded: Decoded
-    live: Mapping[str, bool]
-    sealed: Future[rows.Sealed]
-    recent: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """Nothing came for a moment; every batch handed over before is all there was. `live` as in Taken."""
-
-    live: Mapping[str, bool]
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a run has done, for its summary."""
-
-    entries: int = 0
-    bytes: int = 0
-    operations: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    verdicts: dict[str, tuple[str, int]] = field(default_factory=dict)  # uid of the place -> verdict, count
-    alerts: dict[str, str] = field(default_factory=dict)  # uid -> severity
-    slis: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Parts:
-    """Everything the line is made of; `app` builds it."""
-
-    enricher: Any
-    sequencer: Sequencer
-    pairing: Pairing
-    continuity: Continuity
-    clocks: Clocks
-    devices: Devices
-    canaries: Canaries
-    counters: Counters
-    coverage: Coverage
-    windows: Windows
-    detectors: Sequence[Detector]
-    baselines: Any
-    slis: Any
-    router: Any
-    lake: LakePort
-    ledger: LedgerPort | None
-    metrics: Metrics
-    clock: Clock
-    whole: bool = True  # a stream is a device; if not, it is a partition of a topic, and the topic is the device
 
 
 class Line:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.core.model import Handover
-from pipeline.line import Quiet, Taken
+from pipeline.parts import Quiet, Taken
 from pipeline.refused import with_refused
 from pipeline.rows import seal
 

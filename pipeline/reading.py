@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.core.model import Frames, Position
     from pipeline.core.ports import Stateful
-    from pipeline.line import Parts, Quiet
+    from pipeline.parts import Parts, Quiet
 
 REPORT: Final = "report"
 _STREAMS: Final = pl.Schema(

@@ -17,7 +17,7 @@ from pipeline.ledger import leaf
 
 if TYPE_CHECKING:
     from pipeline.core.model import Decoded, RawBatch, Window
-    from pipeline.line import LedgerPort
+    from pipeline.parts import LedgerPort
 
 SAMPLE_BYTES = 200
 

@@ -65,7 +65,7 @@ def stages(log: Path, work: Path) -> None:
     from pipeline import app, rows  # noqa: PLC0415
     from pipeline import config as conf  # noqa: PLC0415
     from pipeline.ledger import leaf  # noqa: PLC0415
-    from pipeline.line import Taken  # noqa: PLC0415
+    from pipeline.parts import Taken  # noqa: PLC0415
 
     spent: dict[str, float] = defaultdict(float)
     inner: list[float] = []

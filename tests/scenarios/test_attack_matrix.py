@@ -18,9 +18,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline import app, verification
+from pipeline import verification
 from pipeline.core import plugins
 from pipeline.ledger.verify import Report
+from pipeline.summary import broken as breaks
 from tests.attacks import ATTACKS, Attack, Told, over_kafka, sampled
 from tests.lakes import run, view
 from tests.processes import command, surroundings
@@ -92,7 +93,7 @@ def test_what_is_done_to_lines_is_told(attack: Attack, home: Path) -> None:
     places = {device: harmed.positions(device) for device in harmed.lines}
     assert held_against(told(home), expected, places) == []
     broken = any(wanted.verdict not in ("device_change", "in_clear") for wanted in expected)
-    assert app.broken(summary) == broken
+    assert breaks(summary) == broken
 
 
 @pytest.mark.parametrize("attack", sampled(ATTACKS))
@@ -181,7 +182,7 @@ def test_the_whole_trail_is_proven(home: Path) -> None:
     whole = trail()
     summary = read(home, *whole.write(home / "logs"), counters=whole.counters(home / "scrapes"))
     assert told(home, ()) == []
-    assert not app.broken(summary)
+    assert not breaks(summary)
     assert view(home / "lake", "coverage")["completeness"].to_list() == ["proven", "proven"]
     assert view(home / "lake", "alerts").is_empty()
 
@@ -279,7 +280,7 @@ def test_what_is_done_to_files_between_two_runs_is_told(
     """Each is told with its verdict and cause, between the last line read before and the first read after."""
     harm(half)
     summary = read(home, half.path.parent)
-    assert app.broken(summary)
+    assert breaks(summary)
     rows = told(home)
     assert sorted((row["verdict"], row["cause"]) for row in rows) == sorted(wanted[:2] for wanted in expected)
     by_cause = {row["cause"]: row for row in rows}
@@ -326,7 +327,7 @@ def test_rotation_is_told_of_not_at_all(change: Callable[[Half], None], half: Ha
     change(half)
     summary = read(home, half.path.parent)
     assert told(home, ()) == []
-    assert not app.broken(summary)
+    assert not breaks(summary)
     assert len(view(home / "lake", "operations")) == len(list(requests()))
 
 
@@ -481,7 +482,7 @@ def test_what_is_harmless_is_told_of_not_at_all(change: Callable[[Trail], None],
     summary = read(home, *whole.write(home / "logs"))
     noted = ("device_change",) if change is device_disabled_and_enabled else ()
     assert told(home, noted) == []
-    assert not app.broken(summary)
+    assert not breaks(summary)
 
 
 def test_a_device_switched_off_by_request_is_an_alert(home: Path) -> None:

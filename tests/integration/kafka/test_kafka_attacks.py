@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import app
+from pipeline import summary
 from pipeline.core import plugins
 from tests.attacks import ATTACKS, Attack, Told, over_kafka, sampled
 from tests.integration.kafka.broker import Broker
@@ -28,7 +28,7 @@ def stored(broker: Broker, topic: str, told: Trail, home: Path) -> bool:
                 producer.send(topic, line.data, partition=number)
     (home / "canary.key").write_text(CANARY_KEY)
     tables = {"canary": {"key": {"file": str(home / "canary.key")}}, "detection": {"disabled": QUIET}}
-    return app.broken(read(broker.address, topic, home / "lake", tables=tables))
+    return summary.broken(read(broker.address, topic, home / "lake", tables=tables))
 
 
 def unlike(rows: pl.DataFrame, expected: list[Told], devices: list[str]) -> list[object]:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import SourceError
 from pipeline.decoders import vault
-from pipeline.line import Quiet, Taken
+from pipeline.parts import Quiet, Taken
 from pipeline.reader import Reader
 from pipeline.sources import file_tail
 from tests.scenarios.vault_lines import pairs

@@ -1,0 +1,89 @@
+"""What a run has done, as one object and as notes for the person who started it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.core.ports import Source
+    from pipeline.line import Line
+    from pipeline.store import Lake
+
+
+def summary(line: Line, seconds: float) -> dict[str, Any]:
+    """One run as one object: the keys that scripts rely on."""
+    totals = line.totals
+    integrity: dict[str, int] = {}
+    for verdict, _count in totals.verdicts.values():
+        integrity[verdict] = integrity.get(verdict, 0) + 1
+    alerts = dict.fromkeys(SEVERITIES, 0)
+    for severity in totals.alerts.values():
+        alerts[severity] += 1
+    return {
+        "entries": totals.entries,
+        "operations": totals.operations,
+        "rejected": dict(sorted(totals.rejected.items())),
+        "integrity": dict(sorted(integrity.items())),
+        "slis": sli_summary(totals.slis),
+        "alerts": {name: count for name, count in alerts.items() if count},
+        "seconds": round(seconds, 3),
+        "entries_per_second": round(totals.entries / seconds) if seconds > 0 else 0,
+    }
+
+
+def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per SLI over the run and all stores: good, total, value, objective and whether it is met.
+
+    value: M1 share of reads that succeeded; M2 share of operations within the objective's milliseconds; M4 denied
+    operations; M9 operations a minute.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    minutes: dict[str, float] = {}
+    for row in windows.values():
+        entry = found.setdefault(row["sli"], {"good": 0.0, "total": 0.0, "value": None, "objective": row["objective"]})
+        entry["good"] += row["good"] or 0.0
+        entry["total"] += row["total"] or 0.0
+        minutes[row["sli"]] = minutes.get(row["sli"], 0.0) + row["window_seconds"] / 60
+    for name, entry in found.items():
+        good, total = entry["good"], entry["total"]
+        share = good / total if total else None
+        values = {"M1": share, "M2": share, "M4": total - good, "M9": total / minutes[name]}
+        entry["value"] = values.get(name, share)
+        entry["met"] = _met(name, share, entry["objective"])
+    return dict(sorted(found.items()))
+
+
+def _met(name: str, share: float | None, objective: float | None) -> bool | None:
+    """Whether the objective is met: M1's is the share itself, M2's is the latency that 95 % must keep."""
+    if share is None or objective is None:
+        return None
+    return share >= (0.95 if name == "M2" else objective)
+
+
+def broken(result: Mapping[str, Any]) -> bool:
+    """Whether the run met a verdict that breaks integrity."""
+    return any(verdict in BROKEN_VERDICTS for verdict in result["integrity"])
+
+
+def notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]) -> list[str]:
+    found = _left_out(getattr(source, "skipped", ()))
+    found += [f"{fault.file}: {fault.message}" for fault in getattr(source, "faults", ())]
+    found += [
+        f"{depth:,} undelivered in the outbox for {name}; the next run tries again"
+        for name, depth in undelivered.items()
+    ]
+    found += list(line.parts.router.notes)
+    return found + ([f"upkeep of the lake failed: {lake.upkeep_failure}"] if lake.upkeep_failure else [])
+
+
+def _left_out(skipped: Sequence[str]) -> list[str]:
+    """What a folder held besides logs, in one line, so that nobody misses a log of an odd name."""
+    if not skipped:
+        return []
+    some = ", ".join(skipped[:2]) + (", …" if skipped[2:] else "")
+    files = "1 file does" if len(skipped) == 1 else f"{len(skipped):,} files do"
+    return [f"{files} not look like logs and were left out ({some}); a file named on the command line is read"]
