@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import typer.core
 from pipeline import app as application
 from pipeline import commands, named, probing, show, summary, tables, verification
 from pipeline import config as conf
+from pipeline import evaluate as evaluation
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
 from pipeline.options import (
@@ -29,7 +31,10 @@ from pipeline.options import (
     SummaryFormat,
 )
 
-ORDER = ("run", "judge", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "probe", "check")
+ORDER = (
+    "run", "judge", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "evaluate", "probe",
+    "check",
+)  # fmt: skip
 
 
 class _Ordered(typer.core.TyperGroup):
@@ -351,6 +356,36 @@ def simulate(  # noqa: PLR0917
     for path in (*done.files, out / "labels.jsonl", out / "confusers.jsonl"):
         sys.stdout.write(f"{path}\n")
     show.note(f"{done.lines:,} entries of {done.operations:,} operations; {done.incidents} incidents")
+
+
+@cli.command()
+def evaluate(  # noqa: PLR0917
+    preset: Annotated[str, typer.Option(help="The estates' size: xs, s, m or l.", metavar="SIZE")] = "s",
+    seeds: Annotated[str, typer.Option(help="One estate each.", metavar="N[-M][,...]")] = "1",
+    days: Annotated[int, typer.Option(min=1, help="With incidents.", metavar="N")] = 28,
+    learn_days: Annotated[int, typer.Option(min=1, help="Quiet ones before.", metavar="N")] = 14,
+    attack: Annotated[str, typer.Option(help="Default: all.", metavar="NAME[:DIFFICULTY][,...]")] = "",
+    incidents: Annotated[float, typer.Option(help="A day and 1,000 principals.", metavar="N")] = 1.0,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.", metavar="N")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write page, figures and plot there.", metavar="DIR")
+    ] = None,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """What the suite finds in labelled estates, at what cost."""
+    plan = evaluation.Plan(
+        seeds=commands.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
+        attacks=_words(attack),
+    )  # fmt: skip
+    with show.counting("evaluating") as update:
+        result, files = commands.evaluate(
+            plan, conf.load(config), jobs or os.cpu_count() or 1, out,
+            lambda done: update(done, len(plan.seeds)) if update else None,
+        )  # fmt: skip
+    tables.rows(result["methods"] if format is Format.json else commands.recall_rows(result), format.value)
+    for path in files:
+        show.note(f"wrote {path}")
 
 
 @cli.command()

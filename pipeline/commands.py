@@ -13,6 +13,7 @@ import polars as pl
 
 from pipeline import app, named, reports, store, tables
 from pipeline import config as conf
+from pipeline import evaluate as evaluation
 from pipeline import simulate as simulation
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
@@ -27,7 +28,7 @@ from pipeline.store.tables import TABLES
 from pipeline.windows import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -139,6 +140,40 @@ def simulate(out: Path, asked: Mapping[str, Any], attacks: str) -> simulation.Su
         return simulation.simulate(simulation.Scenario(**asked, attacks=chosen), out)
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
+
+
+def evaluate(
+    plan: evaluation.Plan, settings: conf.Settings, jobs: int, out: Path | None, progress: Callable[[int], None]
+) -> tuple[dict[str, Any], list[Path]]:
+    """Measure the suite; the figures and the files written. Raises ConfigError, KeytrailError."""
+    settings.allow(named.TABLES)
+    named.config_tables(settings)
+    result = evaluation.evaluate(plan, settings.tree, jobs, progress)
+    try:
+        return result, [] if out is None else evaluation.write(result, out)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from None
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Numbers and spans of them: 1,2,7-9. Raises ConfigError."""
+    found: list[int] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        span = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", word)
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
+        if not first <= last < first + 10_000:
+            raise ConfigError(f"--seeds {text!r}: give numbers and spans such as 1,2,7-9")
+        found += range(first, last + 1)
+    return tuple(found)
+
+
+def recall_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a method: the share of incidents found at each number of alerts a day and 1,000 principals."""
+    rows: dict[str, dict[str, Any]] = {}
+    for row in result["methods"]:
+        mine = rows.setdefault(row["method"], {"method": row["method"], "incidents": row["incidents"]})
+        mine[f"at {row['per_day']:g}"] = round(row["recall"], 3)
+    return list(rows.values())
 
 
 def query(lake: Path, sql: str) -> pa.Table:

@@ -17,12 +17,11 @@ Between poll and commit everything is a function of (batch, state, config): no c
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from pipeline import handover, rows
+from pipeline import handover, rows, suite
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.model import Commit, Position, Window
@@ -308,22 +307,10 @@ class Line:
         self._set_aside[place] = moved
 
     def _chunk(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> Window:
-        times = operations["complete_time"].to_physical().to_numpy()
-        start, end = (int(times[0]), int(times[-1]) + 1) if len(times) else (0, 0)
-        return Window(start, end, operations, verdicts, self.parts.baselines, closed=True)
+        return suite.chunk(operations, verdicts, self.parts.baselines)
 
     def _inspect(self, window: Window, cadence: str) -> pl.DataFrame:
-        """Every detector of a cadence over a window. One that fails is itself a finding; the rest go on."""
-        window = replace(window, profiles=self.parts.baselines)
-        found = []
-        for detector in self.parts.detectors:
-            if detector.info.cadence != cadence:
-                continue
-            try:
-                found.append(detector.inspect(window))
-            except Exception as error:  # noqa: BLE001  isolation is the point; it is told as a finding
-                found.append(rows.failed_detector(detector.info, window, error))
-        return rows.ready(pl.concat([rows.no_findings(), *(f for f in found if len(f))]), window, cadence)
+        return suite.inspect(self.parts.detectors, window, cadence, self.parts.baselines)
 
     def _untold(self, findings: pl.DataFrame) -> pl.DataFrame:
         """Those not written before: a place that grew, or a window judged again, is the same finding."""
@@ -355,11 +342,7 @@ class Line:
     def _slis(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Note SLI rows, and what the detectors find in those of closed windows."""
         self._note_slis(frame)
-        if frame.is_empty():
-            return rows.no_findings()
-        start, end = (int(at) for at in frame["window_start"].to_physical().to_numpy()[[0, -1]])
-        window = Window(start, end, empty(OPERATION), empty(INTEGRITY), None, closed=True, slis=frame)
-        return self._inspect(window, "sli")
+        return suite.slis(self.parts.detectors, frame, self.parts.baselines)
 
     def _note_slis(self, frame: pl.DataFrame) -> None:
         self._replace("slis", frame)

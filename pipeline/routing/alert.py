@@ -22,14 +22,14 @@ class Live(msgspec.Struct, kw_only=True):
 
     `heard` counts the findings that were not kept quiet: they alone make it speak. `heard_us` is when the last of them
     came, on the router's clock (the last of all, while none was heard). `anchor_us` is the finding that began it, to
-    which the group window is tied. The fields from `principal` to `detector_version` are those of the finding told
+    which the group window is tied. The fields from `principal` to `cause` are those of the finding told
     first: the most severe, the earliest of these.
     """
 
     uid: str
     kind: str  # what it groups by: principal, secret, store
     key: str
-    cause: str
+    group: str  # the cause it groups by; empty where all causes of one family or several are one incident
     anchor_us: int
     first_us: int
     last_us: int
@@ -41,6 +41,7 @@ class Live(msgspec.Struct, kw_only=True):
     state: str = ""
     done: bool = False  # quiet for long enough; kept so that the same incident finds it again
     invariant: bool = False
+    admitted: bool = False  # a finding that the day's allowance let through: somebody is to look at it
     corroborated: bool = False
     agreed: bool = False  # two families agree at `agree_severity`
     integrity: bool = False
@@ -59,6 +60,7 @@ class Live(msgspec.Struct, kw_only=True):
     expected: str = ""
     next_step: str = ""
     detector_version: str = ""
+    cause: str = ""
     detectors: list[str] = []
     families: list[str] = []
     principals: list[str] = []
@@ -128,7 +130,7 @@ class Live(msgspec.Struct, kw_only=True):
 
 _HEADLINE: Final = (
     "principal", "secret", "store", "client_ip", "title", "message", "observed", "expected", "next_step",
-    "detector_version",
+    "detector_version", "cause",
 )  # fmt: skip
 
 _KINDS: Final = {str: pl.String(), int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64()}

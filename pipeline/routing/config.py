@@ -32,9 +32,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     `by_secret` are causes that tell of a secret whoever asks for it: they group by secret. `integrity` are those that
     say that the record itself is broken. `unattributed` are principals that many share, so that two detectors that
     agree on one of them prove nothing.
+
+    `per_day` is how many alerts a day the whole lake is to deliver, as page or ticket. Families in `exempt` are always
+    told; the others have `shares` of the day (`other_share` each, where they are not named), and only their findings
+    that are worth it become alerts. The rest are kept as findings.
     """
 
     per_day: float = 5
+    exempt: tuple[str, ...] = ("invariant", "silence")
+    shares: dict[str, float] = {}
+    other_share: float = 1.0
     group_hours: float = 24
     quiet_minutes: float = 120
     page_severity: Severity = "critical"
@@ -54,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("quiet_minutes must be above 0 and at most group_hours")
         if not 0 <= self.page_confidence <= 1:
             raise ValueError("page_confidence must lie in 0..1")
+        if not self.per_day > 0 or not self.other_share > 0 or any(not share > 0 for share in self.shares.values()):
+            raise ValueError("per_day and shares must be above 0")
         if min(self.open_max, self.seen_max, self.principals_max) < 1:
             raise ValueError("open_max, seen_max and principals_max must be at least 1")
 

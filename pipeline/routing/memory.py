@@ -54,10 +54,10 @@ class Seen:
 
     def first_time(self, uid: str) -> bool:
         """Whether `uid` comes for the first time; remembers it."""
-        short = _short(uid)
-        if short in self._hashes:
+        name = short(uid)
+        if name in self._hashes:
             return False
-        self._hashes[short] = None
+        self._hashes[name] = None
         if len(self._hashes) > self._most:
             del self._hashes[next(iter(self._hashes))]
         return True
@@ -71,7 +71,7 @@ class Seen:
         self._hashes = dict.fromkeys(frame["hash"].to_list())
 
 
-def _short(uid: str) -> int:
+def short(uid: str) -> int:
     """The first 16 digits of a finding's uid, which is a hash already; of anything else, a hash."""
     try:
         return int(uid[:16], 16)

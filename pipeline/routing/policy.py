@@ -13,10 +13,13 @@ ROUTES: Final = ("log", "ticket", "page")
 
 
 def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What a finding groups by: (principal, secret or store; its name; cause)."""
-    cause = finding["cause"] or finding["detector"]
+    """What a finding groups by: (principal, secret or store; its name; cause).
+
+    Statistics about one principal are one incident whatever they measure; rules that are exempt keep their cause.
+    """
+    cause = finding["cause"] or finding["detector"] if finding["family"] in config.exempt else ""
     principal, secret = finding["principal"] or "", finding["secret"] or ""
-    if secret and (not principal or any_glob(config.by_secret, cause)):
+    if secret and (not principal or any_glob(config.by_secret, finding["cause"] or finding["detector"])):
         return "secret", secret, cause
     return ("principal", principal, cause) if principal else ("store", finding["store"] or "", cause)
 
@@ -30,4 +33,5 @@ def route_of(config: Config, alert: Live) -> str:
     sure = severity >= RANKS[config.page_severity] and alert.confidence >= config.page_confidence
     if sure or (serious and (alert.agreed or alert.integrity)):
         return "page"
-    return "ticket" if severity >= RANKS[config.ticket_severity] else "log"
+    least = RANKS["low"] if alert.admitted else RANKS[config.ticket_severity]
+    return "ticket" if severity >= least else "log"

@@ -20,9 +20,10 @@ from pipeline.core.findings import uid_of
 from pipeline.core.model import Frames, Message
 from pipeline.core.schema import ALERT, FINDING, SEVERITIES, empty
 from pipeline.routing.alert import LIVE, RANKS, Live, pack, unpack
+from pipeline.routing.allowance import Allowance
 from pipeline.routing.config import Config
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
-from pipeline.routing.memory import Agreement, Seen, Timers
+from pipeline.routing.memory import Agreement, Seen, Timers, short
 from pipeline.routing.policy import ROUTES, key_of, route_of
 
 PENDING_MAX: Final = 50_000
@@ -38,9 +39,13 @@ class RoutingResult:
 
 @dataclass(slots=True)
 class Counts:
-    """What was done since the process started. `alerts` counts creations by (detector, severity)."""
+    """What was done since the process started. `held` findings were not worth one of the day's alerts.
+
+    `alerts` counts creations by (detector, severity).
+    """
 
     folded: int = 0
+    held: int = 0
     repeated: int = 0
     suppressed: int = 0
     evicted: int = 0
@@ -58,6 +63,7 @@ class Router:
         self._pending = empty(FINDING)
         self._seen = Seen(config.seen_max)
         self._agreement = Agreement(config.group_us, config.principals_max)
+        self._allowance = Allowance(config.per_day, config.shares, config.other_share)
         self._live: dict[str, Live] = {}
         self._by_key: dict[tuple[str, str, str], list[str]] = {}
         self._open_of: dict[str, set[str]] = {}
@@ -95,11 +101,12 @@ class Router:
         return self._invalid + over
 
     def snapshot(self) -> Frames:
-        """Frames `alerts`, `agreement`, `seen`, `pending`, `clock`."""
+        """Frames `alerts`, `agreement`, `seen`, `allowance`, `pending`, `clock`."""
         return {
             "alerts": pack(list(self._live.values())),
             "agreement": self._agreement.snapshot(),
             "seen": self._seen.snapshot(),
+            "allowance": self._allowance.snapshot(),
             "pending": self._pending,
             "clock": pl.DataFrame({"clock_us": pl.Series([self._clock_us], dtype=pl.Int64)}),
         }
@@ -108,6 +115,7 @@ class Router:
         """The inverse of `snapshot`, into a new router."""
         self._agreement.restore(frames["agreement"])
         self._seen.restore(frames["seen"])
+        self._allowance.restore(frames["allowance"])
         self._pending = frames["pending"]
         self._clock_us = frames["clock"]["clock_us"][0]
         for alert in unpack(frames["alerts"].select(list(LIVE))):
@@ -153,10 +161,17 @@ class Router:
     # --- folding
 
     def _fold(self, finding: Mapping[str, Any], time_us: int) -> None:
-        self.counts.folded += 1
         rule = covering(self._rules, finding, time_us)
-        alert = self._find(finding, time_us) or self._create(finding, time_us)
+        alert = self._find(finding, time_us)
+        exempt = finding["family"] in self.config.exempt
+        worth = rule is not None or exempt or self._worth(finding)
+        if not worth and alert is None:
+            self.counts.held += 1
+            return
+        self.counts.folded += 1
+        alert = alert or self._create(finding, time_us)
         before = self._standing(alert)
+        alert.admitted |= worth and rule is None and not exempt
         alert.add(finding, time_us)
         if rule is not None:
             alert.covered += 1
@@ -165,8 +180,20 @@ class Router:
             self._hush(alert, rule)
         else:
             self._hear(alert, finding, time_us, before)
+        if exempt and route_of(self.config, alert) != "log":
+            self._spend(finding, free=True)
         self._changed[alert.uid] = alert
         self._bound()
+
+    def _worth(self, finding: Mapping[str, Any]) -> bool:
+        """Whether a finding is one of those the day has room for. Noted either way."""
+        enough = self._allowance.threshold(self._clock_us, finding["family"] or "")
+        self._spend(finding)
+        return (finding["score"] or 0.0) >= enough
+
+    def _spend(self, finding: Mapping[str, Any], *, free: bool = False) -> None:
+        about = short("|".join(key_of(self.config, finding)))
+        self._allowance.note(self._clock_us, finding["family"] or "", about, finding["score"] or 0.0, free=free)
 
     def _find(self, finding: Mapping[str, Any], time_us: int) -> Live | None:
         """The alert of the same incident: same key, begun within the group window on either side."""
@@ -177,12 +204,12 @@ class Router:
         return None
 
     def _create(self, finding: Mapping[str, Any], time_us: int) -> Live:
-        kind, key, cause = key_of(self.config, finding)
+        kind, key, group = key_of(self.config, finding)
         alert = Live(
-            uid=uid_of("alert", cause, key, finding["uid"]),
+            uid=uid_of("alert", finding["cause"] or finding["detector"], key, finding["uid"]),
             kind=kind,
             key=key,
-            cause=cause,
+            group=group,
             anchor_us=time_us,
             first_us=time_us,
             last_us=time_us,
@@ -207,7 +234,7 @@ class Router:
         alert.heard += 1
         alert.heard_us = self._clock_us
         self._agree(alert, finding, time_us)
-        alert.integrity |= any_glob(self.config.integrity, alert.cause, *alert.detectors)
+        alert.integrity |= any_glob(self.config.integrity, finding["cause"] or "", *alert.detectors)
         power_of_two = alert.heard & (alert.heard - 1) == 0
         risen = any(new > old for new, old in zip(self._standing(alert), before, strict=True))
         if not alert.revision:
@@ -281,7 +308,7 @@ class Router:
 
     def _index(self, alert: Live) -> None:
         self._live[alert.uid] = alert
-        self._by_key.setdefault((alert.kind, alert.key, alert.cause), []).append(alert.uid)
+        self._by_key.setdefault((alert.kind, alert.key, alert.group), []).append(alert.uid)
 
     def _retire(self, alert: Live) -> None:
         """It is done, but the same incident may still come back to it."""
@@ -295,7 +322,7 @@ class Router:
 
     def _forget(self, uid: str) -> None:
         alert = self._live.pop(uid)
-        key = (alert.kind, alert.key, alert.cause)
+        key = (alert.kind, alert.key, alert.group)
         self._by_key[key].remove(uid)
         if not self._by_key[key]:
             del self._by_key[key]

@@ -109,8 +109,16 @@ def _entities(world: World, who: np.ndarray, known: np.ndarray) -> pl.Series:
 def _policies(world: World, held: np.ndarray) -> pl.Series:
     """Those of each row's token, null without one."""
     distinct, place = np.unique(held, return_inverse=True)
-    lists = [None if s < 0 else list(world.sessions.policies_of(s, world.estate)) for s in distinct.tolist()]
-    return pl.Series(lists, dtype=TEXTS).gather(place)
+    numbered: dict[tuple[str, ...] | None, int] = {}
+    codes = np.array(
+        [
+            numbered.setdefault(None if s < 0 else world.sessions.policies_of(s, world.estate), len(numbered))
+            for s in distinct.tolist()
+        ],
+        dtype=np.int64,
+    )
+    lists = pl.Series([None if each is None else list(each) for each in numbered], dtype=TEXTS)
+    return lists.gather(codes[place])
 
 
 def _claimed(world: World, rows: Rows, named: pl.Series) -> pl.Series:

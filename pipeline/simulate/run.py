@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from pipeline.simulate.frames import operations
 from pipeline.simulate.rows import Rows, by_time
@@ -18,9 +19,7 @@ from pipeline.simulate.vault.devices import Device, paths
 from pipeline.simulate.world import Plot, lay
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from pipeline.simulate.stage import Incident
+    from pipeline.simulate.stage import Cut, Incident
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -43,20 +42,44 @@ def workload(scenario: Scenario) -> Iterator[tuple[pl.DataFrame, tuple[Incident,
         yield operations(plot.world, rows), tuple(i for at, i in starts if start <= at < start + HOUR)
 
 
+def twins(plot: Plot) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Each hour twice, in schema OPERATION: without the attacks and with them. What both have is made once."""
+    start, world = plot.world.scenario.start_ns, plot.world
+    theirs = plot.cuts[len(plot.quiet_cuts) :]
+    for ordinary in hours(world):
+        low, high = np.searchsorted(plot.rows["t"], (start, start + HOUR))
+        staged = _heard(plot.rows[low:high], plot.cuts, world.scenario.devices)
+        quiet = _heard(ordinary, plot.quiet_cuts, world.scenario.devices)
+        frame = operations(world, quiet)
+        if any(cut.start < start + HOUR and cut.end > start for cut in theirs):
+            yield frame, operations(world, _heard(by_time([quiet, staged]), plot.cuts, world.scenario.devices))
+        elif len(staged):
+            yield frame, pl.concat([frame, operations(world, staged)]).sort("time", maintain_order=True)
+        else:
+            yield frame, frame
+        start += HOUR
+
+
 def _told(plot: Plot) -> Iterator[tuple[int, Rows]]:
     """All rows by the hour, without those that no device tells of."""
-    scenario = plot.world.scenario
-    start = scenario.start_ns
+    start = plot.world.scenario.start_ns
     for rows in _merged(plot):
-        lost = np.ones(len(rows), bool)
-        for device in range(scenario.devices):
-            silent = np.zeros(len(rows), bool)
-            for cut in plot.cuts:
-                if cut.device == device:
-                    silent |= (rows["t"] >= cut.start) & (rows["t"] < cut.end)
-            lost &= silent
-        yield start, rows[~lost]
+        yield start, _heard(rows, plot.cuts, plot.world.scenario.devices)
         start += HOUR
+
+
+def _heard(rows: Rows, cuts: Sequence[Cut], devices: int) -> Rows:
+    """Those that at least one device tells of."""
+    if not cuts:
+        return rows
+    lost = np.ones(len(rows), bool)
+    for device in range(devices):
+        silent = np.zeros(len(rows), bool)
+        for cut in cuts:
+            if cut.device == device:
+                silent |= (rows["t"] >= cut.start) & (rows["t"] < cut.end)
+        lost &= silent
+    return rows[~lost]
 
 
 def _merged(plot: Plot) -> Iterator[Rows]:

@@ -35,6 +35,8 @@ class Plot:
     incidents: tuple[Incident, ...]
     happenings: tuple[Incident, ...]
     cuts: tuple[Cut, ...]
+    parties: tuple[frozenset[str], ...] = ()  # everybody who takes part in each of the happenings
+    quiet_cuts: tuple[Cut, ...] = ()  # those that the twin without attacks has, too
 
 
 def known(package: ModuleType) -> tuple[str, ...]:
@@ -47,7 +49,8 @@ def lay(scenario: Scenario) -> Plot:
     _check("attack", known(attacks), [a.name for a in scenario.attacks])
     chosen = known(confusers) if scenario.confusers is None else scenario.confusers
     _check("confuser", known(confusers), list(chosen))
-    world, happenings, cuts = _ordinary(scenario, chosen)
+    world, happenings, parties, cuts = _ordinary(scenario, chosen)
+    quiet_cuts = tuple(cuts)
     made, incidents = [], []
     for number, attack in enumerate(scenario.attacks):
         nth = sum(a == attack for a in scenario.attacks[:number])
@@ -60,7 +63,7 @@ def lay(scenario: Scenario) -> Plot:
         made.append(rows[rows["t"] < scenario.end_ns])
         incidents.append(label(stage, made[-1], principal, np.asarray(secrets)))
         cuts += stage.cuts
-    return Plot(world, by_time(made), tuple(incidents), tuple(happenings), tuple(cuts))
+    return Plot(world, by_time(made), tuple(incidents), tuple(happenings), tuple(cuts), tuple(parties), quiet_cuts)
 
 
 def _check(what: str, there: tuple[str, ...], asked: list[str]) -> None:
@@ -69,7 +72,9 @@ def _check(what: str, there: tuple[str, ...], asked: list[str]) -> None:
             raise ConfigError(f"unknown {what} {name!r}; there are: {', '.join(there)}")
 
 
-def _ordinary(scenario: Scenario, chosen: tuple[str, ...]) -> tuple[World, list[Incident], list[Cut]]:
+def _ordinary(
+    scenario: Scenario, chosen: tuple[str, ...]
+) -> tuple[World, list[Incident], list[frozenset[str]], list[Cut]]:
     estate = found(scenario)
     modules = {name: importlib.import_module(f"{confusers.__name__}.{name}") for name in sorted(set(chosen))}
     setting = Setting(scenario, estate, stream(scenario.seed, "none"))
@@ -85,6 +90,7 @@ def _ordinary(scenario: Scenario, chosen: tuple[str, ...]) -> tuple[World, list[
     versions = plan_writes(estate, scenario, sessions.table, setting.storms)
     world = World(scenario, estate, sessions, versions, setting.boosts, setting.troubles, setting.clocks)
     labels, cuts, extra = _labels(setting), [], []
+    parties = [frozenset(estate.names[p] for p in happening.principals) for happening in setting.happenings]
     for name, module in modules.items():
         if hasattr(module, "plan"):
             rng = stream(scenario.seed, "confuser plan", name)
@@ -93,9 +99,10 @@ def _ordinary(scenario: Scenario, chosen: tuple[str, ...]) -> tuple[World, list[
             rows = stage.finished()
             extra.append(rows[(rows["t"] < scenario.end_ns) & (rows["t"] >= scenario.start_ns)])
             labels.append(label(stage, extra[-1], principal, np.asarray(secrets)))
+            parties.append(frozenset(estate.names[p] for p in np.unique(extra[-1]["principal"]).tolist()))
             cuts += stage.cuts
     world.extra = by_time(extra)
-    return world, labels, cuts
+    return world, labels, parties, cuts
 
 
 def _labels(setting: Setting) -> list[Incident]:

@@ -17,7 +17,7 @@ from tests.processes import keytrail as process
 
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second"
-COMMANDS = "run judge query alerts verify proof report detectors simulate probe check"
+COMMANDS = "run judge query alerts verify proof report detectors simulate evaluate probe check"
 WHOLE = {
     "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
     "entries_per_second": 10, "slis": {},

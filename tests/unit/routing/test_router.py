@@ -161,18 +161,43 @@ def test_the_same_incident_after_a_gap_is_the_same_alert() -> None:
     assert later.messages[-1].revision == 1
 
 
-def test_two_families_on_one_principal_raise_both_alerts() -> None:
-    """Independent families that agree on a principal raise its open alerts one level, and each is told once."""
+def test_two_families_on_one_principal_are_one_alert_a_level_higher() -> None:
+    """What independent families say of one principal folds, rises one level, and is told when the second joins."""
     router = Router(Config())
     router.push(frame(finding(0)), us(1))
     rows = frame(finding(5, detector="source_novelty", family="source", secret="kv/other"))
     result = router.push(rows, us(6))
-    assert set(result.alerts["severity"]) == {"high"}
-    assert sorted(m.revision for m in result.messages) == [1, 2]
-    assert set(map(tuple, result.alerts["families"].to_list())) == {("breadth", "source"), ("source", "breadth")}
-    assert all("2 families" in text for text in result.alerts["message"])
+    alert = one(result.alerts)
+    assert (alert["severity"], alert["count"], alert["revision"]) == ("high", 2, 2)
+    assert (alert["detectors"], alert["families"]) == (["breadth", "source_novelty"], ["breadth", "source"])
+    assert "2 families" in alert["message"]
     third = router.push(frame(finding(6, detector="source_novelty", family="source")), us(7))
     assert set(third.alerts["severity"]) == {"high"}
+
+
+def test_a_rule_and_a_statistic_on_one_principal_raise_both_alerts() -> None:
+    """A rule's alert stays its own; each is told that the other agrees."""
+    router = Router(Config())
+    router.push(frame(finding(0)), us(1))
+    result = router.push(frame(finding(5, detector="invariant", cause="audit_off", family="invariant")), us(6))
+    assert set(result.alerts["severity"]) == {"high"}
+    assert sorted(m.revision for m in result.messages) == [1, 2]
+    assert set(map(tuple, result.alerts["families"].to_list())) == {("breadth", "invariant"), ("invariant", "breadth")}
+
+
+def test_what_the_day_has_no_room_for_stays_a_finding() -> None:
+    """With one alert a day wanted, the weaker candidates of a busy week make none; a rule always does."""
+    router = Router(Config(per_day=1))
+    rows = [finding(60 * i, principal=f"approle/{i}", score=0.5 + i % 7 / 100) for i in range(24 * 7)]
+    router.push(frame(*rows), us(60 * 24 * 7))
+    weak = {"principal": "approle/weak", "score": 0.51}
+    held = router.push(frame(finding(60 * 24 * 7 + 1, **weak)), us(60 * 24 * 7 + 2))
+    assert held.alerts.filter(principal="approle/weak").is_empty()
+    assert router.counts.held > 100
+    kept = router.push(
+        frame(finding(60 * 24 * 7 + 3, family="invariant", cause="audit_off", **weak)), us(60 * 24 * 7 + 4)
+    )
+    assert len(kept.alerts.filter(principal="approle/weak")) == 1
 
 
 def test_agreement_does_not_reach_above_critical_nor_over_the_group_window() -> None:
@@ -202,14 +227,15 @@ def test_shared_names_prove_no_agreement(principal: str) -> None:
         ({"severity": "critical", "confidence": 0.79}, "ticket"),
         ({"severity": "high", "confidence": 1.0}, "ticket"),
         ({"severity": "medium"}, "ticket"),
-        ({"severity": "low"}, "log"),
+        ({"severity": "low"}, "ticket"),
+        ({"severity": "low", "family": "invariant"}, "log"),
         ({"severity": "informational"}, "log"),
         ({"severity": "high", "detector": "integrity_gap"}, "page"),
         ({"severity": "medium", "detector": "integrity_gap"}, "ticket"),
     ],
 )
 def test_route(given: dict[str, Any], route: str) -> None:
-    """Sure and critical, or a broken record, pages; medium and high make a ticket; the rest is logged."""
+    """Sure and critical, or a broken record, pages; what the day has room for makes a ticket; the rest is logged."""
     assert one(Router(Config()).push(frame(finding(0, **given)), us(1)).alerts)["route"] == route
 
 

@@ -1,0 +1,67 @@
+"""One seed from end to end: run the twins, replay every method at every allowance, keep the numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.core.schema import FINDING, empty
+from pipeline.evaluate.judge import Verdict, judge
+from pipeline.evaluate.plan import BUDGETS
+from pipeline.evaluate.replay import replay
+from pipeline.evaluate.twins import SUITE, Recorded, record
+from pipeline.routing import Config as RoutingConfig
+
+if TYPE_CHECKING:
+    from pipeline.evaluate.plan import Plan
+
+
+def measure(plan: Plan, nth: int, tree: dict[str, Any]) -> dict[str, Any]:
+    """What the n-th seed gave, as plain values. Raises SuiteFailedError, ConfigError."""
+    recorded = record(plan, nth, tree)
+    names = [SUITE, *(name for name in sorted(recorded.quiet) if name != SUITE)]
+    verdicts = {
+        name: {str(budget): _verdict(recorded, name, budget, tree) for budget in BUDGETS} for name in names
+    }  # fmt: skip
+    happened = Counter(h.name for h in recorded.happenings if h.end_us > recorded.test_us)
+    return {
+        "seed": recorded.seed,
+        "days": recorded.days,
+        "principals": recorded.principals,
+        "operations": recorded.operations,
+        "confusers": dict(sorted(happened.items())),
+        "incidents": [
+            {"attack": one.label.attack, "difficulty": one.label.difficulty, "one_line": rule}
+            for one, rule in zip(recorded.incidents, recorded.one_line, strict=True)
+        ],
+        "marks": recorded.marks,
+        "methods": verdicts,
+    }
+
+
+def _verdict(recorded: Recorded, name: str, budget: float, tree: dict[str, Any]) -> dict[str, Any]:
+    config = msgspec.convert(tree.get("alerts", {}), RoutingConfig)
+    per_day = budget * recorded.principals / 1000
+    staged = recorded.staged.get(name, empty(FINDING))
+    told, plain = (
+        replay(findings, config, per_day, recorded.end_us)
+        for findings in (staged, recorded.quiet.get(name, empty(FINDING)))
+    )
+    return _plain(judge(recorded, told, plain, staged))
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "true": verdict.true, "false": verdict.false, "quiet": verdict.quiet, "pages": verdict.pages,
+        "explained": verdict.explained, "repeated": verdict.repeated, "by_day": verdict.by_day,
+        "by_confuser": dict(sorted(verdict.by_confuser.items())),
+        "by_detector": dict(sorted(verdict.by_detector.items())),
+        "caught": [
+            None if one.delay_us is None else
+            {"seconds": round(one.delay_us / 1e6), "accesses": one.accesses, "alerts": one.alerts,
+             "detectors": list(one.detectors)}
+            for one in verdict.caught
+        ],
+    }  # fmt: skip

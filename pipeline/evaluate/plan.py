@@ -1,0 +1,75 @@
+"""What is to be measured: which estates, for how long, which incidents on them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pipeline.core.errors import ConfigError
+from pipeline.simulate import DIFFICULTIES, PRESETS, Attack, Scenario, attacks, known
+
+BUDGETS = (1.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # alerts a day per 1,000 principals
+LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is told apart
+BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone, see `bytes`
+DEVICES = 2
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`seeds` estates of one preset. The first `learn_days` are quiet, incidents fall into the `test_days` after them.
+
+    `per_day` incidents a day and 1,000 principals, each attack and difficulty in turn, so that over the seeds all come
+    equally often. `attacks` are NAME or NAME:DIFFICULTY; none means all of the catalogue.
+    """
+
+    seeds: tuple[int, ...] = (1,)
+    preset: str = "s"
+    learn_days: int = 14
+    test_days: int = 28
+    per_day: float = 1.0
+    attacks: tuple[str, ...] = ()
+    difficulties: tuple[str, ...] = LADDER
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError, naming what is allowed."""
+        if self.preset not in PRESETS:
+            raise ConfigError(f"unknown preset {self.preset!r}; there are: {', '.join(PRESETS)}")
+        if min(self.learn_days, self.test_days) < 1 or self.per_day <= 0 or not self.seeds:
+            raise ConfigError("learn days and test days must be at least 1, incidents a day above 0, seeds given")
+        for name, difficulty in map(_split, self.attacks):
+            if name not in known(attacks):
+                raise ConfigError(f"unknown attack {name!r}; there are: {', '.join(known(attacks))}")
+            if difficulty and difficulty not in DIFFICULTIES:
+                raise ConfigError(f"unknown difficulty {difficulty!r}; there are: {', '.join(DIFFICULTIES)}")
+
+    @property
+    def days(self) -> int:
+        """Length of a run."""
+        return self.learn_days + self.test_days
+
+    def roster(self) -> list[Attack]:
+        """Every attack and difficulty once: those asked for, else the catalogue without what only the bytes show."""
+        asked = self.attacks or tuple(name for name in known(attacks) if name not in BYTES)
+        pairs = [(name, [given] if given else self.difficulties) for name, given in map(_split, asked)]
+        rungs = max(len(each) for _, each in pairs)
+        return [Attack(name, each[i]) for i in range(rungs) for name, each in pairs if i < len(each)]
+
+    def scenario(self, nth: int) -> Scenario:
+        """The run of the n-th seed: it goes on in the roster where the one before it stopped."""
+        roster = self.roster()
+        count = max(1, round(self.test_days * self.per_day * principals(self.preset) / 1000))
+        chosen = tuple(roster[(nth * count + i) % len(roster)] for i in range(count))
+        return Scenario(
+            days=self.days, preset=self.preset, seed=self.seeds[nth], rate=self.rate, attacks=chosen,
+            history=self.learn_days / self.days, devices=DEVICES,
+        )  # fmt: skip
+
+
+def principals(preset: str) -> int:
+    """About how many there are: services, jobs, builds and people."""
+    size = PRESETS[preset]
+    return size.services + size.cron + size.ci + size.humans
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, _, difficulty = text.partition(":")
+    return name, difficulty

@@ -1,0 +1,58 @@
+"""What a person would have been told: findings through the real router, with an allowance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from pipeline.routing import Config, Router
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DELIVERED = ("ticket", "page")
+
+
+@dataclass(frozen=True)
+class Told:
+    """One delivered alert: its last row, when it was first sent as ticket or page (µs), and its findings in order."""
+
+    row: Mapping[str, Any]
+    opened_us: int
+    paged: bool
+    findings: tuple[int, ...]  # rows of the frame given to `replay`
+
+    @property
+    def about(self) -> tuple[str, str, str]:
+        """What it is about: principal, or else secret, or else store; rules keep their cause apart."""
+        row = self.row
+        who = row["principal"] or row["secret"] or row["store"]
+        kind = "principal" if row["principal"] else "secret" if row["secret"] else "store"
+        return kind, who, row["cause"] if row["families"][:1] in (["invariant"], ["silence"]) else ""
+
+
+def replay(findings: pl.DataFrame, config: Config, per_day: float, until_us: int) -> list[Told]:
+    """Every alert that was delivered at `per_day` alerts a day, in the order of opening.
+
+    `findings` are FINDING rows of one run, `ready` set; times are those of the stream.
+    """
+    router = Router(msgspec.structs.replace(config, per_day=per_day))
+    result = router.push(findings, until_us)
+    place = {uid: i for i, uid in enumerate(findings["uid"].to_list())}
+    ready = findings["ready"].to_physical().to_list()
+    last = {row["uid"]: row for row in result.alerts.iter_rows(named=True)}
+    opened: dict[str, int] = {}
+    paged: set[str] = set()
+    for message in result.messages:
+        if message.alert["route"] in DELIVERED and message.alert["state"] != "closed":
+            opened.setdefault(message.alert_uid, ready[place[message.alert["finding_uids"][-1]]])
+            if message.alert["route"] == "page":
+                paged.add(message.alert_uid)
+    found = [
+        Told(last[uid], at, uid in paged, tuple(place[one] for one in last[uid]["finding_uids"]))
+        for uid, at in opened.items()
+    ]
+    return sorted(found, key=lambda one: (one.opened_us, one.row["uid"]))

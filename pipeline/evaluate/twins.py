@@ -1,0 +1,211 @@
+"""One seed, watched twice by the real detectors: without the attacks and with them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from pipeline import config as conf
+from pipeline import named, rows, suite
+from pipeline.baselines import Baselines
+from pipeline.baselines import Config as BaselinesConfig
+from pipeline.core.errors import KeytrailError
+from pipeline.core.model import Window
+from pipeline.core.schema import INTEGRITY, empty
+from pipeline.evaluate.checks import Marks, OneLiners
+from pipeline.evaluate.naive import Naive, methods
+from pipeline.simulate import Incident, Plot, frames, lay, twins
+from pipeline.sli import Config as SliConfig
+from pipeline.sli import Slis
+from pipeline.windows import Windows
+
+if TYPE_CHECKING:
+    from pipeline.evaluate.plan import Plan
+
+DAY_US = 86_400_000_000
+HOUR_US = 3_600_000_000
+SUITE = "suite"
+RULE_HITS = 5.0  # principal-days a day and 1,000 principals that a one-line rule may cost
+
+
+class SuiteFailedError(KeytrailError):
+    """A detector stopped: what is measured then is not the suite."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An incident with the times of its requests (µs, in order)."""
+
+    label: Incident
+    times_us: tuple[int, ...]
+
+    @property
+    def begin_us(self) -> int:
+        """When it began."""
+        return _micros(self.label.begin)
+
+    @property
+    def end_us(self) -> int:
+        """When it was over."""
+        return _micros(self.label.end)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """A harmless look-alike: what, from when to when (µs), and who took part."""
+
+    name: str
+    begin_us: int
+    end_us: int
+    parties: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What one seed gave. `quiet` and `staged` are FINDING rows by method, before any allowance."""
+
+    seed: int
+    start_us: int
+    test_us: int  # from here on it counts
+    end_us: int
+    principals: int
+    operations: int  # of the quiet twin, in the test days
+    quiet: dict[str, pl.DataFrame]
+    staged: dict[str, pl.DataFrame]
+    incidents: tuple[Staged, ...]
+    one_line: tuple[str, ...]  # for each incident the quiet one-line rules that find it
+    marks: float | None  # see checks.Marks
+    happenings: tuple[Happening, ...]
+
+    @property
+    def days(self) -> float:
+        """Test days."""
+        return (self.end_us - self.test_us) / DAY_US
+
+
+@dataclass
+class Watch:
+    """Windows, detectors and baselines of one twin, and what they said."""
+
+    settings: conf.Settings
+    naive: Sequence[Naive]
+    found: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.windows = Windows(self.settings.table(conf.Detection, "detection").window_seconds)
+        self.baselines = Baselines(self.settings.table(BaselinesConfig, "baselines"))
+        self.slis = Slis(self.settings.table(SliConfig, "slis"))
+        self.detectors = named.detectors(self.settings)
+
+    def take(self, operations: pl.DataFrame, until_us: int) -> None:
+        """What the line does with operations, from the detectors on."""
+        self._note(SUITE, self._inspect(suite.chunk(operations, empty(INTEGRITY), self.baselines), "operation"))
+        for window in self.windows.push(operations, until_us):
+            self._note(SUITE, self._inspect(window, "window"))
+            for method in self.naive:
+                self._note(method.name, rows.ready(method.inspect(window), window, "window"))
+            self.baselines.learn(window)
+        told = self.slis.push(operations, until_us)
+        self._note(SUITE, self._whole(suite.slis(self.detectors, told, self.baselines)))
+
+    def _inspect(self, window: Window, cadence: str) -> pl.DataFrame:
+        return self._whole(suite.inspect(self.detectors, window, cadence, self.baselines))
+
+    def _whole(self, found: pl.DataFrame) -> pl.DataFrame:
+        failed = found.filter(detector="keytrail")
+        if len(failed):
+            raise SuiteFailedError(failed["message"][0])
+        return found
+
+    def _note(self, method: str, findings: pl.DataFrame) -> None:
+        if len(findings):
+            self.found.setdefault(method, []).append(findings)
+
+    def fork(self) -> Watch:
+        """Another one that goes on from here, by way of the states a commit would keep."""
+        other = Watch(self.settings, copy.deepcopy(self.naive), {name: list(each) for name, each in self.found.items()})
+        pairs: list[tuple[Any, Any]] = [
+            (self.windows, other.windows),
+            (self.baselines, other.baselines),
+            (self.slis, other.slis),
+        ]
+        pairs += [
+            (old, new)
+            for old, new in zip(self.detectors, other.detectors, strict=True)
+            if hasattr(old, "snapshot")
+        ]  # fmt: skip
+        for old, new in pairs:
+            new.restore(dict(old.snapshot()))
+        return other
+
+    def told(self) -> dict[str, pl.DataFrame]:
+        """Every finding by method; a window judged twice tells it once."""
+        return {
+            name: pl.concat(each).unique("uid", keep="first", maintain_order=True) for name, each in self.found.items()
+        }
+
+
+def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
+    """Run the n-th seed of the plan with the configuration `tree`. Raises SuiteFailedError."""
+    scenario = plan.scenario(nth)
+    plot = lay(scenario)
+    settings = settings_for(plot, tree)
+    start_us = scenario.start_ns // 1000
+    test_us = start_us + plan.learn_days * DAY_US
+    quiet, staged = Watch(settings, methods(plot, scenario.seed)), None
+    operations, who = 0, set()
+    one_liners, marks = OneLiners(), Marks(scenario.seed)
+    for hour, (plain, attacked) in enumerate(twins(plot)):
+        until_us = start_us + (hour + 1) * HOUR_US
+        if staged is None and attacked is not plain:
+            staged = quiet.fork()
+        quiet.take(plain, until_us)
+        if staged is not None:
+            staged.take(attacked, until_us)
+        if until_us > test_us:
+            operations += len(plain)
+            who.update(plain["principal"].unique().to_list())
+            one_liners.note(plain, until_us - HOUR_US)
+            marks.note(plain)
+    told = quiet.told()
+    theirs = frames.operations(plot.world, plot.rows)
+    incidents = _incidents(plot)
+    return Recorded(
+        seed=scenario.seed, start_us=start_us, test_us=test_us, end_us=start_us + plan.days * DAY_US,
+        principals=len(who), operations=operations, quiet=told, staged=told if staged is None else staged.told(),
+        incidents=incidents, marks=marks.score(theirs),
+        one_line=tuple(one_liners.best(theirs, incidents, RULE_HITS * plan.test_days * len(who) / 1000)),
+        happenings=_happenings(plot),
+    )  # fmt: skip
+
+
+def settings_for(plot: Plot, tree: dict[str, Any]) -> conf.Settings:
+    """The configuration, with what an operator knows of his own store: which secrets are bait."""
+    bait = [plot.world.estate.secret(int(i)) for i in plot.world.estate.canaries]
+    detectors = dict(tree.get("detectors", {}))
+    detectors["invariant"] = {"canary_secrets": bait, **detectors.get("invariant", {})}
+    return conf.Settings(None, {**tree, "detectors": detectors})
+
+
+def _incidents(plot: Plot) -> tuple[Staged, ...]:
+    times = plot.rows["t"] // 1000
+    return tuple(
+        Staged(label, tuple(np.sort(times[plot.rows["incident"] == number]).tolist()))
+        for number, label in enumerate(plot.incidents)
+    )
+
+
+def _happenings(plot: Plot) -> tuple[Happening, ...]:
+    return tuple(
+        Happening(label.attack, _micros(label.begin), _micros(label.end), parties)
+        for label, parties in zip(plot.happenings, plot.parties, strict=True)
+    )
+
+
+def _micros(text: str) -> int:
+    return int(np.datetime64(text.rstrip("Z"), "us").astype(np.int64))

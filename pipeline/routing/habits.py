@@ -1,0 +1,126 @@
+"""What somebody does week after week is his work: which rules a principal triggers as a habit, and which are news.
+
+A rule speaks of what is worth knowing whoever does it. The nightly backup that reads a snapshot at two is worth a line
+in the log, not a ticket a night; the same backup reading one at noon is worth the ticket. A rule too mild for a ticket
+is worth one when its principal has never done so and does it ten times, or in a company of rules it never had.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+HOUR_US: Final = 3_600_000_000
+DAY_US: Final = 24 * HOUR_US
+MINUTE_US: Final = 60_000_000
+SPAN_DAYS: Final = 28
+SCHEMA: Final = pl.Schema({"principal": pl.String(), "cause": pl.String(), "at_us": pl.Int64(), "recent": pl.Boolean()})
+_SCHEDULED: Final = 10  # days before at the same hour, that a schedule must have been seen on
+_WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
+_PRACTISED: Final = 4  # days before, at any hour, that make it practice
+_NEAR: Final = 45  # minutes
+_SHARE: Final = 0.8  # of the days before, that must lie near this hour
+_RECENT: Final = 256  # what is remembered of one principal's last hour
+
+
+@dataclass(slots=True)
+class _Past:
+    days: dict[str, dict[int, int]] = field(default_factory=dict)  # cause -> day -> first moment of it, µs
+    recent: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a rule's hit compares with what its principal did before. `days` are earlier days of the last 28."""
+
+    days: int
+    scheduled: bool
+    news: float  # how much of the last hour was new: rules never triggered, their company, how often
+
+    @property
+    def practised(self) -> bool:
+        """Seen on enough earlier days."""
+        return self.days >= _PRACTISED
+
+
+class Habits:
+    """Per principal and cause the days of the last 28; of at most `most` principals, the oldest go first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._past: dict[str, _Past] = {}
+
+    def see(self, principal: str, cause: str, at_us: int) -> Standing:
+        """Where a hit stands, judged against what was before it; then it is remembered."""
+        past = self._past.pop(principal, None) or _Past()
+        self._past[principal] = past
+        if len(self._past) > self._most:
+            del self._past[next(iter(self._past))]
+        today = at_us // DAY_US
+        self._forget(past, today, at_us)
+        before = {day: at for day, at in past.days.get(cause, {}).items() if day < today}
+        past.recent = [*past.recent, (at_us, cause)][-_RECENT:]
+        standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today))
+        past.days.setdefault(cause, {}).setdefault(today, at_us)
+        return standing
+
+    def _forget(self, past: _Past, today: int, at_us: int) -> None:
+        past.recent = [(at, cause) for at, cause in past.recent if at > at_us - HOUR_US]
+        for cause, days in list(past.days.items()):
+            past.days[cause] = kept = {day: at for day, at in days.items() if day > today - SPAN_DAYS}
+            if not kept:
+                del past.days[cause]
+
+    def _news(self, past: _Past, today: int) -> float:
+        """Never triggered before today, each 1; the hour's causes never together before; doublings of their number."""
+        causes = sorted({cause for _, cause in past.recent})
+        fresh = sum(not any(day < today for day in past.days.get(cause, ())) for cause in causes)
+        company = "+".join(causes)
+        new = len(causes) > 1 and not any(day < today for day in past.days.get(company, ()))
+        if len(causes) > 1:
+            past.days.setdefault(company, {}).setdefault(today, past.recent[-1][0])
+        if not fresh and not new:
+            return 0.0
+        return fresh + 0.75 * (len(causes) - 1) * new + math.log2(len(past.recent))
+
+    def snapshot(self) -> pl.DataFrame:
+        """A frame of SCHEMA, oldest principal first."""
+        rows = [
+            (principal, cause, at, recent)
+            for principal, past in self._past.items()
+            for recent, pairs in (
+                (False, [(cause, at) for cause, days in past.days.items() for at in days.values()]),
+                (True, [(cause, at) for at, cause in past.recent]),
+            )
+            for cause, at in pairs
+        ]
+        return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+    def restore(self, frame: pl.DataFrame) -> None:
+        """The inverse of `snapshot`."""
+        self._past = {}
+        for principal, cause, at, recent in frame.iter_rows():
+            past = self._past.setdefault(principal, _Past())
+            if recent:
+                past.recent.append((at, cause))
+            else:
+                past.days.setdefault(cause, {})[at // DAY_US] = at
+
+
+def _on_schedule(before: dict[int, int], at_us: int) -> bool:
+    """Whether the days before, or the same weekday of the weeks before, mostly had it near this hour."""
+    near = [day for day, at in before.items() if _minutes_apart(at, at_us) <= _NEAR]
+    if len(before) >= _SCHEDULED and len(near) >= _SHARE * len(before):
+        return True
+    today = at_us // DAY_US
+    weekly = [day for day in before if (today - day) % 7 == 0]
+    return len(weekly) >= _WEEKLY and all(day in near for day in weekly) and len(before) <= 2 * len(weekly)
+
+
+def _minutes_apart(left_us: int, right_us: int) -> float:
+    """Between two times of day."""
+    apart = abs(left_us - right_us) % DAY_US
+    return min(apart, DAY_US - apart) / MINUTE_US

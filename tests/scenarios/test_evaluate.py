@@ -1,0 +1,65 @@
+"""What is measured is what runs: frames give the alerts that the line gives, and the figures repeat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.evaluate import Plan, evaluate
+from pipeline.evaluate.twins import HOUR_US, Watch, settings_for
+from pipeline.routing import Config, Router
+from pipeline.simulate import Attack, Scenario, lay, simulate, twins
+from pipeline.store import Lake, StoreConfig
+from tests.command import keytrail
+from tests.lakes import run
+
+SAID = ("principal", "secret", "store", "severity", "route", "cause", "count", "first_time", "observed")
+
+
+def test_frames_give_the_alerts_that_the_line_gives_of_the_written_log(tmp_path: Path) -> None:
+    """A simulated log through the whole line, and its frames through detectors and router, end in the same alerts."""
+    staged = (Attack("mass_read", "easy"), Attack("canary", "easy"), Attack("destroy", "easy"))
+    scenario = Scenario(days=3, preset="xs", seed=3, attacks=staged)
+    plot = lay(scenario)
+    settings = settings_for(plot, {})
+    simulate(scenario, tmp_path / "log")
+    run(tmp_path / "lake", tmp_path / "log" / "audit.log", tables=dict(settings.tree))
+    watch = Watch(settings, [])
+    for hour, (_, operations) in enumerate(twins(plot)):
+        watch.take(operations, scenario.start_ns // 1000 + (hour + 1) * HOUR_US)
+    mine = Router(Config()).push(watch.told()["suite"], scenario.end_ns // 1000 + HOUR_US).alerts
+    with Lake.open(tmp_path / "lake", StoreConfig(), writer=False, clock=lambda: 0) as lake:
+        theirs = pl.concat(list(lake.read("alerts")))
+    assert {"breadth", "invariant"} <= set(mine["detectors"].list.explode())
+    assert mine.select(SAID).sort(SAID).equals(theirs.select(SAID).sort(SAID))
+
+
+def test_the_figures_repeat() -> None:
+    """The same plan gives the same figures, and what rules are for is found."""
+    attacks = ("audit_off:medium", "canary:easy")
+    plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=60, attacks=attacks)
+    once = evaluate(plan, {}, jobs=1)
+    assert once == evaluate(plan, {}, jobs=1)
+    assert once["incidents"] == 2
+    at = next(row for row in once["methods"] if row["method"] == "suite" and row["per_day"] == 5)
+    assert at["found"] == 2
+    assert {row["method"] for row in once["methods"]} >= {"rules", "rules_allowed", "z_score", "first_seen", "random"}
+
+
+def test_the_command_writes_page_figures_and_plot(tmp_path: Path) -> None:
+    """`evaluate` prints a row a method and leaves a page that is made of the figures beside it."""
+    done = keytrail(
+        "evaluate", "--preset", "xs", "--learn-days", "1", "--days", "1", "--incidents", "40",
+        "--attack", "canary:easy", "--jobs", "1", "--out", str(tmp_path / "out"), "--format", "json",
+    )  # fmt: skip
+    assert done.code == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["recall"] for row in rows if row["method"] == "suite"] == [1.0] * 6
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "detection.json", "detection.md", "detection.svg",
+    ]  # fmt: skip
+    page = (tmp_path / "out" / "detection.md").read_text("utf-8")
+    assert "1 of 1 (100.0%" in page
+    assert "canary" in page

@@ -1,0 +1,124 @@
+"""The parts of the measurement: the plan, the judge, the intervals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.findings import uid_of
+from pipeline.core.schema import FINDING
+from pipeline.evaluate.judge import judge
+from pipeline.evaluate.plan import Plan
+from pipeline.evaluate.replay import replay
+from pipeline.evaluate.summary import wilson
+from pipeline.evaluate.twins import Happening, Recorded, Staged
+from pipeline.routing import Config
+from pipeline.simulate import Incident
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+US = round(START.timestamp() * 1e6)
+HOUR = 3_600_000_000
+
+
+def finding(hours: float, **given: Any) -> dict[str, Any]:
+    row = dict.fromkeys(FINDING) | {
+        "time": START + timedelta(hours=hours), "ready": START + timedelta(hours=hours + 1), "detector": "breadth",
+        "family": "breadth", "cause": "breadth", "severity": "medium", "confidence": 0.7, "score": 0.9,
+        "principal": "approle/ci", "message": "m", "observed": "o", "expected": "e", "next_step": "n",
+        "evidence": ["00"], "detector_version": "1", "store": "vault",
+    } | given  # fmt: skip
+    return row | {"uid": uid_of(str(hours), str(row["principal"]), str(row["cause"]), str(row["score"]))}
+
+
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=FINDING)
+
+
+def verdict(staged: pl.DataFrame, quiet: pl.DataFrame, *incidents: Staged, happenings: tuple[Happening, ...] = ()):
+    recorded = Recorded(
+        1, US, US, US + 72 * HOUR, 1000, 1, {}, {}, incidents, tuple("" for _ in incidents), None, happenings
+    )
+    told, plain = (replay(rows, Config(), 5, recorded.end_us) for rows in (staged, quiet))
+    return judge(recorded, told, plain, staged)
+
+
+def incident(begin: float, end: float, principal: str = "approle/ci", **given: Any) -> Staged:
+    texts = [(START + timedelta(hours=h)).isoformat().replace("+00:00", "Z") for h in (begin, end)]
+    label = Incident("i", "mass_read", "easy", principal, given.get("secrets", ()), *texts, given.get("uids", ()))
+    return Staged(label, tuple(US + round(h * HOUR) for h in (begin, (begin + end) / 2, end)))
+
+
+def test_an_alert_on_the_principal_in_time_is_true() -> None:
+    """It says how long after the begin it came, and how many requests were through by then."""
+    told = verdict(frame(finding(5)), frame(), incident(5.5, 9))
+    assert (told.true, told.false) == (1, 0)
+    assert (told.caught[0].delay_us, told.caught[0].accesses) == (HOUR // 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "begin", "end"),
+    [
+        (finding(5, principal="approle/other"), 5, 6),
+        (finding(5), 30, 31),
+        (finding(60), 5, 6),
+    ],
+)
+def test_an_alert_about_somebody_else_or_at_another_time_is_false(
+    row: dict[str, Any], begin: float, end: float
+) -> None:
+    """Neither another principal nor another day makes it true."""
+    told = verdict(frame(row), frame(), incident(begin, end))
+    assert (told.true, told.false, told.caught[0].found) == (0, 1, False)
+
+
+def test_what_the_quiet_twin_has_too_is_false() -> None:
+    """Even on the right principal at the right time."""
+    told = verdict(frame(finding(5)), frame(finding(5, score=0.8)), incident(5, 6))
+    assert (told.true, told.false, told.quiet) == (0, 1, 1)
+
+
+def test_a_request_as_evidence_or_a_secret_touched_tells_of_the_incident() -> None:
+    """For alerts about nobody in particular: by the request ids of their evidence, or by a secret of the incident."""
+    shared = {"principal": "anonymous"}
+    by_uid = verdict(frame(finding(5, evidence=["ab"], **shared)), frame(), incident(5, 6, uids=("a-b",)))
+    by_secret = verdict(frame(finding(5, secret="kv/x", **shared)), frame(), incident(5, 6, secrets=("kv/x",)))
+    neither = verdict(frame(finding(5, secret="kv/y", **shared)), frame(), incident(5, 6, secrets=("kv/x",)))
+    assert [one.true for one in (by_uid, by_secret, neither)] == [1, 1, 0]
+
+
+def test_false_alerts_go_to_the_confuser_of_their_principal() -> None:
+    """To the rarest one it took part in at that time."""
+    both = tuple(
+        Happening(name, US, US + 9 * HOUR, frozenset(["approle/ci"])) for name in ("deploy", "deploy", "reorg")
+    )
+    assert verdict(frame(finding(5)), frame(), happenings=both).by_confuser == {"reorg": 1}
+    assert verdict(frame(finding(30)), frame(), happenings=both).by_confuser == {"none": 1}
+
+
+def test_the_roster_goes_round_over_the_seeds() -> None:
+    """Each attack and difficulty comes equally often when the seeds are many."""
+    plan = Plan(seeds=tuple(range(30)), attacks=("canary", "destroy:hard"), test_days=2, per_day=1)
+    staged = [(a.name, a.difficulty) for nth in range(30) for a in plan.scenario(nth).attacks]
+    counts = {pair: staged.count(pair) for pair in staged}
+    assert counts == {("canary", "easy"): 15, ("canary", "medium"): 15, ("canary", "hard"): 15, ("destroy", "hard"): 15}
+
+
+@pytest.mark.parametrize(
+    "given", [{"preset": "xxl"}, {"attacks": ("nope",)}, {"attacks": ("canary:mild",)}, {"seeds": ()}, {"test_days": 0}]
+)
+def test_a_plan_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
+    """Said at once, naming what there is."""
+    with pytest.raises(ConfigError):
+        Plan(**given)
+
+
+def test_wilson_holds_known_values() -> None:
+    """81 of 263 is Wilson's own kind of example: 0.2553 to 0.3662 (Newcombe 1998, table I)."""
+    low, high = wilson(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 20)[0] == 0.0
