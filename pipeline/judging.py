@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Passed, Position
 
 _LOOK_SECONDS: Final = 0.05
-_ALIVE_SECONDS: Final = 1.0
+_ALIVE_SECONDS: Final = 0.3
 _NEVER: Final = -(1 << 62)
 
 
@@ -49,6 +49,8 @@ class PassedPort(Protocol):
     def workers(self) -> tuple[str, ...]: ...
 
     def alive(self, worker: str) -> bool: ...
+
+    def epoch(self, worker: str = "") -> int: ...
 
     def beaten(self, worker: str) -> float: ...
 
@@ -73,6 +75,7 @@ class _Stream:
     """What the newest report says of a stream, and since when (monotonic s) nothing new was heard of it."""
 
     owner: str = ""
+    epoch: int = 0
     ended: bool = False
     final: bool = False
     at_ns: int = 0
@@ -88,7 +91,7 @@ class Desk:
         self._taken: set[tuple[int, str]] = set()
         self._names: dict[tuple[int, str], frozenset[str]] = {}  # the streams of each unread commit
         self._streams: dict[str, _Stream] = {}
-        self._alive: dict[str, tuple[float, bool]] = {}
+        self._alive: dict[str, tuple[float, int]] = {}
         self._sequence = ""
         self._last: dict[str, int] = {}  # the number of each worker's newest commit that passed something on
         self._seen: dict[tuple[int, str], tuple[float, float]] = {}  # when it was written, by the disk; seen, monotonic
@@ -150,10 +153,10 @@ class Desk:
                 report = self._lake.states(worker, REPORT).get(REPORT, {}).get("streams")
             except StoreError:  # it commits at this moment; the next look finds what it said
                 continue
-            for name, mine, ended, final, at_ns in () if report is None else report.iter_rows():
+            for name, mine, ended, final, at_ns, epoch in () if report is None else report.iter_rows():
                 known = self._streams.setdefault(name, _Stream(since=now))
                 if mine and at_ns > known.at_ns:
-                    self._streams[name] = _Stream(worker, ended, final, at_ns, now)
+                    self._streams[name] = _Stream(worker, epoch, ended, final, at_ns, now)
                 elif not mine and known.owner == worker:
                     self._streams[name] = _Stream("", at_ns=at_ns, since=now, final=final)
 
@@ -213,18 +216,19 @@ class Desk:
         """Whether a stream of which nothing waits here holds nobody back."""
         if stream.final:
             return True
-        living = bool(stream.owner) and self._living(stream.owner)
+        living = bool(stream.owner) and self._living(stream.owner) == stream.epoch
         if living and stream.ended:
             return True
         if not (living or self._follow):
             return True
         return time.monotonic() - stream.since > self._wait_seconds
 
-    def _living(self, worker: str) -> bool:
+    def _living(self, worker: str) -> int:
+        """The epoch of the living process of that name, 0 where there is none. What an earlier one said is over."""
         now = time.monotonic()
-        at, living = self._alive.get(worker, (-_ALIVE_SECONDS, False))
+        at, living = self._alive.get(worker, (-_ALIVE_SECONDS, 0))
         if now - at >= _ALIVE_SECONDS:
-            living = self._lake.alive(worker)
+            living = self._lake.epoch(worker) if self._lake.alive(worker) else 0
             self._alive[worker] = now, living
         return living
 

@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 REPORT: Final = "report"
 _STREAMS: Final = pl.Schema(
-    {"stream": pl.String(), "mine": pl.Boolean(), "ended": pl.Boolean(), "final": pl.Boolean(), "at_ns": pl.Int64()}
-)
+    {
+        "stream": pl.String(), "mine": pl.Boolean(), "ended": pl.Boolean(), "final": pl.Boolean(), "at_ns": pl.Int64(),
+        "epoch": pl.Int64(),
+    }
+)  # fmt: skip
 
 
 class Report:
     """One row a stream of the topics: `mine` this worker has it, `ended` read to its end, `final` it reads no more."""
 
-    def __init__(self, streams: Iterable[str], clock: Clock) -> None:
-        self._streams, self._clock = tuple(streams), clock
+    def __init__(self, streams: Iterable[str], clock: Clock, epoch: int) -> None:
+        self._streams, self._clock, self._epoch = tuple(streams), clock, epoch
         self._said: dict[str, tuple[bool, bool, bool]] = {}
         self._at_ns = 0
 
@@ -50,8 +53,8 @@ class Report:
         return news
 
     def snapshot(self) -> Frames:
-        """The rows; `at_ns` is when they last changed."""
-        rows = [(stream, *said, self._at_ns) for stream, said in self._said.items()]
+        """The rows; `at_ns` is when they last changed, `epoch` that of the process which says so."""
+        rows = [(stream, *said, self._at_ns, self._epoch) for stream, said in self._said.items()]
         return {"streams": pl.DataFrame(rows, schema=_STREAMS, orient="row")}
 
     def restore(self, frames: Frames) -> None:
@@ -61,9 +64,9 @@ class Report:
 class ReadingLine(Line):
     """Stores and passes on."""
 
-    def __init__(self, parts: Parts, positions: Sequence[Position], streams: Iterable[str]) -> None:
+    def __init__(self, parts: Parts, positions: Sequence[Position], streams: Iterable[str], epoch: int) -> None:
         super().__init__(parts, positions)
-        self._report = Report(streams, parts.clock)
+        self._report = Report(streams, parts.clock, epoch)
         self._final = False
 
     def _judge(self, stream: str, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:

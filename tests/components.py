@@ -54,7 +54,11 @@ def from_debian(name: str, *packages: str) -> Path:
         for program in ("apt-get", "dpkg-deb"):
             if shutil.which(program) is None:
                 raise FileNotFoundError(f"{program} is not there: this is no Debian")
-        run("apt-get", "download", "-q", *packages, where=folder)
+        try:
+            run("apt-get", "download", "-q", *packages, where=folder)
+        except subprocess.CalledProcessError:
+            run("apt-get", "update", "-q")  # there may be no list of packages yet, or an old one
+            run("apt-get", "download", "-q", *packages, where=folder)
         for file in sorted(folder.glob("*.deb")):
             run("dpkg-deb", "-x", str(file), str(folder))
             file.unlink()

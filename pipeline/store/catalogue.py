@@ -123,6 +123,12 @@ class Catalogue:
             )
             return int(sql.execute("SELECT epoch FROM writers WHERE worker = ?", (worker,)).fetchone()[0])
 
+    def epoch(self, worker: str) -> int:
+        """The worker's epoch, 0 for one that never wrote."""
+        with self.reading() as sql:
+            found = sql.execute("SELECT epoch FROM writers WHERE worker = ?", (worker,)).fetchone()
+        return int(found[0]) if found else 0
+
     def meta(self, key: str) -> str | None:
         """A value of the lake itself: lake_id, format, sequence, committed_ns."""
         with self.reading() as sql:

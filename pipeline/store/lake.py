@@ -170,6 +170,10 @@ class Lake(Outbox):
             lock.free()
             return False
 
+    def epoch(self, worker: str = "") -> int:
+        """How often a worker (default: this one) was started; 0 for one that never was."""
+        return self._catalogue.epoch(worker or self.worker)
+
     def beat(self) -> None:
         """Tells others that this worker has nothing to commit at this moment."""
         if self._held is not None:

@@ -1,9 +1,12 @@
 """The whole line from a real broker, beside the client's bare poll of the same topic in the same run.
 
     python -m tests.bench.bench_kafka [--entries 600000] [--rounds 3] [--partitions 8] [--codec zstd] [--workers]
+    python -m tests.bench.bench_kafka --live 300 [--rate 20000]
 
-Prints entries a second and CPU µs an entry of the client's own loop, of the source by itself and of the whole line,
-with the broker's share of the CPU; with --workers also one worker pinned to a core against two, a core each.
+Prints entries a second and CPU µs an entry of the client's own loop, of the source by itself, of the whole line and of
+the whole line over the same entries in a file, with the broker's share of the CPU; with --workers also one worker and
+the judge on one core against two workers, a core each, and the judge on both. `--live` seconds at a steady rate: from
+the event to the commit that holds its alert, and memory minute by minute (live.py).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from tests.bench import live
 from tests.bench.entries import write_log
 from tests.integration.kafka.broker import Broker, missing, running
 from tests.integration.kafka.cluster import make_topic, producing
@@ -104,7 +108,15 @@ def line_words(address: str, work: Path, lake: Path, worker: str = "main") -> li
     ]  # fmt: skip
 
 
-def rounds(broker: Broker, work: Path, options: argparse.Namespace) -> None:
+def file_words(work: Path, lake: Path, log: Path) -> list[str]:
+    """The command that reads the same entries from a file into a lake."""
+    return [
+        sys.executable, "-m", "pipeline.cli", "run", str(log), "--lake", str(lake), "--signing-key",
+        str(work / "signing.key"), "--format", "json",
+    ]  # fmt: skip
+
+
+def rounds(broker: Broker, work: Path, log: Path, options: argparse.Namespace) -> None:
     """Each way of reading in turn, several times; the best of each and their ratios."""
     best: dict[str, float] = {}
     print(f"{'':<26}{'entries/s':>12}{'CPU µs/entry':>14}{'broker µs/entry':>17}{'peak MiB':>10}")
@@ -116,35 +128,50 @@ def rounds(broker: Broker, work: Path, options: argparse.Namespace) -> None:
             "source, client's records": [sys.executable, "-c", _SOURCE, broker.address, f"r{number}", "records"],
             "source": [sys.executable, "-c", _SOURCE, broker.address, f"s{number}", "batches"],
             "whole line": line_words(broker.address, work, lake),
+            "whole line, a file": file_words(work, work / f"file-{number}", log),
         }
         for name, words in ways.items():
             text, cpu, brokers, peak = child(broker, words)
-            seconds = json.loads(text)["seconds"] if name == "whole line" else float(text)
+            seconds = json.loads(text)["seconds"] if name.startswith("whole line") else float(text)
             rate = options.entries / seconds
             best[name] = max(best.get(name, 0.0), rate)
             scale = 1e6 / options.entries
             print(f"{name:<26}{rate:>12,.0f}{cpu * scale:>14.2f}{brokers * scale:>17.2f}{peak:>10,}", flush=True)
     print(f"whole line / bare poll    {best['whole line'] / best['client, bare poll']:>12.2f}")
+    print(f"whole line / a file       {best['whole line'] / best['whole line, a file']:>12.2f}")
     print(f"source / bare poll        {best['source'] / best['client, bare poll']:>12.2f}")
 
 
 def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
-    """One worker on one core against two workers on a core each; the broker is where the system puts it."""
+    """One worker and the judge on one core against two workers on a core each and the judge on both."""
     rates = {}
     for count in (1, 2):
         lake, begun = work / f"workers-{count}", time.perf_counter()
-        started = [
-            subprocess.Popen(
-                ["taskset", "-c", str(core), *line_words(broker.address, work, lake, f"w{core}")],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
-            )
-            for core in range(count)
-        ]  # fmt: skip
-        for process in started:
+        cores = [str(core) for core in range(count)]
+        before = cpu_of(broker.process.pid) if broker.process else 0.0
+        started = [pinned(line_words(broker.address, work, lake, f"w{core}"), core) for core in cores]
+        while not waiting(lake):
+            time.sleep(0.02)
+        judge = [sys.executable, "-m", "pipeline.cli", "judge", "--lake", str(lake), "--format", "json"]
+        for process in (*started, pinned(judge, ",".join(cores))):
             process.wait()
-        rates[count] = options.entries / (time.perf_counter() - begun)
-        print(f"{count} worker{'s' if count > 1 else ' '} pinned             {rates[count]:>12,.0f}", flush=True)
+        seconds = time.perf_counter() - begun
+        rates[count] = options.entries / seconds
+        share = ((cpu_of(broker.process.pid) if broker.process else 0.0) - before) / seconds / 2
+        label = f"{count} worker{'s' if count > 1 else ''} and the judge"
+        print(f"{label:<26}{rates[count]:>12,.0f}   broker {share:.0%} of the cores", flush=True)
     print(f"two / one                 {rates[2] / rates[1]:>12.2f}")
+
+
+def pinned(words: list[str], cores: str) -> subprocess.Popen[bytes]:
+    """A command on some cores."""
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(["taskset", "-c", cores, *words], stdout=quiet, stderr=quiet, cwd=ROOT)
+
+
+def waiting(lake: Path) -> bool:
+    """Whether workers have passed anything on."""
+    return any((lake / "data" / "passed_events").glob("*.parquet"))
 
 
 def main() -> None:
@@ -156,6 +183,8 @@ def main() -> None:
     parser.add_argument("--codec", default="zstd", choices=("none", "gzip", "snappy", "lz4", "zstd"))
     parser.add_argument("--batch-bytes", type=int, default=64 << 10, help="the producer's batches, before packing")
     parser.add_argument("--workers", action="store_true")
+    parser.add_argument("--live", type=int, default=0, metavar="SECONDS")
+    parser.add_argument("--rate", type=int, default=20_000, help="with --live: entries a second")
     options = parser.parse_args()
     if reason := missing():
         print(f"skipped: {reason}")
@@ -163,13 +192,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="keytrail-bench-") as folder:
         work = Path(folder)
         with running(work / "kafka") as broker:
+            if options.live:
+                live.measure(broker, work, options)
+                return
             log = work / "audit.log"
             size = write_log(log, options.entries)
             fill(broker.address, log, options.partitions, options.codec, options.batch_bytes)
-            log.unlink()
             each = size / options.entries
             print(f"{options.entries:,} entries, {each:,.0f} B each, {options.partitions} partitions, {options.codec}")
-            rounds(broker, work, options)
+            if options.rounds:
+                rounds(broker, work, log, options)
+            log.unlink()
             if options.workers:
                 workers(broker, work, options)
 

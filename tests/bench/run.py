@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FIRST = ("line",)
-WITH = {"line": ("--stages",)}
+WITH = {"line": ("--stages",), "kafka": ("--workers",)}
 
 
 def main() -> None:

@@ -136,5 +136,7 @@ class Kafka:
         """Whether a partition holds no other back for now."""
         if not self._follow:
             return partition.ended
-        quiet = now - partition.last_news > self._config.quiet_seconds
-        return partition.placed and not partition.has_news and quiet
+        quiet = now - partition.last_news
+        read = partition.read_to >= partition.end  # if not, a transaction is open, or the broker takes its time
+        silent = quiet > (self._config.quiet_seconds if read else self._config.stall_seconds)
+        return partition.placed and not partition.has_news and silent
