@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipeline.core.model import Window
-from pipeline.core.schema import INTEGRITY, WINDOW, WINDOW_KEYS, empty
+from pipeline.core.schema import INTEGRITY, NOTABLE, WINDOW, WINDOW_KEYS, empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,9 +101,9 @@ class Windows:
 
 def count(operations: pl.DataFrame) -> pl.DataFrame:
     """WINDOW rows of OPERATION rows."""
-    return _counted(
-        operations.select(*WINDOW_KEYS, n=pl.lit(1, pl.Int64), time="time", last_time="time", uid="uid", path="path")
-    )
+    act = pl.when(pl.col("operation").is_in(NOTABLE)).then("path")
+    rows = operations.with_columns(act=act, n=pl.lit(1, pl.Int64), last_time="time")
+    return _counted(rows.select(*WINDOW_KEYS, "n", "time", "last_time", "uid", "path"))
 
 
 def recount(rows: pl.DataFrame) -> pl.DataFrame:

@@ -339,15 +339,19 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     )
 
 
+# Operations on the store itself, few and worth telling apart: each path has a row of its own in a window.
+NOTABLE: Final = ("policy", "audit_control", "seal")
+
 # What a window holds: operations that are alike in everything detectors ask for are one row that counts them. A busy
 # hour stays as small as what is distinct in it.
 WINDOW_KEYS: Final = (
     "principal", "principal_type", "store", "namespace", "mount", "secret", "operation", "outcome", "zone", "client_ip",
-    "session", "token_type", "discloses_value",
+    "session", "token_type", "discloses_value", "act",
 )  # fmt: skip
 WINDOW: Final = pl.Schema(
     {
-        **{name: OPERATION[name] for name in WINDOW_KEYS},
+        **{name: OPERATION[name] for name in WINDOW_KEYS if name != "act"},
+        "act": pl.String(),  # the path of an operation on the store itself (NOTABLE), null for every other
         "n": pl.Int64(),  # operations
         "time": TIME,  # of the first
         "last_time": TIME,

@@ -1,0 +1,89 @@
+"""One thing after another: each ordinary, the order not. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import polars as pl
+
+from detectors._window import Found, tell
+from detectors.sequence import chains
+from detectors.sequence.facts import Facts
+from detectors.sequence.news import News
+from pipeline.core.model import DetectorInfo
+from pipeline.core.schema import FINDING, empty
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="sequence",
+    version="1",
+    title="One thing after another",
+    family="sequence",
+    summary="policy change, audit off, list, refusal or new place followed by reads; a token used after its revocation",
+    techniques=("T1098.003", "T1562.008", "T1555.006", "T1550.001"),
+    measures=("F3", "M4", "M7"),
+)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Reads count that disclose a secret this principal never read before.
+
+    A change of policy, role or mount followed within an hour by `after_policy` of them, by whoever made it or by one
+    who logged in from the same address since; audit control followed within two hours by `after_audit`; a list within
+    half an hour by `after_list`; a network new to the principal within an hour by `after_place`. Refused and allowed
+    within a day: `flipped` secrets. In the first `settle_hours` every read is new, and none is told. `facts` and `keys`
+    bound the memory.
+    """
+
+    after_policy: int = 2
+    after_audit: int = 1
+    after_list: int = 5
+    after_place: int = 5
+    flipped: int = 3
+    settle_hours: float = 72.0
+    facts: int = 50_000
+    keys: int = 500_000
+
+
+class Sequence:
+    """Remembers the facts of the last day, and who was seen in which network."""
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._facts = Facts(config.facts, config.keys)
+        self._news = News(config.facts)
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of WINDOW rows."""
+        if window.operations.is_empty():
+            return empty(FINDING)
+        facts = self._facts.with_those_of(window)
+        news = self._news.with_those_of(window, self._facts.settled)
+        found: list[Found] = []
+        if self._facts.age_hours(window.start_us) >= self._config.settle_hours:
+            for chain in chains.CHAINS:
+                found += chain.told(facts, news, getattr(self._config, chain.setting), window.start_us)
+        found += chains.after_revocation(facts, window)
+        if window.closed:
+            self._facts.learn(window, facts)
+            self._news.learn(news)
+        return tell(self.info, window, found)
+
+    def snapshot(self) -> Frames:
+        """Facts, networks, and the first reads of the last day that could mean something."""
+        return {**self._facts.snapshot(), **self._news.snapshot()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._facts.restore(frames)
+        self._news.restore(frames)
+
+
+def create(config: Config) -> Sequence:
+    """The detector, with nothing remembered."""
+    return Sequence(config)

@@ -1,0 +1,149 @@
+"""What happened of late that gives later reads a meaning: changes, log-ins, lists, refusals, new places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
+from detectors._usual import DAY_US
+from detectors._window import HOUR_US, somebody
+from pipeline.core.schema import TIME
+
+if TYPE_CHECKING:
+    from detectors._usual import Bools
+    from pipeline.core.model import Frames, Window
+
+# One row a fact: what it is, when, whose, from where, of which token or on which secret, and the operation that tells.
+FACTS: Final = pl.Schema(
+    {
+        "what": pl.String(),  # policy, audit, login, list, denied, place, revoked
+        "time": TIME,
+        "principal": pl.String(),
+        "client_ip": pl.String(),
+        "zone": pl.String(),
+        "session": pl.String(),
+        "secret": pl.String(),
+        "path": pl.String(),
+        "uid": pl.String(),
+        "store": pl.String(),
+    }
+)
+SPANS_US: Final = {  # how long a fact may explain what follows
+    "policy": HOUR_US, "audit": 2 * HOUR_US, "login": HOUR_US, "list": HOUR_US // 2, "denied": DAY_US, "place": HOUR_US,
+    "revoked": DAY_US,
+}  # fmt: skip
+_CHANGES: Final = (
+    r"^sys/(?:policy|policies/[a-z]+)/.|^auth/.+/(?:role|roles|groups|users|map|config)(?:/|$)|^sys/(?:auth|mounts)/."
+)
+_AUDIT: Final = r"^sys/audit/."
+_SELF: Final = "auth/token/revoke-self"
+_SETTLED: Final = 24.0  # windows in which a principal was seen, before a network can be new to it
+_MOVERS: Final = 3  # others that came new to a network within a day: then the network is new, not they
+
+
+@dataclass(slots=True)
+class Facts:
+    """Facts of the last day, at most `limit`, newest kept; who was seen in which network, 24 bytes a pair."""
+
+    limit: int
+    keys: int
+    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FACTS))
+    places: Table = field(init=False)
+    first_us: int | None = None
+
+    def __post_init__(self) -> None:
+        self.places = Table(1, self.keys)
+
+    def age_hours(self, at_us: int) -> float:
+        """How long this memory has watched."""
+        return 0.0 if self.first_us is None else (at_us - self.first_us) / HOUR_US
+
+    def settled(self, principals: Keys) -> Bools:
+        """Whether each principal was seen in windows enough to have habits."""
+        known: Bools = self.places.get(joined(2, principals), 0)[:, 0] >= _SETTLED
+        return known
+
+    def with_those_of(self, window: Window) -> pl.DataFrame:
+        """FACTS rows that still explain anything, this window's with them."""
+        span = pl.col("what").replace_strict(SPANS_US, return_dtype=pl.Int64)
+        live = self.frame.filter(pl.col("time").dt.timestamp("us") + span > window.start_us)
+        rows = window.operations
+        few = pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")
+        facts = pl.concat([live, self._of(rows.filter(few & (pl.col("operation") != "auth"))), self._new_places(rows)])
+        changed = facts.filter((pl.col("what") == "policy") & (pl.col("client_ip") != ""))["client_ip"].unique()
+        if changed.is_empty():
+            return facts
+        # A log-in says something only where rights were changed from the same address.
+        there = (pl.col("operation") == "auth") & pl.col("client_ip").is_in(changed.implode())
+        return pl.concat([facts, self._of(rows.filter(there))])
+
+    @staticmethod
+    def _of(rows: pl.DataFrame) -> pl.DataFrame:
+        worked, path = pl.col("outcome") == "success", pl.col("act").fill_null("")
+        secret = pl.col("secret") != ""
+        what = (
+            pl.when((pl.col("operation") == "policy") & worked & path.str.contains(_CHANGES)).then(pl.lit("policy"))
+            .when((pl.col("operation") == "audit_control") & worked & path.str.contains(_AUDIT)).then(pl.lit("audit"))
+            .when((pl.col("operation") == "auth") & worked & (pl.col("mount") != "auth/token/")).then(pl.lit("login"))
+            .when((pl.col("operation") == "list") & worked & secret).then(pl.lit("list"))
+            .when((pl.col("operation") == "read") & (pl.col("outcome") == "denied") & secret).then(pl.lit("denied"))
+            .when((pl.col("operation") == "revoke") & worked & (pl.col("path") == _SELF)).then(pl.lit("revoked"))
+        )  # fmt: skip
+        found = rows.with_columns(what=what).filter(
+            pl.col("what").is_not_null() & (somebody() | (pl.col("what") == "revoked"))
+        )
+        # A refusal is a fact from the first on, a log-in or a change from the last on as well.
+        late = found.filter((pl.col("last_time") > pl.col("time")) & pl.col("what").is_in(["policy", "audit", "login"]))
+        return pl.concat([found, late.with_columns(time=pl.col("last_time"))]).select(FACTS.names())
+
+    def _new_places(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The first operation of a settled principal in a network that is new to it, and not to others of late."""
+        pairs, who, zone = _seen_where(rows)
+        new = ~self.places.knows(joined(1, who, zone)) & self.settled(who)
+        if not new.any():
+            return pl.DataFrame(schema=FACTS)
+        used = rows.filter(pl.col("outcome") == "success").join(
+            pairs.filter(pl.Series(new)), on=["principal", "zone"], how="semi"
+        )
+        known = used.sort("time", "uid").unique(["principal", "zone"], keep="first", maintain_order=True)
+        lately = self.frame.filter(pl.col("what") == "place").select("principal", "zone")
+        movers = pl.concat([lately, known.select("principal", "zone")]).group_by("zone").agg(
+            pl.col("principal").n_unique().alias("movers")
+        )  # fmt: skip
+        alone = known.join(movers, on="zone", how="left", maintain_order="left").filter(pl.col("movers") <= _MOVERS)
+        return alone.with_columns(what=pl.lit("place")).select(FACTS.names())
+
+    def learn(self, window: Window, facts: pl.DataFrame) -> None:
+        """Add a closed window, with the facts it left."""
+        self.first_us = window.start_us if self.first_us is None else self.first_us
+        self.frame = facts.sort("time", "uid", "what").tail(self.limit)
+        _, who, zone = _seen_where(window.operations)
+        if len(who):
+            self.places.put(joined(1, who, zone), np.ones((len(who), 1)), window.start_us)
+            once = np.unique(joined(2, who))
+            self.places.add(once, np.ones((len(once), 1)), window.start_us)
+
+    def snapshot(self) -> Frames:
+        """Frames facts, places and age."""
+        age = pl.DataFrame({"first_us": [self.first_us]}, schema={"first_us": pl.Int64})
+        return {"facts": self.frame, "places": self.places.snapshot(), "age": age}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self.frame = frames["facts"]
+        self.places.restore(frames["places"])
+        self.first_us = frames["age"]["first_us"][0]
+
+
+def _seen_where(rows: pl.DataFrame) -> tuple[pl.DataFrame, Keys, Keys]:
+    """Columns principal and zone of who succeeded where, each pair once and in order; and the keys of both."""
+    used = rows.filter(somebody() & (pl.col("zone") != "") & (pl.col("outcome") == "success"))
+    pairs = used.group_by("principal", "zone").agg().sort("principal", "zone")
+    return pairs, keys_of(pairs["principal"]), keys_of_few(pairs["zone"])
+
+
+_KINDS: Final = ("policy", "audit_control", "list", "revoke")

@@ -1,0 +1,68 @@
+"""Secrets that a principal read for the first time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from detectors._usual import DAY_US
+from detectors.pair_novelty.acquaintance import seen
+from pipeline.core.schema import TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectors._memory import Keys
+    from detectors._usual import Bools
+    from pipeline.core.model import Frames, Window
+
+NEWS: Final = pl.Schema(
+    {
+        "principal": pl.String(),
+        "secret": pl.String(),
+        "time": TIME,
+        "client_ip": pl.String(),
+        "zone": pl.String(),
+        "uid": pl.String(),
+        "store": pl.String(),
+        "settled": pl.Boolean(),  # the principal was known for a while before
+    }
+)
+
+
+@dataclass(slots=True)
+class News:
+    """First reads of the last day, at most `limit`, newest kept."""
+
+    limit: int
+    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NEWS))
+
+    def with_those_of(self, window: Window, settled: Callable[[Keys], Bools]) -> pl.DataFrame:
+        """NEWS rows, those of this window with them; column `now` says which they are."""
+        since = pl.lit(window.start_us - DAY_US).cast(TIME)
+        live = self.frame.filter(pl.col("time") > since).with_columns(now=pl.lit(value=False))
+        both = seen(window, lambda keys: np.zeros(len(keys), dtype=np.bool_))
+        if both is None or both[1].frame.is_empty():
+            return live
+        actors, news = both
+        pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who]))
+        read = pl.col("discloses_value") & (pl.col("secret") != "")
+        rows = window.operations.filter(read).join(pairs, on=["principal", "secret"]).sort("time", "uid")
+        fresh = rows.unique(["principal", "secret"], keep="first", maintain_order=True).select(NEWS.names())
+        told = pl.concat([live, fresh.with_columns(now=pl.lit(value=True))])
+        return told.unique(["principal", "secret"], keep="first", maintain_order=True)
+
+    def learn(self, news: pl.DataFrame) -> None:
+        """Add a closed window."""
+        self.frame = news.drop("now").sort("time", "uid").tail(self.limit)
+
+    def snapshot(self) -> Frames:
+        """Frame news."""
+        return {"news": self.frame}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self.frame = frames["news"]
