@@ -64,11 +64,16 @@ class Found:
     client_ip: str | None = None
     cause: str | None = None
     title: str | None = None
+    techniques: Sequence[str] | None = None
     ready: datetime | None = None  # when it became known, where that is not the end of the window
 
 
 _SCHEMA: Final = {
-    f.name: pl.Float64() if f.name in ("confidence", "score") else TEXTS if f.name == "evidence" else pl.String()
+    f.name: pl.Float64()
+    if f.name in ("confidence", "score")
+    else TEXTS
+    if f.name in ("evidence", "techniques")
+    else pl.String()
     for f in fields(Found)
 } | {"time": TIME, "ready": TIME}
 
@@ -83,6 +88,7 @@ def tell(info: DetectorInfo, window: Window, found: Sequence[Found]) -> pl.DataF
     rows = pl.DataFrame([asdict(one) for one in found], schema=_SCHEMA).with_columns(
         pl.col("cause").fill_null(info.name),
         pl.col("title").fill_null(info.title),
+        pl.col("techniques").fill_null(pl.lit(list(info.techniques), dtype=TEXTS)),
         window=pl.lit(str(window.start_us) if info.cadence == "window" else ""),
     )
     return build(info, rows.sort("time", "cause", "key"), identity=("window", "cause", "key"))

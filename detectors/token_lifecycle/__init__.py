@@ -9,7 +9,7 @@ import polars as pl
 
 from detectors._window import Found, tell
 from detectors.token_lifecycle import issued
-from detectors.token_lifecycle.farm import Farm
+from detectors.token_lifecycle.farm import ENDS, MAKES, Farm
 from detectors.token_lifecycle.life import Life
 from detectors.token_lifecycle.wrapping import Wrapping
 from pipeline.core.model import DetectorInfo
@@ -23,9 +23,9 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Token made to live long",
     family="token",
-    summary="times to live against the role's norm, tokens made in numbers, wrapped secrets opened elsewhere",
-    techniques=("T1550.001", "T1098.001", "T1136", "T1528"),
-    measures=("F3",),
+    summary="lives against the role's norm, tokens made or revoked in numbers, wrapped secrets opened elsewhere",
+    techniques=("T1550.001", "T1098.001", "T1136", "T1528", "T1531"),
+    measures=("F1", "F3", "F4"),
     cadence="operation",
 )
 
@@ -33,14 +33,16 @@ INFO: Final = DetectorInfo(
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A time to live is told when it is `factor` times the longest its role had and `life_surprise` odd for its kind.
 
-    `children` tokens made by one principal within an hour are told when a count like that has a mid-p value below
-    `p` in its own past. `together` principals of a mount with longer lives in one hour: the mount was tuned. A wrapped
-    secret opened in a network is told from `wrap_surprise` on. `keys` bounds the memory of roles, 32 bytes each.
+    `children` tokens made, or `revoked` revocations of others' tokens and leases, by one principal within an hour are
+    told when a count like that has a mid-p value below `p` in its own past. `together` principals of a mount with
+    longer lives in one hour: the mount was tuned. A wrapped secret opened in a strange network is told from
+    `wrap_surprise` on. `keys` bounds the memory of roles, 32 bytes each.
     """
 
     factor: float = 4.0
     life_surprise: float = 4.0
     children: int = 5
+    revoked: int = 8
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
     together: int = 4
     wrap_surprise: float = 3.0
@@ -57,7 +59,8 @@ class TokenLifecycle:
 
     def __init__(self, config: Config) -> None:
         self._life = Life(config.factor, config.life_surprise, config.together, config.keys)
-        self._farm = Farm(config.children, config.p, config.keys)
+        self._farm = Farm(MAKES, config.children, config.p, config.keys)
+        self._cull = Farm(ENDS, config.revoked, config.p, config.keys)
         self._wrapping = Wrapping(config.wrap_surprise, config.keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -67,17 +70,17 @@ class TokenLifecycle:
             return empty(FINDING)
         found: list[Found] = []
         for (hour,), part in rows.partition_by("hour", as_dict=True, maintain_order=True).items():
-            for judge in (self._life, self._farm, self._wrapping):
+            for judge in (self._life, self._farm, self._cull, self._wrapping):
                 found += judge.inspect(part, int(hour))
         return tell(self.info, window, found)
 
     def snapshot(self) -> Frames:
-        """The frames of the three judges."""
-        return {**self._life.snapshot(), **self._farm.snapshot(), **self._wrapping.snapshot()}
+        """The frames of the four judges."""
+        return {**self._life.snapshot(), **self._farm.snapshot(), **self._cull.snapshot(), **self._wrapping.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        for judge in (self._life, self._farm, self._wrapping):
+        for judge in (self._life, self._farm, self._cull, self._wrapping):
             judge.restore(frames)
 
 

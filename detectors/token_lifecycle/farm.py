@@ -1,7 +1,8 @@
-"""Many tokens made by one principal within an hour."""
+"""Many tokens made, or ended, by one principal within an hour."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,11 +24,43 @@ _ABOVE: Final = 1.5  # times the most it ever made in an hour
 _LONGEST: Final = 50_000  # makings of the last hour remembered
 
 
-class Farm:
-    """Remembers per maker how many tokens an hour with any has, and the makings of the last hour."""
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What is counted, and in what words it is told. `message` may use {who}, {n} and {orphans}."""
 
-    def __init__(self, least: int, p: float, limit: int) -> None:
-        self._least, self._p = least, p
+    kind: str  # as in ROWS
+    cause: str
+    title: str
+    message: str
+    next_step: str
+    techniques: tuple[str, ...]
+
+
+MAKES: Final = Deed(
+    "create",
+    "token_farm",
+    "Tokens made in numbers",
+    "{who} made {n} tokens within an hour{orphans}.",
+    "Ask the owner what needs them. If nothing: revoke the parent (its children go with it) and each orphan by its"
+    " accessor, and take create rights on auth/token out of the policy.",
+    ("T1098.001", "T1136"),
+)
+ENDS: Final = Deed(
+    "revoke",
+    "mass_revoke",
+    "Tokens or leases revoked in numbers",
+    "{who} revoked tokens or leases of others {n} times within an hour.",
+    "Ask whoever did it which incident it answers. If none: revoke their token, take revoke rights out of the policy,"
+    " and expect a wave of log-ins: every workload whose token is gone has to come back.",
+    ("T1531",),
+)
+
+
+class Farm:
+    """Remembers per principal how many of a deed an hour with any has, and those of the last hour."""
+
+    def __init__(self, deed: Deed, least: int, p: float, limit: int) -> None:
+        self._deed, self._least, self._p = deed, least, p
         self._habits = Habits(limit)
         self._hour = 0
         self._last = pl.DataFrame(schema=ROWS)
@@ -37,7 +70,7 @@ class Farm:
         if hour > self._hour:
             self._learn()
             self._hour = hour
-        made = rows.filter((pl.col("kind") == "create") & (pl.col("outcome") == "success"))
+        made = rows.filter((pl.col("kind") == self._deed.kind) & (pl.col("outcome") == "success"))
         if made.is_empty():
             return []
         self._last = pl.concat([self._last, made]).tail(_LONGEST)
@@ -80,36 +113,37 @@ class Farm:
     def _found(self, one: dict[str, Any], made: pl.DataFrame) -> Found:
         who, n = one["principal"], one["n"]
         row = made.filter(pl.col("uid") == one["last"]).row(0, named=True)
-        kinds = f", {one['orphans']} of them orphans, which outlive it" if one["orphans"] else ""
+        orphans = f", {one['orphans']} of them orphans, which outlive it" if one["orphans"] else ""
+        deed = self._deed
         return Found(
             key=f"{who}:{self._hour}:{one['level']:.0f}",
-            cause="token_farm",
-            title="Tokens made in numbers",
+            cause=deed.cause,
+            title=deed.title,
             severity="high" if one["orphans"] >= n / 2 else "medium",
             confidence=0.75,
             score=_tails.score(float(-np.log10(one["p"]))),
-            message=f"{show(who)} made {n} tokens within an hour{kinds}.",
-            observed=f"{n} tokens in an hour",
-            expected=f"{figure(one['mean'])} in an hour in which it makes any",
-            next_step="Ask the owner what needs them. If nothing: revoke the parent (its children go with it) and each"
-            " orphan by its accessor, and take create rights on auth/token out of the policy.",
+            message=deed.message.format(who=show(who), n=n, orphans=orphans),
+            observed=f"{n} in an hour",
+            expected=f"{figure(one['mean'])} in an hour in which it does so at all",
+            next_step=deed.next_step,
+            techniques=deed.techniques,
             principal=who,
             **issued.told(row, one["uid"][:20]),
         )
 
     def snapshot(self) -> Frames:
-        """Frames of habits, farm.last and farm.hour."""
+        """Habits, the last hour and its number, under the cause's name."""
         return {
-            **self._habits.snapshot("farm"),
-            "farm.last": self._last,
-            "farm.hour": pl.DataFrame({"hour": [self._hour]}),
+            **self._habits.snapshot(self._deed.cause),
+            f"{self._deed.cause}.last": self._last,
+            f"{self._deed.cause}.hour": pl.DataFrame({"hour": [self._hour]}),
         }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        self._habits.restore("farm", frames)
-        self._last = frames["farm.last"]
-        self._hour = frames["farm.hour"]["hour"][0]
+        self._habits.restore(self._deed.cause, frames)
+        self._last = frames[f"{self._deed.cause}.last"]
+        self._hour = frames[f"{self._deed.cause}.hour"]["hour"][0]
 
 
 def _weight() -> pl.Expr:

@@ -1,4 +1,4 @@
-"""The operations that make or open tokens, as the judges of this folder see them."""
+"""The operations that make, open or end tokens, as the judges of this folder see them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CREATED: Final = r"^auth/token/create"
+_ENDED: Final = (
+    r"^auth/token/revoke(?:-accessor|-orphan)?(?:/|$)|^sys/(?:leases/)?revoke|^auth/.+/secret-id(?:-accessor)?/destroy$"
+)
 _KEPT: Final = (
     "uid", "time", "complete_time", "store", "client_ip", "zone", "principal", "principal_type", "session", "mount",
     "outcome", "login_principal", "login_session", "token_ttl",
@@ -21,7 +24,7 @@ ROWS: Final = pl.Schema(
     {
         **{name: OPERATION[name] for name in _KEPT},
         "hour": pl.Int64(),
-        "kind": pl.String(),  # login, create, wrap, lookup, unwrap
+        "kind": pl.String(),  # login, create, wrap, lookup, unwrap, revoke
         "orphan": pl.Boolean(),
     }
 )
@@ -30,10 +33,12 @@ ROWS: Final = pl.Schema(
 def of(operations: pl.DataFrame) -> pl.DataFrame:
     """ROWS in the order in which the operations became complete."""
     path = pl.col("path")
-    about = pl.col("login_session").is_not_null() | path.str.starts_with("sys/wrapping/")
+    ends = (pl.col("operation") == "revoke") & path.str.contains(_ENDED)
+    about = pl.col("login_session").is_not_null() | path.str.starts_with("sys/wrapping/") | ends
     rows = operations.filter(about.fill_null(value=False))
     kind = (
-        pl.when(path.str.starts_with("sys/wrapping/unwrap")).then(pl.lit("unwrap"))
+        pl.when(ends).then(pl.lit("revoke"))
+        .when(path.str.starts_with("sys/wrapping/unwrap")).then(pl.lit("unwrap"))
         .when(path.str.starts_with("sys/wrapping/lookup")).then(pl.lit("lookup"))
         .when(pl.col("wrap_ttl").is_not_null()).then(pl.lit("wrap"))
         .when(path.str.contains(_CREATED)).then(pl.lit("create"))

@@ -49,6 +49,7 @@ _FLAGS: Final = {
     "force": r'"force":(?:true|"true")',
     "min_decryption_version": r'"min_decryption_version":\d',
 }
+_COMPLETE: Final = r'"complete":true\b'  # the last share was given: in the answer, not in the request
 _ANY_FLAG: Final = (
     r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec)'
 )
@@ -148,10 +149,12 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
     """Names of the options given, for requests to engines whose `data` are options and not the user's own."""
     orphan = pl.col("request_path").str.starts_with("auth/token/create-orphan").fill_null(value=False)
     options = ~pl.col("engine").is_in(["kv", "cubbyhole"]) & pl.col("request_data").str.contains(_ANY_FLAG)
-    rows = frame.select((options.fill_null(value=False) | orphan).arg_true()).to_series().to_numpy()
+    ceremony = pl.col("request_path").str.starts_with("sys/generate-").fill_null(value=False)
+    rows = frame.select((options.fill_null(value=False) | orphan | ceremony).arg_true()).to_series().to_numpy()
     data = pl.col("request_data").fill_null("")
     named = [pl.when(data.str.contains(how)).then(pl.lit(name)) for name, how in _FLAGS.items()]
     named.append(pl.when(orphan & ~data.str.contains(_FLAGS["no_parent"])).then(pl.lit("no_parent")))
+    named.append(pl.when(ceremony & pl.col("answer").str.contains(_COMPLETE)).then(pl.lit("complete")))
     found = frame[rows].select(pl.concat_list(named).list.drop_nulls().alias("flags")).to_series()
     places = np.zeros(len(frame), np.int64)
     places[rows] = np.arange(1, len(rows) + 1)

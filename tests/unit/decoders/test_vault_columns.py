@@ -90,6 +90,20 @@ def test_outcome(name: str) -> None:
     assert event(**parts)["outcome"] == outcome
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_last_share_of_a_root_token(*, done: bool) -> None:
+    """The answer to a key share tells whether it was the last."""
+    asked = {"operation": "update", "path": "sys/generate-root/update", "mount_type": "system"}
+    answer = {"data": {"complete": done, "encoded_token": HASH, "progress": 3, "required": 3}}
+    assert event(type="response", request=asked, response=answer)["flags"] == (["complete"] if done else [])
+
+
+def test_wrapping_token_is_a_token_issued() -> None:
+    """The accessor of a wrapping token ties its making to its opening."""
+    wrap = {"wrap_info": {"ttl": 120, "token": HASH, "accessor": HASH}}
+    assert event(type="response", response=wrap)["login_session"] == HASH
+
+
 def test_value_is_disclosed_only_by_an_answer_that_holds_it() -> None:
     """Requests, wrapped answers, refusals and lists disclose nothing; a read that answered does."""
     data = {"data": {"data": {"a": HASH}, "metadata": {"version": 7}}}
