@@ -135,7 +135,9 @@ class RotationHealth:
 
     def _overdue(self, read: pl.DataFrame, window: Window) -> list[Found]:
         """Secrets in use whose rotation is late by their own period or by the rule."""
-        names = read.select(pl.col("secret").unique()).to_series()
+        if not len(self._schedule):
+            return []
+        names = read["secret"].unique()
         keys = keys_of(names)
         age, period = self._schedule.ages(keys, window.start_us)
         limit = np.fmin(period * self._config.late, self._max_age_us())

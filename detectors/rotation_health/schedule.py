@@ -23,6 +23,9 @@ _LATELY: Final = pl.Schema({"secret": pl.String(), "writer": pl.String(), "time"
 _LATELY_MOST: Final = 50_000
 
 
+_NOTHING: Final = pl.DataFrame(schema={**_LATELY, "uid": pl.String(), "store": pl.String()})
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """Secrets written in a window, once each; row i of every array is row i of `frame`."""
@@ -34,7 +37,10 @@ class Written:
     def of(cls, window: Window) -> Written:
         """The first write of each secret."""
         wrote = pl.col("operation").is_in(["write", "rotate"]) & (pl.col("outcome") == "success")
-        rows = window.operations.filter(wrote & (pl.col("secret") != "")).sort("time", "uid")
+        rows = window.operations.filter(wrote & (pl.col("secret") != ""))
+        if rows.is_empty():
+            return cls(_NOTHING, np.zeros(0, dtype=np.uint64))
+        rows = rows.sort("time", "uid")
         first = rows.unique("secret", keep="first").sort("secret")
         frame = first.select("secret", pl.col("principal").fill_null("").alias("writer"), "time", "uid", "store")
         return cls(frame, keys_of(frame["secret"]))
@@ -50,10 +56,15 @@ class Schedule:
 
     def lately(self, written: Written, at_us: int) -> pl.DataFrame:
         """Columns secret, writer, time of the last write within the span, this window's writes with them."""
+        if written.frame.is_empty() and self._lately.is_empty():
+            return self._lately
         now = written.frame.select("secret", "writer", "time")
         since = pl.lit(at_us - self._lately_us).cast(TIME)
         both = pl.concat([self._lately.filter(pl.col("time") > since), now])
         return both.unique("secret", keep="last").sort("secret")
+
+    def __len__(self) -> int:
+        return len(self._secrets)
 
     def ages(self, secrets: Keys, at_us: int) -> tuple[Floats, Floats]:
         """How long ago each secret was written, and its period; both in µs, nan where unknown."""

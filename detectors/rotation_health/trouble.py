@@ -57,11 +57,10 @@ class Trouble:
         """Pairs that are refused, or read a lately `written` secret more than a few times; None when there is none."""
         reads = somebody() & (pl.col("operation") == "read") & (pl.col("secret") != "")
         reason = (pl.col("outcome") == "denied") | pl.col("secret").is_in(written.implode())
-        rows = window.operations.filter(reads)
-        worth = rows.filter(reason).select("principal", "secret").unique()
+        worth = window.operations.filter(reads & reason).select("principal", "secret").unique()
         if worth.is_empty():
             return None
-        rows = rows.join(worth, on=["principal", "secret"], how="semi")
+        rows = window.operations.filter(reads).join(worth, on=["principal", "secret"], how="semi")
         frame = rows.group_by("principal", "secret").agg(
             pl.col("n").sum(), pl.col("n").filter(pl.col("outcome") == "denied").sum().alias("denied")
         )

@@ -34,7 +34,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A change of policy, role or mount followed within an hour by `after_policy` of them, by whoever made it or by one
     who logged in from the same address since; audit control followed within two hours by `after_audit`; a list within
     half an hour by `after_list`; a network new to the principal within an hour by `after_place`. Refused and allowed
-    within a day: `flipped` secrets. In the first `settle_hours` every read is new, and none is told. `facts` and `keys`
+    within a day: `flipped` secrets. In the first `settle_hours` nothing is told. `facts` and `keys`
     bound the memory.
     """
 
@@ -65,10 +65,13 @@ class Sequence:
         facts = self._facts.with_those_of(window)
         news = self._news.with_those_of(window, self._facts.settled)
         found: list[Found] = []
-        if self._facts.age_hours(window.start_us) >= self._config.settle_hours:
-            for chain in chains.CHAINS:
-                found += chain.told(facts, news, getattr(self._config, chain.setting), window.start_us)
-        found += chains.after_revocation(facts, window)
+        if len(facts) and self._facts.age_hours(window.start_us) >= self._config.settle_hours:
+            kinds = {what: rows for (what,), rows in facts.partition_by("what", as_dict=True).items()}
+            if news["now"].any():
+                for chain in chains.CHAINS:
+                    found += chain.told(kinds, news, getattr(self._config, chain.setting), window.start_us)
+            if "revoked" in kinds:
+                found += chains.after_revocation(kinds["revoked"], window)
         if window.closed:
             self._facts.learn(window, facts)
             self._news.learn(news)

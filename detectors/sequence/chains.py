@@ -35,21 +35,21 @@ class Chain:
     next_step: str
     through_login: bool = False  # also by one who logged in from the same address since
 
-    def told(self, facts: pl.DataFrame, news: pl.DataFrame, least: int, window_us: int) -> list[Found]:
+    def told(self, facts: Mapping[str, pl.DataFrame], news: pl.DataFrame, least: int, window_us: int) -> list[Found]:
         """Chains whose last read so far lies in this window; one finding per principal that made the fact."""
-        first = facts.filter(pl.col("what") == self.what)
+        first = facts.get(self.what)
+        if first is None:
+            return []
         if not self.through_login:  # whoever was given rights just now may well be new
             news = news.filter("settled")
-        if first.is_empty() or news.is_empty() or not news["now"].any():
-            return []
         pairs = self._followed(first, news)
-        if self.through_login:
-            pairs = pl.concat([pairs, self._by_login(first, facts, news)])
+        if self.through_login and "login" in facts:
+            pairs = pl.concat([pairs, self._by_login(first, facts["login"], news)])
+        if pairs.is_empty():
+            return []
         pairs = pairs.sort("fact_time", "fact_uid", "time", "uid").unique(
             ["maker", "secret", "reader"], keep="first", maintain_order=True
         )
-        if pairs.is_empty():
-            return []
         each = pairs.group_by("maker", maintain_order=True).agg(pl.all(), n=pl.col("secret").n_unique())
         each = each.filter((pl.col("n") >= least) & pl.col("now").list.any()).sort("maker")
         return [self._found(one, window_us) for one in each.iter_rows(named=True)]
@@ -58,9 +58,9 @@ class Chain:
         both = first.select(*self.by, *_FACT).join(news, on=list(self.by), how="inner")
         return self._within(both.with_columns(reader=pl.col("principal")))
 
-    def _by_login(self, first: pl.DataFrame, facts: pl.DataFrame, news: pl.DataFrame) -> pl.DataFrame:
+    def _by_login(self, first: pl.DataFrame, made: pl.DataFrame, news: pl.DataFrame) -> pl.DataFrame:
         """Change, log-in by somebody else from the same address, then reads by them."""
-        logins = facts.filter(pl.col("what") == "login").select("client_ip", "principal", login_time="time")
+        logins = made.select("client_ip", "principal", login_time="time")
         chained = first.filter(pl.col("client_ip") != "").select("client_ip", *_FACT).join(logins, on="client_ip")
         chained = chained.filter(
             (pl.col("login_time") > pl.col("fact_time")) & (pl.col("principal") != pl.col("maker"))
@@ -147,15 +147,15 @@ CHAINS: Final = (
 )  # fmt: skip
 
 
-def after_revocation(facts: pl.DataFrame, window: Window) -> list[Found]:
+def after_revocation(revoked: pl.DataFrame, window: Window) -> list[Found]:
     """Tokens that are used although their revocation was granted more than a minute before."""
-    revoked = facts.filter((pl.col("what") == "revoked") & (pl.col("session") != ""))
-    if revoked.is_empty():
-        return []
-    ended = revoked.group_by("session").agg(pl.col("time").max().alias("ended"), pl.col("uid").last().alias("end_uid"))
+    told = revoked.filter(pl.col("session") != "")
+    ended = told.group_by("session").agg(pl.col("time").max().alias("ended"), pl.col("uid").last().alias("end_uid"))
     used = window.operations.filter(
         (pl.col("outcome") == "success") & pl.col("session").is_in(ended["session"].implode())
     )
+    if used.is_empty():
+        return []
     late = used.join(ended, on="session").filter(
         pl.col("last_time").dt.timestamp("us") > pl.col("ended").dt.timestamp("us") + _ALONE_US
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -45,18 +44,14 @@ _SETTLED: Final = 24.0  # windows in which a principal was seen, before a networ
 _MOVERS: Final = 3  # others that came new to a network within a day: then the network is new, not they
 
 
-@dataclass(slots=True)
 class Facts:
     """Facts of the last day, at most `limit`, newest kept; who was seen in which network, 24 bytes a pair."""
 
-    limit: int
-    keys: int
-    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FACTS))
-    places: Table = field(init=False)
-    first_us: int | None = None
-
-    def __post_init__(self) -> None:
-        self.places = Table(1, self.keys)
+    def __init__(self, limit: int, keys: int) -> None:
+        self.limit = limit
+        self.frame = pl.DataFrame(schema=FACTS)
+        self.places = Table(1, keys)
+        self.first_us: int | None = None
 
     def age_hours(self, at_us: int) -> float:
         """How long this memory has watched."""
@@ -69,20 +64,29 @@ class Facts:
 
     def with_those_of(self, window: Window) -> pl.DataFrame:
         """FACTS rows that still explain anything, this window's with them."""
-        span = pl.col("what").replace_strict(SPANS_US, return_dtype=pl.Int64)
-        live = self.frame.filter(pl.col("time").dt.timestamp("us") + span > window.start_us)
-        rows = window.operations
-        few = pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")
-        facts = pl.concat([live, self._of(rows.filter(few & (pl.col("operation") != "auth"))), self._new_places(rows)])
-        changed = facts.filter((pl.col("what") == "policy") & (pl.col("client_ip") != ""))["client_ip"].unique()
+        rows, facts = window.operations, self._live(window.start_us)
+        few = rows.filter((pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")) & _NO_LOGIN)
+        new = self._new_places(window)
+        parts: list[pl.DataFrame] = [facts, self._of(few), new]
+        facts = pl.concat([part for part in parts if len(part)] or [facts])
+        changed = facts.filter((pl.col("what") == "policy") & (pl.col("client_ip") != ""))["client_ip"]
         if changed.is_empty():
             return facts
         # A log-in says something only where rights were changed from the same address.
-        there = (pl.col("operation") == "auth") & pl.col("client_ip").is_in(changed.implode())
+        there = ~_NO_LOGIN & pl.col("client_ip").is_in(changed.unique().implode())
         return pl.concat([facts, self._of(rows.filter(there))])
+
+    def _live(self, at_us: int) -> pl.DataFrame:
+        frame = self.frame
+        if frame.is_empty():
+            return frame
+        span = pl.col("what").replace_strict(SPANS_US, return_dtype=pl.Int64)
+        return frame.filter(pl.col("time").dt.timestamp("us") + span > at_us)
 
     @staticmethod
     def _of(rows: pl.DataFrame) -> pl.DataFrame:
+        if rows.is_empty():
+            return pl.DataFrame(schema=FACTS)
         worked, path = pl.col("outcome") == "success", pl.col("act").fill_null("")
         secret = pl.col("secret") != ""
         what = (
@@ -100,9 +104,9 @@ class Facts:
         late = found.filter((pl.col("last_time") > pl.col("time")) & pl.col("what").is_in(["policy", "audit", "login"]))
         return pl.concat([found, late.with_columns(time=pl.col("last_time"))]).select(FACTS.names())
 
-    def _new_places(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _new_places(self, window: Window) -> pl.DataFrame:
         """The first operation of a settled principal in a network that is new to it, and not to others of late."""
-        pairs, who, zone = _seen_where(rows)
+        rows, (pairs, who, zone) = window.operations, _seen_where(window)
         new = ~self.places.knows(joined(1, who, zone)) & self.settled(who)
         if not new.any():
             return pl.DataFrame(schema=FACTS)
@@ -121,7 +125,7 @@ class Facts:
         """Add a closed window, with the facts it left."""
         self.first_us = window.start_us if self.first_us is None else self.first_us
         self.frame = facts.sort("time", "uid", "what").tail(self.limit)
-        _, who, zone = _seen_where(window.operations)
+        _, who, zone = _seen_where(window)
         if len(who):
             self.places.put(joined(1, who, zone), np.ones((len(who), 1)), window.start_us)
             once = np.unique(joined(2, who))
@@ -139,11 +143,15 @@ class Facts:
         self.first_us = frames["age"]["first_us"][0]
 
 
-def _seen_where(rows: pl.DataFrame) -> tuple[pl.DataFrame, Keys, Keys]:
+def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys]:
     """Columns principal and zone of who succeeded where, each pair once and in order; and the keys of both."""
-    used = rows.filter(somebody() & (pl.col("zone") != "") & (pl.col("outcome") == "success"))
-    pairs = used.group_by("principal", "zone").agg().sort("principal", "zone")
-    return pairs, keys_of(pairs["principal"]), keys_of_few(pairs["zone"])
+    if "seen_where" not in window.memo:
+        used = window.operations.filter(somebody() & (pl.col("zone") != "") & (pl.col("outcome") == "success"))
+        pairs = used.group_by("principal", "zone").agg().sort("principal", "zone")
+        window.memo["seen_where"] = (pairs, keys_of(pairs["principal"]), keys_of_few(pairs["zone"]))
+    found: tuple[pl.DataFrame, Keys, Keys] = window.memo["seen_where"]
+    return found
 
 
+_NO_LOGIN: Final = pl.col("operation") != "auth"
 _KINDS: Final = ("policy", "audit_control", "list", "revoke")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from detectors._usual import DAY_US
+from detectors._window import HOUR_US
 from detectors.pair_novelty.acquaintance import seen
 from pipeline.core.schema import TIME
 
@@ -33,16 +33,19 @@ NEWS: Final = pl.Schema(
 )
 
 
+_SPAN_US: Final = 2 * HOUR_US  # no chain reaches further back
+
+
 @dataclass(slots=True)
 class News:
-    """First reads of the last day, at most `limit`, newest kept."""
+    """First reads of the last hours, at most `limit`, newest kept."""
 
     limit: int
     frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NEWS))
 
     def with_those_of(self, window: Window, settled: Callable[[Keys], Bools]) -> pl.DataFrame:
         """NEWS rows, those of this window with them; column `now` says which they are."""
-        since = pl.lit(window.start_us - DAY_US).cast(TIME)
+        since = pl.lit(window.start_us - _SPAN_US).cast(TIME)
         live = self.frame.filter(pl.col("time") > since).with_columns(now=pl.lit(value=False))
         both = seen(window, lambda keys: np.zeros(len(keys), dtype=np.bool_))
         if both is None or both[1].frame.is_empty():
@@ -50,7 +53,8 @@ class News:
         actors, news = both
         pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who]))
         read = pl.col("discloses_value") & (pl.col("secret") != "")
-        rows = window.operations.filter(read).join(pairs, on=["principal", "secret"]).sort("time", "uid")
+        some = pl.col("principal").is_in(pairs["principal"].unique().implode())
+        rows = window.operations.filter(read & some).join(pairs, on=["principal", "secret"]).sort("time", "uid")
         fresh = rows.unique(["principal", "secret"], keep="first", maintain_order=True).select(NEWS.names())
         told = pl.concat([live, fresh.with_columns(now=pl.lit(value=True))])
         return told.unique(["principal", "secret"], keep="first", maintain_order=True)
