@@ -53,7 +53,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A burn is told when it begins: at least `failures` failures (M2: `slow` slow answers), too many to be chance by an
     exact binomial test of the long window at `significance`, and half of the long window was watched. One that rests
-    for less than its short window has not ended. `keys` bounds the memory: pairs of SLI and store or mount, 2,400 bytes
+    for less than its long window has not ended. `keys` bounds the memory: pairs of SLI and store or mount, 2,400 bytes
     each.
     """
 
@@ -141,11 +141,13 @@ class SliBurn:
         begun = []
         for place in np.flatnonzero(hot).tolist():
             key = (self._ring.keys[place], number)
-            if window - self._burning.get(key, -(1 << 62)) > short:
+            if window - self._burning.get(key, -(1 << 62)) > long:
                 begun.append((place, float(burn[place])))
             self._burning[key] = window
         if len(self._burning) > 2 * config.keys:
-            self._burning = {key: at for key, at in self._burning.items() if window - at <= short}
+            self._burning = {
+                key: at for key, at in self._burning.items() if (window - at) * size <= 3 * _DAY * 1_000_000
+            }
         return begun
 
     def _worded(self, fresh: Sequence[tuple[int, int, float]], at_us: int, size: int) -> list[Found]:
