@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.conftest import Told
 from tests.chaos.kafka_story import Story, prepare
 from tests.integration.kafka.broker import Broker
 from tests.integration.kafka.cluster import stored
@@ -50,22 +51,26 @@ def test_the_story_has_something_to_lose(story: Story) -> None:
     assert (story.reference / "siem.jsonl").stat().st_size
 
 
-def test_a_few_deaths(story: Story, home: Path) -> None:
+def test_a_few_deaths(story: Story, home: Path, told: Told) -> None:
     """Killed some times while reading a topic, the process leaves what the undisturbed one left."""
-    assert killed(story, home, seed=3, rounds=4) >= 2
+    deaths = killed(story, home, seed=3, rounds=4)
+    told("kill -9, at random or at a step of the commit", deaths, story.produced, home / "lake")
+    assert deaths >= 2
     assert story.unlike(home) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
-def test_many_deaths(story: Story, tmp_path: Path, seed: int) -> None:
+def test_many_deaths(story: Story, tmp_path: Path, told: Told, seed: int) -> None:
     """Over many series of kills, nothing is lost, doubled or told otherwise."""
     home = prepare(tmp_path / f"run-{seed}", batch=29)
-    assert killed(story, home, seed=100 + seed, rounds=8)
+    deaths = killed(story, home, seed=100 + seed, rounds=8)
+    told("kill -9, at random or at a step of the commit", deaths, story.produced, home / "lake")
+    assert deaths
     assert story.unlike(home) == []
 
 
-def test_the_broker_dies_and_comes_back(story: Story, broker: Broker, tmp_path: Path) -> None:
+def test_the_broker_dies_and_comes_back(story: Story, broker: Broker, tmp_path: Path, told: Told) -> None:
     """A broker killed while a run reads from it delays the run, and changes nothing of what it leaves."""
     home = prepare(tmp_path / "run", batch=19)
     child = story.begin(home)
@@ -74,13 +79,15 @@ def test_the_broker_dies_and_comes_back(story: Story, broker: Broker, tmp_path: 
     time.sleep(1)
     broker.start()
     assert child.wait() in {0, 10}, child.text()
+    told("broker killed mid-batch and started again", 1, story.produced, home / "lake")
     assert story.unlike(home) == []
 
 
-def test_the_disk_is_full(story: Story, home: Path) -> None:
+def test_the_disk_is_full(story: Story, home: Path, told: Told) -> None:
     """A run that cannot write any more ends with an error; with room again, all is as if that had not been."""
     child = story.begin(home, limits={"RLIMIT_FSIZE": 150_000})
     assert child.wait() == 1, child.text()
     assert "cannot" in child.text() or "too large" in child.text().lower()
     story.finish(home)
+    told("no room on the disk, then room again", 1, story.produced, home / "lake")
     assert story.unlike(home) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.conftest import Told
 from tests.integration.kafka.broker import Broker
 from tests.integration.kafka.cluster import (
     Offsets,
@@ -85,7 +86,7 @@ def every(seconds: float, total: float, act: Callable[[int], None]) -> int:
     return count
 
 
-def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path) -> None:
+def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told) -> None:
     """A second worker joins, leaves and is killed every two seconds; every offset is stored once."""
     with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
@@ -99,11 +100,16 @@ def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[byte
             else:
                 assert some.end("b") in {0, 10, -signal.SIGTERM}, some.text("b")  # it may not have begun yet
 
-        assert every(0, 40, turn) > 5
-        some.holds(thread.end())
+        turns = every(0, 40, turn)
+        produced = thread.end()
+        some.holds(produced)
+        told("a member joins, leaves or is killed every 2 s", turns, produced, some.lake)
+        assert turns > 5
 
 
-def test_pauses_past_the_session(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path) -> None:
+def test_pauses_past_the_session(
+    broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told
+) -> None:
     """Two workers are stopped past their session in turn and woken again; no commit of the absent one counts."""
     with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
@@ -114,12 +120,16 @@ def test_pauses_past_the_session(broker: Broker, topic: str, many_lines: list[by
             time.sleep(5)
             some.send(worker, signal.SIGCONT)
             time.sleep(3)
-        some.holds(thread.end())
+        produced = thread.end()
+        some.holds(produced)
+        told("SIGSTOP past the session timeout, then woken", 3, produced, some.lake)
         assert some.alive("a")
         assert some.alive("b")
 
 
-def test_brokers_that_come_and_go(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path) -> None:
+def test_brokers_that_come_and_go(
+    broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told
+) -> None:
     """A broker that is killed and stopped while records are produced and read makes nobody lose or double one."""
     with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
@@ -132,6 +142,7 @@ def test_brokers_that_come_and_go(broker: Broker, topic: str, many_lines: list[b
         time.sleep(3)
         produced = thread.end()
         some.holds(produced)
+        told("broker killed or stopped under producer and worker", 3, produced, some.lake)
         assert some.end("a") in {0, 10}, some.text("a")
 
 
@@ -145,7 +156,7 @@ def _follow_over(some: Group, broker: Broker, topic: str, lines: list[bytes]) ->
 
 
 def test_a_topic_made_again_while_it_is_followed(
-    broker: Broker, topic: str, lines: list[bytes], tmp_path: Path
+    broker: Broker, topic: str, lines: list[bytes], tmp_path: Path, told: Told
 ) -> None:
     """A topic deleted and made again under a running worker is told of, and read from its beginning."""
     with group(tmp_path / "many", broker.address, topic) as some:
@@ -155,11 +166,12 @@ def test_a_topic_made_again_while_it_is_followed(
         produced += feed(broker.address, topic, lines[200:500], 4)
         some.holds(produced)
         until(lambda: {cause for _, cause, *_ in verdicts(some.lake)} == {"topic_recreated"})
+        told("topic deleted and made again: told as truncated", 1, produced, some.lake)
         assert some.end("a") == 10, some.text("a")
 
 
 def test_retention_that_overtakes_a_paused_worker(
-    broker: Broker, topic: str, lines: list[bytes], tmp_path: Path
+    broker: Broker, topic: str, lines: list[bytes], tmp_path: Path, told: Told
 ) -> None:
     """What is deleted while a worker sleeps is told as a gap of exactly these offsets; the rest is stored."""
     with group(tmp_path / "many", broker.address, topic) as some:
@@ -173,6 +185,7 @@ def test_retention_that_overtakes_a_paused_worker(
         until(lambda: late <= stored(some.lake))
         until(lambda: len(verdicts(some.lake)) == len(firsts))
         gaps = [(stream, offset) for stream, first, last in _gaps(some.lake) for offset in range(first, last + 1)]
+        told("retention overtook the worker: told as a gap", 1, produced + late - Counter(gaps), some.lake)
         assert stored(some.lake) + Counter(gaps) == produced + late
         assert {last for _, _, last in _gaps(some.lake)} == {first - 1 for first in firsts.values()}
         assert some.end("a") == 10, some.text("a")

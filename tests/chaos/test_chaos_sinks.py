@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.core.clock import system_clock
 from pipeline.store import Lake, StoreConfig
+from tests.chaos.conftest import Told
 from tests.chaos.kafka_story import Story, sent_ids
 from tests.crash.line_story import alert_states
 from tests.integration.kafka.broker import Broker
@@ -57,7 +58,7 @@ def held_to(story: Story, home: Path, got: list[str]) -> None:
     assert alert_states(home) <= set(got)
 
 
-def test_a_webhook_with_bad_days(story: Story, home: Path, secret: dict[str, str]) -> None:
+def test_a_webhook_with_bad_days(story: Story, home: Path, secret: dict[str, str], told: Told) -> None:
     """429 with Retry-After, 503, a hung-up connection, and an answer lost after the message was taken: all arrive."""
     with Hook(KEY) as hook:
         hook.bad_days.extend(
@@ -70,10 +71,11 @@ def test_a_webhook_with_bad_days(story: Story, home: Path, secret: dict[str, str
         held_to(story, home, list(hook.taken))
         assert not hook.bad_days
         assert hook.repeated >= 2
+    told("sink: 429, 503, hung up, slow, answer lost", 1, story.produced, home / "lake")
 
 
 @pytest.mark.slow
-def test_a_collector_that_lies_about_what_it_took(story: Story, home: Path, tmp_path: Path) -> None:
+def test_a_collector_that_lies_about_what_it_took(story: Story, home: Path, tmp_path: Path, told: Told) -> None:
     """What is never acknowledged stays in the outbox; the next run brings it, and the receiver knows it by its id."""
     token = tmp_path / "token"
     token.write_text("t", "utf-8")
@@ -88,9 +90,10 @@ def test_a_collector_that_lies_about_what_it_took(story: Story, home: Path, tmp_
         hec.lie = False
         run(story, home, sink)
         held_to(story, home, hec.event_ids())
+    told("sink: lies about what it took", 1, story.produced, home / "lake")
 
 
-def test_a_bulk_that_takes_half(story: Story, home: Path, tmp_path: Path) -> None:
+def test_a_bulk_that_takes_half(story: Story, home: Path, tmp_path: Path, told: Told) -> None:
     """Of a batch that is refused in part only that part comes again, until it is taken."""
     key = tmp_path / "key"
     key.write_text("k", "utf-8")
@@ -101,10 +104,13 @@ def test_a_bulk_that_takes_half(story: Story, home: Path, tmp_path: Path) -> Non
             story, home, {"kind": "elastic", "url": elastic.url, "data_stream": "alerts", "api_key": {"file": str(key)}}
         )
         held_to(story, home, list(elastic.documents))
+    told("sink: takes half of a batch", 1, story.produced, home / "lake")
 
 
 @pytest.mark.slow
-def test_a_receiver_that_is_away_for_the_whole_run(story: Story, home: Path, secret: dict[str, str]) -> None:
+def test_a_receiver_that_is_away_for_the_whole_run(
+    story: Story, home: Path, secret: dict[str, str], told: Told
+) -> None:
     """A sink that is down loses nothing and holds nobody up; when it is back, everything comes in order."""
     with Hook(KEY) as hook:
         url = hook.url
@@ -119,9 +125,10 @@ def test_a_receiver_that_is_away_for_the_whole_run(story: Story, home: Path, sec
             uid, _, revision = name.rpartition(":")
             revisions.setdefault(uid, []).append(int(revision))
         assert all(found == sorted(found) for found in revisions.values())
+    told("sink: away for the whole run, then back", 1, story.produced, home / "lake")
 
 
-def test_alerts_into_a_topic(story: Story, home: Path, broker: Broker) -> None:
+def test_alerts_into_a_topic(story: Story, home: Path, broker: Broker, told: Told) -> None:
     """Every state of an alert stands in the topic once, keyed by its alert, with its event id in the header."""
     topic = f"alerts-{home.parent.name}"[-90:]
     make_topic(broker.address, topic)
@@ -139,3 +146,4 @@ def test_alerts_into_a_topic(story: Story, home: Path, broker: Broker) -> None:
     assert len(names) == len(set(names))
     assert all(json.loads(record.value)["metadata"]["uid"] == name for record, name in zip(records, names, strict=True))
     assert all(name.startswith(record.key.decode()) for record, name in zip(records, names, strict=True))
+    told("sink: alerts into a topic", 1, story.produced, home / "lake")
