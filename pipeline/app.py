@@ -137,6 +137,7 @@ class Run:
             writer=True,
             clock=self.clock,
             worker=options.worker,
+            inherit=not options.reads_only,
         ) as lake:
             positions = lake.positions()
             sinks = named.build_sinks(self.settings)

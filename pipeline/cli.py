@@ -30,10 +30,11 @@ from pipeline.options import (
     Severity,
     SummaryFormat,
 )
+from pipeline.store import letters
 
 ORDER = (
-    "run", "judge", "query", "alerts", "verify", "proof", "report", "detectors", "simulate", "evaluate", "probe",
-    "check",
+    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "report", "detectors", "simulate", "evaluate",
+    "probe", "check",
 )  # fmt: skip
 
 
@@ -213,6 +214,39 @@ def alerts(  # noqa: PLR0917
             tables.table(commands.in_view(rows), format.value)
         else:
             show.alerts(rows)
+
+
+outbox = typer.Typer(invoke_without_command=True, help="What waits for sinks, what they refused; replay it.")
+cli.add_typer(outbox, name="outbox")
+
+
+@outbox.callback()
+def outbox_sinks(
+    context: typer.Context,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """What waits for each sink, and what it refused."""
+    if context.invoked_subcommand is None:
+        conf.load(config).allow(named.TABLES)
+        tables.table(letters.sinks(lake), format.value)
+
+
+@outbox.command("refused")
+def outbox_refused(lake: LakeOption = DEFAULT_LAKE, format: FormatOption = Format.table) -> None:  # noqa: A002
+    """What sinks refused for good, with their reasons."""
+    tables.table(letters.refused(lake), format.value)
+
+
+@outbox.command("replay")
+def outbox_replay(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="Its name in [sinks.NAME].")],
+    lake: LakeOption = DEFAULT_LAKE,
+) -> None:
+    """Let what a sink refused wait for it again."""
+    count = letters.replay(lake, sink)
+    show.note(f"{count:,} refused by {sink} wait for it again")
 
 
 verify = typer.Typer(invoke_without_command=True, help="The lake against its ledger; a proof; a CloudTrail bucket.")

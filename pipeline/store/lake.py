@@ -45,7 +45,9 @@ class Lake(Outbox):
     opened again; its positions say where to read on.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, clock: Clock, worker: str, held: Lock | None) -> None:
+    def __init__(  # noqa: PLR0917
+        self, path: Path, config: StoreConfig, clock: Clock, worker: str, held: Lock | None, inherit: bool = True
+    ) -> None:
         """Use `open`."""
         super().__init__(Catalogue(path, writer=held is not None, busy_seconds=config.busy_seconds), worker)
         self.path = path
@@ -54,14 +56,18 @@ class Lake(Outbox):
         self._refusal = "it was opened for reading" if held is None else ""
         if held is not None:
             try:
-                self._become_writer(config, clock)
+                self._become_writer(config, clock, inherit=inherit)
             except BaseException:
                 self._catalogue.close()
                 raise
 
     @classmethod
-    def open(cls, path: Path, config: StoreConfig, *, writer: bool, clock: Clock, worker: str = "main") -> Lake:
+    def open(
+        cls, path: Path, config: StoreConfig, *, writer: bool, clock: Clock, worker: str = "main", inherit: bool = True
+    ) -> Lake:
         """Opens the lake in `path`; a writer makes it where there is none, and cleans up after one that died.
+
+        With `inherit` it takes over the undelivered messages of workers that live no more.
 
         Raises NoInputError when there is no lake to read, StoreError when it cannot be read or another living process
         writes as `worker`, and ConfigError for a worker or a path that cannot be used.
@@ -78,7 +84,7 @@ class Lake(Outbox):
                 raise StoreError(f"the lake {path} is being written by {held.holder()} as worker {worker!r}")
             held.note(f"process {os.getpid()}")
         try:
-            return cls(path, config, clock, worker, held)
+            return cls(path, config, clock, worker, held, inherit)
         except BaseException:
             held.free()
             raise
@@ -315,7 +321,7 @@ class Lake(Outbox):
     ) -> None:
         self.close()
 
-    def _become_writer(self, config: StoreConfig, clock: Clock) -> None:
+    def _become_writer(self, config: StoreConfig, clock: Clock, *, inherit: bool) -> None:
         with guarded(f"opening the lake {self.path}"):
             prepare(self.path)
             remove((*orphans(self.path, self.worker, self._catalogue), *leftovers(self.path, self.worker)))
@@ -323,7 +329,8 @@ class Lake(Outbox):
         self._steps = Steps(self.path, config, clock, self._catalogue, worker=self.worker, publisher=self._publisher)
         self._writer = Writer(self.path, config, self._steps.name)
         self._upkeep = Upkeep(self.path, config, clock, self._catalogue, self._steps)
-        self._inherit()
+        if inherit:
+            self._inherit()
         self._publisher.publish()
 
     def _inherit(self) -> None:

@@ -17,7 +17,7 @@ from tests.processes import keytrail as process
 
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second"
-COMMANDS = "run judge query alerts verify proof report detectors simulate evaluate probe check"
+COMMANDS = "run judge query alerts outbox verify proof report detectors simulate evaluate probe check"
 WHOLE = {
     "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
     "entries_per_second": 10, "slis": {},
@@ -47,8 +47,18 @@ def test_help_has_the_commands_in_order() -> None:
     assert not [line for line in lines if line.endswith("...")]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS.split(), "verify proof", "verify cloudtrail", "detectors list",
-                                     "detectors explain", "detectors test"])  # fmt: skip
+PARTS = (
+    "outbox refused",
+    "outbox replay",
+    "verify proof",
+    "verify cloudtrail",
+    "detectors list",
+    "detectors explain",
+    "detectors test",
+)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS.split(), *PARTS])
 def test_every_option_says_what_it_does(command: str) -> None:
     """Each command has help, and each of its options and subcommands a word about it."""
     text = keytrail(*command.split(), "--help").stdout

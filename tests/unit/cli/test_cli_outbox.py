@@ -1,0 +1,34 @@
+"""`keytrail outbox`: what waits, what was refused, and its way back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.core.model import Commit
+from pipeline.store import Lake, StoreConfig
+from tests.processes import keytrail
+from tests.receivers.messages import message
+
+
+def test_what_a_sink_refused_is_listed_and_replayed(tmp_path: Path) -> None:
+    """Per sink what waits and what is dead; after `replay` the dead letters wait again, and a second one finds none."""
+    with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 1_700_000_000_000_000_000) as lake:
+        lake.set_sinks(("siem", "chat"))
+        lake.commit(Commit((), messages=[message(1), message(2), message(3)]))
+        lake.delivered("chat", [message(n).event_id for n in (1, 2)])
+        lake.dead("siem", {message(2).event_id: "status 400"})
+        shown = keytrail("outbox", "--format", "json", home=tmp_path)
+        rows = {row["sink"]: row for row in map(json.loads, shown.stdout.splitlines())}
+        assert {name: (row["waiting"], row["refused"]) for name, row in rows.items()} == {
+            "siem": (2, 1),
+            "chat": (1, 0),
+        }
+        assert rows["siem"]["oldest"].startswith("2023-11-14T22:13:20")
+        (dead,) = map(json.loads, keytrail("outbox", "refused", "--format", "json", home=tmp_path).stdout.splitlines())
+        assert (dead["sink"], dead["event_id"], dead["reason"]) == ("siem", message(2).event_id, "status 400")
+        again = keytrail("outbox", "replay", "siem", home=tmp_path)
+        assert (again.returncode, again.stderr) == (0, "1 refused by siem wait for it again\n")
+        assert [m.event_id for m in lake.pending("siem", 9, 0)] == [message(n).event_id for n in (1, 2, 3)]
+    assert keytrail("outbox", "refused", home=tmp_path).returncode == 0
+    assert keytrail("outbox", "replay", "siem", "--lake", tmp_path / "none", home=tmp_path).returncode == 3
