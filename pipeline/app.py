@@ -32,7 +32,9 @@ from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
 from pipeline.judging import Desk, DeskReader, JudgingLine
-from pipeline.ledger import FileGuard, Ledger, keys
+from pipeline.ledger import FileGuard, keys
+from pipeline.ledger.cosigning import Cosigning
+from pipeline.ledger.sealed import SealedLedger
 from pipeline.line import Line
 from pipeline.parts import Parts, Quiet
 from pipeline.reader import Reader
@@ -113,6 +115,7 @@ class Run:
         self.fenced = 0  # how often this run began again because a partition was another's
         self._metrics: Metrics | None = None
         self._gauged = -GAUGE_SECONDS
+        self._cosigning: Cosigning | None = None
         self.notes: list[str] = []  # what the person who started the run should know besides the summary
 
     def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
@@ -146,12 +149,16 @@ class Run:
             source = self._source(lake, positions)
             try:
                 line = self._line(lake, source, positions)
+                if isinstance(line.parts.ledger, SealedLedger):
+                    self._cosigning = Cosigning(line.parts.ledger.entries)
                 if self.options.follow:
                     deliverer.start()
                 self._loop(line, source, progress, deliverer, lake)
             finally:
                 source.close()
                 deliverer.close()
+                if self._cosigning is not None:
+                    self._cosigning.close()
             self.undelivered = {name: depth for name in sinks if (depth := lake.depth(name))}
             self.notes += summary.notes(source, line, lake, self.undelivered)
         return summary.summary(line, time.monotonic() - started)
@@ -189,6 +196,9 @@ class Run:
         if not (self.options.follow or self.stopping):
             line.finish()
         self._commit(line, source, deliverer)
+        if self._cosigning is not None:
+            self._cosigning.finish(DRAIN_SECONDS)
+            self.notes += [f"witness {name} did not sign: {why}" for name, why in self._cosigning.refused.items()]
         if not self.options.follow:
             deliverer.drain(DRAIN_SECONDS)
 
@@ -222,8 +232,12 @@ class Run:
         )  # fmt: skip
 
     def _commit(self, line: Line, source: Source, deliverer: Deliverer) -> None:
+        if self._cosigning is not None:
+            self._cosigning.attach()
         with line.parts.metrics.commit_seconds.time():
             positions = line.commit()
+        if self._cosigning is not None:
+            self._cosigning.ask()
         if positions:
             deliverer.wake()
             source.commit(positions)
@@ -294,7 +308,7 @@ class Run:
         )
         return source
 
-    def _ledger(self, lake: Lake) -> Ledger | None:
+    def _ledger(self, lake: Lake) -> SealedLedger | None:
         config = self.settings.table(conf.LedgerConfig, "ledger")
         if not config.enabled:
             return None
@@ -313,7 +327,7 @@ class Run:
                 f"beside {keys.shown(path)}; set [ledger] signed"
             )
         guard = None if remembered is None else FileGuard(remembered)
-        return Ledger.open(
+        return SealedLedger.open(
             self.options.lake, signer, head=lake.ledger_head(), guard=guard, clock=self.clock, folder=folder
         )
 
@@ -364,7 +378,7 @@ class Run:
             slis=Slis(self.settings.table(SliConfig, "slis")),
             router=Router(self.settings.table(RoutingConfig, "alerts")),
             lake=lake,
-            ledger=self._ledger(lake) if not self.options.judge or lake.ledger_head() else None,
+            ledger=self._ledger(lake),
             metrics=self._metrics,
             clock=self.clock,
         )

@@ -192,15 +192,17 @@ class Line:
         """Operations up to this time may stand in the lake already."""
         return self._last_us
 
-    def commit(self) -> Sequence[Position]:
-        """Make everything since the last commit durable at once; gives the positions that are safe now."""
+    def commit(self, *, upkeep: bool = True) -> Sequence[Position]:
+        """Make everything since the last commit durable at once; gives the positions that are safe now.
+
+        What the lake's `upkeep` then changes, the ledger tells in a commit of its own.
+        """
         parts = self.parts
         expired = parts.lake.expired() if parts.ledger is not None else []
-        if not (self._dirty or expired):
+        if not (self._dirty or expired or (parts.ledger is not None and parts.lake.unsealed())):
             return ()
         if parts.ledger is not None and expired:
             parts.ledger.expire(expired, authority="store.retention_days")
-        head = parts.ledger.prepare() if parts.ledger is not None else {}
         faults.point("line.before_commit")
         revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
         positions = (*self._positions.values(), *self._leaving.values())
@@ -210,8 +212,18 @@ class Line:
             snapshot["baselines"] = parts.baselines.view()
         states = {name: part.snapshot() for name, part in self.stateful().items()}
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
+        seal = self._seal if parts.ledger is not None else None
         parts.lake.commit(
-            Commit(positions, revise, snapshot, states, tuple(self._messages), head, expired, tuple(self._consumed))
+            Commit(
+                positions,
+                revise,
+                snapshot,
+                states,
+                tuple(self._messages),
+                expired=expired,
+                seal=seal,
+                consumed=tuple(self._consumed),
+            )  # fmt: skip
         )
         faults.point("line.after_commit")
         if parts.ledger is not None:
@@ -224,9 +236,16 @@ class Line:
         self._revise, self._messages, self._corrected = {}, [], []
         self._leaving, self._consumed = {}, []
         self._dirty, self.uncommitted_bytes = False, 0
-        if not expired:
-            self.commit()  # what this commit's upkeep removed, the ledger tells at once
+        if upkeep:
+            self.commit(upkeep=False)
         return positions
+
+    def _seal(self, files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]:
+        """The ledger head over everything read and over the files it became."""
+        ledger = self.parts.ledger
+        assert ledger is not None  # noqa: S101  asked of a line with a ledger only
+        ledger.seal(files, replaced)
+        return ledger.prepare()
 
     def stateful(self) -> dict[str, Stateful]:
         """Every part with memory, by the name its state is kept under."""

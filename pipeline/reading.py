@@ -93,11 +93,11 @@ class ReadingLine(Line):
         self._pass_on(empty(EVENT), self.parts.continuity.finish())
         self._final = True
 
-    def commit(self) -> Sequence[Position]:
+    def commit(self, *, upkeep: bool = True) -> Sequence[Position]:
         """See Line.commit. What this worker has and how far it is goes along."""
         if self._report.say(self._live, final=self._final):
             self._dirty = True
-        return super().commit()
+        return super().commit(upkeep=upkeep)
 
     def stateful(self) -> dict[str, Stateful]:
         """What is remembered of single streams."""

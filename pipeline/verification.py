@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from pipeline.core.errors import ConfigError, NoInputError, StoreError
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys, note, policy, proof_file
 from pipeline.ledger.errors import LedgerError
+from pipeline.ledger.sealed import FILES, files_key, files_origin
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 
 if TYPE_CHECKING:
@@ -98,20 +100,53 @@ def verify_lake(
         workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
         known = {worker: pinned(lake, vkey, ledger_folder(worker)) for worker in workers}
         origins = {key.verifier.name: worker for worker, key in known.items()}
+        origins |= {files_origin(name): worker for name, worker in origins.items()}
         for worker, key in known.items():
-
-            def snapshot(worker: str = worker) -> Snapshot:
-                head, files = opened.evidence("raw", worker)
-                return Snapshot(head, _rows(opened, files))
-
             mine = [head for head in kept if origins.get(_log_of(head), workers[0]) == worker]
             folder = ledger_folder(worker)
             guard = _guard(ledger or conf.LedgerConfig(), lake, folder)
-            report = verify(
-                lake, key.verifier, snapshot, since_heads=mine, guard=guard, progress=progress, folder=folder
-            )
-            found.append(Verified(folder, report, key))
+            found.append(Verified(folder, _verify(opened, worker, key.verifier, mine, guard, progress), key))
     return found
+
+
+def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
+    lake: store.Lake,
+    worker: str,
+    key: Verifier,
+    kept: Sequence[bytes],
+    guard: FileGuard,
+    progress: Callable[[int, int], None] | None,
+) -> Report:
+    """The log over what was read against the raw rows, and the log over files against all of the worker's files."""
+    folder, moment = ledger_folder(worker), []
+
+    def entries() -> Snapshot:
+        moment.append(_settled(lake, worker))
+        head, files = moment[0]
+        return Snapshot(head, _rows(lake, [name for name, table in files.items() if table == "raw"]))
+
+    def sealed() -> Snapshot:
+        head, files = moment[0]
+        return Snapshot(head.get(FILES), (), files)
+
+    over_files = files_key(key)
+    heads = {over: [head for head in kept if (_log_of(head) == over_files.name) is over] for over in (False, True)}
+    report = verify(lake.path, key, entries, since_heads=heads[False], guard=guard, progress=progress, folder=folder)
+    files = verify(
+        lake.path, over_files, sealed, since_heads=heads[True], guard=guard, folder=f"{folder}/{FILES}", sealed=True
+    )
+    rows = pl.concat([report.rows, files.rows])
+    return replace(report, rows=rows, exit_code=max(report.exit_code, files.exit_code))
+
+
+def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The head and the files of a worker. A writer that has just merged files seals them at once: it is waited for."""
+    for wait in (*[0.2] * 10, 0.0):
+        head, files, pending = lake.evidence(worker)
+        if not pending:
+            break
+        time.sleep(wait)
+    return head, files
 
 
 def _log_of(head: bytes) -> str:

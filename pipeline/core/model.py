@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,7 +185,8 @@ class Commit:
     """One step of the lake: with the rows written since the last one, all of it becomes visible, or none.
 
     `revise` replaces rows of a table by their key; `snapshot` replaces a table whole. `states` is what the stateful
-    parts need to go on from `positions`. `ledger` is the head (size, root, checkpoint text) that covers these rows.
+    parts need to go on from `positions`. `ledger` is the head (size, root, checkpoint text) that covers these rows;
+    `seal` gives one instead, when it is told which files came and which went since the last one, relative to the lake.
     """
 
     positions: Sequence[Position]
@@ -195,6 +196,7 @@ class Commit:
     messages: Sequence[Message] = ()
     ledger: Mapping[str, Any] = field(default_factory=dict)
     expired: Sequence[tuple[int, int]] = ()  # spans of leaves that this ledger head tells to have lost their entries
+    seal: Callable[[Sequence[str], Sequence[str]], Mapping[str, Any]] | None = None
     consumed: Sequence[str] = ()  # files that reading workers passed on, and that are judged with this
 
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pipeline.core.errors import StoreError
 from pipeline.ledger import leaf
 from pipeline.ledger.control import Body, Record
 from pipeline.ledger.places import Places
@@ -22,13 +23,14 @@ def file_sha256(path: Path) -> str:
 
 
 def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = ()) -> Body:
-    """The body of a seal over files of the lake (relative paths), in place of those it replaces."""
-    return {
-        "files": [
+    """The body of a seal over files of the lake (relative paths), in place of those it replaces. Raises StoreError."""
+    try:
+        sealed = [
             {"path": name, "sha256": file_sha256(lake / name), "bytes": (lake / name).stat().st_size} for name in files
-        ],
-        "replaces": list(replaces),
-    }
+        ]
+    except OSError as error:
+        raise StoreError(f"{error.filename} could not be read to be sealed: {error.strerror}") from error
+    return {"files": sealed, "replaces": list(replaces)}
 
 
 def sealed(records: Iterable[Record]) -> dict[str, tuple[str, int]]:
@@ -43,16 +45,26 @@ def sealed(records: Iterable[Record]) -> dict[str, tuple[str, int]]:
     return standing
 
 
-def check(lake: Path, records: Iterable[Record], files: Iterable[str] | None, places: Places) -> None:
-    """Report sealed files that are gone or changed, and files of the lake that no seal names. Nothing without seals."""
+def check(
+    lake: Path, records: Iterable[Record], files: Iterable[str] | None, places: Places, *, required: bool = False
+) -> None:
+    """Report sealed files that are gone or changed, and files of the lake that no seal names. Nothing without
+    seals, unless they are `required`.
+
+    `files` are those that the lake consists of; None where that is not known.
+    """
     standing = sealed(records)
-    if not standing:
+    if not (standing or required):
         return
+    there = None if files is None else set(files)
     for name, (digest, index) in standing.items():
         path = lake / name
+        if there is not None and name not in there:
+            places.add(name, "gap", "file", f"the file that leaf {index} seals is no longer part of the lake")
+            continue
         if not path.is_file():
             places.add(name, "gap", "file", f"the file that leaf {index} seals is missing")
         elif file_sha256(path) != digest:
             places.add(name, "altered", "file", f"the file is not the one that leaf {index} seals")
-    for name in sorted(set(files or ()) - set(standing)):
+    for name in sorted((there or set()) - set(standing)):
         places.add(name, "unsigned", "file", "a file of the lake that no seal names")

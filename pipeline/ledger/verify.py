@@ -90,12 +90,14 @@ def verify(
     rule: RowRule | None = None,
     progress: Progress | None = None,
     folder: str = "ledger",
+    sealed: bool = False,
 ) -> Report:
     """Everything the ledger promises about a lake, with the place of everything that does not hold.
 
     `key` is the pinned key; rotations that it signed are followed. `snapshot` is called once, after the published
     checkpoint was read, so that a lake that is being written to is never ahead of itself. `since_heads` are kept copies
-    of checkpoints, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes.
+    of checkpoints, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes,
+    `sealed` that every file of the lake must be named by a seal in this log.
     Raises StoreError when the disk does not answer.
     """
     run = _Run(lake_dir, (key,), folder)
@@ -123,7 +125,7 @@ def verify(
         else:
             rows.take(item)
     rows.finish(tree.control)
-    seal.check(run.lake, records, lake.files, run.places)
+    seal.check(run.lake, records, lake.files, run.places, required=sealed)
     if tree.whole:
         anchor.check(run.lake, records, reader, run.places)
     _retained(run, reader, copies, since_heads=since_heads, guard=guard, origin=key.name)

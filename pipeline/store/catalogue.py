@@ -17,6 +17,7 @@ from pipeline.core.errors import FencedError, NoInputError, StoreError
 from pipeline.core.model import Position
 from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
+from pipeline.store.tables import PASSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +52,7 @@ CREATE TABLE IF NOT EXISTS deliveries(
 CREATE INDEX IF NOT EXISTS deliveries_message ON deliveries(message);
 CREATE TABLE IF NOT EXISTS sinks(sink TEXT PRIMARY KEY, until_ns INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
 """
+_ADDED: Final = "CREATE TABLE IF NOT EXISTS sealed(path TEXT PRIMARY KEY, worker TEXT NOT NULL) WITHOUT ROWID"
 Places = Mapping[tuple[str, str], tuple[int, str]]  # (stream, partition) -> offset, worker
 _FILE_COLUMNS: Final = "path, tbl, kind, rows, size, layout, min_time, max_time, min_leaf, max_leaf"
 
@@ -167,6 +169,16 @@ class Catalogue:
         with self.reading() as sql:
             return sql.execute("SELECT first, last FROM expired WHERE worker = ? ORDER BY first", (worker,)).fetchall()
 
+    def unsealed(self, worker: str) -> tuple[list[str], list[str]]:
+        """Files of a worker that its ledger does not name yet, and those it names that the lake has no longer."""
+        passing = ", ".join(f"'{name}'" for name in PASSING)  # soon consumed by whoever judges
+        ours = f"SELECT path FROM files WHERE worker = ? AND tbl NOT IN ({passing})"  # noqa: S608
+        named = "SELECT path FROM sealed WHERE worker = ?"
+        with self.reading() as sql:
+            pairs = ((ours, named), (named, ours))
+            came, went = (sql.execute(f"{a} EXCEPT {b} ORDER BY path", (worker, worker)).fetchall() for a, b in pairs)
+        return [path for (path,) in came], [path for (path,) in went]
+
     def ledger(self, worker: str) -> dict[str, Any]:
         """The ledger head as it was committed, {} before the first."""
         with self.reading() as sql:
@@ -242,6 +254,12 @@ def forget_expired(sql: sqlite3.Connection, worker: str, spans: Sequence[tuple[i
     sql.executemany("DELETE FROM expired WHERE worker = ? AND first = ? AND last = ?", [(worker, *s) for s in spans])
 
 
+def note_sealed(sql: sqlite3.Connection, worker: str, came: Iterable[str], went: Iterable[str]) -> None:
+    """The ledger that this commit carries names these files now, and no longer those."""
+    sql.executemany("DELETE FROM sealed WHERE path = ?", [(path,) for path in went])
+    sql.executemany("INSERT OR REPLACE INTO sealed VALUES (?, ?)", [(path, worker) for path in came])
+
+
 def set_ledger(sql: sqlite3.Connection, worker: str, head: Mapping[str, Any]) -> None:
     """Keeps the ledger head that covers this commit."""
     sql.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?)", (worker, msgspec.msgpack.encode(dict(head))))
@@ -261,6 +279,7 @@ def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:
             [("lake_id", uuid.uuid4().hex), ("sequence", "0"), ("committed_ns", "0"), ("format", FORMAT)],
         )
         sync_folder(path.parent)
+    connection.execute(_ADDED)
     return connection
 
 

@@ -252,14 +252,20 @@ class Lake(Outbox):
         """The workers that have committed under a ledger of their own."""
         return tuple(name for name in self._catalogue.workers() if self._catalogue.ledger(name))
 
-    def evidence(self, table: str, worker: str) -> tuple[dict[str, Any], list[str]]:
-        """The ledger head of a worker's newest commit and its files of one table (relative to the lake), of one moment.
+    def unsealed(self) -> bool:
+        """Whether upkeep has changed which files there are, and the ledger was not told of it yet."""
+        return any(self._catalogue.unsealed(self.worker))
 
-        Its files are those whose rows have their leaves in its ledger.
+    def evidence(self, worker: str) -> tuple[dict[str, Any], dict[str, str], bool]:
+        """The ledger head of a worker's newest commit and its files (relative to the lake) with their tables.
+
+        Its files are those whose rows have their leaves in its ledger. The last says whether the ledger has yet to be
+        told of some, which a writer does at once. All of one moment.
         """
         with self._catalogue.reading():
-            files = [file.segment.path for file in self._catalogue.files(table) if file.worker == worker]
-            return self._catalogue.ledger(worker), files
+            ours = (file.segment for file in self._catalogue.files() if file.worker == worker)
+            files = {segment.path: segment.table for segment in ours if segment.table not in PASSING}
+            return self._catalogue.ledger(worker), files, any(self._catalogue.unsealed(worker))
 
     def read_file(self, table: str, file: str) -> Iterator[pl.DataFrame]:
         """The rows of one file of a table, as they are stored. Raises StoreError for one that cannot be read."""

@@ -14,7 +14,7 @@ from pipeline.store import catalogue as log
 from pipeline.store import states
 from pipeline.store.files import guarded, private_folder, sync_folders
 from pipeline.store.segment import SegmentFile
-from pipeline.store.tables import TABLES, table_of
+from pipeline.store.tables import PASSING, TABLES, table_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,6 +66,8 @@ class Steps:
             sync_folders((self._lake / segment.path).parent for segment in made)
             kept = self._keep_states(commit)
         faults.point("store.revised")
+        came, went = self._moved(commit, [*sealed, *made])
+        head = commit.seal(came, went) if commit.seal else commit.ledger
         with self._catalogue.changing() as sql:
             now_ns = self._clock()
             log.check_epoch(sql, self._worker, self._epoch)
@@ -75,8 +77,10 @@ class Steps:
             log.drop_files(sql, commit.consumed, lambda _: now_ns)  # nobody else reads them
             log.add_files(sql, (*sealed, *made), sequence, self._worker)
             states.save(sql, self._worker, kept)
-            if commit.ledger:
-                log.set_ledger(sql, self._worker, commit.ledger)
+            if head:
+                log.set_ledger(sql, self._worker, head)
+            if commit.seal:
+                log.note_sealed(sql, self._worker, came, went)
             log.forget_expired(sql, self._worker, commit.expired)
             enqueue(sql, now_ns)
             faults.point("store.transaction")
@@ -85,6 +89,14 @@ class Steps:
         useless = {entry.path for entry in self._states.values()} - {entry.path for entry in kept.values()}
         self._states = kept
         return sequence, [self._lake / path for path in sorted(useless)]
+
+    def _moved(self, commit: Commit, made: Sequence[Segment]) -> tuple[list[str], list[str]]:
+        """Files that the ledger has to name, with those of this commit, and those it has to let go of."""
+        with self._catalogue.reading() as sql:
+            came, went = self._catalogue.unsealed(self._worker)
+            replaced = self._replaced_snapshots(sql, commit.snapshot)
+        fresh = [segment.path for segment in made if segment.table not in PASSING]
+        return [path for path in came if path not in replaced] + fresh, sorted({*went, *replaced})
 
     def check(self) -> None:
         """FencedError when this writer has been replaced: better told before its files are missed."""

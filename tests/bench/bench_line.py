@@ -132,7 +132,11 @@ class _NoLake:
     def write(self, table: str, frame: Any) -> None: ...
 
     def commit(self, commit: Any) -> int:
+        commit.seal((), ())
         return 0
+
+    def unsealed(self) -> bool:
+        return False
 
     def expired(self) -> list[tuple[int, int]]:
         return []

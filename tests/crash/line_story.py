@@ -10,9 +10,9 @@ import polars as pl
 
 from pipeline.core.clock import system_clock
 from pipeline.ledger import keys
-from pipeline.ledger.verify import Snapshot, verify
 from pipeline.simulate import Attack, Scenario, simulate
 from pipeline.store import Lake, StoreConfig
+from pipeline.verification import verify_lake
 from tests.lakes import differences, view
 
 if TYPE_CHECKING:
@@ -126,9 +126,7 @@ def broken(home: Path) -> list[str]:
     """What the ledger's verification has to say against the lake."""
     lake = home / "lake"
     signer = keys.for_lake(home / "keys" / "key", lake)
-    with Lake.open(lake, StoreConfig(), writer=False, clock=system_clock) as opened:
-        snapshot = Snapshot(opened.ledger_head(), list(opened.read("raw")))
-        report = verify(lake, keys.note.verifier_of(signer), lambda: snapshot)
+    report = verify_lake(lake, keys.note.verifier_of(signer).vkey(), (), None)[0].report
     entries = len(view(lake, "raw"))
     rows = (
         report.rows.filter(~pl.col("verdict").is_in(("ok", "redacted"))).select("source", "verdict", "evidence").rows()

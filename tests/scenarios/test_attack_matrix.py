@@ -9,8 +9,10 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -519,6 +521,11 @@ class Kept:
     def verified(self) -> Report:
         return verification.verify_lake(self.lake, None, [self.head], None)[0].report
 
+    def file(self, table: str) -> str:
+        """A file of a table, relative to the lake."""
+        with closing(sqlite3.connect(self.lake / "commit.sqlite")) as db:
+            return str(db.execute("SELECT path FROM files WHERE tbl = ?", (table,)).fetchone()[0])
+
     def raw(self) -> list[Path]:
         return sorted((self.lake / "data" / "raw").rglob("*.parquet"))
 
@@ -563,6 +570,29 @@ def file_removed(kept: Kept) -> None:
     kept.raw()[0].unlink()
 
 
+def operation_edited(kept: Kept) -> None:
+    """a row of `operations` edited: what was read stands as it was"""
+    edited(kept.lake / kept.file("operations"), lambda rows: rows.with_columns(principal=pl.lit("somebody/else")))
+
+
+def file_forgotten(kept: Kept) -> None:
+    """a file struck from the lake's catalogue"""
+    in_catalogue(kept, "DELETE FROM files WHERE path = ?", kept.file("coverage"))
+
+
+def file_forged(kept: Kept) -> None:
+    """a file put in another's place in the lake's catalogue"""
+    name = kept.file("coverage")
+    forged = name.replace("--", "-1--")
+    shutil.copy(kept.lake / name, kept.lake / forged)
+    in_catalogue(kept, "UPDATE files SET path = ? WHERE path = ?", forged, name)
+
+
+def in_catalogue(kept: Kept, sql: str, *values: str) -> None:
+    with closing(sqlite3.connect(kept.lake / "commit.sqlite")) as db, db:
+        db.execute(sql, values)
+
+
 def tile_edited(kept: Kept) -> None:
     """a tile of the ledger edited"""
     tile = next(path for path in sorted((kept.lake / "ledger" / "tile" / "0").rglob("*")) if path.is_file())
@@ -594,9 +624,12 @@ def ledger_made_anew(kept: Kept) -> None:
 
 AFTER: list[tuple[Callable[[Kept], None], set[str]]] = [
     (row_edited, {"altered"}),
-    (row_deleted, {"gap"}),
-    (file_swapped, {"duplicate", "gap"}),
+    (row_deleted, {"altered", "gap"}),
+    (file_swapped, {"altered", "duplicate", "gap"}),
     (file_removed, {"altered", "gap"}),
+    (operation_edited, {"altered"}),
+    (file_forgotten, {"gap"}),
+    (file_forged, {"gap", "unsigned"}),
     (tile_edited, {"altered"}),
     (checkpoint_edited, {"unverifiable"}),
     (lake_rolled_back, {"truncated"}),

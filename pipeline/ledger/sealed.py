@@ -1,0 +1,96 @@
+"""A worker's two logs as one: what was read, and beside it the files that the lake was made into.
+
+Seals have a log of their own, so that the index of an entry's leaf never depends on how commits fell. Each seal names
+the size and root of the first log at its commit: whoever keeps a head of the second holds both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.clock import Clock, system_clock
+from pipeline.ledger import leaf, seal
+from pipeline.ledger.guard import Guard
+from pipeline.ledger.keys import FileSigner
+from pipeline.ledger.leaf import Leaves
+from pipeline.ledger.log import LeafBatch, Ledger
+from pipeline.ledger.note import Verifier
+
+FILES = "files"
+
+
+class SealedLedger:
+    """`entries` and `files` are prepared before a commit of the lake, whose head holds both, and published after."""
+
+    def __init__(self, lake_dir: Path, entries: Ledger, files: Ledger) -> None:
+        """Use `open`."""
+        self.entries, self.files = entries, files
+        self._lake = lake_dir
+        self._came: list[str] = []
+        self._went: list[str] = []
+
+    @classmethod
+    def open(
+        cls,
+        lake_dir: Path,
+        signer: FileSigner,
+        *,
+        head: Mapping[str, Any] | None,
+        guard: Guard | None = None,
+        clock: Clock = system_clock,
+        folder: str = "ledger",
+    ) -> SealedLedger:
+        """See `Ledger.open`."""
+        files = signer.renamed(files_origin(signer.name))
+        return cls(
+            lake_dir,
+            Ledger.open(lake_dir, signer, head=head, guard=guard, clock=clock, folder=folder),
+            Ledger.open(
+                lake_dir,
+                files,
+                head=(head or {}).get(FILES),
+                guard=guard,
+                clock=clock,
+                folder=f"{folder}/{FILES}",
+            ),
+        )
+
+    def add(self, leaves: Leaves) -> LeafBatch:
+        """See `Ledger.add`."""
+        return self.entries.add(leaves)
+
+    def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int:
+        """See `Ledger.expire`."""
+        return self.entries.expire(spans, authority=authority)
+
+    def seal(self, files: Sequence[str], replaced: Sequence[str]) -> None:
+        """The next head commits to every byte of these files of the lake, in the place of those they replaced."""
+        self._came, self._went = list(files), list(replaced)
+
+    def prepare(self) -> dict[str, Any]:
+        """The head of both logs. Raises StoreError, also when a file cannot be read."""
+        head = self.entries.prepare()
+        if self._came or self._went:
+            body = seal.body(self._lake, self._came, replaces=self._went)
+            log = {"size": head["size"], "root": head["root_hex"]}
+            self.files.append_control(leaf.SEAL, {**body, "log": log})
+            self._came, self._went = [], []
+        return {**head, FILES: self.files.prepare()}
+
+    def publish(self) -> str:
+        """The checkpoint over the entries."""
+        published = self.entries.publish()
+        self.files.publish()
+        return published
+
+
+def files_origin(origin: str) -> str:
+    """The name of the log over files, by that of the log over entries."""
+    return f"{origin}/{FILES}"
+
+
+def files_key(key: Verifier) -> Verifier:
+    """What opens the log over files: the same key under its name."""
+    return Verifier(files_origin(key.name), key.kind, key.public)
