@@ -213,17 +213,9 @@ class Line:
         states = {name: part.snapshot() for name, part in self.stateful().items()}
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
         seal = self._seal if parts.ledger is not None else None
+        consumed, messages = tuple(self._consumed), tuple(self._messages)
         parts.lake.commit(
-            Commit(
-                positions,
-                revise,
-                snapshot,
-                states,
-                tuple(self._messages),
-                expired=expired,
-                seal=seal,
-                consumed=tuple(self._consumed),
-            )  # fmt: skip
+            Commit(positions, revise, snapshot, states, messages, expired=expired, seal=seal, consumed=consumed)
         )
         faults.point("line.after_commit")
         if parts.ledger is not None:
