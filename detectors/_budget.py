@@ -1,6 +1,8 @@
-"""A family's share of the day's alerts, kept by a threshold that follows the last seven days.
+"""How much a detector may say, kept by a threshold that follows the last seven days.
 
-A frozen threshold breaks its promise as soon as the estate changes: a scale-out made one deliver 17 times too much.
+It holds back what would drown everything else: many times what anybody wants to be told. Which of the findings become
+alerts is decided where all of them come together (`[alerts] per_day`), by a threshold of the same kind. A frozen one
+breaks its promise as soon as the estate changes: a scale-out made one deliver 17 times too much.
 """
 
 from __future__ import annotations

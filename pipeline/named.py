@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pipeline import config as conf
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
@@ -24,6 +26,9 @@ TABLES = (
 )  # fmt: skip
 
 
+CANDIDATES = 10.0  # findings a day that each detector may offer, for one alert a day that is wanted
+
+
 def detectors(settings: conf.Settings) -> list[Detector]:
     """Every detector folder that the config does not switch off, with its own table."""
     off = settings.table(conf.Detection, "detection").disabled
@@ -35,9 +40,24 @@ def detectors(settings: conf.Settings) -> list[Detector]:
     for name in known:
         if name in off:
             continue
-        module = plugins.load("detectors", name)
-        built.append(module.create(settings.table(module.Config, "detectors", name)))
+        built.append(plugins.load("detectors", name).create(_detector(settings, name)))
     return built
+
+
+def _detector(settings: conf.Settings, name: str) -> Any:
+    """A detector's own table. How many candidates it offers a day follows from how many alerts are wanted."""
+    config = settings.table(plugins.load("detectors", name).Config, "detectors", name)
+    given = settings.tree.get("detectors", {}).get(name, {})
+    if not hasattr(config, "per_day") or "per_day" in given:
+        return config
+    wanted = settings.table(RoutingConfig, "alerts").per_day
+    return msgspec.structs.replace(config, per_day=CANDIDATES * wanted)
+
+
+def _own(settings: conf.Settings, room: str, prefix: str, kind: str) -> Any:
+    if room == "detectors":
+        return _detector(settings, kind)
+    return settings.table(plugins.load(room, kind).Config, prefix, kind)
 
 
 def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
@@ -77,5 +97,11 @@ def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
         for name in settings.names(prefix):
             if name not in known:
                 raise ConfigError(f"{settings.path}: there is no [{prefix}.{name}]; there are: {', '.join(known)}")
-        found += [(f"{prefix}.{kind}", settings.table(plugins.load(room, kind).Config, prefix, kind)) for kind in known]
+        found += [
+            (
+                f"{prefix}.{kind}",
+                _detector(settings, kind) if room == "detectors" else _own(settings, room, prefix, kind),
+            )
+            for kind in known
+        ]
     return found + [(f"sinks.{name}", _sink(settings, name)[1]) for name in settings.names("sinks")]

@@ -19,6 +19,7 @@ from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.evaluate.checks import Marks, OneLiners
 from pipeline.evaluate.naive import Naive, methods
+from pipeline.evaluate.plan import BUDGETS, principals
 from pipeline.simulate import Incident, Plot, frames, lay, twins
 from pipeline.sli import Config as SliConfig
 from pipeline.sli import Slis
@@ -154,7 +155,8 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
     """Run the n-th seed of the plan with the configuration `tree`. Raises SuiteFailedError."""
     scenario = plan.scenario(nth)
     plot = lay(scenario)
-    settings = settings_for(plot, tree)
+    most = {"alerts": {"per_day": BUDGETS[-1] * principals(plan.preset) / 1000, **tree.get("alerts", {})}}
+    settings = settings_for(plot, {**tree, **most})  # the detectors offer what the largest allowance could take
     start_us = scenario.start_ns // 1000
     test_us = start_us + plan.learn_days * DAY_US
     quiet, staged = Watch(settings, methods(plot, scenario.seed)), None

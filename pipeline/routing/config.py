@@ -35,11 +35,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     `per_day` is how many alerts a day the whole lake is to deliver, as page or ticket. Families in `exempt` are always
     told; the others have `shares` of the day (`other_share` each, where they are not named), and only their findings
-    that are worth it become alerts. The rest are kept as findings.
+    that are worth it become alerts. The rest are kept as findings. Families of one of the `kindred` groups see the same
+    act from several sides (how much, how many, which), so that their agreement proves nothing; where from, when and how
+    it got in are other questions.
     """
 
     per_day: float = 5
-    exempt: tuple[str, ...] = ("invariant", "silence")
+    exempt: tuple[str, ...] = ("invariant", "silence", "sli")
+    kindred: tuple[tuple[str, ...], ...] = (
+        ("breadth", "rate", "pair", "slow", "denial", "enumeration", "multivariate", "rotation"),
+    )
     shares: dict[str, float] = {}
     other_share: float = 1.0
     group_hours: float = 24

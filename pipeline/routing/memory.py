@@ -21,8 +21,8 @@ class Agreement:
         self._span_us, self._most = span_us, most
         self._families: dict[str, dict[str, tuple[int, int]]] = {}
 
-    def add(self, principal: str, family: str, time_us: int, *, high: bool) -> tuple[list[str], int]:
-        """The families now heard of `principal`, in order of arrival, and how many of them at the agreed severity."""
+    def add(self, principal: str, family: str, time_us: int, *, high: bool) -> tuple[list[str], list[str]]:
+        """The families now heard of `principal`, in order of arrival, and those of them at the agreed severity."""
         known = self._families.pop(principal, {})
         last, high_us = known.get(family, (_NEVER, _NEVER))
         known[family] = (max(last, time_us), max(high_us, time_us) if high else high_us)
@@ -31,7 +31,7 @@ class Agreement:
         self._families[principal] = kept
         if len(self._families) > self._most:
             del self._families[next(iter(self._families))]
-        return list(kept), sum(times[1] > since for times in kept.values())
+        return list(kept), [name for name, times in kept.items() if times[1] > since]
 
     def snapshot(self) -> pl.DataFrame:
         """A frame of schema AGREEMENT, oldest principal first."""

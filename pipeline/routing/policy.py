@@ -7,9 +7,13 @@ from typing import Any, Final
 
 from pipeline.routing.alert import RANKS, Live
 from pipeline.routing.config import Config
+from pipeline.routing.habits import Standing
 from pipeline.routing.match import any_glob
 
 ROUTES: Final = ("log", "ticket", "page")
+NEWS: Final = "rules"  # the family of mild rules that are news of their principal
+NEWS_HALF: Final = 4.0  # so much news scores one half
+NEWS_LEAST: Final = 2.5  # less is no news
 
 
 def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -24,13 +28,30 @@ def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
     return ("principal", principal, cause) if principal else ("store", finding["store"] or "", cause)
 
 
+def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[str, Any], float]:
+    """A rule's finding as it counts for its principal, and how much news it is where it is too mild for a ticket.
+
+    What comes on a schedule is lowered to low, and so is a medium one that is practice; never a critical one. It is
+    told all the same, and says why.
+    """
+    rank = RANKS.get(finding["severity"], 0)
+    scheduled = standing.scheduled and rank < RANKS["critical"]
+    if rank > RANKS["low"] and (scheduled or (standing.practised and rank <= RANKS["medium"])):
+        habit = f"It did so on {standing.days} of the 28 days before{', at this hour' if scheduled else ''}."
+        finding = {**finding, "severity": "low", "message": f"{finding['message']} {habit}"}
+        rank = RANKS["low"]
+    mild = RANKS["informational"] < rank <= RANKS["low"] and not scheduled
+    return finding, standing.news if mild and standing.news >= NEWS_LEAST else 0.0
+
+
 def route_of(config: Config, alert: Live) -> str:
     """page, ticket or log: by severity, and for a page by how sure it is, who agrees, or that the record is broken."""
     if alert.invariant and alert.covered == alert.count:
         return "log"  # declared beforehand, yet never out of sight
     severity = alert.severity
     serious = severity >= RANKS[config.agree_severity]
-    sure = severity >= RANKS[config.page_severity] and alert.confidence >= config.page_confidence
+    proven = severity if alert.invariant else alert.rank  # that statistics agree makes none of them certain
+    sure = proven >= RANKS[config.page_severity] and alert.confidence >= config.page_confidence
     if sure or (serious and (alert.agreed or alert.integrity)):
         return "page"
     least = RANKS["low"] if alert.admitted else RANKS[config.ticket_severity]

@@ -22,9 +22,10 @@ from pipeline.core.schema import ALERT, FINDING, SEVERITIES, empty
 from pipeline.routing.alert import LIVE, RANKS, Live, pack, unpack
 from pipeline.routing.allowance import Allowance
 from pipeline.routing.config import Config
+from pipeline.routing.habits import Habits
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
 from pipeline.routing.memory import Agreement, Seen, Timers, short
-from pipeline.routing.policy import ROUTES, key_of, route_of
+from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, by_habit, key_of, route_of
 
 PENDING_MAX: Final = 50_000
 
@@ -64,6 +65,8 @@ class Router:
         self._seen = Seen(config.seen_max)
         self._agreement = Agreement(config.group_us, config.principals_max)
         self._allowance = Allowance(config.per_day, config.shares, config.other_share)
+        self._habits = Habits(config.principals_max)
+        self._kin = {family: kin[0] for kin in config.kindred for family in kin}
         self._live: dict[str, Live] = {}
         self._by_key: dict[tuple[str, str, str], list[str]] = {}
         self._open_of: dict[str, set[str]] = {}
@@ -101,12 +104,13 @@ class Router:
         return self._invalid + over
 
     def snapshot(self) -> Frames:
-        """Frames `alerts`, `agreement`, `seen`, `allowance`, `pending`, `clock`."""
+        """Frames `alerts`, `agreement`, `seen`, `allowance`, `habits`, `pending`, `clock`."""
         return {
             "alerts": pack(list(self._live.values())),
             "agreement": self._agreement.snapshot(),
             "seen": self._seen.snapshot(),
             "allowance": self._allowance.snapshot(),
+            "habits": self._habits.snapshot(),
             "pending": self._pending,
             "clock": pl.DataFrame({"clock_us": pl.Series([self._clock_us], dtype=pl.Int64)}),
         }
@@ -116,6 +120,7 @@ class Router:
         self._agreement.restore(frames["agreement"])
         self._seen.restore(frames["seen"])
         self._allowance.restore(frames["allowance"])
+        self._habits.restore(frames["habits"])
         self._pending = frames["pending"]
         self._clock_us = frames["clock"]["clock_us"][0]
         for alert in unpack(frames["alerts"].select(list(LIVE))):
@@ -164,14 +169,17 @@ class Router:
         rule = covering(self._rules, finding, time_us)
         alert = self._find(finding, time_us)
         exempt = finding["family"] in self.config.exempt
-        worth = rule is not None or exempt or self._worth(finding)
-        if not worth and alert is None:
+        news = 0.0
+        if exempt and finding["principal"] and finding["principal"] not in self.config.unattributed:
+            finding, news = by_habit(finding, self._habits.see(finding["principal"], finding["cause"] or "", time_us))
+        worth = rule is not None or (exempt and not news) or self._worth(finding, news)
+        if not worth and not exempt and alert is None:
             self.counts.held += 1
             return
         self.counts.folded += 1
         alert = alert or self._create(finding, time_us)
         before = self._standing(alert)
-        alert.admitted |= worth and rule is None and not exempt
+        alert.admitted |= worth and rule is None and (bool(news) or not exempt)
         alert.add(finding, time_us)
         if rule is not None:
             alert.covered += 1
@@ -180,20 +188,22 @@ class Router:
             self._hush(alert, rule)
         else:
             self._hear(alert, finding, time_us, before)
-        if exempt and route_of(self.config, alert) != "log":
-            self._spend(finding, free=True)
+        if exempt and not news and route_of(self.config, alert) != "log":
+            self._allowance.note(self._clock_us, finding["family"] or "", self._about(finding), 1.0, free=True)
         self._changed[alert.uid] = alert
         self._bound()
 
-    def _worth(self, finding: Mapping[str, Any]) -> bool:
+    def _worth(self, finding: Mapping[str, Any], news: float) -> bool:
         """Whether a finding is one of those the day has room for. Noted either way."""
-        enough = self._allowance.threshold(self._clock_us, finding["family"] or "")
-        self._spend(finding)
-        return (finding["score"] or 0.0) >= enough
+        family, score = finding["family"] or "", finding["score"] or 0.0
+        if news:
+            family, score = NEWS, news / (news + NEWS_HALF)
+        enough = self._allowance.threshold(self._clock_us, family)
+        self._allowance.note(self._clock_us, family, self._about(finding), score)
+        return score >= enough
 
-    def _spend(self, finding: Mapping[str, Any], *, free: bool = False) -> None:
-        about = short("|".join(key_of(self.config, finding)))
-        self._allowance.note(self._clock_us, finding["family"] or "", about, finding["score"] or 0.0, free=free)
+    def _about(self, finding: Mapping[str, Any]) -> int:
+        return short("|".join(key_of(self.config, finding)))
 
     def _find(self, finding: Mapping[str, Any], time_us: int) -> Live | None:
         """The alert of the same incident: same key, begun within the group window on either side."""
@@ -257,7 +267,7 @@ class Router:
             return
         high = RANKS.get(finding["severity"], 0) >= RANKS[self.config.agree_severity]
         families, strong = self._agreement.add(principal, family, time_us, high=high)
-        if len(families) < 2:
+        if self._kinds(families) < 2:
             return
         self._corroborate(alert, families, strong)
         for uid in sorted(self._open_of.get(principal, set()) - {alert.uid}):
@@ -265,11 +275,15 @@ class Router:
             if other.state != "suppressed" and self._corroborate(other, families, strong):
                 self._say(other, "updated")
 
-    def _corroborate(self, alert: Live, families: list[str], strong: int) -> bool:
+    def _kinds(self, families: list[str]) -> int:
+        """How many independent ones there are: families of one kin see the same thing."""
+        return len({self._kin.get(family, family) for family in families})
+
+    def _corroborate(self, alert: Live, families: list[str], strong: list[str]) -> bool:
         new = [family for family in families if family not in alert.families]
         alert.families += new
         alert.corroborated = True
-        alert.agreed |= strong >= 2
+        alert.agreed |= self._kinds(strong) >= 2
         return bool(new)
 
     # --- states

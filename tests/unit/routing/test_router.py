@@ -202,7 +202,7 @@ def test_what_the_day_has_no_room_for_stays_a_finding() -> None:
 
 def test_agreement_does_not_reach_above_critical_nor_over_the_group_window() -> None:
     """Critical stays critical; a family that spoke a day earlier corroborates nothing."""
-    other = {"detector": "d2", "family": "rate"}
+    other = {"detector": "d2", "family": "source"}
     alerts = (
         Router(Config())
         .push(frame(finding(0, severity="critical"), finding(1, severity="critical", **other)), us(2))
@@ -240,11 +240,12 @@ def test_route(given: dict[str, Any], route: str) -> None:
 
 
 def test_two_families_at_high_page() -> None:
-    """High findings of two families on one principal page, of one family they do not."""
+    """High findings of two independent families page; of one family, or of two that see the same, they do not."""
     high = {"severity": "high", "confidence": 0.5}
-    same = frame(finding(0, **high), finding(1, detector="breadth2", **high))
-    assert set(Router(Config()).push(same, us(2)).alerts["route"]) == {"ticket"}
-    two = frame(finding(0, **high), finding(1, detector="d2", family="rate", **high))
+    for family in ("breadth", "rate"):
+        same = frame(finding(0, **high), finding(1, detector="d2", family=family, **high))
+        assert set(Router(Config()).push(same, us(2)).alerts["route"]) == {"ticket"}
+    two = frame(finding(0, **high), finding(1, detector="d2", family="source", **high))
     assert set(Router(Config()).push(two, us(2)).alerts["route"]) == {"page"}
 
 

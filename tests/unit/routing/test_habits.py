@@ -1,0 +1,96 @@
+"""What somebody does week after week: lowered, never hidden; and what is news of him."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from pipeline.core.findings import uid_of
+from pipeline.core.schema import FINDING
+from pipeline.routing import Config, Router
+from pipeline.routing.habits import DAY_US, HOUR_US, MINUTE_US, Habits
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+NIGHT = 2 * HOUR_US
+
+
+def routed(*hits: tuple[float, str, str], principal: str = "approle/backup") -> list[dict[str, Any]]:
+    """The alerts of a rule's hits, each (hours since START, cause, severity), in the order of their first finding."""
+    rows = [
+        dict.fromkeys(FINDING) | {
+            "uid": uid_of(str(hours), cause), "time": START + timedelta(hours=hours), "detector": "invariant",
+            "family": "invariant", "cause": cause, "severity": severity, "confidence": 0.95, "score": 0.9,
+            "principal": principal, "message": "It happened.", "evidence": ["e"],
+        }
+        for hours, cause, severity in hits
+    ]  # fmt: skip
+    end_us = round((START + timedelta(days=90)).timestamp() * 1e6)
+    return Router(Config()).push(pl.DataFrame(rows, schema=FINDING), end_us).alerts.sort("first_time").to_dicts()
+
+
+def test_a_nightly_job_is_lowered_after_ten_nights_and_says_so() -> None:
+    """From then on its alerts are in the log; none is missing."""
+    alerts = routed(*((26.0 * 1 + 24 * day, "snapshot_read", "high") for day in range(20)))
+    assert len(alerts) == 20
+    assert [alert["route"] for alert in alerts] == ["ticket"] * 10 + ["log"] * 10
+    assert alerts[-1]["message"] == "It happened. It did so on 19 of the 28 days before, at this hour."
+
+
+@pytest.mark.parametrize("hour", [12.0, 4.0])
+def test_the_same_job_at_another_hour_is_told_as_ever(hour: float) -> None:
+    """A schedule excuses its own hour alone, also on a day when it has run already."""
+    nights = [(2.0 + 24 * day, "snapshot_read", "high") for day in range(20)]
+    alerts = routed(*nights, (20 * 24 + 2.0, "snapshot_read", "high"), (20 * 24 + hour, "snapshot_read", "high"))
+    assert [alert["route"] for alert in alerts[-2:]] == ["log", "ticket"]
+    assert alerts[-1]["severity"] == "high"
+
+
+def test_a_weekly_job_is_known_after_three_weeks() -> None:
+    """The fourth Sunday at the same hour is routine; another day of the week is not."""
+    weeks = [(3.0 + 168 * week, "snapshot_read", "high") for week in range(4)]
+    assert [alert["route"] for alert in routed(*weeks)] == ["ticket"] * 3 + ["log"]
+    assert routed(*weeks, (3.0 + 168 * 3 + 48, "snapshot_read", "high"))[-1]["route"] == "ticket"
+
+
+def test_practice_lowers_what_is_medium_only() -> None:
+    """Who writes policies on many days is no ticket each time; who reads snapshots at odd hours is."""
+    hours = [9.0, 35.5, 62.0, 86.5, 111.0]
+    assert [alert["route"] for alert in routed(*((h, "policy_written", "medium") for h in hours))][-1] == "log"
+    assert [alert["route"] for alert in routed(*((h, "snapshot_read", "high") for h in hours))][-1] == "ticket"
+    assert {alert["route"] for alert in routed(*((2.0 + 24 * d, "root", "critical") for d in range(20)))} == {"page"}
+
+
+def test_mild_rules_never_triggered_before_make_a_ticket_together() -> None:
+    """One secret destroyed is a line in the log; ten by somebody who never did are somebody's business."""
+    one = routed((9.0, "secret_destroyed", "low"))
+    ten = routed(*((9.0 + i / 30, "secret_destroyed", "low") for i in range(10)))
+    assert ([a["route"] for a in one], [a["route"] for a in ten]) == (["log"], ["ticket"])
+
+
+def test_practised_rules_in_new_company_make_a_ticket() -> None:
+    """Policy, role and secret-id within minutes, each of them daily work, never together before."""
+    causes = ("policy_written", "auth_role", "secret_id_issued")
+    days = [(24.0 * d + 9 + 3 * i, c, "low") for d in range(10) for i, c in enumerate(causes)]
+    apart = routed(*days)
+    together = routed(*days, *((24.0 * 10 + 9 + i / 60, c, "low") for i, c in enumerate(causes)))
+    assert {alert["route"] for alert in apart[9:]} == {"log"}
+    assert "ticket" in {alert["route"] for alert in together[-3:]}
+
+
+def test_restored_habits_go_on_exactly_and_are_bounded() -> None:
+    """Snapshot and restore change nothing; past the limit the oldest principal is forgotten."""
+    straight, resumed = Habits(3), Habits(3)
+    for day in range(30):
+        for number in range(4):
+            at = day * DAY_US + NIGHT + number * MINUTE_US
+            assert straight.see(f"p{number}", "c", at) == resumed.see(f"p{number}", "c", at)
+        frame = resumed.snapshot()
+        resumed = Habits(3)
+        resumed.restore(frame)
+        assert_frame_equal(straight.snapshot(), resumed.snapshot())
+    assert straight.snapshot()["principal"].n_unique() == 3
+    assert straight.snapshot()["at_us"].min() > DAY_US
