@@ -135,7 +135,9 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     files = verify(
         lake.path, over_files, sealed, since_heads=heads[True], guard=guard, folder=f"{folder}/{FILES}", sealed=True
     )
-    rows = pl.concat([report.rows, files.rows])
+    placed = report.rows.filter(~pl.col("verdict").is_in(("ok", "redacted")))["source"]
+    again = (pl.col("cause") == "file") & pl.col("source").is_in(placed.implode())  # told row by row already
+    rows = pl.concat([report.rows, files.rows.filter(~again)])
     return replace(report, rows=rows, exit_code=max(report.exit_code, files.exit_code))
 
 

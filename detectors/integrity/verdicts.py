@@ -40,7 +40,7 @@ VERDICTS: Final = (
     ),
     Words(
         "gap", "high", 0.85, "Audit entries missing",
-        "entries are missing that are known to have been written", _WHOLE,
+        "entries that should be there are missing", _WHOLE,
         "Recover the entries from another device or backup and feed them in; find out why this stream lost them.",
     ),
     Words(
