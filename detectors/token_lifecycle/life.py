@@ -15,13 +15,17 @@ from detectors.token_lifecycle import issued
 from detectors.token_lifecycle.issued import ROWS
 
 if TYPE_CHECKING:
-    from detectors._usual import Floats
+    from detectors._usual import Bools, Floats
     from pipeline.core.model import Frames
 
 _BINS: Final = 32  # powers of two of seconds
 _KINDS: Final = 4_096
 _KNOWN: Final = 3  # tokens of a role before its own longest says anything
 _SHORTEST: Final = 3_600  # a life below an hour is never long
+
+
+_ALIKE: Final = ("mount", "kind", "principal", "login_principal", "token_ttl")
+_NONE: Final = pl.DataFrame(schema={**{name: ROWS[name] for name in _ALIKE}, "n": pl.Int64})
 
 
 class Life:
@@ -32,7 +36,7 @@ class Life:
         self._roles = Table(2, limit)
         self._kinds = Table(_BINS, _KINDS)
         self._hour = 0
-        self._open = pl.DataFrame(schema=ROWS)  # what the current hour had so far
+        self._open = _NONE  # what the current hour had so far
 
     def inspect(self, rows: pl.DataFrame, hour: int) -> list[Found]:
         """Judge ROWS of one hour by what was known before it."""
@@ -44,17 +48,15 @@ class Life:
             self._hour = hour
         if made.is_empty():
             return []
-        before, self._open = len(self._open), pl.concat([self._open, made])
+        one = made.select(*_ALIKE, n=pl.lit(1, pl.Int64))
+        self._open = pl.concat([self._open, one]).group_by(_ALIKE, maintain_order=True).agg(pl.col("n").sum())
         longest, surprise = self._judged(made)
         ttl = made["token_ttl"].to_numpy()
         long = (ttl >= self._factor * longest) & (ttl > _SHORTEST) & (surprise >= self._surprise)
         if not long.any():
             return []
-        alone = self._alone(before)
-        return [
-            self._found(made.row(i, named=True), float(longest[i]), float(surprise[i]))
-            for i in np.flatnonzero(long & alone).tolist()
-        ]
+        told = np.flatnonzero(long & self._alone(made)).tolist()
+        return [self._found(made.row(i, named=True), float(longest[i]), float(surprise[i])) for i in told]
 
     def _judged(self, made: pl.DataFrame) -> tuple[Floats, Floats]:
         """The longest life each role had (0: unknown), and -log10 of how rare this one is, with how much longer."""
@@ -69,17 +71,15 @@ class Life:
         times = np.where(longest > 0, np.log2(np.maximum(ttl / np.maximum(longest, 1.0), 1.0)) / 2, 0.0)
         return longest, rare + times
 
-    def _alone(self, before: int) -> np.ndarray:
-        """Of the newest rows those whose mount had fewer than `together` longer lives this hour."""
+    def _alone(self, made: pl.DataFrame) -> Bools:
+        """Rows whose mount had fewer than `together` roles with longer lives this hour, up to theirs."""
         longest, _ = self._judged(self._open)
         long = self._open["token_ttl"].to_numpy() >= self._factor * longest
-        who = pl.DataFrame(
-            {"mount": self._open["mount"], "role": _role(self._open), "long": long, "at": range(len(long))}
-        )
-        firsts = who.filter("long").unique(["mount", "role"], keep="first", maintain_order=True)
-        ranked = firsts.with_columns(rank=pl.int_range(1, pl.len() + 1).over("mount"))
-        rank = who.join(ranked.select("mount", "role", "rank"), on=["mount", "role"], how="left", maintain_order="left")
-        alone: np.ndarray = (rank["rank"].fill_null(1) < self._together).to_numpy()[before:]
+        roles = pl.DataFrame({"mount": self._open["mount"], "role": _role(self._open)}).filter(pl.Series(long))
+        ranked = roles.unique(maintain_order=True).with_columns(rank=pl.int_range(1, pl.len() + 1).over("mount"))
+        asked = pl.DataFrame({"mount": made["mount"], "role": _role(made)})
+        rank = asked.join(ranked, on=["mount", "role"], how="left", maintain_order="left")["rank"]
+        alone: Bools = (rank.fill_null(1) < self._together).to_numpy()
         return alone
 
     def _learn(self) -> None:
@@ -88,19 +88,23 @@ class Life:
         at_us = self._hour * HOUR_US
         roles, kinds = _keys(self._open)
         ttl = self._open["token_ttl"].to_numpy().astype(np.float64)
+        n = self._open["n"].to_numpy().astype(np.float64)
         distinct, place = np.unique(roles, return_inverse=True)
         most = np.zeros(len(distinct))
         np.maximum.at(most, place, ttl)
         old = self._roles.get(distinct, at_us)
         self._roles.put(
             distinct,
-            np.stack([old[:, 0] + np.bincount(place, minlength=len(distinct)), np.maximum(old[:, 1], most)], axis=1),
+            np.stack(
+                [old[:, 0] + np.bincount(place, weights=n, minlength=len(distinct)), np.maximum(old[:, 1], most)],
+                axis=1,
+            ),
             at_us,
         )
         lives = np.zeros((len(ttl), _BINS))
-        lives[np.arange(len(ttl)), _bin(ttl)] = 1
+        lives[np.arange(len(ttl)), _bin(ttl)] = n
         self._kinds.add(kinds, lives, at_us)
-        self._open = pl.DataFrame(schema=ROWS)
+        self._open = _NONE
 
     def _found(self, row: dict[str, Any], longest: float, surprise: float) -> Found:
         who, ttl = row["principal"], row["token_ttl"]
