@@ -134,7 +134,7 @@ class DetectorInfo:
     `techniques` are ATT&CK ids of `attack_version`; `measures` are the failure modes and SLIs it serves (F3, M9 …).
     `cadence` says how it is called: "operation" for a rule that judges each operation by itself (any cut of the
     stream, as soon as operations are complete), "window" for statistics over a stretch of event time, "sli" for
-    SLI rows as their windows close.
+    SLI rows as their windows close. Only "window" may ask profiles: in other cuts they know more or less.
     """
 
     name: str
