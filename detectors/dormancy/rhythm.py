@@ -69,7 +69,7 @@ class Rhythm:
     def judged(self, present: Present, at_us: int) -> Told:
         """What is odd about those present."""
         own = self._who.get(present.keys, at_us)
-        known, longest = own[:, _N], own[:, _LONGEST]
+        known, longest = own[:, _N], self._longest(own, at_us)
         away = self._away(present, own, at_us)
         usual = (own[:, _GAP] * known + _MONTH_H) / (known + 1)
         gap = _TAIL * np.log10(1 + away / (_TAIL * usual))
@@ -87,6 +87,10 @@ class Rhythm:
         gap = np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
         return np.where(self._awake(own, at_us), np.maximum(own[:, _AWAY], gap), gap)
 
+    def _longest(self, own: Floats, at_us: int) -> Floats:
+        """The longest absence that is over: the return from it, too."""
+        return np.maximum(own[:, _LONGEST], np.where(self._awake(own, at_us), 0.0, own[:, _AWAY]))
+
     def _awake(self, own: Floats, at_us: int) -> Bools:
         """Back only a little while ago, and not told of."""
         back: Bools = (own[:, _AWAY] > 0) & (at_us - own[:, _WOKE] <= self._awake_us)
@@ -99,8 +103,7 @@ class Rhythm:
         gap = np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
         new = own * (1 - 1 / _FORGET)
         fresh = (told.away_h >= idle_h) & ~done
-        past = np.where(self._awake(own, at_us), 0.0, own[:, _AWAY])
-        new[:, _LONGEST] = np.maximum(np.maximum(own[:, _LONGEST], past), np.where(fresh, 0.0, gap))
+        new[:, _LONGEST] = np.maximum(self._longest(own, at_us), np.where(fresh, 0.0, gap))
         new[:, _N] += 1
         weight = np.minimum(own[:, _N], _FORGET)
         new[:, _GAP] = np.where(seen > 0, own[:, _GAP] + (gap - own[:, _GAP]) / np.maximum(weight, 1), 0.0)

@@ -1,0 +1,113 @@
+"""The memories of single detectors: what they hold to be usual, and that they stay small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from detectors.auth_pressure.doors import Doors, Logins
+from detectors.dormancy.rhythm import Present, Rhythm
+from detectors.rotation_health.schedule import Schedule, Written
+from detectors.slow_evidence.trickle import Evidence, Trickle
+from pipeline.core.model import Window
+from pipeline.core.schema import INTEGRITY, TIME, WINDOW, conform, empty
+
+HOUR = 3_600_000_000
+START = 1_772_409_600_000_000
+
+
+def window(hour: int, *rows: dict[str, Any]) -> Window:
+    """WINDOW rows of one hour: reads that succeed, where nothing else is told."""
+    at = START + hour * HOUR
+    usual = {
+        "principal": "approle/a", "principal_type": "service", "store": "vault", "mount": "kv/", "secret": "kv/x",
+        "operation": "read", "outcome": "success", "zone": "10.0.0.0/24", "client_ip": "10.0.0.9", "n": 1,
+        "discloses_value": True, "time": at, "last_time": at, "uid": f"{hour}",
+    }  # fmt: skip
+    made = [{**usual, **row} for row in rows] or [usual]
+    return Window(at, at + HOUR, conform(pl.DataFrame(made), WINDOW), empty(INTEGRITY), None, closed=True)
+
+
+def times(secret_hours: list[int]) -> tuple[float, float]:
+    """Age and period (h) of a secret written at these hours, asked 100 h after the last."""
+    schedule = Schedule(100, 12 * HOUR)
+    for hour in secret_hours:
+        wrote = window(hour, {"operation": "write", "discloses_value": False})
+        schedule.learn(Written.of(wrote), wrote.start_us)
+    asked = Written.of(window(0, {"operation": "write"})).keys
+    age, period = schedule.ages(asked, START + (secret_hours[-1] + 100) * HOUR)
+    return float(age[0] / HOUR), float(period[0] / HOUR)
+
+
+def test_a_schedule_is_regular_or_none() -> None:
+    """Five gaps of two days make a period; uneven ones, or fewer, make none; two writes in an hour are one."""
+    assert times([0, 48, 96, 144, 192]) == (100.0, 48.0)
+    assert times([0, 1, 48, 96, 97, 144, 192])[1] == pytest.approx(48.0)
+    assert np.isnan(times([0, 48, 96])[1])
+    assert np.isnan(times([0, 20, 96, 110, 240])[1])
+
+
+def test_a_monthly_job_is_not_dormant() -> None:
+    """The absence surprises the first time a little, after that not at all; a daily job's would very much."""
+    rhythm, surprises = Rhythm(100, 6.0), []
+    for hour in (0, 720, 1440):
+        here = window(hour)
+        present = Present.of(here)
+        assert present is not None
+        told = rhythm.judged(present, here.start_us)
+        surprises.append(float(told.gap[0]))
+        rhythm.learn(present, told, np.zeros(1, dtype=np.bool_), 336.0, here.start_us)
+    assert surprises[0] == 0
+    assert 0 < surprises[1] < 1
+    assert surprises[2] == 0
+    daily = Rhythm(100, 6.0)
+    for hour in range(0, 480, 24):
+        here = window(hour)
+        present = Present.of(here)
+        assert present is not None
+        daily.learn(present, daily.judged(present, here.start_us), np.zeros(1, dtype=np.bool_), 336.0, here.start_us)
+    assert present is not None
+    assert float(daily.judged(present, START + 1200 * HOUR).gap[0]) > 1.5
+
+
+def test_an_attempt_counts_once_in_three_days() -> None:
+    """The same address and account again and again is one attempt; after three days it is another."""
+    doors = Doors(100)
+    tried = {"operation": "auth", "mount": "auth/userpass/", "outcome": "denied", "principal": "userpass/eva"}
+    counts = []
+    for hour in (0, 1, 2, 71, 90):
+        here = window(hour, tried, tried)
+        refused = Logins.of(here, "denied")
+        assert refused is not None
+        fresh = refused.filter(doors.fresh(refused, here.start_us))
+        counts.append(len(fresh.account))
+        doors.learn(None, fresh, here.start_us)
+    assert counts == [1, 0, 0, 0, 1]
+
+
+def test_a_trickle_forgets() -> None:
+    """Sums halve with their half-life, the timeline keeps the newest accesses only."""
+    trickle = Trickle(72 * HOUR, 100, 3)
+    key = np.array([7], dtype=np.uint64)
+    for number in range(5):
+        at = START + number * HOUR
+        line = pl.DataFrame(
+            {
+                "principal": "a",
+                "secret": f"kv/{number}",
+                "time": at,
+                "uid": f"{number}",
+                "store": "vault",
+                "client_ip": "",
+            }
+        ).cast({"time": TIME})
+        hits = Evidence(["a"], np.zeros(1, dtype=np.int64), key, np.ones(1), line)
+        trickle.learn(key, hits, at)
+    assert trickle.timeline("a", Evidence.none())["secret"].to_list() == ["kv/2", "kv/3", "kv/4"]
+    more = Evidence(["a"], np.zeros(1, dtype=np.int64), key, np.zeros(1), Evidence.none().line)
+    now, later = (trickle.sums(more, START + hour * HOUR)[0][0] for hour in (4, 76))
+    assert later == pytest.approx(now / 2)
+    assert 4.8 < now < 5
