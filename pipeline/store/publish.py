@@ -104,6 +104,7 @@ def _publish(lake: Path, name: str) -> int:
 def _write(target: Path, files: list[LiveFile], lake: Path) -> None:
     try:
         with duckdb.connect(config={"threads": 1}) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout
             connection.execute(f"ATTACH {text(str(target))} AS published (STORAGE_VERSION 'v1.2.0')")
             target.chmod(0o600)
             connection.execute("USE published")

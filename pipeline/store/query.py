@@ -71,6 +71,7 @@ def _run(lake: Path, asked: _Asked) -> pa.Table:
     files = _files(lake)
     try:
         with duckdb.connect(config=asked.settings) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout, where the answer goes
             for statement in statements(files, lake, asked.views):
                 connection.execute(statement)
             _lock(connection, files, lake)
@@ -143,7 +144,7 @@ def _views(tree: Any) -> frozenset[str]:
 
 
 def _tree(sql: str) -> Any:
-    with duckdb.connect() as connection:
+    with duckdb.connect() as connection:  # enable_progress_bar does not matter here: nothing is read
         found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
     tree = json.loads(found[0]) if found else {"error": True}
     if tree["error"]:

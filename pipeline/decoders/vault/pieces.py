@@ -30,6 +30,7 @@ _INSIDE: Final = re.compile(
 )
 _XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
+_QUICK: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
 _OPENING: Final = frozenset({b"{", b"["})
 _CLOSING: Final = {b"}": 0x7B, b"]": 0x5B}
 _BEFORE_VALUE: Final = frozenset({b":", b",", b"["})
@@ -172,7 +173,10 @@ def _kind(data: bytes, start: int, end: int) -> str:
 
 def object_end(data: bytes, start: int, end: int) -> tuple[int | None, int]:
     """(end of the object that begins at `start`, 0), or (None, the byte where it became clear that it has none)."""
-    scan = Scan()
+    try:
+        return start + _QUICK.raw_decode(data[start:end].decode("latin-1"))[1], 0
+    except (ValueError, RecursionError):
+        scan = Scan()  # slower by far, and knows where it breaks
     stop = scan.feed(data, start, end)
     return (stop, 0) if stop is not None else (None, scan.at)
 

@@ -83,6 +83,7 @@ class Table:
 
     def __init__(self, threads: int) -> None:
         self._connection = duckdb.connect(config={**_SETTINGS, "threads": threads})
+        self._connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout
         self._file, path = _anonymous()
         self._query = _query(path)
 

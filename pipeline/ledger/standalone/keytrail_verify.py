@@ -447,7 +447,8 @@ def command_rows(options: Options) -> str:
     tiles = Tiles(options.folder, size)
     verify_tiles(tiles, root)
     names = "source, position, salt, raw, redacted, leaf, leaf_index"
-    cursor = duckdb.connect().execute(f"select {names} from read_parquet(?) order by leaf_index", [options.glob])  # noqa: S608
+    connection = duckdb.connect().execute("set enable_progress_bar = false")
+    cursor = connection.execute(f"select {names} from read_parquet(?) order by leaf_index", [options.glob])  # noqa: S608
     count, expected = 0, {}
     for source, position, salt, raw, redacted, leaf, index in iter(cursor.fetchone, None):
         need(index < size, f"a row beyond the log's {size} entries")

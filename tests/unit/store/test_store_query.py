@@ -214,3 +214,14 @@ def test_somebody_who_may_only_read_can_query(open_folder: Path) -> None:
         [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("[{'n': 100}]\n", "")
+
+
+def test_no_part_of_duckdb_draws_progress_on_stdout(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A question that takes its time writes nothing of its own to stdout, where its answer goes."""
+    lake = filled(tmp_path / "lake")
+    setting = query(lake, "SELECT current_setting('enable_progress_bar') AS drawn").to_pylist()
+    assert setting == [{"drawn": False}]
+    places = [path for path in (ROOT / "pipeline").rglob("*.py") if "duckdb.connect(" in path.read_text("utf-8")]
+    told = [path.name for path in places if "enable_progress_bar" not in path.read_text("utf-8")]
+    assert (len(places) > 3, told) == (True, [])
+    assert capfd.readouterr().out == ""
