@@ -33,8 +33,8 @@ from pipeline.options import (
 from pipeline.store import letters
 
 ORDER = (
-    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "report", "detectors", "simulate", "evaluate",
-    "probe", "check",
+    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "ledger", "report", "detectors", "simulate",
+    "evaluate", "probe", "check",
 )  # fmt: skip
 
 
@@ -321,6 +321,25 @@ def proof(
     files = verification.prove(lake, uids, None if out == "-" else Path(out))
     for name, data in files:
         sys.stdout.write(data.decode() if out == "-" else f"{Path(out) / name}\n")
+
+
+ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys.")
+cli.add_typer(ledger, name="ledger")
+
+
+@ledger.command("rotate")
+def ledger_rotate(
+    to: Annotated[Path, typer.Option(help="The new private key; made where there is none.", metavar="FILE")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    signing_key: Annotated[Path | None, typer.Option(help="The key so far.", metavar="FILE")] = None,
+    worker: Annotated[str, typer.Option(help="Whose ledger, where a lake has several.", metavar="NAME")] = "main",
+) -> None:
+    """Hand the ledger over to another key; prints the new verifier key. No run may be writing to the lake."""
+    settings = conf.load(config)
+    settings.allow(named.TABLES)
+    known = settings.table(conf.LedgerConfig, "ledger")
+    sys.stdout.write(f"{verification.rotate_key(lake, signing_key, to, worker, known)}\n")
 
 
 @cli.command()

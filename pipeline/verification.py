@@ -15,14 +15,15 @@ from pipeline import store
 from pipeline.app import signed_folder
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError, StoreError
+from pipeline.core.model import Commit
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys, note, policy, proof_file
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.sealed import FILES, files_key, files_origin
+from pipeline.ledger.sealed import FILES, SealedLedger, files_key, files_origin
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.ledger.note import Verifier
 
@@ -174,6 +175,36 @@ def _rows(lake: store.Lake, files: Sequence[str]) -> Iterator[pl.DataFrame | Unr
                 yield frame.with_columns(lake_file=pl.lit(file))
         except StoreError as error:
             yield Unreadable(file, type(error.__cause__ or error).__name__)
+
+
+def rotate_key(lake: Path, old: Path | None, new: Path, worker: str, config: conf.LedgerConfig) -> str:
+    """Hand a worker's ledger over from `old` (default: the configured key) to the key in `new`, made on first use.
+
+    Gives the new verifier key.
+
+    Raises ConfigError for keys that cannot be used, StoreError while a run writes to the lake.
+    """
+    old = old or (Path(config.signing_key).expanduser() if config.signing_key else keys.default_key_path())
+    folder, signer = ledger_folder(worker), keys.load_or_create(new)
+    with store.Lake.open(lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker) as opened:
+        head = opened.ledger_head()
+        if not head:
+            raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
+        guard = FileGuard(signed_folder(config, old) or lake / folder)
+        ledger = SealedLedger.open(lake, keys.for_lake(old, lake, folder=folder), head=head, guard=guard, folder=folder)
+        ledger.rotate(signer)
+
+        def seal(files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]:
+            ledger.seal(files, replaced)
+            return ledger.prepare()
+
+        opened.commit(Commit((), states=opened.states(), seal=seal))
+        ledger.publish()
+        remembered = FileGuard(signed_folder(config, new) or lake / folder)
+        for log in (ledger.entries, ledger.files):
+            if (signed := guard.last(log.origin)) is not None:
+                remembered.advance(signed)
+    return ledger.entries.verifier.vkey()
 
 
 def prove(lake: Path, uids: Sequence[str], out: Path | None) -> list[tuple[str, bytes]]:

@@ -39,6 +39,18 @@ def successors(pinned: Verifier, records: Iterable[Record]) -> tuple[Verifier, .
     return tuple(keys)
 
 
+def predecessors(pinned: Verifier, records: Iterable[Record]) -> tuple[Verifier, ...]:
+    """The keys before the pinned one: what they signed then stands. Raises LedgerError as `successors` does."""
+    before: list[Verifier] = []
+    wanted = pinned
+    for record in reversed([record for record in records if record.kind == leaf.ROTATION]):
+        if record.body.get("to") == wanted.vkey():
+            wanted = note.parse_vkey(str(record.body.get("from")))
+            _verify(record, wanted)
+            before.insert(0, wanted)
+    return tuple(before)
+
+
 def _verify(record: Record, old: Verifier) -> Verifier:
     try:
         texts = [str(record.body[name]) for name in ("to", "from_signature", "to_signature")]

@@ -65,6 +65,11 @@ class SealedLedger:
         """See `Ledger.expire`."""
         return self.entries.expire(spans, authority=authority)
 
+    def rotate(self, new: FileSigner) -> None:
+        """Hand both logs over to another key; see `Ledger.rotate`."""
+        for log in (self.entries, self.files):
+            log.rotate(new.renamed(log.origin))
+
     def seal(self, files: Sequence[str], replaced: Sequence[str]) -> None:
         """The next head commits to every byte of these files of the lake, in the place of those they replaced."""
         self._came, self._went = list(files), list(replaced)

@@ -67,6 +67,7 @@ class _Run:
     lake: Path
     keys: tuple[Verifier, ...]
     name: str
+    earlier: tuple[Verifier, ...] = ()  # keys that handed the log over before the pinned one had it
     places: Places = field(default_factory=Places)
     notes: list[str] = field(default_factory=list)
     whole: bool = True  # the tree's hashes are all known
@@ -105,6 +106,7 @@ def verify(
     published = read_optional(run.folder / "checkpoint")
     lake = snapshot()
     run.keys = _keys(run, key)
+    run.earlier = _earlier(run, key)
     head = _head(run, published, lake.head)
     reader = TileReader(run.folder, head.size)
     tree = TreeCheck(reader, run.places, folder, progress)
@@ -150,9 +152,20 @@ def _keys(run: _Run, key: Verifier) -> tuple[Verifier, ...]:
         return (key,)
 
 
+def _earlier(run: _Run, key: Verifier) -> tuple[Verifier, ...]:
+    try:
+        return rotation.predecessors(key, control.parsed(run.folder))
+    except LedgerError as error:
+        run.places.add(f"{run.name}/{control.FILE}", "altered", "rotation", str(error))
+        return ()
+
+
 def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | None) -> Checkpoint:
-    """The statement to hold the lake against: the commit's intent, which the checkpoint must not contradict."""
-    checkpoint = _opened(run, run.checkpoint, published)
+    """The statement to hold the lake against: the commit's intent, which the checkpoint must not contradict.
+
+    The newest key must have signed it: one that has handed the log over speaks for it no more.
+    """
+    checkpoint = _opened(run, run.checkpoint, published, (*run.earlier, *run.keys) if committed else run.keys[-1:])
     _witnessed(run, published)
     if not committed:
         if checkpoint is None:
@@ -160,7 +173,7 @@ def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | Non
             return checkpoints.empty(run.keys[0].name)
         return checkpoint
     try:
-        intent = checkpoints.open_intent(str(committed["intent"]).encode(), run.keys)
+        intent = checkpoints.open_intent(str(committed["intent"]).encode(), run.keys[-1:])
     except (LedgerError, KeyError) as error:
         run.places.add("ledger head of the last commit", "unverifiable", "head", str(error))
         return checkpoint or checkpoints.empty(run.keys[0].name)
@@ -176,11 +189,11 @@ def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | Non
     return intent
 
 
-def _opened(run: _Run, source: str, data: bytes | None) -> Checkpoint | None:
+def _opened(run: _Run, source: str, data: bytes | None, keys: tuple[Verifier, ...] | None = None) -> Checkpoint | None:
     if data is None:
         return None
     try:
-        return checkpoints.open_checkpoint(data, run.keys)
+        return checkpoints.open_checkpoint(data, keys or (*run.earlier, *run.keys))
     except LedgerError as error:
         run.places.add(source, "unverifiable", "checkpoint", str(error))
         return None

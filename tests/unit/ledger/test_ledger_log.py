@@ -10,6 +10,7 @@ import pytest
 from pipeline.core.errors import StoreError
 from pipeline.ledger import FileGuard, ForkError, Ledger, LedgerError, keys, leaf, note
 from pipeline.ledger import checkpoint as checkpoints
+from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import canonical
 from pipeline.ledger.tiles import TileReader
 from pipeline.ledger.verify import Snapshot, verify
@@ -175,6 +176,24 @@ def test_a_rotated_key_is_followed_from_the_pinned_one(tmp_path: Path) -> None:
     again = SmallLake(tmp_path / "lake", key=tmp_path / "new" / "signing.key")
     again.write(records(1))
     assert broken(verify(tmp_path / "lake", old, again.snapshot)) == set()
+    assert broken(verify(tmp_path / "lake", note.verifier_of(new), again.snapshot)) == set()
+
+
+def test_a_key_that_was_handed_over_speaks_for_the_log_no_more(tmp_path: Path) -> None:
+    """Whoever has the old key signs a head that verification refuses, whichever key is pinned."""
+    lake = SmallLake(tmp_path / "lake")
+    lake.write(records(5))
+    old, new = lake.signer, keys.create(tmp_path / "new" / "signing.key", lake.signer.name)
+    lake.ledger.rotate(new)
+    lake.write(records(5))
+    lake.write(records(5))
+    head = lake.head()
+    assert head is not None
+    stated = Checkpoint(new.name, head["size"], bytes.fromhex(head["root_hex"]))
+    forged = {**head, "intent": checkpoints.sign_intent(stated, [old]).encode().decode()}
+    for pinned in (old, new):
+        report = verify(tmp_path / "lake", note.verifier_of(pinned), lambda: Snapshot(forged, lake.rows()))
+        assert ("ledger head of the last commit", "unverifiable") in broken(report)
 
 
 def test_control_bodies_are_canonical_json() -> None:

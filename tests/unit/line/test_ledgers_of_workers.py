@@ -8,10 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline import config as conf
 from pipeline import store, verification
+from pipeline.app import Run, RunOptions
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import NoInputError
-from pipeline.ledger import ForkError
+from pipeline.ledger import ForkError, LedgerError
 from tests.lakes import run, view
 from tests.trail import MAIN, SECOND, START, trail
 
@@ -113,3 +115,24 @@ def test_an_event_stored_without_a_ledger_has_no_proof(tmp_path: Path) -> None:
     uid = view(tmp_path / "lake", "events")["uid"][0]
     with pytest.raises(NoInputError, match="while the ledger was off"):
         verification.prove(tmp_path / "lake", [uid], None)
+
+
+def test_a_ledger_is_handed_over_to_another_key(tmp_path: Path) -> None:
+    """The new key goes on, the old one no more; verification holds under either, and the run lost nothing by it."""
+    lake, log, new = tmp_path / "lake", tmp_path / "audit.log", tmp_path / "new" / "signing.key"
+    lines = trail(MAIN).write(tmp_path / "logs")[0].read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:200]))
+    run(lake, log, tables=TABLES)
+    old_vkey = verification.verify_lake(lake, None, (), None)[0].pinned.verifier.vkey()
+    new_vkey = verification.rotate_key(lake, tmp_path / "signing.key", new, "main", verification.conf.LedgerConfig())
+    log.write_bytes(b"".join(lines))
+    job = Run(RunOptions((str(log),), lake, signing_key=str(new)), conf.Settings(None, TABLES))
+    assert job.execute()["entries"] == len(lines) - 200
+    for vkey in (old_vkey, new_vkey):
+        (found,) = verification.verify_lake(lake, vkey, (), None)
+        assert set(found.report.rows["verdict"]) == {"ok"}, found.report.rows.to_dicts()
+    run(tmp_path / "another", log, tables=TABLES)
+    told = [view(where, "operations").select("uid", "paired") for where in (lake, tmp_path / "another")]
+    assert told[0].equals(told[1])
+    with pytest.raises(LedgerError):
+        run(lake, log, tables=TABLES)
