@@ -473,8 +473,14 @@ def probe(  # noqa: PLR0917
 
 @cli.command()
 def check(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
-    """Validate the config; print the effective one with origins."""
-    tables.rows(commands.effective_config(conf.load(config)), format.value)
+    """Validate the config and the rules it names; print the effective one with origins."""
+    settings = conf.load(config)
+    tables.rows(commands.effective_config(settings), format.value)
+    unusable = named.unusable_rules(settings)
+    for line in unusable:
+        show.note(line)
+    if unusable:
+        raise ConfigError(f"{len(unusable)} rules cannot be run or can never match")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,16 @@ def _own(settings: conf.Settings, room: str, prefix: str, kind: str) -> Any:
     return settings.table(plugins.load(room, kind).Config, prefix, kind)
 
 
+def unusable_rules(settings: conf.Settings) -> list[str]:
+    """In words, what the rule files of the detectors that have some hold and cannot use. Raises ConfigError."""
+    found: list[str] = []
+    for name in plugins.kinds("detectors"):
+        module = plugins.load("detectors", name)
+        if hasattr(module, "check"):
+            found += module.check(settings.table(module.Config, "detectors", name))
+    return found
+
+
 def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
     """Every `[sinks.NAME]`, by name."""
     tables = {name: _sink(settings, name) for name in settings.names("sinks")}

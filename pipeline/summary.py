@@ -77,6 +77,7 @@ def notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]
         for name, depth in undelivered.items()
     ]
     found += list(line.parts.router.notes)
+    found += [text for detector in line.parts.detectors for text in getattr(detector, "notes", ())]
     return found + ([f"upkeep of the lake failed: {lake.upkeep_failure}"] if lake.upkeep_failure else [])
 
 

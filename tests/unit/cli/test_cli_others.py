@@ -147,3 +147,34 @@ def test_a_bad_config_is_explained(tmp_path: Path, text: str, told: list[str]) -
     assert done.code == 2
     for word in (str(path), *told):
         assert word in done.error
+
+
+RULE = """
+title: Seals
+logsource: {product: vault, service: audit}
+detection:
+  sel: {request.operation: %s, request.path: sys/seal}
+  condition: sel
+"""
+
+
+def test_check_names_rules_that_can_never_match(tmp_path: Path) -> None:
+    """A Sigma rule that can never match is an error of the config, told with the file, the rule and the reason."""
+    (tmp_path / "rule.yml").write_text(RULE % "write")
+    (tmp_path / "keytrail.toml").write_text(f'[detectors.sigma]\nrules = ["{tmp_path}/rule.yml", "pack:sequences"]\n')
+    done = keytrail("check", "--config", tmp_path / "keytrail.toml")
+    assert done.code == 2
+    assert "rule.yml: Seals: request.operation is never write" in done.stderr
+    (tmp_path / "rule.yml").write_text(RULE % "update")
+    assert keytrail("check", "--config", tmp_path / "keytrail.toml").code == 0
+
+
+def test_a_run_goes_on_without_them_and_says_so(tmp_path: Path) -> None:
+    """A run with a rule that cannot be used reads all the same, and points to `check`."""
+    (tmp_path / "rule.yml").write_text(RULE % "write")
+    (tmp_path / "keytrail.toml").write_text(f'[detectors.sigma]\nrules = ["{tmp_path}/rule.yml"]\n')
+    log = tmp_path / "audit.log"
+    log.write_text("")
+    done = keytrail("run", log, "--config", tmp_path / "keytrail.toml", "--lake", tmp_path / "lake")
+    assert done.code == 0, done.stderr
+    assert "sigma: 1 rules are left out; keytrail check says why" in done.stderr
