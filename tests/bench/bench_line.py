@@ -87,8 +87,10 @@ def stages(log: Path, work: Path) -> None:
         setattr(owner, name, wrapper)
 
     run = app.Run(app.RunOptions((str(log),), work / "stages", signing_key=str(work / "signing.key")), conf.Settings())
-    line = run._line(_NoLake(), [])
-    source, decoder, parts = run._source([]), run._decoder(), line.parts
+    lake: Any = _NoLake()
+    source, decoder = run._source(lake, []), run._decoder()
+    line = run._line(lake, source, [])
+    parts = line.parts
     for owner, name, label in (
         (source, "poll", "read"), (decoder, "decode", "decode"), (parts.enricher, "resolve", "enrich"),
         (rows, "seal", "uids"), (rows, "events", "event rows"), (rows, "raw", "raw rows"),
@@ -137,6 +139,12 @@ class _NoLake:
 
     def unsealed(self) -> bool:
         return False
+
+    def passed(self) -> list[str]:
+        return []
+
+    def epoch(self) -> int:
+        return 1
 
     def expired(self) -> list[tuple[int, int]]:
         return []
