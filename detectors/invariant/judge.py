@@ -51,7 +51,7 @@ def prepared(operations: pl.DataFrame, canaries: Sequence[str], long_ttl: int) -
 
 def worth_asking(groups: Sequence[Group], rows: pl.DataFrame) -> list[tuple[Group, pl.DataFrame]]:
     """For each group with something to look at, the `prepared` rows it looks at."""
-    asked = rows.select(group.gate.fill_null(value=False).alias(str(i)) for i, group in enumerate(groups))
+    asked = rows.select(group.gate.expr.fill_null(value=False).alias(str(i)) for i, group in enumerate(groups))
     counts = asked.sum().row(0)
     return [
         (group, looked_at(rows.filter(asked[str(i)])))
@@ -142,7 +142,8 @@ def _evidence() -> pl.Expr:
 def hits_of(rules: Sequence[Rule], rows: pl.DataFrame) -> list[tuple[Rule, pl.DataFrame]]:
     """For each rule with something to say, the rows it speaks about, with `key` (what makes them one finding)."""
     said = rows.select(
-        (rule.when.fill_null(value=False) & pl.col("outcome").is_in(rule.outcomes)).alias(rule.id) for rule in rules
+        (rule.when.expr.fill_null(value=False) & pl.col("outcome").is_in(rule.outcomes)).alias(rule.id)
+        for rule in rules
     )
     counts = said.sum().row(0)
     return [

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,11 +19,32 @@ NEVER: Final = "never in normal running"
 RARE: Final = "seldom, and by the few identities whose task it is"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A question to an operation, in two forms: `expr` over frames, `said` in words that other systems can be given.
+
+    `said` is ("and" | "or" | "not", parts…), ("is", field, values), ("has", field, values), ("begins", field, values),
+    ("matches", field, pattern), ("least" | "more", field, number) or ("true", field).
+    """
+
+    expr: pl.Expr
+    said: tuple[Any, ...]
+
+    def __and__(self, other: Asked) -> Asked:
+        return Asked(self.expr & other.expr, ("and", self.said, other.said))
+
+    def __or__(self, other: Asked) -> Asked:
+        return Asked(self.expr | other.expr, ("or", self.said, other.said))
+
+    def __invert__(self) -> Asked:
+        return Asked(~self.expr, ("not", self.said))
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Rules of one subject, and which rows are worth asking them about: over `at`, `verb`, `is_canary`, `long_ttl`."""
 
-    gate: pl.Expr
+    gate: Asked
     rules: tuple[Rule, ...]
 
 
@@ -39,7 +60,7 @@ class Rule:
     id: str
     title: str
     severity: str
-    when: pl.Expr
+    when: Asked
     message: str
     next_step: str
     techniques: tuple[str, ...]
@@ -50,56 +71,92 @@ class Rule:
     once: str = ""
 
 
-def at(pattern: str) -> pl.Expr:
+def at(pattern: str) -> Asked:
     """The path, matched by a regular expression."""
-    return pl.col("at").str.contains(pattern)
+    return matches("at", pattern)
 
 
-def under(*folders: str) -> pl.Expr:
+def under(*folders: str) -> Asked:
     """The path begins with one of these."""
-    return reduce(or_, (pl.col("at").str.starts_with(folder) for folder in folders))
+    return Asked(
+        reduce(or_, (pl.col("at").str.starts_with(folder) for folder in folders)), ("begins", "at", folders)
+    )  # fmt: skip
 
 
-def asks() -> pl.Expr:
+def asks() -> Asked:
     """Reads or lists, and changes nothing."""
     return verb("read", "list", "help")
 
 
-def rest(pattern: str) -> pl.Expr:
+def rest(pattern: str) -> Asked:
     """What follows the mount, matched by a regular expression."""
-    return pl.col("rest").str.contains(pattern)
+    return matches("rest", pattern)
 
 
-def engine(*types: str) -> pl.Expr:
+def engine(*types: str) -> Asked:
     """The mount is of one of these types; a log too old to tell is taken by the mount's usual name."""
-    return is_vault() & reduce(or_, (pl.col("engine") == name for name in types))
+    return is_vault() & is_one("engine", *types)
 
 
-def is_vault() -> pl.Expr:
+def is_vault() -> Asked:
     """The operation was asked of Vault or OpenBao."""
-    return pl.col("is_vault")
+    return Asked(pl.col("is_vault"), ("true", "is_vault"))
 
 
-def writes() -> pl.Expr:
+def writes() -> Asked:
     """Created, updated or patched."""
-    return pl.col("is_write")
+    return Asked(pl.col("is_write"), ("is", "verb", ("create", "update", "patch")))
 
 
-def changes() -> pl.Expr:
+def changes() -> Asked:
     """Created, updated, patched or deleted."""
-    return pl.col("is_write") | (pl.col("verb") == "delete")
+    return Asked(
+        pl.col("is_write") | (pl.col("verb") == "delete"), ("is", "verb", ("create", "update", "patch", "delete"))
+    )  # fmt: skip
 
 
-def verb(*words: str) -> pl.Expr:
+def verb(*words: str) -> Asked:
     """The store's own word for the operation."""
-    return reduce(or_, (pl.col("verb") == word for word in words))
+    return is_one("verb", *words)
 
 
-def flag(*names: str) -> pl.Expr:
+def flag(*names: str) -> Asked:
     """One of these request options is true."""
-    return reduce(or_, (pl.col("flags").list.contains(pl.lit(name)) for name in names)).fill_null(value=False)
+    return has("flags", *names)
 
 
-def calls(store: str, *methods: str) -> pl.Expr:
+def calls(store: str, *methods: str) -> Asked:
     """A cloud store's API method, by its last word (`…SecretManagerService.DestroySecretVersion`)."""
-    return (pl.col("store") == store) & pl.col("method").is_in(tuple(m.lower() for m in methods))
+    named = tuple(m.lower() for m in methods)
+    return is_one("store", store) & Asked(pl.col("method").is_in(named), ("is", "method", named))
+
+
+def is_one(column: str, *values: str) -> Asked:
+    """The column holds one of these."""
+    return Asked(reduce(or_, (pl.col(column) == value for value in values)), ("is", column, values))
+
+
+def has(column: str, *values: str) -> Asked:
+    """The list holds one of these."""
+    found = reduce(or_, (pl.col(column).list.contains(pl.lit(value)) for value in values))
+    return Asked(found.fill_null(value=False), ("has", column, values))
+
+
+def matches(column: str, pattern: str) -> Asked:
+    """The column, matched by a regular expression; where nothing stands, nothing matches."""
+    return Asked(pl.col(column).str.contains(pattern).fill_null(value=False), ("matches", column, pattern))
+
+
+def true(column: str) -> Asked:
+    """The column is true."""
+    return Asked(pl.col(column).fill_null(value=False), ("true", column))
+
+
+def least(column: str, other: str) -> Asked:
+    """The column's number is at least that of the other."""
+    return Asked(pl.col(column) >= pl.col(other), ("least", column, other))
+
+
+def more(column: str, other: str) -> Asked:
+    """The column's number is above that of the other."""
+    return Asked(pl.col(column) > pl.col(other), ("more", column, other))

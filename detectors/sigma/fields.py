@@ -28,7 +28,7 @@ _KINDS: Final = ("service", "human", "pod", "token", "root", "anonymous", "unkno
 FLAGS: Final = (
     "exportable", "allow_plaintext_backup", "deletion_allowed", "no_parent", "no_default_policy", "renewable=false",
     "period", "log_raw", "log_raw=?", "hmac_accessor=false", "hmac_accessor=?", "allow_any_name", "audit_non_hmac",
-    "force", "min_decryption_version",
+    "force", "min_decryption_version", "complete",
 )  # fmt: skip
 _OPTIONS: Final = tuple(name for name in FLAGS if "=" not in name)
 
@@ -142,7 +142,8 @@ _VAULT: Final[Mapping[str, Field]] = {
     "response.auth.accessor": OWN["login_session"],
     "response.auth.token_ttl": OWN["token_ttl"],
     "response.wrap_info.ttl": OWN["wrap_ttl"],
-    **{f"request.data.{name}": Field(("flags",), _holds(name), "flag") for name in _OPTIONS},
+    **{f"request.data.{name}": Field(("flags",), _holds(name), "flag") for name in _OPTIONS if name != "complete"},
+    "response.data.complete": Field(("flags",), _holds("complete"), "flag"),
 }
 _AWS: Final[Mapping[str, Field]] = {
     "eventName": _METHOD,

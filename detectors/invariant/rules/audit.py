@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
-from detectors.invariant.rule import NEVER, PLANNED, RARE, Rule, at, changes, flag, is_vault, under, verb, writes
+from detectors.invariant.rule import NEVER, PLANNED, RARE, Rule, at, changes, flag, is_vault, true, under, verb, writes
 
 _OFF: Final = ("T1562.008",)
 
-GATE: Final = under("sys/audit", "sys/config/auditing", "sys/loggers") | pl.col("clear")
+GATE: Final = under("sys/audit", "sys/config/auditing", "sys/loggers") | true("clear")
 
 RULES: Final = (
     Rule(
@@ -78,7 +76,7 @@ RULES: Final = (
         "in_clear",
         "Audit trail holds values in clear",
         "critical",
-        pl.col("clear").fill_null(value=False),
+        true("clear"),
         "values that should be hashed stand in clear in the trail of {device}; first seen for {who}",
         "Set log_raw off for that device, restrict who can read what it wrote, and rotate the secrets read while it was"
         " on: keytrail query on raw where redacted names the entries.",

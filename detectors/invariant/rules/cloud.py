@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
-from detectors.invariant.rule import RARE, Rule, calls, verb
+from detectors.invariant.rule import RARE, Rule, calls, is_one, matches, verb
 
 _TRAIL_OFF: Final = (
     calls("aws", "StopLogging", "DeleteTrail", "DeleteEventDataStore", "StopEventDataStoreIngestion")
     | calls("gcp", "DeleteSink", "DeleteLog", "DeleteBucket")
-    | ((pl.col("store") == "azure") & pl.col("verb").str.contains(r"diagnosticsettings/delete$"))
+    | (is_one("store", "azure") & matches("verb", r"diagnosticsettings/delete$"))
 )
 _TRAIL_CHANGED: Final = calls(
     "aws", "UpdateTrail", "PutEventSelectors", "PutInsightSelectors", "UpdateEventDataStore"
@@ -26,7 +24,7 @@ _SECRET_GONE: Final = (
     calls("aws", "DeleteSecret", "DeleteParameter", "DeleteParameters")
     | calls("gcp", "DeleteSecret", "DestroySecretVersion")
     | calls("azure", "SecretDelete", "SecretPurge", "KeyDelete", "CertificateDelete", "CertificatePurge")
-    | ((pl.col("store") == "kubernetes") & verb("deletecollection"))
+    | (is_one("store", "kubernetes") & verb("deletecollection"))
 )
 _ACCESS: Final = (
     calls("aws", "PutResourcePolicy", "DeleteResourcePolicy", "PutKeyPolicy")
@@ -34,13 +32,13 @@ _ACCESS: Final = (
     | calls("azure", "VaultPut", "VaultPatch", "VaultAccessPolicyChangedEventGridNotification")
 )
 _CLUSTER_WIDE: Final = (
-    (pl.col("store") == "kubernetes")
+    is_one("store", "kubernetes")
     & verb("list", "watch")
-    & pl.col("path").str.contains(r"^/api/v1/secrets(\?|$)")
-    & ~pl.col("principal").str.contains(r"^system:").fill_null(value=False)
+    & matches("path", r"^/api/v1/secrets(\?|$)")
+    & ~matches("principal", r"^system:")
 )
 
-GATE: Final = pl.col("store") != "vault"
+GATE: Final = ~is_one("store", "vault")
 
 RULES: Final = (
     Rule(

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
+from detectors.invariant.rule import NEVER, RARE, Rule, at, flag, has, is_one, is_vault, under, verb, writes
 
-from detectors.invariant.rule import NEVER, RARE, Rule, at, flag, is_vault, under, verb, writes
-
-_ROOT_POLICY: Final = pl.col("policies").list.contains(pl.lit("root")).fill_null(value=False)
-_MINTS_ROOT: Final = pl.col("login_policies").list.contains(pl.lit("root")).fill_null(value=False)
+_ROOT_POLICY: Final = has("policies", "root")
+_MINTS_ROOT: Final = has("login_policies", "root")
 _CEREMONY: Final = r"^sys/generate-(root|recovery-token)/"
 
-GATE: Final = (pl.col("principal_type") == "root") | _ROOT_POLICY | _MINTS_ROOT | under("sys/generate-")
+GATE: Final = is_one("principal_type", "root") | _ROOT_POLICY | _MINTS_ROOT | under("sys/generate-")
 
 RULES: Final = (
     Rule(
         "root_use",
         "Root token used",
         "medium",
-        is_vault() & ((pl.col("principal_type") == "root") | _ROOT_POLICY),
+        is_vault() & (is_one("principal_type", "root") | _ROOT_POLICY),
         "{who} used root rights for {verb} on {path}",
         "Ask who holds the root token and for which change. If nobody claims it: revoke it by its accessor, then list"
         " all it did (view operations, principal root).",

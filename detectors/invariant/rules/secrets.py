@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
-from detectors.invariant.rule import NEVER, RARE, Rule, asks, at, changes, engine, flag, is_vault, rest, verb, writes
+from detectors.invariant.rule import (
+    NEVER,
+    RARE,
+    Rule,
+    asks,
+    at,
+    changes,
+    engine,
+    flag,
+    is_vault,
+    rest,
+    true,
+    verb,
+    writes,
+)
 
 _EXPORTABLE: Final = ("exportable", "allow_plaintext_backup")
 _OWN_RULES: Final = ("transit", "kv", "generic", "cubbyhole", "system", "identity", "token")
@@ -16,14 +28,14 @@ _WORDS: Final = (
     r"|issuers?)(/|$)"
 )
 
-GATE: Final = pl.col("is_canary") | at(r"/(export|byok-export|backup)/") | (~asks() & at(_WORDS))
+GATE: Final = true("is_canary") | at(r"/(export|byok-export|backup)/") | (~asks() & at(_WORDS))
 
 RULES: Final = (
     Rule(
         "canary_touched",
         "Planted secret touched",
         "critical",
-        pl.col("is_canary"),
+        true("is_canary"),
         "{who} touched the planted secret {secret} ({verb})",
         "Nobody has a reason to go there. Revoke the caller's credentials, then read what else it did (view"
         " operations).",

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
+from detectors.invariant.rule import (
+    NEVER,
+    RARE,
+    Rule,
+    at,
+    changes,
+    flag,
+    is_one,
+    is_vault,
+    least,
+    matches,
+    more,
+    under,
+    verb,
+    writes,
+)
 
-from detectors.invariant.rule import NEVER, RARE, Rule, at, changes, flag, is_vault, under, verb, writes
-
-LONG_TTL: Final = pl.col("token_ttl") >= pl.col("long_ttl")
-_LONGER_TTL: Final = pl.col("token_ttl") > pl.col("long_ttl")  # a log-in under the server's own default is no news
+LONG_TTL: Final = least("token_ttl", "long_ttl")
+_LONGER_TTL: Final = more("token_ttl", "long_ttl")  # a log-in under the server's own default is no news
 _CREATES: Final = r"^auth/token/create(-orphan)?(/|$)"
 _ACCOUNT: Final = ("T1098.001", "T1136")
 
 GATE: Final = (
     at(r"^auth/token/(create|roles|accessors)|/(custom-)?secret-id$|^sys/locked-users/")
-    | (under("sys/wrapping/") & (pl.col("outcome") != "success"))
-    | pl.col("error").str.contains("(?i)lock")
+    | (under("sys/wrapping/") & ~is_one("outcome", "success"))
+    | matches("error", "(?i)lock")
     | LONG_TTL
 )
 
@@ -35,7 +48,7 @@ RULES: Final = (
         "token_periodic",
         "Token without an end issued",
         "medium",
-        is_vault() & at(_CREATES) & writes() & flag("period", "periodic"),
+        is_vault() & at(_CREATES) & writes() & flag("period"),
         "{who} had a periodic token issued, which can be renewed for ever",
         "Ask for the reason; prefer an auth method whose tokens end.",
         ("T1550.001", "T1098.001"),
@@ -100,7 +113,7 @@ RULES: Final = (
         "locked_out",
         "Account locked out",
         "low",
-        is_vault() & pl.col("error").str.contains(r"(?i)\buser (is )?locked|locked out|user lockout"),
+        is_vault() & matches("error", r"(?i)\buser (is )?locked|locked out|user lockout"),
         "log-in as {who} is locked after failed attempts",
         "Ask the account's owner. Failed log-ins to many accounts from one address are reported as denials.",
         ("T1110",),
