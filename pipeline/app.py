@@ -213,7 +213,8 @@ class Run:
             line.heard(taken)
             if self.options.reads_only and not line.dirty:
                 lake.beat()
-            if self.options.follow and quiet_seconds > self.line_config.idle_seconds:
+            waited_for = any(taken.live.values())  # a stream that may still bring what comes before the others' newest
+            if self.options.follow and not waited_for and quiet_seconds > self.line_config.idle_seconds:
                 line.idle(quiet_seconds)
             return False
         begun = time.monotonic()
