@@ -87,24 +87,24 @@ def every(seconds: float, total: float, act: Callable[[int], None]) -> int:
 
 
 def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told) -> None:
-    """A second worker joins, leaves and is killed every two seconds; every offset is stored once."""
+    """A worker joins, and two seconds later leaves or is killed, again and again; every offset is stored once."""
     with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
         some.begin("a")
         until(lambda: made(some.lake))
 
         def turn(count: int) -> None:
-            some.begin("b")
+            some.started("b")
             time.sleep(2)
             if count % 2:
                 some.kill("b")
             else:
-                assert some.end("b") in {0, 10, -signal.SIGTERM}, some.text("b")  # it may not have begun yet
+                assert some.end("b") in {0, 10}, some.text("b")
 
-        turns = every(0, 40, turn)
+        turns = every(0, 60, turn)
         produced = thread.end()
         some.holds(produced)
         told("a member joins, leaves or is killed every 2 s", turns, produced, some.lake)
-        assert turns > 5
+        assert turns >= 5
 
 
 def test_pauses_past_the_session(

@@ -150,7 +150,7 @@ def verdicts(lake: Path) -> list[tuple[str, str, int, int, int]]:
     return rows.rows()
 
 
-def until(wanted: Callable[[], bool], seconds: float = 60) -> None:
+def until(wanted: Callable[[], bool], seconds: float = 180) -> None:
     """Wait for something that must come."""
     deadline = time.monotonic() + seconds
     while not wanted():

@@ -14,6 +14,8 @@ import polars as pl
 
 from pipeline import config as conf
 from pipeline.app import Run, RunOptions
+from pipeline.core.clock import system_clock
+from pipeline.store import Lake, StoreConfig
 from tests.integration.kafka.cluster import Offsets, stored, until
 from tests.lakes import view
 from tests.processes import start
@@ -72,12 +74,29 @@ class Group:
         """Judge what the workers have read, once they have ended; the summary."""
         return Run(RunOptions((), self.lake, judge=True), conf.load(self.home / "keytrail.toml")).execute()
 
-    def share(self, wanted: int = 2, seconds: float = 60) -> None:
+    def share(self, wanted: int = 2, seconds: float = 180) -> None:
         """Wait until `wanted` workers have committed last somewhere."""
         deadline = time.monotonic() + seconds
         while not shared(self.lake, wanted):
             assert time.monotonic() < deadline, f"{owners(self.lake)} {[self.text(name) for name in self._running]}"
             time.sleep(0.05)
+
+    def starts(self, worker: str) -> int:
+        """How often it has opened the lake; the judge is `main` there."""
+        if not (self.lake / "commit.sqlite").exists():
+            return 0
+        with Lake.open(self.lake, StoreConfig(), writer=False, clock=system_clock) as opened:
+            return opened.epoch(worker)
+
+    def started(self, worker: str) -> None:
+        """Start a worker, or the judge, and wait until it has opened the lake."""
+        name = "main" if worker == "judge" else worker
+        before = self.starts(name)
+        if worker == "judge":
+            self.judge()
+        else:
+            self.begin(worker)
+        until(lambda: self.starts(name) > before)
 
     def send(self, worker: str, number: signal.Signals) -> None:
         """A signal to a worker."""
@@ -101,7 +120,7 @@ class Group:
         """What it printed."""
         return (self.home / f"{worker}.txt").read_text("utf-8", "replace")
 
-    def holds(self, produced: Offsets, seconds: float = 120) -> None:
+    def holds(self, produced: Offsets, seconds: float = 240) -> None:
         """Wait until the lake holds what was produced, and hold it to nothing more."""
 
         def all_there() -> bool:
@@ -131,9 +150,6 @@ def group(home: Path, address: str, topic: str, more: str = "") -> Iterator[Grou
 
 def owners(lake: Path) -> dict[str, str]:
     """Which worker committed each stream last."""
-    from pipeline.core.clock import system_clock  # noqa: PLC0415
-    from pipeline.store import Lake, StoreConfig  # noqa: PLC0415
-
     with Lake.open(lake, StoreConfig(), writer=False, clock=system_clock) as opened:
         return {stream: worker for (stream, _), worker in opened.owners().items()}
 
