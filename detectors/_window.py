@@ -27,6 +27,14 @@ def somebody() -> pl.Expr:
     return pl.col("principal").is_not_null() & ~shared & (pl.col("principal_type") != "anonymous").fill_null(value=True)
 
 
+def theirs(window: Window) -> pl.DataFrame:
+    """The WINDOW rows of `somebody`, picked out once a window."""
+    if "theirs" not in window.memo:
+        window.memo["theirs"] = window.operations.filter(somebody())
+    rows: pl.DataFrame = window.memo["theirs"]
+    return rows
+
+
 def cohort(name: str = "principal") -> pl.Expr:
     """Those a principal belongs with: its auth mount, Kubernetes namespace, account or mail domain."""
     column = pl.col(name)

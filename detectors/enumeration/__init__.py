@@ -15,7 +15,7 @@ from detectors._budget import Budget
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import Found, cohort, place, seen_in, somebody, tell, ways
+from detectors._window import Found, cohort, place, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -152,7 +152,7 @@ def _name() -> pl.Expr:
 
 def _walks(window: Window) -> Walks | None:
     """Everybody present, with the number of names it asked for in vain; None when nobody is."""
-    rows = window.operations.filter(somebody())
+    rows = theirs(window)
     if rows.is_empty():
         return None
     listed, missing = pl.col("operation") == "list", pl.col("outcome") == "not_found"

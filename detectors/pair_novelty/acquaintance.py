@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import cohort, place, somebody
+from detectors._window import cohort, place, theirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +80,11 @@ class News:
 
     def crowded(self, together: int) -> Bools:
         """Pairs in a deepest folder to which at least `together` principals come new in this window."""
-        rows = pl.DataFrame({"folder": self.folders[-1], "who": self.who})
-        return rows.select(pl.col("who").n_unique().over("folder") >= together).to_series().to_numpy()
+        folders = self.folders[-1]
+        _, first = np.unique(joined(0, folders, self.who.astype(np.uint64)), return_index=True)
+        distinct, count = np.unique(folders[first], return_counts=True)
+        many: Bools = count[np.searchsorted(distinct, folders)] >= together
+        return many
 
 
 def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] | None:
@@ -99,9 +102,9 @@ def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] 
 
 
 def _seen(window: Window) -> tuple[Actors, News] | None:
-    used = somebody() & (pl.col("secret") != "") & (pl.col("outcome") == "success")
+    used = (pl.col("secret") != "") & (pl.col("outcome") == "success")
     kind = pl.col("principal_type").fill_null("").max().alias("kind")
-    pairs = window.operations.filter(used).group_by("principal", "secret").agg(kind)
+    pairs = theirs(window).filter(used).group_by("principal", "secret").agg(kind)
     if pairs.is_empty():
         return None
     actors = Actors.of(pairs)
@@ -170,33 +173,38 @@ class Acquaintance:
         met = joined(_MET, actors.principal[fresh])
         self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)
         settled = ~actors.probation
-        self._add(at_us, _ACTIVE, actors.principal[settled])
-        self._add(at_us, _KIND_ACTIVE, actors.kind[settled])
-        self._add(at_us, _EVERYBODY, np.zeros_like(actors.principal[fresh]))
-        self._add(at_us, _COHORT, actors.cohort[fresh])
+        grown = [
+            joined(_ACTIVE, actors.principal[settled]),
+            joined(_KIND_ACTIVE, actors.kind[settled]),
+            joined(_EVERYBODY, np.zeros_like(actors.principal[fresh])),
+            joined(_COHORT, actors.cohort[fresh]),
+        ]
         if len(news.who):
-            self._learn_new(actors, news, strange, at_us)
+            grown += self._learn_new(actors, news, strange, at_us)
+        keys = np.concatenate(grown)  # at once: a table is searched as often for one key as for many
+        self._tally.add(keys, np.ones((len(keys), 1)), at_us)
 
-    def _learn_new(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
+    def _learn_new(self, actors: Actors, news: News, strange: Bools, at_us: int) -> list[Keys]:
+        """What the new pairs add one to."""
         principal = actors.principal[news.who]
+        grown = []
         for depth, folders in zip(DEPTHS, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
             here = joined(tag + 1, principal, folders)
             _, first = np.unique(here, return_index=True)
-            self._add(at_us, tag, folders[first[~self._tally.knows(here[first])]])
-            self._tally.add(here, np.ones((len(here), 1)), at_us)
-        self._add(at_us, _OWN, principal)
-        self._add(at_us, _ANYBODY, news.secret)
-        self._add(at_us, _READERS, actors.cohort[news.who], news.secret)
+            grown += [joined(tag, folders[first[~self._tally.knows(here[first])]]), here]
         odd = news.who[strange & ~actors.probation[news.who]]
-        self._add(at_us, _STRANGE, actors.principal[odd])
+        grown += [
+            joined(_OWN, principal),
+            joined(_ANYBODY, news.secret),
+            joined(_READERS, actors.cohort[news.who], news.secret),
+            joined(_STRANGE, actors.principal[odd]),
+            joined(_KIND, actors.kind[odd]),
+        ]
         who, count = np.unique(odd, return_counts=True)
         most = np.maximum(self.peak(actors, who), count)
         self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
-        self._add(at_us, _KIND, actors.kind[odd])
-
-    def _add(self, at_us: int, tag: int, *keys: Keys) -> None:
-        self._tally.add(joined(tag, *keys), np.ones((len(keys[0]), 1)), at_us)
+        return grown
 
     def snapshot(self) -> Frames:
         """The tallies, and since when."""

@@ -11,7 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, cohort, hours, somebody
+from detectors._window import HOUR_US, cohort, hours, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -20,6 +20,7 @@ _HALF_LIFE_US: Final = 3.0 * HOUR_US  # a broken consumer shows over some hours
 _SHARE: Final = (1.0, 400.0)  # refused of so many reads of one's own secrets, held before anything is seen
 _SIZE: Final = 1.0  # of the law of refusals
 _READ_SIZE: Final = 1.5  # of the law of reads: what a consumer does after a restart is no news
+_MUCH: Final = 2.0  # times the usual: fewer reads than that without a refusal give no reason
 _TOTAL: Final = np.zeros(1, dtype=np.uint64)
 
 
@@ -55,19 +56,21 @@ class Trouble:
 
     def of(self, window: Window, written: pl.Series, least: int) -> Pairs | None:
         """Pairs that are refused, or read a lately `written` secret more than a few times; None when there is none."""
-        reads = somebody() & (pl.col("operation") == "read") & (pl.col("secret") != "")
+        reads = (pl.col("operation") == "read") & (pl.col("secret") != "")
         reason = (pl.col("outcome") == "denied") | pl.col("secret").is_in(written.implode())
-        worth = window.operations.filter(reads & reason).select("principal", "secret").unique()
+        worth = theirs(window).filter(reads & reason).select("principal", "secret").unique()
         if worth.is_empty():
             return None
-        rows = window.operations.filter(reads).join(worth, on=["principal", "secret"], how="semi")
+        rows = theirs(window).filter(reads).join(worth, on=["principal", "secret"], how="semi")
         frame = rows.group_by("principal", "secret").agg(
             pl.col("n").sum(), pl.col("n").filter(pl.col("outcome") == "denied").sum().alias("denied")
         )
         known = frame.filter((pl.col("denied") > 0) | (pl.col("n") >= least)).sort("principal", "secret")
         profile = window.profiles.lookup("edge", known.select("principal", "secret"), window.start_us)
-        own = profile["known"] & profile["succeeded"]
-        known = known.with_columns(cohort().alias("cohort"), rate=profile["expected_per_hour"]).filter(own)
+        rate = profile["expected_per_hour"]
+        much = (known["denied"] > 0) | (known["n"] > _MUCH * rate * hours(window) + least)
+        own = profile["known"] & profile["succeeded"] & much
+        known = known.with_columns(rate=rate).filter(own).with_columns(cohort().alias("cohort"))
         return None if known.is_empty() else self._summed(known, window)
 
     def _summed(self, known: pl.DataFrame, window: Window) -> Pairs:

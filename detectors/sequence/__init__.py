@@ -63,7 +63,7 @@ class Sequence:
         if window.operations.is_empty():
             return empty(FINDING)
         facts = self._facts.with_those_of(window)
-        news = self._news.with_those_of(window, self._facts.settled)
+        news = self._news.with_those_of(window, facts["principal"].unique(), self._facts.settled)
         found: list[Found] = []
         if len(facts) and self._facts.age_hours(window.start_us) >= self._config.settle_hours:
             kinds = {what: rows for (what,), rows in facts.partition_by("what", as_dict=True).items()}

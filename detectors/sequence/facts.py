@@ -9,7 +9,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import DAY_US
-from detectors._window import HOUR_US, somebody
+from detectors._window import HOUR_US, somebody, theirs
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Facts:
 def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys]:
     """Columns principal and zone of who succeeded where, each pair once and in order; and the keys of both."""
     if "seen_where" not in window.memo:
-        used = window.operations.filter(somebody() & (pl.col("zone") != "") & (pl.col("outcome") == "success"))
+        used = theirs(window).filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
         pairs = used.group_by("principal", "zone").agg().sort("principal", "zone")
         window.memo["seen_where"] = (pairs, keys_of(pairs["principal"]), keys_of_few(pairs["zone"]))
     found: tuple[pl.DataFrame, Keys, Keys] = window.memo["seen_where"]

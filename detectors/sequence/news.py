@@ -43,17 +43,23 @@ class News:
     limit: int
     frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NEWS))
 
-    def with_those_of(self, window: Window, settled: Callable[[Keys], Bools]) -> pl.DataFrame:
-        """NEWS rows, those of this window with them; column `now` says which they are."""
-        since = pl.lit(window.start_us - _SPAN_US).cast(TIME)
-        live = self.frame.filter(pl.col("time") > since).with_columns(now=pl.lit(value=False))
+    def with_those_of(self, window: Window, whose: pl.Series, settled: Callable[[Keys], Bools]) -> pl.DataFrame:
+        """NEWS rows, those of this window by principals `whose` with them; column `now` says which they are."""
+        live = self.frame
+        if len(live):
+            live = live.filter(pl.col("time") > pl.lit(window.start_us - _SPAN_US).cast(TIME))
+        live = live.with_columns(now=pl.lit(value=False))
+        if whose.is_empty():
+            return live
         both = seen(window, lambda keys: np.zeros(len(keys), dtype=np.bool_))
         if both is None or both[1].frame.is_empty():
             return live
         actors, news = both
-        pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who]))
+        some = pl.col("principal").is_in(whose.implode())
+        pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who])).filter(some)
+        if pairs.is_empty():
+            return live
         read = pl.col("discloses_value") & (pl.col("secret") != "")
-        some = pl.col("principal").is_in(pairs["principal"].unique().implode())
         rows = window.operations.filter(read & some).join(pairs, on=["principal", "secret"]).sort("time", "uid")
         fresh = rows.unique(["principal", "secret"], keep="first", maintain_order=True).select(NEWS.names())
         told = pl.concat([live, fresh.with_columns(now=pl.lit(value=True))])

@@ -11,7 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Floats
-from detectors._window import somebody
+from detectors._window import theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -32,8 +32,7 @@ class Sessions:
     @classmethod
     def of(cls, window: Window) -> Sessions | None:
         """None when no session can be told."""
-        told = somebody() & (pl.col("session") != "") & (pl.col("zone") != "")
-        rows = window.operations.filter(told)
+        rows = theirs(window).filter((pl.col("session") != "") & (pl.col("zone") != ""))
         if rows.is_empty():
             return None
         by_zone = rows.group_by("principal", "session", "zone").agg(

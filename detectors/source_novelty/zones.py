@@ -11,7 +11,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import somebody
+from detectors._window import theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -35,7 +35,7 @@ class Visits:
     @classmethod
     def of(cls, window: Window) -> Visits | None:
         """None when there is no pair."""
-        rows = window.operations.filter(somebody() & (pl.col("zone") != ""))
+        rows = theirs(window).filter(pl.col("zone") != "")
         kind = pl.col("principal_type").fill_null("").max().alias("kind")
         frame = rows.group_by("principal", "zone").agg(kind).sort("principal", "zone")
         if frame.is_empty():

@@ -323,9 +323,18 @@ LEAK: Final = pl.Schema(
 )
 
 
+_EMPTY: dict[int, tuple[pl.Schema, pl.DataFrame]] = {}
+_SCHEMAS: Final = 64  # that are remembered; those of this module are fewer
+
+
 def empty(schema: pl.Schema) -> pl.DataFrame:
-    """A frame of `schema` without rows."""
-    return pl.DataFrame(schema=schema)
+    """A frame of `schema` without rows. Made once for each schema: it is asked for in every window."""
+    known = _EMPTY.get(id(schema))
+    if known is None or known[0] is not schema:
+        known = (schema, pl.DataFrame(schema=schema))
+        if len(_EMPTY) < _SCHEMAS:
+            _EMPTY[id(schema)] = known
+    return known[1].clone()
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
