@@ -107,18 +107,15 @@ def _entities(world: World, who: np.ndarray, known: np.ndarray) -> pl.Series:
 
 
 def _policies(world: World, held: np.ndarray) -> pl.Series:
-    """Those of each row's token, null without one."""
+    """Those of each row's token, null without one. The lists are made once: most tokens share theirs with many."""
     distinct, place = np.unique(held, return_inverse=True)
-    numbered: dict[tuple[str, ...] | None, int] = {}
-    codes = np.array(
-        [
-            numbered.setdefault(None if s < 0 else world.sessions.policies_of(s, world.estate), len(numbered))
-            for s in distinct.tolist()
-        ],
-        dtype=np.int64,
-    )
-    lists = pl.Series([None if each is None else list(each) for each in numbered], dtype=TEXTS)
-    return lists.gather(codes[place])
+    numbers, before = world.policy_numbers, len(world.policy_numbers)
+    owned = [None if s < 0 else world.sessions.policies_of(s, world.estate) for s in distinct.tolist()]
+    codes = np.array([numbers.setdefault(each, len(numbers)) for each in owned], dtype=np.int64)
+    if len(numbers) > before:
+        fresh = [None if each is None else list(each) for each in list(numbers)[before:]]
+        world.policy_lists = pl.concat([world.policy_lists, pl.Series(fresh, dtype=TEXTS)]).rechunk()
+    return world.policy_lists.gather(codes[place])
 
 
 def _claimed(world: World, rows: Rows, named: pl.Series) -> pl.Series:

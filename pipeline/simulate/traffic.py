@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from pipeline.core.schema import TEXTS
 from pipeline.simulate.actions import Action, Outcome
 from pipeline.simulate.calendar import weekday
 from pipeline.simulate.rows import Rows, by_time, finish, none, rows
@@ -67,6 +69,8 @@ class World:
     troubles: list[Trouble] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
     extra: Rows = field(default_factory=none)  # finished rows of confusers, by time
+    policy_numbers: dict[tuple[str, ...] | None, int] = field(default_factory=dict)  # of the lists in frames so far
+    policy_lists: pl.Series = field(default_factory=lambda: pl.Series([], dtype=TEXTS))
 
 
 def hours(world: World) -> Iterator[Rows]:
