@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 24 * HOUR_US
-MOST: Final = 20  # principals of a window that are worth remembering
+MOST: Final = 6  # principals of a window that are worth remembering
 ALLOWED: Final = (Role.CI, Role.CRON, Role.SCANNER, Role.ROTATOR, Role.SYNC, Role.BACKUP)
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipeline.routing.allowance import DAY_US, HOUR_US, Allowance
+from pipeline.routing.allowance import DAY_US, HOUR_US, KEPT, Allowance
 
 
 def told(allowance: Allowance, days: int, hourly: float, seed: int, families: str = "ab") -> list[int]:
@@ -37,7 +37,7 @@ def test_what_is_below_the_promise_all_comes_through() -> None:
     """Few candidates are told whatever their score."""
     allowance = Allowance(5.0, {}, 1.0)
     counts = told(allowance, 6, 0.1, seed=2)
-    assert sum(counts) == len(allowance.snapshot().filter(pl.col("family") != "")) > 10
+    assert sum(counts) == len(allowance.snapshot().filter(pl.col("kind") != "first")) > 10
 
 
 def test_a_noisy_family_takes_nothing_from_a_quiet_one() -> None:
@@ -100,3 +100,12 @@ def test_a_restored_allowance_goes_on_exactly() -> None:
         for each in (straight, resumed):
             each.note(at, "a", hour, hour / 48)
     assert_frame_equal(straight.snapshot(), resumed.snapshot())
+
+
+def test_memory_is_bounded() -> None:
+    """A family that offers without end is remembered by its best."""
+    allowance = Allowance(5.0, {}, 1.0)
+    for i in range(10_000):
+        allowance.note(i * 1_000_000, "a", i, i % 1000 / 1000)
+    assert allowance.threshold(HOUR_US * 3, "a") > 0.9
+    assert len(allowance.snapshot()) <= KEPT + 2
