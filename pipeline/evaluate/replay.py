@@ -31,7 +31,7 @@ class Told:
         row = self.row
         who = row["principal"] or row["secret"] or row["store"]
         kind = "principal" if row["principal"] else "secret" if row["secret"] else "store"
-        return kind, who, row["cause"] if row["families"][:1] in (["invariant"], ["silence"], ["leak"], ["sli"]) else ""
+        return kind, who, row["cause"] if row["families"][0] in Config().exempt else ""
 
 
 def replay(findings: pl.DataFrame, config: Config, per_day: float, until_us: int) -> list[Told]:

@@ -41,7 +41,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     per_day: float = 5
-    exempt: tuple[str, ...] = ("invariant", "silence", "leak", "sli")
+    exempt: tuple[str, ...] = ("invariant", "rules", "silence", "leak", "sli")
     kindred: tuple[tuple[str, ...], ...] = (
         ("breadth", "rate", "pair", "slow", "denial", "enumeration", "multivariate", "rotation"),
     )

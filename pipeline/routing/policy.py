@@ -11,7 +11,7 @@ from pipeline.routing.habits import Standing
 from pipeline.routing.match import any_glob
 
 ROUTES: Final = ("log", "ticket", "page")
-NEWS: Final = "rules"  # the family of mild rules that are news of their principal
+NEWS: Final = "news"  # the family of mild rules that are news of their principal
 NEWS_HALF: Final = 4.0  # so much news scores one half
 NEWS_LEAST: Final = 2.5  # less is no news
 
