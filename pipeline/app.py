@@ -379,7 +379,8 @@ class Run:
             slis=Slis(self.settings.table(SliConfig, "slis")),
             router=Router(self.settings.table(RoutingConfig, "alerts")),
             lake=lake,
-            ledger=self._ledger(lake),
+            # who judges gives no leaves; only a lake that one process began has a ledger of its own to go on with
+            ledger=self._ledger(lake) if not self.options.judge or lake.ledger_head() else None,
             metrics=self._metrics,
             clock=self.clock,
         )

@@ -48,6 +48,7 @@ def test_alerts_do_not_depend_on_who_read_what(
         with pytest.raises(ConfigError, match="judge"):
             read(broker.address, topic, some.lake)
         assert some.judged()["entries"] == len(attacked)
+        assert {path.name for path in (some.lake / "ledger").iterdir()} == {"workers"}  # the judge gives no leaves
     one = tmp_path / "one" / "lake"
     read(broker.address, topic, one)
     names = {name for names in view(one, "alerts")["detectors"] for name in names}
