@@ -14,6 +14,7 @@ import typer
 import typer.core
 
 from pipeline import app as application
+from pipeline import backtest as backtesting
 from pipeline import commands, named, probing, show, summary, tables, verification
 from pipeline import config as conf
 from pipeline import evaluate as evaluation
@@ -409,6 +410,54 @@ def simulate(  # noqa: PLR0917
     for path in (*done.files, out / "labels.jsonl", out / "confusers.jsonl"):
         sys.stdout.write(f"{path}\n")
     show.note(f"{done.lines:,} entries of {done.operations:,} operations; {done.incidents} incidents")
+
+
+@cli.command()
+def backtest(  # noqa: PLR0917
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another config to compare with, say the one in use.", metavar="FILE")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="RFC 3339 time, or a span back such as 30d.", metavar="TIME")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; default: the last entry.", metavar="TIME")] = None,
+    learn_days: Annotated[
+        float | None, typer.Option(min=0, help="To learn from before that; default: all there is.", metavar="N")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Incidents that are known of.", metavar="FILE")] = None,
+    list_alerts: Annotated[bool, typer.Option("--alerts", help="Each alert, not only how many.")] = False,
+    max_new: Annotated[
+        int | None, typer.Option(min=0, help="Exit 1 for more new alerts than that.", metavar="N")
+    ] = None,
+    max_lost: Annotated[
+        int | None, typer.Option(min=0, help="Exit 1 for more incidents lost than that.", metavar="N")
+    ] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """A range of the lake under another configuration: what would have been sent."""
+    if against is None and (max_new, max_lost) != (None, None):
+        raise ConfigError("--max-new and --max-lost need --against FILE")
+    settings = [conf.load(path) for path in (config, *([against] if against else []))]
+    for each in settings:
+        each.allow(named.TABLES)
+    with show.counting("replaying") as update:
+        done = commands.backtest(lake, settings, (start, end), learn_days, update)
+    names = [str(config or "defaults"), *([str(against)] if against else [])]
+    difference = backtesting.compare(*done.told) if against else None
+    figures = [backtesting.summary(name, done, place) for place, name in enumerate(names)]
+    if labels is not None:
+        for row, told in zip(figures, done.told, strict=True):
+            row["caught"], row["labelled"] = backtesting.caught(labels, told, done.from_us, done.to_us)
+    tables.rows(list(backtesting.alert_rows(names, done, difference)) if list_alerts else figures, format.value)
+    if difference is None:
+        return
+    show.note(difference.sentence)
+    if (max_new is not None and len(difference.new) > max_new) or (
+        max_lost is not None and len(difference.lost) > max_lost
+    ):
+        raise typer.Exit(1)
 
 
 @cli.command()

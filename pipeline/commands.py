@@ -15,6 +15,7 @@ from pipeline import app, named, reports, store, tables
 from pipeline import config as conf
 from pipeline import evaluate as evaluation
 from pipeline import simulate as simulation
+from pipeline.backtest import Replayed, replay
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import cases, plugins
@@ -217,6 +218,24 @@ def _period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetim
     if span[0] and span[1] and start >= end:
         raise ConfigError("--from is not before --to")
     return start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+
+
+def backtest(
+    lake: Path,
+    settings: Sequence[conf.Settings],
+    span: tuple[str | None, str | None],
+    learn_days: float | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replayed:
+    """A range of the lake replayed under each configuration; open ends reach to the lake's first and last operation.
+
+    Raises ConfigError for times that cannot be used, NoInputError without a lake.
+    """
+    start, end = (round(at.timestamp() * 1e6) for at in _period(lake, span))
+    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+        size = next(tables.records(store.query(lake, "SELECT count(*) FROM operations")))[0]
+        told = None if progress is None else lambda done: progress(done, size)
+        return replay(opened, tuple(settings), (start, end), learn_days, told)
 
 
 def _at_one_head(lake: Path, sql: str) -> tuple[pa.Table, list[Checkpoint]]:

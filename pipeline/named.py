@@ -31,17 +31,17 @@ CANDIDATES = 10.0  # findings a day that each detector may offer, for one alert 
 
 def detectors(settings: conf.Settings) -> list[Detector]:
     """Every detector folder that the config does not switch off, with its own table."""
+    return [plugins.load("detectors", name).create(config) for name, config in configured(settings).items()]
+
+
+def configured(settings: conf.Settings) -> dict[str, Any]:
+    """The table of each detector that runs, by name. Raises ConfigError."""
     off = settings.table(conf.Detection, "detection").disabled
     known = plugins.kinds("detectors")
     for name in (*off, *settings.names("detectors")):
         if name not in known:
             raise ConfigError(f"{settings.path}: there is no detector {name!r}; there are: {', '.join(known)}")
-    built = []
-    for name in known:
-        if name in off:
-            continue
-        built.append(plugins.load("detectors", name).create(_detector(settings, name)))
-    return built
+    return {name: _detector(settings, name) for name in known if name not in off}
 
 
 def _detector(settings: conf.Settings, name: str) -> Any:

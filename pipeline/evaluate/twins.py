@@ -103,9 +103,10 @@ class Watch:
         self.slis = Slis(self.settings.table(SliConfig, "slis"))
         self.detectors = named.detectors(self.settings)
 
-    def take(self, operations: pl.DataFrame, until_us: int) -> None:
-        """What the line does with operations, from the detectors on."""
-        self._note(SUITE, self._inspect(suite.chunk(operations, empty(INTEGRITY), self.baselines), "operation"))
+    def take(self, operations: pl.DataFrame, until_us: int, verdicts: pl.DataFrame | None = None) -> None:
+        """What the line does with operations and INTEGRITY rows, from the detectors on."""
+        seen = empty(INTEGRITY) if verdicts is None else verdicts
+        self._note(SUITE, self._inspect(suite.chunk(operations, seen, self.baselines), "operation"))
         for window in self.windows.push(operations, until_us):
             self._note(SUITE, self._inspect(window, "window"))
             for method in self.naive:
@@ -113,6 +114,11 @@ class Watch:
             self.baselines.learn(window)
         told = self.slis.push(operations, until_us)
         self._note(SUITE, self._whole(suite.slis(self.detectors, told, self.baselines)))
+
+    def finish(self) -> None:
+        """The operations have ended: the open window is judged and not learned from."""
+        if (current := self.windows.current()) is not None:
+            self._note(SUITE, self._inspect(current, "window"))
 
     def _inspect(self, window: Window, cadence: str) -> pl.DataFrame:
         return self._whole(suite.inspect(self.detectors, window, cadence, self.baselines))

@@ -18,7 +18,7 @@ from pipeline.store.catalogue import Catalogue, LiveFile
 from pipeline.store.files import Lock, guarded, private_folder, remove, worker_name
 from pipeline.store.outbox import Outbox
 from pipeline.store.publish import Publisher, leftovers
-from pipeline.store.read import groups, rows
+from pipeline.store.read import groups, in_order, rows
 from pipeline.store.steps import Steps, prepare
 from pipeline.store.tables import PASSING, table_of
 from pipeline.store.upkeep import Upkeep, orphans
@@ -247,6 +247,14 @@ class Lake(Outbox):
         Rows are kept whose time lies in [from_time, to_time] (µs; None is no limit).
         """
         return rows(self.path, table_of(table), self._catalogue.files(table), from_time, to_time)
+
+    def operations(self, from_time: int | None = None, to_time: int | None = None) -> Iterator[pl.DataFrame]:
+        """OPERATION rows in the canonical order, newest revisions, those with `time` in [from_time, to_time) (µs).
+
+        Memory holds what overlaps in time, not the table.
+        """
+        files = self._catalogue.files("operations")
+        return in_order(self.path, table_of("operations"), files, ("complete_time", "uid"), (from_time, to_time))
 
     def ledgers(self) -> tuple[str, ...]:
         """The workers that have committed under a ledger of their own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 def groups(file: Path, columns: pl.Schema) -> Iterator[pl.DataFrame]:
     """The row groups of one file with exactly `columns`; a column the file lacks is null."""
     with guarded(f"reading {file}"), pq.ParquetFile(file) as parquet:
-        wanted = [name for name in columns if name in parquet.schema_arrow.names]
         for number in range(parquet.num_row_groups):
-            frame = pl.from_arrow(parquet.read_row_group(number, columns=wanted, use_threads=False))
-            if isinstance(frame, pl.DataFrame):
-                yield conform(frame, columns)
+            yield _group(parquet, number, columns)
 
 
 def whole(lake: Path, files: Sequence[LiveFile], columns: pl.Schema) -> pl.DataFrame:
@@ -64,6 +61,69 @@ def rows(
             yield kept
     if revised is not None:
         yield _between(revised, table, from_us, to_us)
+
+
+def in_order(
+    lake: Path, table: Table, files: Sequence[LiveFile], order: Sequence[str], span: tuple[int | None, int | None]
+) -> Iterator[pl.DataFrame]:
+    """The rows in force in the order of some columns, the first of which is never before the table's event time.
+
+    Row groups are read by their earliest event time, and a row is handed on when no later group can precede it: memory
+    holds what overlaps, not the table. Rows are kept whose event time lies in [span[0], span[1]).
+    """
+    from_us, to_us = span
+    revised = newest(lake, table, [file for file in files if file.segment.kind == "revision"])
+    waiting: list[pl.DataFrame] = [_since(revised, table, from_us, to_us)]
+    places = _places(lake, table, [f for f in files if f.segment.kind != "revision" and within(f, from_us, to_us)])
+    for nth, (_, file, number) in enumerate(places):
+        with guarded(f"reading {file}"), pq.ParquetFile(file) as parquet:
+            frame = _group(parquet, number, table.columns)
+        kept = _since(frame, table, from_us, to_us)
+        waiting.append(kept if revised.is_empty() else kept.join(revised, on=table.keys, how="anti", nulls_equal=True))
+        if nth + 1 == len(places):
+            break
+        ready, waiting = _due(waiting, order, places[nth + 1][0])
+        if len(ready):
+            yield ready
+    rest = pl.concat(waiting).sort(order)
+    if len(rest):
+        yield rest
+
+
+def _due(waiting: list[pl.DataFrame], order: Sequence[str], before_us: int) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    whole = pl.concat(waiting)
+    due = whole[order[0]].dt.epoch("us") < before_us
+    return whole.filter(due).sort(order), [whole.filter(~due)]
+
+
+def _places(lake: Path, table: Table, files: Sequence[LiveFile]) -> list[tuple[int, Path, int]]:
+    """Every row group (earliest event time, file, number), the earliest first."""
+    found = []
+    for file in files:
+        path = lake / file.segment.path
+        with guarded(f"reading {path}"), pq.ParquetFile(path) as parquet:
+            for number in range(parquet.num_row_groups):
+                low = _earliest(parquet.metadata.row_group(number), table.time)
+                found.append((file.segment.min_time or 0 if low is None else low, path, number))
+    return sorted(found)
+
+
+def _earliest(group: Any, column: str) -> int | None:
+    for place in range(group.num_columns):
+        told = group.column(place)
+        if told.path_in_schema == column and told.statistics is not None and told.statistics.has_min_max:
+            return int(told.statistics.min.timestamp() * 1e6) - 1  # a float's last digit
+    return None
+
+
+def _since(frame: pl.DataFrame, table: Table, from_us: int | None, to_us: int | None) -> pl.DataFrame:
+    return _between(frame, table, from_us, None if to_us is None else to_us - 1)
+
+
+def _group(parquet: pq.ParquetFile, number: int, columns: pl.Schema) -> pl.DataFrame:
+    wanted = [name for name in columns if name in parquet.schema_arrow.names]
+    frame = pl.from_arrow(parquet.read_row_group(number, columns=wanted, use_threads=False))
+    return conform(frame, columns) if isinstance(frame, pl.DataFrame) else empty(columns)
 
 
 def _between(frame: pl.DataFrame, table: Table, from_us: int | None, to_us: int | None) -> pl.DataFrame:
