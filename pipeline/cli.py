@@ -34,8 +34,8 @@ from pipeline.options import (
 from pipeline.store import letters
 
 ORDER = (
-    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "ledger", "report", "detectors", "simulate",
-    "evaluate", "probe", "check",
+    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "ledger", "report", "detectors", "backtest",
+    "simulate", "evaluate", "probe", "check",
 )  # fmt: skip
 
 
