@@ -69,7 +69,7 @@ def test_illustrations_use_options_that_exist() -> None:
             assert words[1] in documents.command_names(), f"{page}: {line}"
             sub = (
                 words[2]
-                if words[1] in {"verify", "detectors"} and words[2:] and words[2].isalpha() and words[2].islower()
+                if words[1] in {"verify", "detectors", "ledger"} and words[2:] and words[2].isalpha() and words[2].islower()
                 else ""
             )
             name = f"{words[1]} {sub}".strip()
