@@ -436,7 +436,7 @@ def backtest(  # noqa: PLR0917
     ] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """A range of the lake under another configuration: what would have been sent."""
+    """What another configuration would have sent."""
     if against is None and (max_new, max_lost) != (None, None):
         raise ConfigError("--max-new and --max-lost need --against FILE")
     settings = [conf.load(path) for path in (config, *([against] if against else []))]
@@ -502,7 +502,7 @@ def probe(  # noqa: PLR0917
     timeout: Annotated[float | None, typer.Option(min=0, help="To wait for each; 0: not.", metavar="SECONDS")] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Canaries to a live store, timed until they are back in the lake."""
+    """Canaries to a live store, timed until they are back."""
     settings = conf.load(config)
     settings.allow(named.TABLES)
     asked = {"address": address, "interval_seconds": interval, "timeout_seconds": timeout}
@@ -522,7 +522,7 @@ def probe(  # noqa: PLR0917
 
 @cli.command()
 def check(config: ConfigOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002
-    """Validate the config and the rules it names; print the effective one with origins."""
+    """Validate the config; print the effective one with origins."""
     settings = conf.load(config)
     tables.rows(commands.effective_config(settings), format.value)
     unusable = named.unusable_rules(settings)

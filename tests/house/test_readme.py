@@ -67,11 +67,8 @@ def test_illustrations_use_options_that_exist() -> None:
             if words[1].startswith(("-", "COMMAND")):
                 continue
             assert words[1] in documents.command_names(), f"{page}: {line}"
-            sub = (
-                words[2]
-                if words[1] in {"verify", "detectors", "ledger"} and words[2:] and words[2].isalpha() and words[2].islower()
-                else ""
-            )
+            grouped = words[1] in {"verify", "detectors", "ledger"} and bool(words[2:])
+            sub = words[2] if grouped and words[2].isalpha() and words[2].islower() else ""
             name = f"{words[1]} {sub}".strip()
             known.setdefault(name, keytrail(*name.split(), "--help").stdout)
             for option in re.findall(r"(?<= )--[a-z][a-z-]*", line.partition("  #")[0]):

@@ -6,6 +6,7 @@ its own first byte, and what lies between is kept as a piece of its own with the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MAX_RECORDS: Final = 10_000  # of an object over several lines
 MAX_BYTES: Final = 4 << 20
 MAX_PREFIX: Final = 512
+QUICK_MAX: Final = 1 << 20  # longer text is not made into objects only to find its end
 _TRIES: Final = 8
 
 _NULS: Final = re.compile(rb"\x00+")
@@ -173,10 +175,10 @@ def _kind(data: bytes, start: int, end: int) -> str:
 
 def object_end(data: bytes, start: int, end: int) -> tuple[int | None, int]:
     """(end of the object that begins at `start`, 0), or (None, the byte where it became clear that it has none)."""
-    try:
-        return start + _QUICK.raw_decode(data[start:end].decode("latin-1"))[1], 0
-    except (ValueError, RecursionError):
-        scan = Scan()  # slower by far, and knows where it breaks
+    if end - start <= QUICK_MAX:
+        with contextlib.suppress(ValueError, RecursionError):
+            return start + _QUICK.raw_decode(data[start:end].decode("latin-1"))[1], 0
+    scan = Scan()  # slower by far, and knows where it breaks
     stop = scan.feed(data, start, end)
     return (stop, 0) if stop is not None else (None, scan.at)
 

@@ -17,7 +17,7 @@ from tests.processes import keytrail as process
 
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second"
-COMMANDS = "run judge query alerts outbox verify proof report detectors simulate evaluate probe check"
+COMMANDS = "run judge query alerts outbox verify proof ledger report detectors backtest simulate evaluate probe check"
 WHOLE = {
     "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
     "entries_per_second": 10, "slis": {},
@@ -50,6 +50,7 @@ def test_help_has_the_commands_in_order() -> None:
 PARTS = (
     "outbox refused",
     "outbox replay",
+    "ledger rotate",
     "verify proof",
     "verify cloudtrail",
     "detectors list",
