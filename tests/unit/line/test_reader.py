@@ -25,16 +25,16 @@ def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], obj
     source = file_tail.create(config, [str(folder)], {}, follow=follow, clock=system_clock)
     reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, patience=patience)
     found: list[Taken] = []
+    known = 0  # batches taken before `more` wrote; however slow the machine, what it wrote is waited for
     try:
         for item in reader.batches():
-            if isinstance(item, Quiet):
+            if isinstance(item, Taken):
+                found.append(item)
+            elif isinstance(item, Quiet) and len(found) > known:
                 if more is None:
                     break
                 more()
-                more = None
-                continue
-            assert isinstance(item, Taken)
-            found.append(item)
+                more, known = None, len(found)
     finally:
         source.close()
     return found
