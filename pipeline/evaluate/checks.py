@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.metrics import roc_auc_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +75,9 @@ class Marks:
         theirs = _digits(staged.filter(operation="read"))
         if len(theirs) < 40 or not self._ordinary:
             return None
+        from sklearn.ensemble import ExtraTreesClassifier  # noqa: PLC0415  every command imports this module
+        from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+
         ours = np.concatenate(self._ordinary)
         values = np.concatenate([ours, theirs])
         truth = np.r_[np.zeros(len(ours)), np.ones(len(theirs))]

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.ensemble import IsolationForest
 
 from pipeline.core.findings import build
 from pipeline.core.model import DetectorInfo
@@ -29,6 +28,8 @@ from pipeline.core.schema import FINDING, empty
 from pipeline.simulate.estate import Role
 
 if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest
+
     from pipeline.core.model import Window
     from pipeline.simulate import Plot
 
@@ -204,6 +205,8 @@ class Forest(Naive):
         chosen = np.random.default_rng([self._seed, at_us // HOUR_US]).random(len(values)) < 0.05
         self._kept.append(values[chosen])
         if at_us - self._grown_us >= 7 * DAY_US and sum(map(len, self._kept)) >= 256:
+            from sklearn.ensemble import IsolationForest  # noqa: PLC0415  every command imports this module, few grow one
+
             sample = np.concatenate(self._kept[-28 * 24 :])
             self._forest = IsolationForest(n_estimators=100, max_samples=256, random_state=self._seed).fit(sample)
             self._grown_us = at_us
