@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from detectors._operation import said_of
 from detectors._text import figure, several, show
 from detectors._window import Found, tell
 from pipeline.core.model import DetectorInfo
@@ -118,7 +119,9 @@ class BreakGlass:
             expected="use only while an emergency is declared (detectors.break_glass.emergencies)",
             next_step="Call whoever holds the account. Declare the emergency if there is one; if not, revoke the"
             " tokens, change the credential, and rotate what was read.",
-            **_said(row),
+            principal=row["principal"],
+            secret=row["secret"] or None,
+            **said_of(row),
         )
 
     def _too_long(self, row: dict[str, Any], use: dict[str, Any], hours: float) -> Found:
@@ -134,7 +137,9 @@ class BreakGlass:
             expected=f"at most {figure(self._config.hours)} hours",
             next_step="Ask whether the emergency goes on. If it is over: revoke the account's tokens and seal its"
             " credential again.",
-            **_said(row),
+            principal=row["principal"],
+            secret=row["secret"] or None,
+            **said_of(row),
         )
 
     def _beyond(self, row: dict[str, Any], reasons: Sequence[str]) -> Found:
@@ -150,7 +155,9 @@ class BreakGlass:
             observed=f"read of {show(row['secret'])}",
             expected="reads of the secrets the emergency names",
             next_step="Ask whoever holds the account. If it was not needed: rotate the secret.",
-            **_said(row),
+            principal=row["principal"],
+            secret=row["secret"] or None,
+            **said_of(row),
         )
 
     def snapshot(self) -> Frames:
@@ -169,18 +176,6 @@ _READ: Final = (
 _USES: Final = pl.Schema(
     {"principal": pl.String(), "since": TIME, "last": TIME, "alone": pl.Boolean(), "late": pl.Boolean()}
 )
-
-
-def _said(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "principal": row["principal"],
-        "secret": row["secret"] or None,
-        "store": row["store"],
-        "client_ip": row["client_ip"],
-        "evidence": [row["uid"]],
-        "time": row["time"] or row["complete_time"],
-        "ready": row["complete_time"],
-    }
 
 
 def _pattern(globs: Sequence[str]) -> str:

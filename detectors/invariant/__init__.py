@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
+from detectors._operation import Told
 from detectors.invariant import judge
 from detectors.invariant.rule import Group
 from detectors.invariant.rules import GROUPS, RULES
@@ -55,7 +56,7 @@ class Invariant:
         self._config = config
         kept = [Group(g.gate, tuple(rule for rule in g.rules if rule.id not in config.off)) for g in GROUPS]
         self._groups = tuple(group for group in kept if group.rules)
-        self._told: dict[str, int] = {}  # rule and key -> day of event time
+        self._told = Told("day", _REMEMBERED_DAYS, config.remembered)  # rules with their keys
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
@@ -78,29 +79,19 @@ class Invariant:
             return hits
         first = hits.sort("complete_time", "time", "uid").unique("key", keep="first", maintain_order=True)
         days = first.select(pl.coalesce("time", "complete_time").dt.epoch("d").fill_null(0)).to_series().to_list()
-        fresh = []
-        for key, day in zip(first["key"].to_list(), days, strict=True):
-            name = f"{rule.id}|{key}"
-            fresh.append(name not in self._told)
-            if len(self._told) < self._config.remembered:
-                self._told[name] = day
-        self._forget(max(days))
+        fresh = [
+            self._told.is_new(f"{rule.id}|{key}", day) for key, day in zip(first["key"].to_list(), days, strict=True)
+        ]
+        self._told.forget(max(days))
         return first.filter(pl.Series(fresh, dtype=pl.Boolean))
-
-    def _forget(self, today: int) -> None:
-        old = [name for name, day in self._told.items() if day <= today - _REMEMBERED_DAYS]
-        for name in old:
-            del self._told[name]
 
     def snapshot(self) -> Frames:
         """What was told: columns name, day."""
-        told = self._told
-        schema = {"name": pl.String, "day": pl.Int64}
-        return {"told": pl.DataFrame({"name": list(told), "day": list(told.values())}, schema=schema)}
+        return self._told.snapshot()
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        self._told = dict(frames["told"].select("name", "day").iter_rows())
+        self._told.restore(frames)
 
 
 def create(config: Config) -> Invariant:

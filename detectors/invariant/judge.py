@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from detectors._operation import caller, evidence, whence
 from detectors._text import shown
 from pipeline.core.schema import SEVERITIES
 
@@ -105,25 +106,22 @@ def tell(rule: Rule, hits: pl.DataFrame) -> pl.DataFrame:
         pl.lit(rule.id).alias("cause"),
         pl.lit(rule.next_step).alias("next_step"),
         pl.lit(list(rule.techniques), dtype=pl.List(pl.String)).alias("techniques"),
-        _evidence().alias("evidence"),
+        evidence().alias("evidence"),
     )  # fmt: skip
 
 
 def _worded(hits: pl.DataFrame) -> pl.DataFrame:
     """The columns that messages speak of, made safe to show."""
-    who = pl.when(pl.col("principal").is_in(("anonymous", "")) | pl.col("principal").is_null())
-    origin = pl.when(pl.col("client_ip") != "").then(pl.format(" from {}", shown(pl.col("client_ip"))))
-    inside = pl.when(pl.col("namespace") != "").then(pl.format(" in namespace {}", shown(pl.col("namespace"))))
     path = shown(pl.col("at"))
     return hits.with_columns(
-        who.then(pl.lit("an unidentified caller")).otherwise(shown(pl.col("principal"))).alias("{who}"),
+        caller().alias("{who}"),
         path.alias("{path}"),
         path.str.extract(r"([^/]*)$", 1).alias("{name}"),
         pl.when(pl.col("secret") != "").then(shown(pl.col("secret"))).otherwise(path).alias("{secret}"),
         shown(pl.col("verb").fill_null("")).alias("{verb}"),
         (pl.col("token_ttl") // 86_400).cast(pl.String).add(" days").fill_null("").alias("{ttl}"),
         shown(pl.col("devices").list.join(", ").fill_null("one device")).alias("{device}"),
-        pl.concat_str(inside.otherwise(pl.lit("")), origin.otherwise(pl.lit(""))).alias("{where}"),
+        whence().alias("{where}"),
     )
 
 
@@ -132,11 +130,6 @@ def _sentence(prefix: pl.Expr, template: str) -> pl.Expr:
     parts = [part for part in re.split(r"(\{\w+\})", template) if part]
     filled = [pl.col(part).fill_null("") if part.startswith("{") else pl.lit(part) for part in parts]
     return pl.concat_str(prefix, *filled, pl.col("{where}"), pl.lit("."))
-
-
-def _evidence() -> pl.Expr:
-    found = pl.concat_list("request_uid", "response_uid").list.drop_nulls().cast(pl.List(pl.String))
-    return pl.when(found.list.len() > 0).then(found).otherwise(pl.concat_list("uid"))
 
 
 def hits_of(rules: Sequence[Rule], rows: pl.DataFrame) -> list[tuple[Rule, pl.DataFrame]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from detectors._operation import said_of
 from detectors._text import show, shown
 from detectors._window import Found, tell
 from pipeline.core.model import DetectorInfo
@@ -78,6 +79,8 @@ class LeakEcho:
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
         rows, config = window.operations, self._config
+        if rows.is_empty() or not (config.forms or config.values or config.sessions):
+            return empty(FINDING)
         worth = pl.lit(value=False)
         if config.forms:
             worth |= pl.col("error").str.contains(_ANY).fill_null(value=False)
@@ -85,8 +88,6 @@ class LeakEcho:
             worth |= pl.col("error").is_not_null() | pl.col("outcome").is_in(["denied", "not_found"])
         if config.sessions:
             worth |= pl.col("session").is_in(config.sessions)
-        if rows.is_empty() or not (config.forms or config.values or config.sessions):
-            return empty(FINDING)
         found = [
             one
             for row in rows.filter(worth).select(_READ).sort("complete_time", "uid").iter_rows(named=True)
@@ -128,7 +129,8 @@ class LeakEcho:
             expected="none: it should be revoked",
             next_step="Revoke it by its accessor now. Everything it did since it leaked is the attacker's until shown"
             " otherwise (view operations, by session); rotate what it read.",
-            **_said(row),
+            principal=row["principal"],
+            **said_of(row),
         )
 
     def _echoed(self, row: dict[str, Any]) -> Found:
@@ -145,7 +147,8 @@ class LeakEcho:
             expected="nobody knows the value but whoever read it where it was planted",
             next_step="Whoever used it has read the place it was planted in. Revoke the tokens of this client and find"
             " the read of the planted secret before (view operations, by secret).",
-            **_said(row),
+            principal=row["principal"],
+            **said_of(row),
         )
 
     def _shaped(self, row: dict[str, Any], name: str) -> Found:
@@ -158,7 +161,8 @@ class LeakEcho:
             observed=f"the form of a {name} in an error text",
             expected="error texts without credentials: the device does not hash them",
             next_step="Rotate it: whoever reads logs has it. Then fix the client or plug-in that put it there.",
-            **_said(row),
+            principal=row["principal"],
+            **said_of(row),
         )
 
     def snapshot(self) -> Frames:
@@ -189,17 +193,6 @@ def _safe(path: str | None) -> str:
     """A path without what has the form of a credential."""
     masked = re.sub(_ANY, "…", path or "")
     return str(pl.select(shown(pl.lit(masked))).item())
-
-
-def _said(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "principal": row["principal"],
-        "store": row["store"],
-        "client_ip": row["client_ip"],
-        "evidence": [row["uid"]],
-        "time": row["time"] or row["complete_time"],
-        "ready": row["complete_time"],
-    }
 
 
 def create(config: Config) -> LeakEcho:

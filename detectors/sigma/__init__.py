@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
+from detectors._operation import Told
 from detectors.sigma import tell
 from detectors.sigma.match import Matcher
 from detectors.sigma.sliding import ROW, Sliding
@@ -67,7 +68,7 @@ class Sigma:
         self._correlations: tuple[Sliding, ...] = tuple(
             Sliding(correlation, config.correlated) for correlation in (pack.correlations if pack else ())
         )
-        self._told: dict[str, int] = {}  # a match's key -> hour of event time
+        self._told = Told("hour", _REMEMBERED_HOURS, config.remembered)  # keys of matches
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ class Sigma:
         said = [self._single(self._rules[place], operations, rows) for place, rows in hits.items()]
         said += [self._slid(sliding, operations, hits) for sliding in self._correlations]
         whole = [frame for frame in said if len(frame)]
-        self._forget(operations)
+        self._told.forget(int(operations["complete_time"].to_physical().to_numpy()[-1]) // _HOUR_US)
         if not whole:
             return empty(FINDING)
         return build(self.info, pl.concat(whole).sort("time", "cause", "key"), identity=("cause", "key"))
@@ -98,21 +99,9 @@ class Sigma:
         alike = ("principal", "secret", "client_ip", "outcome", "store")
         key = pl.concat_str(pl.lit(rule.id), *(pl.col(n).fill_null("") for n in alike), hour, separator="|")
         first = hits.with_columns(key.alias("key"), hour.alias("hour")).unique("key", keep="first", maintain_order=True)
-        fresh = [self._is_new(name, at) for name, at in first.select("key", "hour").iter_rows()]
+        fresh = [self._told.is_new(name, at) for name, at in first.select("key", "hour").iter_rows()]
         kept = first.filter(pl.Series(fresh, dtype=pl.Boolean))
         return tell.matches(rule, kept) if len(kept) else pl.DataFrame()
-
-    def _is_new(self, name: str, hour: int) -> bool:
-        if name in self._told:
-            return False
-        if len(self._told) < self._config.remembered:
-            self._told[name] = hour
-        return True
-
-    def _forget(self, operations: pl.DataFrame) -> None:
-        now = int(operations["complete_time"].to_physical().to_numpy()[-1]) // _HOUR_US
-        for name in [name for name, hour in self._told.items() if hour <= now - _REMEMBERED_HOURS]:
-            del self._told[name]
 
     def _slid(self, sliding: Sliding, operations: pl.DataFrame, hits: dict[int, Codes]) -> pl.DataFrame:
         rows = _rows(sliding.correlation, operations, hits)
@@ -126,17 +115,15 @@ class Sigma:
 
     def snapshot(self) -> Frames:
         """What was told (name, hour), and the windows of all correlations (`sliding.ROW` and the correlation's id)."""
-        told = self._told
-        schema = {"name": pl.String, "hour": pl.Int64}
         kept = [each.kept.with_columns(rule=pl.lit(each.correlation.id)) for each in self._correlations]
         return {
-            "told": pl.DataFrame({"name": list(told), "hour": list(told.values())}, schema=schema),
+            **self._told.snapshot(),
             "windows": pl.concat([pl.DataFrame(schema={**ROW, "rule": pl.String()}), *kept]),
         }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot. A correlation that was not there then begins with nothing."""
-        self._told = dict(frames["told"].select("name", "hour").iter_rows())
+        self._told.restore(frames)
         for each in self._correlations:
             each.restore(frames["windows"].filter(rule=each.correlation.id).drop("rule"))
 

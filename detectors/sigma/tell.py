@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from detectors._operation import caller, evidence, whence
 from detectors._text import show, shown
 from pipeline.core.schema import SEVERITIES
 
@@ -22,12 +23,6 @@ TOLD: Final = (
 )  # fmt: skip
 # Old clients put the token itself into the path.
 _IN_PATH: Final = r"((?:^|/)(?:auth/token|sys)/[a-z/-]*(?:lookup|renew|revoke|wrap|unwrap|rewrap)[a-z-]*)/.+$"
-
-
-def evidence() -> pl.Expr:
-    """The uids of an operation's entries."""
-    found = pl.concat_list("request_uid", "response_uid").list.drop_nulls().cast(pl.List(pl.String))
-    return pl.when(found.list.len() > 0).then(found).otherwise(pl.concat_list("uid"))
 
 
 def _next_step(rule: Rule | Correlation) -> str:
@@ -49,14 +44,11 @@ def _common(rule: Rule | Correlation) -> list[pl.Expr]:
 
 
 def _worded(rows: pl.DataFrame) -> pl.DataFrame:
-    who = pl.when(pl.col("principal").is_in(("anonymous", "")) | pl.col("principal").is_null())
-    origin = pl.when(pl.col("client_ip") != "").then(pl.format(" from {}", shown(pl.col("client_ip"))))
-    inside = pl.when(pl.col("namespace") != "").then(pl.format(" in namespace {}", shown(pl.col("namespace"))))
     path = pl.col("path").fill_null("").str.replace(_IN_PATH, "$1/…")
     return rows.with_columns(
-        who.then(pl.lit("an unidentified caller")).otherwise(shown(pl.col("principal"))).alias("{who}"),
+        caller().alias("{who}"),
         pl.format("{} {}", shown(pl.col("api_operation").fill_null("asked")), shown(path)).alias("{what}"),
-        pl.concat_str(inside.otherwise(pl.lit("")), origin.otherwise(pl.lit(""))).alias("{where}"),
+        whence().alias("{where}"),
     )
 
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import keys_of, keys_of_few
+from detectors._operation import said_of
 from detectors._text import figure, show
 from detectors._usual import Floats, Habits
 from detectors._window import HOUR_US, Found
-from detectors.token_lifecycle import issued
 from detectors.token_lifecycle.issued import ROWS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Farm:
             next_step=deed.next_step,
             techniques=deed.techniques,
             principal=who,
-            **issued.told(row, one["uid"][:20]),
+            **said_of(row, one["uid"][:20]),
         )
 
     def snapshot(self) -> Frames:

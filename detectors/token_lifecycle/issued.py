@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import polars as pl
 
 from detectors._window import HOUR_US
 from pipeline.core.schema import OPERATION
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _CREATED: Final = r"^auth/token/create"
 _ENDED: Final = (
@@ -55,9 +52,3 @@ def of(operations: pl.DataFrame) -> pl.DataFrame:
         .select(ROWS.names())
         .sort("complete_time", "uid")
     )
-
-
-def told(row: Mapping[str, Any], evidence: list[str]) -> dict[str, Any]:
-    """What a finding says of an operation."""
-    where = {name: row[name] for name in ("time", "store", "client_ip")}
-    return {"evidence": evidence, "ready": row["complete_time"], **where}

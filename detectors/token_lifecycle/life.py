@@ -9,9 +9,9 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
+from detectors._operation import said_of
 from detectors._text import figure, show
 from detectors._window import HOUR_US, Found
-from detectors.token_lifecycle import issued
 from detectors.token_lifecycle.issued import ROWS
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Life:
             next_step="Ask for the reason. If there is none: revoke the token by its accessor, and cap the role"
             " (token_max_ttl, token_explicit_max_ttl).",
             principal=who,
-            **issued.told(row, [row["uid"]]),
+            **said_of(row),
         )
 
     def snapshot(self) -> Frames:

@@ -9,9 +9,9 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, keys_of_few
+from detectors._operation import said_of
 from detectors._text import show
 from detectors._window import HOUR_US, Found
-from detectors.token_lifecycle import issued
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.schema import TIME
 
@@ -112,7 +112,7 @@ class Wrapping:
             next_step="Ask the intended receiver whether they have the secret. If not: revoke and re-issue what was"
             " wrapped; whoever had the wrapping token on its way has it now.",
             principal=row["maker"] or row["principal"],
-            **issued.told(row, [row["uid"]]),
+            **said_of(row),
         )
 
     def _too_late(self, refused: pl.DataFrame) -> list[Found]:
@@ -142,7 +142,7 @@ class Wrapping:
             next_step="Revoke what was wrapped and issue it anew. Find out who could read the wrapping token on its way"
             " (build logs, chat, tickets) and who sits at the first address.",
             principal=first["maker"],
-            **issued.told(row, [first["uid"], row["uid"]]),
+            **said_of(row, [first["uid"], row["uid"]]),
         )
 
     def _learn(self) -> None:
