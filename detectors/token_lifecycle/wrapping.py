@@ -11,6 +11,7 @@ from detectors import _tails
 from detectors._memory import Keys, Table, keys_of_few
 from detectors._operation import said_of
 from detectors._text import show
+from detectors._usual import DAY_US
 from detectors._window import HOUR_US, Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.schema import TIME
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 _WRAPS: Final = 20_000  # wraps remembered until they are opened
-_DAY_US: Final = 86_400_000_000
 _LATE_US: Final = 600_000_000  # a receiver who comes too late comes within ten minutes
 _LOOK_US: Final = 300_000_000
 _LOOKED: Final = 1.5  # surprise added when it was looked at from there first
@@ -67,7 +67,7 @@ class Wrapping:
         """Wraps of the last day and looks of the last minutes; the oldest go."""
         wraps = rows.filter((pl.col("kind") == "wrap") & pl.col("login_session").is_not_null())
         made = wraps.select("login_session", pl.col("principal").alias("maker"), "complete_time")
-        since = pl.lit(self._hour * HOUR_US - _DAY_US).cast(TIME)
+        since = pl.lit(self._hour * HOUR_US - DAY_US).cast(TIME)
         self._wraps = pl.concat([self._wraps.filter(pl.col("complete_time") > since), made]).tail(_WRAPS)
         looks = rows.filter(pl.col("kind") == "lookup").select(_LOOKS.names())
         self._looks = pl.concat([self._looks, looks]).tail(_WRAPS)

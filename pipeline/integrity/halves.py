@@ -120,15 +120,11 @@ _ADDED = (
 def says_more(corrected: pl.DataFrame, stored: pl.DataFrame) -> pl.Series:
     """Per corrected operation, whether it differs from the stored one in anything that `correct` can add."""
     before = corrected.select("key").join(stored, on="key", how="left", maintain_order="left")
-    plain = [corrected[name].ne_missing(before[name]) for name in (*_ADDED, "paired", "latency_ms", "clear")
-             if name != "login_policies"]  # fmt: skip
-    lists = [corrected[name].list.len().ne_missing(before[name].list.len())
-             for name in ("login_policies", "devices", "lacking")]  # fmt: skip
-    return (
-        pl.DataFrame([*(s.alias(str(i)) for i, s in enumerate([*plain, *lists]))])
-        .select(pl.any_horizontal(pl.all()))
-        .to_series()
-    )
+    names = [name for name in (*_ADDED, "paired", "latency_ms", "clear") if name != "login_policies"]
+    changed = [corrected[name].ne_missing(before[name]) for name in names]
+    for name in ("login_policies", "devices", "lacking"):  # lists only ever grow or shrink
+        changed.append(corrected[name].list.len().ne_missing(before[name].list.len()))
+    return pl.select(pl.any_horizontal(changed)).to_series()
 
 
 def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

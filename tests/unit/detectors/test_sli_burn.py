@@ -9,7 +9,7 @@ from detectors import sli_burn
 from detectors.sli_burn.ring import Ring
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, SLI, conform, empty
-from pipeline.sli.burn import Rule, burn
+from tests.burn_oracle import Rule, burn
 
 SIZE = 300_000_000
 START = 1_772_409_600_000_000

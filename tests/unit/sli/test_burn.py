@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.core.schema import SLI, conform
-from pipeline.sli.burn import DAY, RULES, Rule, burn
+from tests.burn_oracle import DAY, RULES, Rule, burn
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000

@@ -1,4 +1,6 @@
-"""How fast an error budget burns, over a long and a short window at once.
+"""How fast an error budget burns, over a long and a short window at once: the formula over a whole table of SLI rows.
+
+The detector `sli_burn` keeps running sums instead, and is held to this.
 
 Multi-window, multi-burn-rate alerts (The Site Reliability Workbook, chapter 5): a burn is real when the share of the
 period's budget would be gone in the long window and the short one, a twelfth of it, shows that it still goes on. The
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 import polars as pl
-from scipy.special import betainc  # type: ignore[import-untyped]
+from scipy.special import betainc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
