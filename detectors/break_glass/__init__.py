@@ -63,11 +63,11 @@ class BreakGlass:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._who = _pattern(config.principals)
-        self._uses = pl.DataFrame(schema=_USES)
+        self._uses: dict[str, dict[str, Any]] = {}  # rows of _USES by account, the latest used last
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
-        rows = window.operations.filter(pl.col("principal").str.contains(self._who))
+        rows = window.operations.filter(pl.col("principal").str.contains(self._who), outcome="success")
         if rows.is_empty():
             return empty(FINDING)
         found: list[Found] = []
@@ -80,8 +80,6 @@ class BreakGlass:
         use = self._use(who, at)
         told: list[Found] = []
         allowed = [e for e in self._config.emergencies if e.start <= at < e.end and _match(who, e.principals)]
-        if row["outcome"] != "success":
-            return []
         if not allowed and not use["alone"]:
             use["alone"] = True
             told.append(self._undeclared(row, use))
@@ -97,16 +95,16 @@ class BreakGlass:
 
     def _use(self, who: str, at: datetime) -> dict[str, Any]:
         """The use that goes on; a new one after hours without any."""
-        known = self._uses.filter(pl.col("principal") == who)
-        if len(known):
-            use = known.row(0, named=True)
-            if (at - use["last"]).total_seconds() <= 3600 * max(self._config.hours, 1.0):
-                return {**use, "last": max(use["last"], at)}
+        use = self._uses.get(who)
+        if use is not None and (at - use["last"]).total_seconds() <= 3600 * max(self._config.hours, 1.0):
+            return {**use, "last": max(use["last"], at)}
         return {"principal": who, "since": at, "last": at, "alone": False, "late": False}
 
     def _note(self, use: dict[str, Any]) -> None:
-        others = self._uses.filter(pl.col("principal") != use["principal"])
-        self._uses = pl.concat([others, pl.DataFrame([use], schema=_USES)]).tail(self._config.sessions)
+        self._uses.pop(use["principal"], None)
+        self._uses[use["principal"]] = use
+        while len(self._uses) > self._config.sessions:
+            del self._uses[next(iter(self._uses))]
 
     def _undeclared(self, row: dict[str, Any], use: dict[str, Any]) -> Found:
         return Found(
@@ -162,15 +160,15 @@ class BreakGlass:
 
     def snapshot(self) -> Frames:
         """Frame uses: one row an account."""
-        return {"uses": self._uses}
+        return {"uses": pl.DataFrame(list(self._uses.values()), schema=_USES)}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        self._uses = frames["uses"]
+        self._uses = {use["principal"]: use for use in frames["uses"].iter_rows(named=True)}
 
 
 _READ: Final = (
-    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "path", "api_operation", "outcome",
+    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "path", "api_operation",
     "discloses_value",
 )  # fmt: skip
 _USES: Final = pl.Schema(
