@@ -40,13 +40,20 @@ def start(*arguments: str | Path, home: Path, **popen: Any) -> subprocess.Popen[
     return subprocess.Popen(command(*arguments), cwd=home, text=True, **chosen)
 
 
+PEAK = """import atexit, os, re
+@atexit.register
+def told():
+    peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+    open(os.environ["KEYTRAIL_PEAK_FILE"], "w").write(peak)
+"""  # the kernel's ru_maxrss would begin with the peak of the process that started this one
+
+
 def measured(*arguments: str | Path, home: Path) -> tuple[int, str, str, int]:
     """Run to the end; exit code, stdout, stderr, and the most memory it had at once, in bytes."""
-    out, err = home / "measured.out", home / "measured.err"
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(
-            command(*arguments), cwd=home, env=surroundings(home), stdout=stdout, stderr=stderr
-        )  # fmt: skip
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, out.read_text("utf-8"), err.read_text("utf-8"), used.ru_maxrss * 1024
+    peak = home / "measured.peak"
+    words = [sys.executable, "-c", PEAK + ENTRY, *map(str, arguments)]
+    ended = subprocess.run(
+        words, cwd=home, env=surroundings(home) | {"KEYTRAIL_PEAK_FILE": str(peak)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return ended.returncode, ended.stdout, ended.stderr, int(peak.read_text()) * 1024
