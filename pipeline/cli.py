@@ -460,6 +460,10 @@ def backtest(  # noqa: PLR0917
         raise typer.Exit(1)
 
 
+def _told_seeds(done: int, size: int) -> None:
+    show.note(f"evaluating: {done} of {size} seeds")
+
+
 @cli.command()
 def evaluate(  # noqa: PLR0917
     preset: Annotated[str, typer.Option(help="The estates' size: xs, s, m or l.", metavar="SIZE")] = "s",
@@ -483,7 +487,7 @@ def evaluate(  # noqa: PLR0917
     with show.counting("evaluating") as update:
         result, files = commands.evaluate(
             plan, conf.load(config), jobs or os.cpu_count() or 1, out,
-            lambda done: update(done, len(plan.seeds)) if update else None,
+            lambda done: (update or _told_seeds)(done, len(plan.seeds)),
         )  # fmt: skip
     tables.rows(result["methods"] if format is Format.json else commands.recall_rows(result), format.value)
     for path in files:

@@ -149,9 +149,9 @@ def evaluate(
     """Measure the suite; the figures and the files written. Raises ConfigError, KeytrailError."""
     settings.allow(named.TABLES)
     named.config_tables(settings)
-    result = evaluation.evaluate(plan, settings.tree, jobs, progress)
     try:
-        return result, [] if out is None else evaluation.write(result, out)
+        result = evaluation.evaluate(plan, settings.tree, jobs, progress, out)
+        return result, [] if out is None else [out / name for name in evaluation.FILES]
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
 

@@ -4,10 +4,10 @@ The protocol: every seed is run with and without its attacks from the same rando
 alone; an alert is what the router delivers as ticket or page. See docs/detection.md for figures.
 """
 
-from pipeline.evaluate.job import evaluate, write
+from pipeline.evaluate.job import FILES, evaluate
 from pipeline.evaluate.page import page
 from pipeline.evaluate.plan import Plan
 from pipeline.evaluate.plot import svg
 from pipeline.evaluate.summary import METHODS
 
-__all__ = ["METHODS", "Plan", "evaluate", "page", "svg", "write"]
+__all__ = ["FILES", "METHODS", "Plan", "evaluate", "page", "svg"]

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 
-from pipeline.evaluate import Plan, evaluate
+from pipeline.evaluate import FILES, Plan, evaluate
 from pipeline.evaluate.twins import HOUR_US, Watch, settings_for
 from pipeline.routing import Config, Router
 from pipeline.simulate import Attack, Scenario, lay, simulate, twins
@@ -48,6 +49,25 @@ def test_the_figures_repeat() -> None:
     assert {row["method"] for row in once["methods"]} >= {"rules", "rules_allowed", "z_score", "first_seen", "random"}
 
 
+def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path) -> None:
+    """The page tells of the estates that are done and how many are not; in the end it is that of one whole run."""
+    plan = Plan(seeds=(5, 6), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(plan, {}, 1, _stop_after_one, tmp_path)
+    assert "Broken off: 1 of 2 estates" in (tmp_path / "detection.md").read_text("utf-8")
+    seen: list[int] = []
+    taken_up = evaluate(plan, {}, 1, seen.append, tmp_path)
+    assert seen == [1, 2]
+    assert taken_up == evaluate(plan, {}, 1)
+    assert "Broken off" not in (tmp_path / "detection.md").read_text("utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+
+
+def _stop_after_one(done: int) -> None:
+    if done == 1:
+        raise KeyboardInterrupt
+
+
 def test_the_command_writes_page_figures_and_plot(tmp_path: Path) -> None:
     """`evaluate` prints a row a method and leaves a page that is made of the figures beside it."""
     done = keytrail(
@@ -60,6 +80,7 @@ def test_the_command_writes_page_figures_and_plot(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "detection.json", "detection.md", "detection.svg",
     ]  # fmt: skip
+    assert "evaluating: 1 of 1 seeds" in done.stderr
     page = (tmp_path / "out" / "detection.md").read_text("utf-8")
     assert "1 of 1 (100.0%" in page
     assert "canary" in page

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -12,6 +14,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.findings import uid_of
 from pipeline.core.schema import FINDING
 from pipeline.evaluate.judge import judge
+from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.plan import Plan
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import wilson
@@ -122,3 +125,19 @@ def test_wilson_holds_known_values() -> None:
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(0, 20)[0] == 0.0
+
+
+def test_a_run_that_broke_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """Its seeds are not measured again, a torn line is; another plan, configuration or place in the plan counts not."""
+    plan = Plan(seeds=(7, 8, 9), attacks=("canary",))
+    kept = Kept(plan, {}, tmp_path)
+    kept.add(1, {"seed": 8})
+    kept.add(0, {"seed": 7})
+    with (tmp_path / "detection.partial.jsonl").open("ab") as file:
+        file.write(b'{"of": "cut off')
+    assert Kept(plan, {}, tmp_path).done() == {0: {"seed": 7}, 1: {"seed": 8}}
+    assert Kept(msgspec.structs.replace(plan, seeds=(7, 9, 8)), {}, tmp_path).done() == {0: {"seed": 7}}
+    assert Kept(msgspec.structs.replace(plan, test_days=3), {}, tmp_path).done() == {}
+    assert Kept(plan, {"alerts": {"per_day": 3}}, tmp_path).done() == {}
+    kept.clear()
+    assert not list(tmp_path.iterdir())
