@@ -31,8 +31,35 @@ def _mixed(words: Keys) -> Keys:
     return words ^ (words >> np.uint64(31))
 
 
+_FEW: Final = 256  # rows: up to here a look-up for each is cheaper than vectors for all
+_KNOWN_MOST: Final = 100_000
+_known: dict[str, int] = {}  # keys of names in short columns lately
+
+
 def keys_of(names: pl.Series) -> Keys:
     """A 64-bit key for each name, the same in every version and on every machine. Null counts as empty."""
+    if len(names) > _FEW:
+        return _hashed(names)
+    texts = [name or "" for name in names.to_list()]
+    fresh = list({name for name in texts if name not in _known})
+    if fresh:
+        if len(_known) + len(fresh) > _KNOWN_MOST:
+            _known.clear()
+            fresh = list(set(texts))
+        _known.update(zip(fresh, _hashed(pl.Series(fresh, dtype=pl.String)).tolist(), strict=True))
+    return np.array([_known[name] for name in texts], dtype=np.uint64)
+
+
+def keys_of_few(names: pl.Series) -> Keys:
+    """`keys_of` for a column with few distinct names."""
+    if len(names) <= _FEW:
+        return keys_of(names)
+    coded = names.fill_null("").rechunk().to_arrow().dictionary_encode()
+    found: Keys = keys_of(pl.Series(coded.dictionary, dtype=pl.String))[coded.indices.to_numpy()]
+    return found
+
+
+def _hashed(names: pl.Series) -> Keys:
     array = (names.fill_null("") if names.has_nulls() else names).rechunk().to_arrow()
     _, offsets, data = array.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
@@ -45,13 +72,6 @@ def keys_of(names: pl.Series) -> Keys:
     weighted = np.append((text + np.uint64(1)) * _powers(int(sizes.max()))[place], np.uint64(0))
     sums = np.add.reduceat(weighted, starts - bounds[0])
     return _mixed(np.where(sizes > 0, sums, np.uint64(0)) + sizes.astype(np.uint64))
-
-
-def keys_of_few(names: pl.Series) -> Keys:
-    """`keys_of` for a column with few distinct names."""
-    coded = names.fill_null("").rechunk().to_arrow().dictionary_encode()
-    found: Keys = keys_of(pl.Series(coded.dictionary, dtype=pl.String))[coded.indices.to_numpy()]
-    return found
 
 
 def joined(tag: int, *parts: Keys) -> Keys:

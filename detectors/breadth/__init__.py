@@ -117,11 +117,8 @@ class Breadth:
         principal, n, mean = judged.counts["principal"][i], float(judged.n[i]), float(judged.mean[i])
         mine = (pl.col("principal") == principal) & (pl.col("secret") != "")
         rows = window.operations.filter(mine & (pl.col("outcome") != "denied"))
-        known = int(
-            window.profiles.lookup("principal", rows.select("principal").head(1), window.start_us)["distinct_secrets"][
-                0
-            ]
-        )
+        asked = rows.select("principal").head(1)
+        known = int(window.profiles.lookup("principal", asked, window.start_us, ("distinct_secrets",)).item())
         usual = f"all-time {known}" if judged.trusted[i] else "usual for its kind; little is known of it"
         p95 = _tails.quantile(0.95, mean, float(judged.size[i]))
         read = int(rows.filter("discloses_value")["secret"].n_unique())

@@ -161,7 +161,7 @@ def _never_read(present: Present, woke: Bools, window: Window) -> Floats:
     names = present.frame["principal"].filter(pl.Series(woke))
     read = pl.col("discloses_value") & (pl.col("secret") != "") & pl.col("principal").is_in(names.to_list())
     pairs = window.operations.filter(read).select("principal", "secret").unique().sort("principal", "secret")
-    new = ~window.profiles.lookup("edge", pairs, window.start_us)["known"]
+    new = ~window.profiles.lookup("edge", pairs, window.start_us, ("known",))["known"]
     counts = pairs.filter(new).group_by("principal").len()
     told = names.to_frame().join(counts, on="principal", how="left", maintain_order="left")
     return told["len"].fill_null(0).to_numpy().astype(np.float64)

@@ -178,7 +178,7 @@ def _its_own(principals: pl.Series, window: Window) -> Floats:
     refused = (pl.col("outcome") == "denied") & (pl.col("secret") != "") & (pl.col("operation") != "list")
     mine = pl.col("principal").is_in(principals.to_list())
     pairs = window.operations.filter(refused & mine).select("principal", "secret").unique().sort("principal", "secret")
-    before = window.profiles.lookup("edge", pairs, window.start_us)
+    before = window.profiles.lookup("edge", pairs, window.start_us, ("known", "succeeded"))
     had = pairs.filter(before["known"] & before["succeeded"]).group_by("principal").len()
     told = principals.to_frame().join(had, on="principal", how="left", maintain_order="left")
     return told["len"].fill_null(0).to_numpy().astype(np.float64)

@@ -37,6 +37,7 @@ WORDS: Final = {
     "hour": "operations above what that hour has",
 }
 FEATURES: Final = tuple(WORDS)
+_USUAL: Final = ("expected_per_hour",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Vectors:
         counts = window.operations.filter(somebody()).group_by("principal").agg(_features()).sort("principal")
         if counts.is_empty():
             return None
-        usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us)
+        usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us, _USUAL)
         expected = usual["expected_per_hour"].to_numpy() * hours(window)
         values = np.log1p(counts.select(FEATURES).to_numpy().astype(np.float64))
         values[:, FEATURES.index("hour")] = np.maximum(values[:, FEATURES.index("hour")] - np.log1p(expected), 0.0)

@@ -148,7 +148,7 @@ class PairNovelty:
 
     def _newcomer(self, principal: str, secrets: list[str], places: int, window: Window) -> Found | None:
         asked = pl.DataFrame({"secret": secrets})
-        before = window.profiles.lookup("secret", asked, window.start_us)
+        before = window.profiles.lookup("secret", asked, window.start_us, ("known",))
         known = int(before["known"].sum())
         if known < self._config.bulk_secrets:
             return None

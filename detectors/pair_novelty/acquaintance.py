@@ -64,11 +64,10 @@ class News:
     def of(cls, pairs: pl.DataFrame, actors: Actors, window: Window) -> News:
         """The new ones among rows of principal, secret."""
         names = ("principal", "secret")
-        edge = window.profiles.lookup("edge", pairs.select(names), window.start_us)
-        before = edge["known"] & edge["succeeded"] if "succeeded" in edge.columns else edge["known"]
-        frame = pairs.select(names).filter(~before).sort(names)
+        edge = window.profiles.lookup("edge", pairs.select(names), window.start_us, ("known", "succeeded"))
+        frame = pairs.select(names).filter(~(edge["known"] & edge["succeeded"])).sort(names)
         place_of = actors.frame["principal"].search_sorted(frame["principal"]).to_numpy().astype(np.int64)
-        known = window.profiles.lookup("secret", frame.select("secret"), window.start_us)["known"]
+        known = window.profiles.lookup("secret", frame.select("secret"), window.start_us, ("known",))["known"]
         folders = frame.select(place("secret", depth).alias(str(depth)) for depth in DEPTHS)
         return cls(
             frame,

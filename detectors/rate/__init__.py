@@ -32,6 +32,7 @@ INFO: Final = DetectorInfo(
     measures=("F5", "F3", "M9"),
 )
 SCOPES: Final = ("principal", "secret")
+_PROFILE: Final = ("known", "days_active", "expected_per_hour", "alpha")
 _OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's matter
 _NEXT: Final = (
     "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
@@ -133,7 +134,8 @@ class Rate:
     def _judge(self, scope: str, keyed: Keyed, window: Window) -> Judged:
         config, habits = self._config, self._habits[scope]
         counts, kinds, n = keyed.counts, keyed.kinds, keyed.n
-        profile = window.profiles.lookup(scope, counts.select(pl.col("key").alias(scope)), window.start_us)
+        names = counts.select(pl.col("key").alias(scope))
+        profile = window.profiles.lookup(scope, names, window.start_us, _PROFILE)
         trusted = (profile["known"] & (profile["days_active"] >= config.days)).to_numpy()
         own = profile["expected_per_hour"].to_numpy() * hours(window)
         cold, cold_size = habits.of_kind(kinds, window.start_us, config.cold_mean)

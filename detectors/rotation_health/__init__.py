@@ -184,7 +184,8 @@ class RotationHealth:
         if not old.any():
             return []
         rows = written.frame.filter(pl.Series(old))
-        known = window.profiles.lookup("secret", rows.select("secret"), window.start_us)
+        asked = ("known", "distinct_principals")
+        known = window.profiles.lookup("secret", rows.select("secret"), window.start_us, asked)
         rows = rows.filter((known["known"] & (known["distinct_principals"] <= 1)).to_numpy())
         each = (
             rows.group_by("writer").agg("secret", pl.col("time").min(), "uid", pl.col("store").first()).sort("writer")

@@ -22,6 +22,7 @@ _SIZE: Final = 1.0  # of the law of refusals
 _READ_SIZE: Final = 1.5  # of the law of reads: what a consumer does after a restart is no news
 _MUCH: Final = 2.0  # times the usual: fewer reads than that without a refusal give no reason
 _TOTAL: Final = np.zeros(1, dtype=np.uint64)
+_PROFILE: Final = ("known", "succeeded", "expected_per_hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def _busier(known: pl.DataFrame, own: Floats, window: Window) -> Floats:
     """How many times its usual each pair's principal does beside the pair; at least 1. A deployment does all of it."""
     names = known.select(pl.col("principal").unique(maintain_order=True))
     total = window.operations.join(names, on="principal", how="semi").group_by("principal").agg(pl.col("n").sum())
-    usual = window.profiles.lookup("principal", names, window.start_us)["expected_per_hour"] * hours(window)
+    profile = window.profiles.lookup("principal", names, window.start_us, ("expected_per_hour",))
+    usual = profile["expected_per_hour"] * hours(window)
     each = names.with_columns(usual=usual).join(total.rename({"n": "total"}), on="principal", how="left")
     told = known.select("principal", "n").join(each, on="principal", how="left", maintain_order="left")
     beside = (told["total"] - told["n"]).to_numpy().astype(np.float64)
@@ -66,7 +68,7 @@ class Trouble:
             pl.col("n").sum(), pl.col("n").filter(pl.col("outcome") == "denied").sum().alias("denied")
         )
         known = frame.filter((pl.col("denied") > 0) | (pl.col("n") >= least)).sort("principal", "secret")
-        profile = window.profiles.lookup("edge", known.select("principal", "secret"), window.start_us)
+        profile = window.profiles.lookup("edge", known.select("principal", "secret"), window.start_us, _PROFILE)
         rate = profile["expected_per_hour"]
         much = (known["denied"] > 0) | (known["n"] > _MUCH * rate * hours(window) + least)
         own = profile["known"] & profile["succeeded"] & much

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -37,6 +39,7 @@ _DAY: Final = 86_400
 _FAST_SHARE: Final = 0.95  # of operations faster than M2's objective: what a p95 promises
 _NAMES: Final = {"M1": "reads that succeed", "M2": "operations that are fast enough"}
 _SHOWN: Final = 3
+_READ: Final = ("window_start", "window_seconds", "sli", "store", "scope", "good", "total", "objective")
 Key = tuple[str, str, str]
 
 
@@ -96,23 +99,24 @@ class SliBurn:
         starts = rows["window_start"].to_physical()
         rows = rows.filter(starts > self._judged_us)
         self._waiting = rows.unique(["sli", "store", "scope", "window_start"], keep="last", maintain_order=True)
-        newest = self._waiting["window_start"].to_physical().max()
         found: list[Found] = []
-        if newest is not None:
-            for (start,), part in self._waiting.sort("window_start").partition_by("window_start", as_dict=True).items():
-                size = int(part["window_seconds"][0]) * 1_000_000
-                at_us = int(pl.Series([start]).to_physical()[0])
-                if at_us + size <= int(newest):  # type: ignore[arg-type]
-                    found += self._judge(part, at_us, size)
-                    self._judged_us = at_us
-            self._waiting = self._waiting.filter(pl.col("window_start").to_physical() > self._judged_us)
+        told = self._waiting.sort("window_start", "sli", "store", "scope").with_columns(
+            pl.col("window_start").to_physical()
+        )
+        newest = told["window_start"].max()
+        for at_us, group in groupby(told.select(_READ).iter_rows(), itemgetter(0)):
+            judged = list(group)
+            size = judged[0][1] * 1_000_000
+            if at_us + size <= newest:
+                found += self._judge(judged, at_us, size)
+                self._judged_us = at_us
+        self._waiting = self._waiting.filter(pl.col("window_start").to_physical() > self._judged_us)
         return tell(self.info, window, found)
 
-    def _judge(self, rows: pl.DataFrame, at_us: int, size: int) -> list[Found]:
+    def _judge(self, rows: Sequence[tuple[Any, ...]], at_us: int, size: int) -> list[Found]:
         number = at_us // size
         self._ring.advance(number)
-        told = rows.sort("sli", "store", "scope").select("sli", "store", "scope", "good", "total", "objective")
-        for sli, store, scope, good, total, objective in told.iter_rows():
+        for _, _, sli, store, scope, good, total, objective in rows:
             key = (sli, store, scope)
             self._ring.add(key, (total or 0.0) - (good or 0.0), total or 0.0)
             self._objective[key] = 1 - (objective if sli == "M1" else _FAST_SHARE)

@@ -15,6 +15,8 @@ from pipeline.baselines.table import SUCCEEDED, Table
 from pipeline.baselines.update import shape_at
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.baselines.config import Config
     from pipeline.baselines.season import Floats
     from pipeline.baselines.sketch import Rows
@@ -37,6 +39,7 @@ ANSWER: Final = pl.Schema(
 )
 Asked = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # hours of the day, weekdays from Monday
 EVERY: Final[Asked] = (np.arange(24), np.arange(7))
+_RATES: Final = frozenset(("expected_per_hour", "alpha", "beta"))
 _BLOCK = 16_384  # rows at once: the season of each takes a few hundred bytes
 
 
@@ -45,48 +48,57 @@ def half_life_us(config: Config) -> int:
     return round(config.half_life_days * DAY)
 
 
-def answer(config: Config, scope: str, table: Table, slots: Rows, at_us: int) -> pl.DataFrame:
-    """ANSWER rows for `slots`, in their order; -1 asks about a key that is not there.
+def answer(
+    config: Config, scope: str, table: Table, slots: Rows, at_us: int, *, columns: Sequence[str] = ANSWER.names()
+) -> pl.DataFrame:
+    """The `columns` of ANSWER for `slots`, in their order; -1 asks about a key that is not there.
 
     An unknown key has no times, no operations and the prior for its rate. `alpha` and `beta` are those of that very
     hour: their quotient is `expected_per_hour`, and the hour's count is negative binomial with them as they stand.
     """
     if len(slots) > _BLOCK:
         blocks = range(0, len(slots), _BLOCK)
-        return pl.concat([answer(config, scope, table, slots[i : i + _BLOCK], at_us) for i in blocks])
+        return pl.concat([answer(config, scope, table, slots[i : i + _BLOCK], at_us, columns=columns) for i in blocks])
     hit = np.flatnonzero(slots >= 0)
-    at = slots[hit]
-    alpha, beta = posterior(config, table, at, at_us)
-    beta /= _factor_at(config, table, at, at_us)
-    peers = table["peers"][at].astype(np.int64) if "peers" in table.layout else np.ones(len(at), np.int64)
-    alone = np.ones(len(at), np.int64)
-    columns: dict[str, npt.NDArray[np.generic]] = {
-        "known": np.ones(len(at), bool),
-        "first_us": table["first"][at],
-        "last_us": table["last"][at],
-        "operations": table["operations"][at],
-        "expected_per_hour": alpha / beta,
-        "alpha": alpha,
-        "beta": beta,
-        "days_active": days_active(table, at),
-        "distinct_secrets": peers if scope == "principal" else alone,
-        "distinct_ips": distinct_ips(table, at),
-        "distinct_principals": peers if scope == "secret" else alone,
-        "succeeded": (table["flags"][at] & SUCCEEDED) > 0,
-    }
-    found = pl.DataFrame(columns, schema=ANSWER)
+    rates = _rates(config, table, slots[hit], at_us) if not _RATES.isdisjoint(columns) else {}
+    told = rates | {name: _told(name, scope, table, slots[hit]) for name in columns if name not in _RATES}
+    found = pl.DataFrame([pl.Series(name, told[name], ANSWER[name]) for name in columns])
     if len(hit) == len(slots):
         return found
     place = np.full(len(slots), len(hit), np.int64)
     place[hit] = np.arange(len(hit))
-    return pl.concat([found, _stranger(config)])[place]
+    return pl.concat([found, _stranger(config, columns)])[place]
 
 
-def _stranger(config: Config) -> pl.DataFrame:
+def _rates(config: Config, table: Table, slots: Rows, at_us: int) -> dict[str, Floats]:
+    alpha, beta = posterior(config, table, slots, at_us)
+    beta /= _factor_at(config, table, slots, at_us)
+    return {"expected_per_hour": alpha / beta, "alpha": alpha, "beta": beta}
+
+
+def _told(name: str, scope: str, table: Table, slots: Rows) -> npt.NDArray[np.generic]:
+    """A column that needs no rate. A principal has secrets for peers, a secret principals; an edge has one of each."""
+    match name:
+        case "known":
+            return np.ones(len(slots), bool)
+        case "succeeded":
+            return np.asarray((table["flags"][slots] & SUCCEEDED) > 0)
+        case "days_active":
+            return days_active(table, slots)
+        case "distinct_ips":
+            return distinct_ips(table, slots)
+        case "distinct_secrets" | "distinct_principals":
+            mine = {"principal": "distinct_secrets", "secret": "distinct_principals"}.get(scope) == name
+            return table["peers"][slots].astype(np.int64) if mine else np.ones(len(slots), np.int64)
+        case _:
+            return table[name.removesuffix("_us")][slots]
+
+
+def _stranger(config: Config, columns: Sequence[str]) -> pl.DataFrame:
     alpha, beta = config.prior_operations, config.prior_hours
     blank = {"known": False, "succeeded": False, "expected_per_hour": alpha / beta, "alpha": alpha, "beta": beta}
     counts = dict.fromkeys(("operations", "days_active", "distinct_secrets", "distinct_ips", "distinct_principals"), 0)
-    return pl.DataFrame([{**blank, **counts, "first_us": None, "last_us": None}], schema=ANSWER)
+    return pl.DataFrame([{**blank, **counts, "first_us": None, "last_us": None}], schema=ANSWER).select(columns)
 
 
 def posterior(config: Config, table: Table, slots: Rows, at_us: int) -> tuple[Floats, Floats]:

@@ -16,6 +16,8 @@ from pipeline.baselines.table import EDGES, NAMES, Table
 from pipeline.baselines.view import view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from pipeline.baselines.config import Config
@@ -72,13 +74,15 @@ class Baselines:
         self._learn_edges(principal, secret, columns, window.end_us)
         self._evict()
 
-    def lookup(self, scope: str, keys: pl.DataFrame, at_us: int) -> pl.DataFrame:
+    def lookup(
+        self, scope: str, keys: pl.DataFrame, at_us: int, columns: Sequence[str] = answer.ANSWER.names()
+    ) -> pl.DataFrame:
         """The profile of each row of `keys` before `at_us`: see `core.ports.Profiles` and `answer.answer`.
 
         Beside the port's columns: distinct_principals, and succeeded (at least one operation was a success).
         Raises ValueError for a scope that is none.
         """
-        return answer.answer(self.config, scope, self._table(scope), self._slots(scope, keys), at_us)
+        return answer.answer(self.config, scope, self._table(scope), self._slots(scope, keys), at_us, columns=columns)
 
     def active(self, scope: str, min_rate: float, at_us: int) -> pl.DataFrame:
         """Every key whose mean rate at `at_us` is at least `min_rate` operations an hour.

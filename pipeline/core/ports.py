@@ -79,11 +79,12 @@ class Decoder(Protocol):
 class Profiles(Protocol):
     """What was usual, asked by key and by place in the week. Answers are frames aligned with the question's rows."""
 
-    def lookup(self, scope: str, keys: pl.DataFrame, at_us: int) -> pl.DataFrame:
+    def lookup(self, scope: str, keys: pl.DataFrame, at_us: int, columns: Sequence[str] = ...) -> pl.DataFrame:
         """Profile of each row of `keys` (column `principal`, `secret`, or both for scope edge) before `at_us`.
 
         Columns: known (bool), first_us, last_us (Int64), operations (Int64), expected_per_hour (rate at that hour of
-        the week), alpha, beta (Gamma posterior of the hourly rate), days_active, distinct_secrets, distinct_ips.
+        the week), alpha, beta (Gamma posterior of the hourly rate), days_active, distinct_secrets, distinct_ips; only
+        `columns` where they are given, which is cheaper for all that is no rate.
         """
         ...
 

@@ -12,28 +12,28 @@ from pipeline.sli.config import objective, thresholds
 from pipeline.sli.tally import OTHER, under
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pipeline.sli.config import Config
-    from pipeline.sli.window import Tally
 
 SCOPE: Final = ["window", "store", "scope"]
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
-def rolled_up(windows: Mapping[int, Tally], touched: pl.DataFrame | None = None) -> pl.DataFrame:
+def rolled_up(
+    places: pl.DataFrame, sums: pl.DataFrame, bins: pl.DataFrame, touched: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Columns window, store, scope, counts, p50, p95, p99 (ms) of the windows, one row per scope.
 
-    Where `touched` (window, place) is given, only scopes that one of those places belongs to.
+    `places`: window, place, store, namespace, mount. Where `touched` (window, place) is given, only scopes that one of
+    those places belongs to.
     """
-    links = _links(windows)
+    links = _links(places)
     if touched is not None:
         links = links.join(links.join(touched, on=["window", "place"]).select(SCOPE).unique(), on=SCOPE, how="semi")
     scopes = links.select(SCOPE).unique(maintain_order=True).with_row_index("key")
     keyed = links.join(scopes, on=SCOPE).select("window", "place", "key")
-    totals, bins = (_together(windows, part).join(keyed, on=["window", "place"]) for part in (0, 1))
+    totals, binned = (counts.join(keyed, on=["window", "place"]) for counts in (sums, bins))
     counts = totals.drop("window", "place").group_by("key").sum()
-    times = quantiles(bins.group_by("key", "bin").agg(pl.col("n").sum()), SHARES)
+    times = quantiles(binned.group_by("key", "bin").agg(pl.col("n").sum()), SHARES)
     return scopes.join(counts, on="key").join(times, on="key", how="left").drop("key").sort(SCOPE)
 
 
@@ -56,10 +56,8 @@ def rows(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
     )
 
 
-def _links(windows: Mapping[int, Tally]) -> pl.DataFrame:
+def _links(places: pl.DataFrame) -> pl.DataFrame:
     """window, place, store, scope: each place with its store, its namespace and, where it has one, its mount."""
-    frames = [tally.names().with_row_index("place").with_columns(window=pl.lit(w)) for w, tally in windows.items()]
-    frame = pl.concat(frames).with_columns(pl.col("place").cast(pl.Int64))
     namespace, mount = pl.col("namespace"), pl.col("mount")
     path = pl.when(namespace == "").then(mount).otherwise(namespace + "/" + mount)
     scopes = (
@@ -67,11 +65,7 @@ def _links(windows: Mapping[int, Tally]) -> pl.DataFrame:
         ("namespace:" + namespace.replace(OTHER, "other"), pl.lit(value=True)),
         ("mount:" + pl.when(mount == OTHER).then(pl.lit("other")).otherwise(path), mount != ""),
     )
-    return pl.concat(frame.filter(there).select("window", "place", "store", scope=scope) for scope, there in scopes)
-
-
-def _together(windows: Mapping[int, Tally], part: int) -> pl.DataFrame:
-    return pl.concat(tally.settled()[part].with_columns(window=pl.lit(w)) for w, tally in windows.items())
+    return pl.concat(places.filter(there).select("window", "place", "store", scope=scope) for scope, there in scopes)
 
 
 def _row(wide: pl.DataFrame, sli: str, **columns: pl.Expr) -> pl.DataFrame:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipeline.core.schema import SLI, TIME, empty
+from pipeline.sli.places import Places, named
 from pipeline.sli.rows import SHARES, rolled_up, rows
+from pipeline.sli.sums import Sums
 from pipeline.sli.tally import BINNED, SECOND, Place, binned, counted, placed, totals, with_thresholds
-from pipeline.sli.window import Tally
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -31,7 +32,9 @@ class Slis:
         self._close = size + config.grace_seconds * SECOND  # after a window's start
         self._forget = self._close + config.late_windows * size
         self._watermark = -(1 << 62)
-        self._windows: dict[int, Tally] = {}
+        self._windows: dict[int, Places] = {}
+        self._totals = Sums(counted(config), ["window", "place"])
+        self._bins = Sums(BINNED, ["window", "place", "bin"])
 
     def push(self, operations: pl.DataFrame, watermark_us: int) -> pl.DataFrame:
         """Count operations; every later one completes at or after `watermark_us`.
@@ -44,7 +47,7 @@ class Slis:
         ends = {window: window + self._close for window in self._windows}
         closed = self._rows([w for w, end in ends.items() if before < end <= self._watermark])
         late = self._rows([w for w in set(touched["window"]) if ends[w] <= before], touched)
-        self._windows = {w: tally for w, tally in self._windows.items() if w + self._forget > self._watermark}
+        self._drop()
         return pl.concat([closed, late]) if late.height else closed
 
     def turn(self, to_us: int) -> None:
@@ -59,7 +62,7 @@ class Slis:
         """Columns store, scope, window_start, p50, p95, p99 (ms, within 1 %) of every window still remembered."""
         if not self._windows:
             return pl.DataFrame(schema={"store": pl.String, "scope": pl.String, "window_start": TIME, **_TIMES})
-        wide = rolled_up(self._windows)
+        wide = self._rolled_up(list(self._windows))
         return wide.select("store", "scope", pl.col("window").cast(TIME).alias("window_start"), *SHARES)
 
     def merge(self, other: Slis) -> None:
@@ -74,22 +77,18 @@ class Slis:
     def snapshot(self) -> Frames:
         """places, totals and bins by window, and meta: one row."""
         meta = {"watermark_us": [self._watermark], "late": [self.late], "capped": [self.capped]}
-        places, sums, bins = [_by_window(_PLACES)], [_by_window(counted(self.config))], [_by_window(BINNED)]
-        for window, tally in self._windows.items():
-            start = pl.lit(window).alias("window")
-            places.append(tally.names().select(start, pl.all()))
-            for known, frame in zip((sums, bins), tally.settled(), strict=True):
-                known.append(frame.select(start, pl.all()))
         return {
-            "places": pl.concat(places),
-            "totals": pl.concat(sums).sort("window", "place"),
-            "bins": pl.concat(bins).sort("window", "place", "bin"),
+            "places": named(self._windows).drop("place"),
+            "totals": self._totals.settled().sort("window", "place"),
+            "bins": self._bins.settled().sort("window", "place", "bin"),
             "meta": pl.DataFrame(meta),
         }
 
     def restore(self, frames: Frames) -> None:
         """Go on from a snapshot, also one taken under other objectives."""
         self._windows = {}
+        self._totals.clear()
+        self._bins.clear()
         self._take(frames)
         meta = frames["meta"].row(0, named=True)
         self._watermark, self.late, self.capped = meta["watermark_us"], meta["late"], meta["capped"]
@@ -102,53 +101,49 @@ class Slis:
         self.late += found.height - kept.height
         sums, bins = totals(kept, self.config), binned(kept)
         numbers = sums.select("window", "place", number=self._numbers(sums, places))
-        self._add(
-            sums.with_columns(place=numbers["number"]),
-            bins.join(numbers, on=["window", "place"]).with_columns(place="number"),
-        )
+        self._totals.add(sums.with_columns(place=numbers["number"]))
+        self._bins.add(bins.join(numbers, on=["window", "place"]).with_columns(place="number"))
         return numbers.select("window", place="number")
 
     def _numbers(self, sums: pl.DataFrame, places: list[Place]) -> pl.Series:
         """The number in its window of each row's place, in the order in which they appear."""
         numbers = []
         for window, place, attempts in sums.select("window", "place", "attempts").iter_rows():
-            tally = self._tally(window)
-            numbers.append(tally.number(places[place]))
-            self.capped += attempts if tally.is_other(numbers[-1]) else 0
+            known = self._places(window)
+            numbers.append(known.number(places[place]))
+            self.capped += attempts if known.is_other(numbers[-1]) else 0
         return pl.Series(numbers, dtype=pl.Int64)
 
-    def _add(self, sums: pl.DataFrame, bins: pl.DataFrame) -> None:
-        parts = [frame.partition_by("window", as_dict=True, include_key=False) for frame in (sums, bins)]
-        for (window,), frame in parts[0].items():
-            some = parts[1].get((window,), pl.DataFrame(schema=BINNED))
-            self._windows[window].add(frame.select(counted(self.config).names()), some.select(BINNED.names()))
-
     def _take(self, frames: Frames) -> None:
-        for (window,), names in frames["places"].partition_by("window", as_dict=True, include_key=False).items():
-            tally = self._tally(window)
-            numbers = pl.DataFrame({"number": [tally.number(place) for place in names.rows()]}).with_row_index("place")
-            sums, bins = (frames[part].filter(window=window).drop("window") for part in ("totals", "bins"))
-            told = (
-                frame.join(numbers.cast(pl.Int64), on="place").with_columns(place="number").drop("number")
-                for frame in (with_thresholds(sums, bins, self.config), bins)
-            )
-            tally.add(*told)
+        places = frames["places"].with_columns(place=pl.int_range(pl.len()).over("window"))
+        told = [self._places(window).number((store, space, mount)) for window, store, space, mount, _ in places.rows()]
+        numbers = places.select("window", "place", number=pl.Series(told, dtype=pl.Int64))
+        counts = with_thresholds(frames["totals"], frames["bins"], self.config)
+        for sums, frame in ((self._totals, counts), (self._bins, frames["bins"])):
+            sums.add(frame.join(numbers, on=["window", "place"]).with_columns(place="number"))
 
-    def _tally(self, window: int) -> Tally:
+    def _places(self, window: int) -> Places:
         if window not in self._windows:
-            self._windows[window] = Tally(self.config)
+            self._windows[window] = Places(self.config)
         return self._windows[window]
+
+    def _drop(self) -> None:
+        """Forget windows that nothing late can count for any more."""
+        kept = {w: places for w, places in self._windows.items() if w + self._forget > self._watermark}
+        if len(kept) < len(self._windows):
+            self._windows = kept
+            self._totals.keep(kept)
+            self._bins.keep(kept)
+
+    def _rolled_up(self, windows: list[int], touched: pl.DataFrame | None = None) -> pl.DataFrame:
+        places = named({window: self._windows[window] for window in windows})
+        return rolled_up(places, self._totals.of(windows), self._bins.of(windows), touched)
 
     def _rows(self, windows: list[int], touched: pl.DataFrame | None = None) -> pl.DataFrame:
         """Rows of some windows, of the scopes that share a place with `touched` where that is given."""
         if not windows:
             return empty(SLI)
-        return rows(rolled_up({window: self._windows[window] for window in windows}, touched), self.config)
+        return rows(self._rolled_up(windows, touched), self.config)
 
 
-_PLACES = pl.Schema(dict.fromkeys(("store", "namespace", "mount"), pl.String()))
 _TIMES = dict.fromkeys(SHARES, pl.Float64())
-
-
-def _by_window(schema: pl.Schema) -> pl.DataFrame:
-    return pl.DataFrame(schema={"window": pl.Int64(), **schema})

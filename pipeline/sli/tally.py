@@ -18,7 +18,7 @@ Place = tuple[str, str, str]
 SECOND: Final = 1_000_000  # µs
 OTHER: Final = "\0other"  # no namespace or mount can be called so
 COUNTS: Final = ("attempts", "denied", "read_good", "read_failed", "read_denied", "read_not_found", "timed")
-BINNED: Final = pl.Schema({"place": pl.Int64(), "bin": pl.Int32(), "n": pl.Int64()})
+BINNED: Final = pl.Schema({"window": pl.Int64(), "place": pl.Int64(), "bin": pl.Int32(), "n": pl.Int64()})
 
 
 def under(threshold: float) -> str:
@@ -27,9 +27,9 @@ def under(threshold: float) -> str:
 
 
 def counted(config: Config) -> pl.Schema:
-    """Columns of the totals: place, counts."""
+    """Columns of the totals: window, place, counts."""
     names = (*COUNTS, *(under(threshold) for threshold in thresholds(config)))
-    return pl.Schema({"place": pl.Int64(), **dict.fromkeys(names, pl.Int64())})
+    return pl.Schema({"window": pl.Int64(), "place": pl.Int64(), **dict.fromkeys(names, pl.Int64())})
 
 
 def placed(operations: pl.DataFrame, config: Config) -> tuple[pl.DataFrame, list[Place]]:
@@ -93,8 +93,10 @@ def with_thresholds(stored: pl.DataFrame, bins: pl.DataFrame, config: Config) ->
         if under(limit) not in stored.columns:
             faster = (
                 bins.filter(value_of(pl.col("bin")) < limit)
-                .group_by("place")
+                .group_by("window", "place")
                 .agg(pl.col("n").sum().alias(under(limit)))
             )
-            stored = stored.join(faster, on="place", how="left").with_columns(pl.col(under(limit)).fill_null(0))
+            stored = stored.join(faster, on=["window", "place"], how="left").with_columns(
+                pl.col(under(limit)).fill_null(0)
+            )
     return stored.select(counted(config).names())
