@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline import config as conf
-from pipeline import named, summary
+from pipeline import ledgers, named, summary
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
@@ -35,6 +35,7 @@ from pipeline.judging import Desk, DeskReader, JudgingLine
 from pipeline.ledger import FileGuard, keys
 from pipeline.ledger.cosigning import Cosigning
 from pipeline.ledger.sealed import SealedLedger
+from pipeline.ledgers import MAIN
 from pipeline.line import Line
 from pipeline.parts import Parts, Quiet
 from pipeline.reader import Reader
@@ -59,9 +60,6 @@ def version() -> str:
         return importlib.metadata.version("keytrail")
     except importlib.metadata.PackageNotFoundError:
         return "0+unknown"
-
-
-MAIN = "main"  # the worker that judges: alone, or for all who only read
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,15 +311,13 @@ class Run:
         config = self.settings.table(conf.LedgerConfig, "ledger")
         if not config.enabled:
             return None
-        named = self.options.signing_key or config.signing_key
-        path = Path(named).expanduser() if named else keys.default_key_path()
-        folder = "ledger" if self.options.worker == "main" else f"ledger/workers/{self.options.worker}"
+        path, folder = ledgers.key_path(config, self.options.signing_key), ledgers.folder_of(self.options.worker)
         if not path.exists():
             self.notes.append(
                 f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"
             )
         signer = keys.for_lake(path, self.options.lake, origin=config.origin, folder=folder)
-        remembered = signed_folder(config, path)
+        remembered = ledgers.signed_folder(config, path)
         if remembered is None:
             self.notes.append(
                 f"what is signed can only be remembered in the lake, which rolls back with it: nothing can be written "
@@ -396,8 +392,3 @@ class Run:
         if self.options.reads_only:
             return ReadingLine(parts, (), source.every_stream, epoch)  # type: ignore[attr-defined]
         return Line(parts, () if self.options.kafka else positions)
-
-
-def signed_folder(config: conf.LedgerConfig, key: Path) -> Path | None:
-    """Where the ledger's newest heads are remembered outside the lake; None where nothing can be written."""
-    return Path(config.signed).expanduser() if config.signed else keys.signed_folder(key)

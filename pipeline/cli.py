@@ -15,7 +15,7 @@ import typer.core
 
 from pipeline import app as application
 from pipeline import backtest as backtesting
-from pipeline import commands, named, probing, show, summary, tables, verification
+from pipeline import commands, custody, named, probing, show, summary, tables, verification
 from pipeline import config as conf
 from pipeline import evaluate as evaluation
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
@@ -324,23 +324,7 @@ def proof(
         sys.stdout.write(data.decode() if out == "-" else f"{Path(out) / name}\n")
 
 
-ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys.")
-cli.add_typer(ledger, name="ledger")
-
-
-@ledger.command("rotate")
-def ledger_rotate(
-    to: Annotated[Path, typer.Option(help="The new private key; made where there is none.", metavar="FILE")],
-    lake: LakeOption = DEFAULT_LAKE,
-    config: ConfigOption = None,
-    signing_key: Annotated[Path | None, typer.Option(help="The key so far.", metavar="FILE")] = None,
-    worker: Annotated[str, typer.Option(help="Whose ledger, where a lake has several.", metavar="NAME")] = "main",
-) -> None:
-    """Hand the ledger over to another key; prints the new verifier key. No run may be writing to the lake."""
-    settings = conf.load(config)
-    settings.allow(named.TABLES)
-    known = settings.table(conf.LedgerConfig, "ledger")
-    sys.stdout.write(f"{verification.rotate_key(lake, signing_key, to, worker, known)}\n")
+cli.add_typer(custody.ledger, name="ledger")
 
 
 @cli.command()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 REMEMBERED_FINDINGS = 50_000
+UPKEEP_ROUNDS = 3  # merging, folding and forgetting wait for each other; what is left over waits for the next commit
 TURN_US = 1_000_000  # event time goes this far past a turn, so that what is whole is handed on
 
 Place = tuple[str, str]  # stream, partition
@@ -228,7 +229,9 @@ class Line:
         self._revise, self._messages, self._corrected = {}, [], []
         self._leaving, self._consumed = {}, []
         self._dirty, self.uncommitted_bytes = False, 0
-        if upkeep:
+        for _ in range(UPKEEP_ROUNDS if upkeep and parts.ledger is not None else 0):
+            if not parts.lake.unsealed():
+                break
             self.commit(upkeep=False)
         return positions
 

@@ -11,24 +11,20 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from pipeline import config as conf
-from pipeline import store
-from pipeline.app import signed_folder
+from pipeline import ledgers, store
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError, StoreError
-from pipeline.core.model import Commit
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys, note, policy, proof_file
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.sealed import FILES, SealedLedger, files_key, files_origin
+from pipeline.ledger.sealed import FILES, files_key, files_origin
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
+from pipeline.ledgers import MAIN, folder_of, guard_of, key_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.ledger.note import Verifier
-
-
-MAIN = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +42,6 @@ class Verified:
     folder: str
     report: Report
     pinned: Pinned
-
-
-def ledger_folder(worker: str) -> str:
-    """Where a worker's ledger lies in the lake."""
-    return "ledger" if worker == MAIN else f"ledger/workers/{worker}"
 
 
 def pinned(lake: Path, vkey: str | None, folder: str = "ledger") -> Pinned:
@@ -99,13 +90,14 @@ def verify_lake(
     found = []
     with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
         workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
-        known = {worker: pinned(lake, vkey, ledger_folder(worker)) for worker in workers}
+        known = {worker: pinned(lake, vkey, folder_of(worker)) for worker in workers}
         origins = {key.verifier.name: worker for worker, key in known.items()}
         origins |= {files_origin(name): worker for name, worker in origins.items()}
         for worker, key in known.items():
             mine = [head for head in kept if origins.get(_log_of(head), workers[0]) == worker]
-            folder = ledger_folder(worker)
-            guard = _guard(ledger or conf.LedgerConfig(), lake, folder)
+            folder = folder_of(worker)
+            config = ledger or conf.LedgerConfig()
+            guard = guard_of(config, key_path(config), lake, folder)
             found.append(Verified(folder, _verify(opened, worker, key.verifier, mine, guard, progress), key))
     return found
 
@@ -119,12 +111,13 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     progress: Callable[[int, int], None] | None,
 ) -> Report:
     """The log over what was read against the raw rows, and the log over files against all of the worker's files."""
-    folder, moment = ledger_folder(worker), []
+    folder, moment = folder_of(worker), []
 
     def entries() -> Snapshot:
         moment.append(_settled(lake, worker))
         head, files = moment[0]
-        return Snapshot(head, _rows(lake, [name for name, table in files.items() if table == "raw"]))
+        raw = [name for name, table in files.items() if table == "raw"]
+        return Snapshot(head, _rows(lake, raw), holds=lake.holds(worker))
 
     def sealed() -> Snapshot:
         head, files = moment[0]
@@ -143,7 +136,8 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
 
 
 def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The head and the files of a worker. A writer that has just merged files seals them at once: it is waited for."""
+    """The head and the files of a worker. What another worker has merged, this one's run seals at once: it is waited
+    for."""
     for wait in (*[0.2] * 10, 0.0):
         head, files, pending = lake.evidence(worker)
         if not pending:
@@ -154,11 +148,6 @@ def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, s
 
 def _log_of(head: bytes) -> str:
     return head.partition(b"\n")[0].decode("utf-8", "replace")
-
-
-def _guard(config: conf.LedgerConfig, lake: Path, folder: str) -> FileGuard:
-    key = Path(config.signing_key).expanduser() if config.signing_key else keys.default_key_path()
-    return FileGuard(signed_folder(config, key) or lake / folder)
 
 
 def _kept(path: Path) -> bytes:
@@ -184,23 +173,14 @@ def rotate_key(lake: Path, old: Path | None, new: Path, worker: str, config: con
 
     Raises ConfigError for keys that cannot be used, StoreError while a run writes to the lake.
     """
-    old = old or (Path(config.signing_key).expanduser() if config.signing_key else keys.default_key_path())
-    folder, signer = ledger_folder(worker), keys.load_or_create(new)
+    signer = keys.load_or_create(new)
     with store.Lake.open(lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker) as opened:
-        head = opened.ledger_head()
-        if not head:
-            raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
-        guard = FileGuard(signed_folder(config, old) or lake / folder)
-        ledger = SealedLedger.open(lake, keys.for_lake(old, lake, folder=folder), head=head, guard=guard, folder=folder)
+        ledger = ledgers.opened(opened, config, old)
         ledger.rotate(signer)
-
-        def seal(files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]:
-            ledger.seal(files, replaced)
-            return ledger.prepare()
-
-        opened.commit(Commit((), states=opened.states(), seal=seal))
-        ledger.publish()
-        remembered = FileGuard(signed_folder(config, new) or lake / folder)
+        ledgers.commit(opened, ledger)
+        folder = folder_of(worker)
+        guard = guard_of(config, key_path(config, old), lake, folder)
+        remembered = guard_of(config, new, lake, folder)
         for log in (ledger.entries, ledger.files):
             if (signed := guard.last(log.origin)) is not None:
                 remembered.advance(signed)
@@ -275,15 +255,21 @@ def verify_cloudtrail(
     ring = cloudtrail.load_keys(keys_file)
     if not directory.is_dir():
         raise NoInputError(f"there is no folder {directory}")
-    start, end = _moment("--from", span[0]), _moment("--to", span[1])
-    if start is not None and end is not None and start >= end:
-        raise ConfigError("--from is not before --to")
+    start, end = moments(*span)
     scope = cloudtrail.Scope(start, end, system_clock() // 1000)
     known = () if seen is None else cloudtrail.read_heads(seen)
     result = cloudtrail.verify(directory, ring, scope, seen=known, progress=progress)
     if seen is not None and not result.broken:
         cloudtrail.write_heads(seen, result.heads)
     return result
+
+
+def moments(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """`--from` and `--to` in µs. Raises ConfigError for what is no RFC 3339 time, or no span."""
+    first, last = _moment("--from", start), _moment("--to", end)
+    if first is not None and last is not None and first >= last:
+        raise ConfigError("--from is not before --to")
+    return first, last
 
 
 def cloudtrail_frames(result: cloudtrail.Verified, style: str) -> list[pl.DataFrame]:

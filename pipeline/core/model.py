@@ -181,6 +181,20 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A legal hold: rows of these streams (all when empty) with a time in [from_us, to_us) stay. Microseconds, UTC."""
+
+    hold: str
+    streams: tuple[str, ...]
+    from_us: int
+    to_us: int
+
+    def covers(self, stream: str, first_us: int, last_us: int) -> bool:
+        """Whether rows of `stream` from first to last (closed) may be under it."""
+        return (not self.streams or stream in self.streams) and first_us < self.to_us and last_us >= self.from_us
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """One step of the lake: with the rows written since the last one, all of it becomes visible, or none.
 
@@ -198,6 +212,8 @@ class Commit:
     expired: Sequence[tuple[int, int]] = ()  # spans of leaves that this ledger head tells to have lost their entries
     seal: Callable[[Sequence[str], Sequence[str]], Mapping[str, Any]] | None = None
     consumed: Sequence[str] = ()  # files that reading workers passed on, and that are judged with this
+    holds: Sequence[Hold] = ()  # legal holds that are placed with this
+    released: Sequence[str] = ()  # and those that are lifted, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import KeytrailError
+from pipeline.core.model import Hold
 from pipeline.ledger import leaf
 from pipeline.ledger.control import Body, Record
 from pipeline.ledger.errors import LedgerError
+from pipeline.ledger.places import Places
 
-ERASED, EXPIRED = "erased", "expired"
+ERASED, EXPIRED, REFUSED = "erased", "expired", "refused"
 HELD, RELEASED = "held", "released"
 
 Span = tuple[int, int]  # [first, last + 1) of leaf indexes
@@ -27,20 +28,6 @@ Span = tuple[int, int]  # [first, last + 1) of leaf indexes
 
 class HeldError(KeytrailError):
     """A legal hold forbids it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Rows of these streams (all when empty) with a time in [from_us, to_us) must stay. Microseconds, UTC."""
-
-    hold: str
-    streams: tuple[str, ...]
-    from_us: int
-    to_us: int
-
-    def covers(self, stream: str, first_us: int, last_us: int) -> bool:
-        """Whether rows of `stream` from first to last (closed) may be under it."""
-        return (not self.streams or stream in self.streams) and first_us < self.to_us and last_us >= self.from_us
 
 
 def spans_of(indexes: Iterable[int]) -> list[Span]:
@@ -58,8 +45,8 @@ def redaction_body(
     action: str, indexes: Iterable[int], *, reason: str, authority: str, files: Sequence[Mapping[str, str]] = ()
 ) -> Body:
     """The body of a redaction record (kind 5). `files` pairs the SHA-256 of each file before and after."""
-    if action not in {ERASED, EXPIRED}:
-        raise LedgerError(f"a redaction is {ERASED} or {EXPIRED}, not {action}")
+    if action not in {ERASED, EXPIRED, REFUSED}:
+        raise LedgerError(f"a redaction is {ERASED}, {EXPIRED} or {REFUSED}, not {action}")
     return {
         "action": action,
         "leaves": [list(span) for span in spans_of(indexes)],
@@ -105,6 +92,18 @@ def refuse_held(standing: Mapping[str, Hold], stream: str, first_us: int, last_u
     for hold in standing.values():
         if hold.covers(stream, first_us, last_us):
             raise HeldError(f"legal hold {hold.hold} covers {stream}: nothing in its range can be erased or expire")
+
+
+def check_holds(records: Iterable[Record], kept: Mapping[str, Hold], places: Places, source: str) -> None:
+    """Report legal holds of the records that the lake does not keep to, and holds it keeps to that no record places."""
+    standing = holds(records)
+    for name in sorted(standing.keys() | kept.keys()):
+        if name not in kept:
+            places.add(source, "altered", "hold", f"legal hold {name} stands, and the lake does not keep to it")
+        elif name not in standing:
+            places.add(source, "unsigned", "hold", f"the lake keeps to a legal hold {name} that no record places")
+        elif kept[name] != standing[name]:
+            places.add(source, "altered", "hold", f"the lake keeps to another legal hold {name} than the recorded one")
 
 
 def declared(records: Iterable[Record], action: str) -> Spans:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.core.clock import Clock, system_clock
 from pipeline.ledger import leaf, seal
+from pipeline.ledger.control import Body
 from pipeline.ledger.guard import Guard
 from pipeline.ledger.keys import FileSigner
 from pipeline.ledger.leaf import Leaves
@@ -64,6 +65,10 @@ class SealedLedger:
     def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int:
         """See `Ledger.expire`."""
         return self.entries.expire(spans, authority=authority)
+
+    def record(self, kind: int, body: Body) -> int:
+        """A control record in the log over entries; see `Ledger.append_control`."""
+        return self.entries.append_control(kind, body)
 
     def rotate(self, new: FileSigner) -> None:
         """Hand both logs over to another key; see `Ledger.rotate`."""

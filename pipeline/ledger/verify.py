@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.core.errors import ConfigError, IntegrityBrokenError
+from pipeline.core.model import Hold
 from pipeline.ledger import anchor, control, merkle, note, redaction, rotation, seal
 from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger.checkpoint import Checkpoint
@@ -40,12 +41,14 @@ class Snapshot:
     """The lake at one moment: the head in its last commit, its raw rows, and the files it consists of.
 
     Tampered Parquet must not end the verification: a reader yields Unreadable for such a file and goes on.
-    `files` (relative to the lake, None: not known) is compared with the seals, where there are any.
+    `files` (relative to the lake, None: not known) is compared with the seals, where there are any; `holds`, the legal
+    holds that the lake keeps to (None: not known), with the records.
     """
 
     head: Mapping[str, Any] | None
     rows: Iterable[pl.DataFrame | Unreadable]
     files: Iterable[str] | None = None
+    holds: Mapping[str, Hold] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ def verify(
         else:
             rows.take(item)
     rows.finish(tree.control)
+    if lake.holds is not None:
+        redaction.check_holds(records, lake.holds, run.places, f"{folder}/{control.FILE}")
     seal.check(run.lake, records, lake.files, run.places, required=sealed)
     if tree.whole:
         anchor.check(run.lake, records, reader, run.places)

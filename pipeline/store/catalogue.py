@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipeline.core.errors import FencedError, NoInputError, StoreError
-from pipeline.core.model import Position
+from pipeline.core.model import Hold, Position
 from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
 from pipeline.store.tables import PASSING
@@ -52,7 +52,10 @@ CREATE TABLE IF NOT EXISTS deliveries(
 CREATE INDEX IF NOT EXISTS deliveries_message ON deliveries(message);
 CREATE TABLE IF NOT EXISTS sinks(sink TEXT PRIMARY KEY, until_ns INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
 """
-_ADDED: Final = "CREATE TABLE IF NOT EXISTS sealed(path TEXT PRIMARY KEY, worker TEXT NOT NULL) WITHOUT ROWID"
+_ADDED: Final = (
+    "CREATE TABLE IF NOT EXISTS sealed(path TEXT PRIMARY KEY, worker TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS holds(hold TEXT PRIMARY KEY, worker TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID",
+)
 Places = Mapping[tuple[str, str], tuple[int, str]]  # (stream, partition) -> offset, worker
 _FILE_COLUMNS: Final = "path, tbl, kind, rows, size, layout, min_time, max_time, min_leaf, max_leaf"
 
@@ -169,6 +172,11 @@ class Catalogue:
         with self.reading() as sql:
             return sql.execute("SELECT first, last FROM expired WHERE worker = ? ORDER BY first", (worker,)).fetchall()
 
+    def waiting(self) -> int:
+        """How many replaced files stay on the disk for their readers."""
+        with self.reading() as sql:
+            return int(sql.execute("SELECT count(*) FROM removed").fetchone()[0])
+
     def unsealed(self, worker: str) -> tuple[list[str], list[str]]:
         """Files of a worker that its ledger does not name yet, and those it names that the lake has no longer."""
         passing = ", ".join(f"'{name}'" for name in PASSING)  # soon consumed by whoever judges
@@ -178,6 +186,14 @@ class Catalogue:
             pairs = ((ours, named), (named, ours))
             came, went = (sql.execute(f"{a} EXCEPT {b} ORDER BY path", (worker, worker)).fetchall() for a, b in pairs)
         return [path for (path,) in came], [path for (path,) in went]
+
+    def holds(self, worker: str = "") -> dict[str, Hold]:
+        """The legal holds that stand, by name: of one worker's ledger or of all."""
+        with self.reading() as sql:
+            if sql.execute("SELECT count(*) FROM sqlite_master WHERE name = 'holds'").fetchone()[0] == 0:
+                return {}  # a lake that only older versions have written
+            rows = sql.execute("SELECT hold, worker, body FROM holds ORDER BY hold").fetchall()
+        return {name: msgspec.json.decode(body, type=Hold) for name, owner, body in rows if worker in {"", owner}}
 
     def ledger(self, worker: str) -> dict[str, Any]:
         """The ledger head as it was committed, {} before the first."""
@@ -260,6 +276,13 @@ def note_sealed(sql: sqlite3.Connection, worker: str, came: Iterable[str], went:
     sql.executemany("INSERT OR REPLACE INTO sealed VALUES (?, ?)", [(path, worker) for path in came])
 
 
+def keep_holds(sql: sqlite3.Connection, worker: str, holds: Iterable[Hold], released: Iterable[str]) -> None:
+    """Places legal holds and lifts others, as the ledger that this commit carries says."""
+    sql.executemany("DELETE FROM holds WHERE hold = ?", [(name,) for name in released])
+    placed = [(hold.hold, worker, msgspec.json.encode(hold).decode()) for hold in holds]
+    sql.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?, ?)", placed)
+
+
 def set_ledger(sql: sqlite3.Connection, worker: str, head: Mapping[str, Any]) -> None:
     """Keeps the ledger head that covers this commit."""
     sql.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?)", (worker, msgspec.msgpack.encode(dict(head))))
@@ -279,7 +302,8 @@ def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:
             [("lake_id", uuid.uuid4().hex), ("sequence", "0"), ("committed_ns", "0"), ("format", FORMAT)],
         )
         sync_folder(path.parent)
-    connection.execute(_ADDED)
+    for statement in _ADDED:
+        connection.execute(statement)
     return connection
 
 

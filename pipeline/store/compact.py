@@ -106,9 +106,12 @@ class Compactor:
 class Rewrite:
     """New files of one table that take the place of others. Left without `swap`, they are removed."""
 
-    def __init__(self, lake: Path, table: Table, config: StoreConfig, name: Callable[[str], str]) -> None:
+    def __init__(
+        self, lake: Path, table: Table, config: StoreConfig, name: Callable[[str], str], kind: str = "rows"
+    ) -> None:
         self._lake = lake
         self._table = table
+        self._kind = kind
         self._config = config
         self._name = name
         self._file: SegmentFile | None = None
@@ -131,7 +134,8 @@ class Rewrite:
             return
         with guarded(f"rewriting {self._table.name}"):
             if self._file is None:
-                self._file = SegmentFile(self._lake, self._name(self._table.name), self._table, self._config)
+                name = self._name(self._table.name)
+                self._file = SegmentFile(self._lake, name, self._table, self._config, self._kind)
             self._file.append(frame)
         if self._file.full:
             self.close()

@@ -15,6 +15,7 @@ from pipeline.core.model import Passed
 from pipeline.core.schema import EVENT, INTEGRITY, OPERATION, empty
 from pipeline.store import states
 from pipeline.store.catalogue import Catalogue, LiveFile
+from pipeline.store.erase import ERASABLE, Entries, Erasure
 from pipeline.store.files import Lock, guarded, private_folder, remove, worker_name
 from pipeline.store.outbox import Outbox
 from pipeline.store.publish import Publisher, leftovers
@@ -25,16 +26,17 @@ from pipeline.store.upkeep import Upkeep, orphans
 from pipeline.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from pipeline.core.clock import Clock
-    from pipeline.core.model import Commit, Position
+    from pipeline.core.model import Commit, Hold, Position
     from pipeline.store.config import StoreConfig
 
 _LOCK_TRIES, _LOCK_SECONDS = 10, 0.02
+_FOR_EVER = 2**63 - 1  # ns
 _OTHERS_TRIES = 4  # looks at another worker's states while it commits
 
 
@@ -52,6 +54,7 @@ class Lake(Outbox):
         super().__init__(Catalogue(path, writer=held is not None, busy_seconds=config.busy_seconds), worker)
         self.path = path
         self._held = held
+        self._config, self._clock = config, clock
         self._waiting = False  # rows were written since the last commit
         self._refusal = "it was opened for reading" if held is None else ""
         if held is not None:
@@ -102,7 +105,7 @@ class Lake(Outbox):
             self._waiting = True
             self._writer.put(table, frame)
 
-    def commit(self, commit: Commit) -> int:
+    def commit(self, commit: Commit, *, upkeep: bool = True) -> int:
         """Makes all rows since the last commit, and all of `commit`, visible at once; the number of this commit.
 
         1  the writing thread finishes its files; they and their folders are synced store.drained, store.synced
@@ -124,7 +127,8 @@ class Lake(Outbox):
                 commit, sealed, lambda sql, now_ns: self._enqueue(sql, commit.messages, now_ns)
             )
         self._waiting = False
-        self._upkeep.run(useless)
+        if upkeep:
+            self._upkeep.run(useless, stage=commit.seal is not None)
         faults.point("store.tidied")
         self._publisher.request()
         faults.point("store.published")
@@ -221,7 +225,48 @@ class Lake(Outbox):
 
         Give them back in `Commit.expired` with the ledger head that does.
         """
-        return self._catalogue.expired(self.worker)
+        return self._catalogue.expired(self.worker) + ([] if self._held is None else self._steps.staged_expired())
+
+    def holds(self, worker: str = "") -> dict[str, Hold]:
+        """The legal holds that stand, by name: those that a worker's ledger tells of, or all."""
+        return self._catalogue.holds(worker)
+
+    def find(self, uids: Collection[str], *, whole: bool = False) -> pl.DataFrame:
+        """The entries with these uids, erased ones too: FOUND rows. With `whole` also every other entry of the same
+        requests, on all devices.
+        """
+        with self._catalogue.reading():
+            files = self._catalogue.files(*ERASABLE)
+        return Entries(self.path, files).find(uids, whole=whole)
+
+    def erase(self, found: pl.DataFrame) -> list[tuple[str, str]]:
+        """Has the next commit take what was read of these entries (FOUND), and what was made of it, from this worker's
+        files.
+
+        Raw rows stay without their bytes and their salt. Gives the raw files that go, each with the one in its place.
+        The commit raises StoreError when another worker changed one of the files meanwhile.
+        """
+        self._writable()
+        self._steps.discard()
+        files = self._catalogue.files(*ERASABLE)
+        exchange, pairs = Erasure(self.path, self._steps, self._config, files, found).exchange(self.worker)
+        if exchange.dropped:
+            self._steps.staged.append(exchange)
+        return pairs
+
+    @property
+    def exchanging(self) -> bool:
+        """Whether the next commit puts files in the place of others."""
+        return bool(self._steps.staged)
+
+    def purge(self, *, now: bool = False) -> tuple[int, int]:
+        """Deletes replaced files whose time is over, or all `now`, though readers of an old audit.duckdb may miss them.
+
+        How many files went and how many stay for now.
+        """
+        self._writable()
+        gone = self._upkeep.expire(_FOR_EVER if now else self._clock())
+        return gone, self._catalogue.waiting()
 
     def meta(self, key: str) -> str | None:
         """lake_id, format, sequence or committed_ns; None for other keys."""
@@ -261,8 +306,9 @@ class Lake(Outbox):
         return tuple(name for name in self._catalogue.workers() if self._catalogue.ledger(name))
 
     def unsealed(self) -> bool:
-        """Whether upkeep has changed which files there are, and the ledger was not told of it yet."""
-        return any(self._catalogue.unsealed(self.worker))
+        """Whether the ledger is to be told of files that upkeep has exchanged, or will with the next commit."""
+        waiting = self._held is not None and self._steps.staged
+        return bool(waiting) or any(self._catalogue.unsealed(self.worker))
 
     def evidence(self, worker: str) -> tuple[dict[str, Any], dict[str, str], bool]:
         """The ledger head of a worker's newest commit and its files (relative to the lake) with their tables.
@@ -287,6 +333,7 @@ class Lake(Outbox):
     def compact(self) -> int:
         """Merges all small files and folds all replacement rows; the number of files replaced."""
         self._writable()
+        self._steps.discard()
         replaced = self._upkeep.compact(everything=True)
         self._publisher.request()
         return replaced
@@ -294,9 +341,11 @@ class Lake(Outbox):
     def retain(self, older_than: int) -> int:
         """Removes rows of events, operations, rejected and raw with event time before `older_than` (µs since 1970).
 
+        What a legal hold covers stays.
         Returns the number of files dropped or written anew.
         """
         self._writable()
+        self._steps.discard()
         replaced = self._upkeep.retain(older_than)
         self._publisher.request()
         return replaced
@@ -319,6 +368,7 @@ class Lake(Outbox):
         try:
             if self._held is not None:
                 self._writer.stop()
+                self._steps.discard()
                 self._publisher.stop()
                 if sound and self._publisher.sequence != int(self.meta("sequence") or 0):
                     self._publisher.publish()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from pipeline.core.model import Hold
     from pipeline.store.catalogue import LiveFile
     from pipeline.store.config import StoreConfig
     from pipeline.store.segment import Segment
@@ -46,12 +47,14 @@ class Swap(Protocol):
 class Retention:
     """One pass: everything older than `cut_us` (µs since 1970) is gone when its one transaction is."""
 
-    def __init__(self, lake: Path, config: StoreConfig, name: Callable[[str], str], cut_us: int) -> None:
+    def __init__(
+        self, lake: Path, config: StoreConfig, name: Callable[[str], str], cut_us: int, holds: Sequence[Hold] = ()
+    ) -> None:
         self._lake = lake
         self._config = config
         self._name = name
         self._cut_us = cut_us
-        self._before = pl.lit(cut_us).cast(_MICRO)
+        self._holds = holds
         self._dropped: list[str] = []
         self._added: defaultdict[str, list[Segment]] = defaultdict(list)  # by owner
         self._leaves: defaultdict[str, list[pl.Series]] = defaultdict(list)  # of the entries that go, by owner
@@ -81,13 +84,27 @@ class Retention:
         return file.segment.kind == "rows" and low is not None and low < self._cut_us
 
     def _aged(self, file: LiveFile) -> None:
+        """A file under a hold is looked into first: what the hold keeps is not written anew every time."""
         table = TABLES[file.segment.table]
-        kept = pl.col(table.time) >= self._before
+        goes = self._goes(table)
         high = file.segment.max_time
-        if high is not None and high < self._cut_us:
+        if high is not None and high < self._cut_us and not self._holds:
             self._dropped.append(file.segment.path)
             return
-        self._rewrite(file, table, lambda frame: frame.filter(kept | pl.col(table.time).is_null()))
+        if self._holds:
+            columns = pl.Schema({name: table.columns[name] for name in ("time", _whose(table))})
+            rest = [frame.select(goes).to_series() for frame in groups(self._lake / file.segment.path, columns)]
+            if not any(column.any() for column in rest):
+                return
+            if all(column.all() for column in rest):
+                self._dropped.append(file.segment.path)
+                return
+        self._rewrite(file, table, lambda frame: frame.filter(~goes))
+
+    def _goes(self, table: Table) -> pl.Expr:
+        """Rows that are old enough and under no hold."""
+        old = (pl.col(table.time) < pl.lit(self._cut_us).cast(_MICRO)).fill_null(value=False)
+        return old & ~held(table, self._holds)
 
     def _raw(self, file: LiveFile, events: Sequence[LiveFile], places: pl.DataFrame) -> None:
         uids = self._gone([f for f in events if _overlap(f.segment, file.segment)], "events", ("uid",))
@@ -111,9 +128,10 @@ class Retention:
         return {owner: _runs(pl.concat(leaves)) for owner, leaves in self._leaves.items()}
 
     def _gone(self, files: Sequence[LiveFile], name: str, keys: tuple[str, ...]) -> pl.DataFrame:
-        columns = pl.Schema({key: TABLES[name].columns[key] for key in (*keys, "time")})
+        table = TABLES[name]
+        columns = pl.Schema({key: table.columns[key] for key in dict.fromkeys((*keys, "time", _whose(table)))})
         found = [
-            frame.filter(pl.col("time") < self._before).select(keys)
+            frame.filter(self._goes(table)).select(keys)
             for file in files
             for frame in groups(self._lake / file.segment.path, columns)
         ]
@@ -125,6 +143,27 @@ class Retention:
                 made.append(kept(frame))
             self._added[file.worker].extend(made.keep())
         self._dropped.append(file.segment.path)
+
+
+def held(table: Table, holds: Sequence[Hold]) -> pl.Expr:
+    """Which rows of events, operations or rejected a legal hold keeps."""
+    kept = pl.lit(value=False)
+    for hold in holds:
+        low, high = (pl.lit(us).cast(_MICRO) for us in (hold.from_us, hold.to_us))
+        inside = pl.col(table.time).is_between(low, high, closed="left").fill_null(value=False)
+        kept |= inside & _of(table, hold.streams) if hold.streams else inside
+    return kept
+
+
+def _whose(table: Table) -> str:
+    return "devices" if table.name == "operations" else "source"
+
+
+def _of(table: Table, streams: Sequence[str]) -> pl.Expr:
+    column = pl.col(_whose(table))
+    if table.name == "operations":
+        return column.list.eval(pl.element().is_in(streams)).list.any().fill_null(value=False)
+    return column.is_in(streams).fill_null(value=False)
 
 
 def _runs(leaves: pl.Series) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -12,7 +13,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.schema import conform
 from pipeline.store import catalogue as log
 from pipeline.store import states
-from pipeline.store.files import guarded, private_folder, sync_folders
+from pipeline.store.files import guarded, private_folder, remove, sync_folders
 from pipeline.store.segment import SegmentFile
 from pipeline.store.tables import PASSING, TABLES, table_of
 
@@ -33,6 +34,20 @@ DATA: Final = "data"
 STATE: Final = "state"
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Files that take the place of others, by the worker whose ledger has the leaves of their rows.
+
+    `expired` are the leaves of each whose entries go with it. `sequences` are the commits that count as having brought
+    a file, where that is not the one that makes the exchange.
+    """
+
+    dropped: Sequence[str]
+    added: Mapping[str, Sequence[Segment]]
+    expired: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+    sequences: Mapping[str, int] = field(default_factory=dict)
+
+
 class Steps:
     """The writing side of one worker in one epoch: file names, known positions, the transaction."""
 
@@ -47,6 +62,8 @@ class Steps:
         self._publisher = publisher
         self._epoch = catalogue.take_epoch(worker)
         self._alone = catalogue.workers() == (worker,)
+        self.staging = False  # exchanges wait for the next commit, whose ledger head seals them
+        self.staged: list[Exchange] = []
         self._count = itertools.count(1)
         self._states = states.load(catalogue, worker)
         self.known = dict(catalogue.places())
@@ -76,15 +93,19 @@ class Steps:
             log.drop_files(sql, self._replaced_snapshots(sql, commit.snapshot), self._until)
             log.drop_files(sql, commit.consumed, lambda _: now_ns)  # nobody else reads them
             log.add_files(sql, (*sealed, *made), sequence, self._worker)
+            for exchange in self.staged:
+                self._exchange(sql, exchange, sequence)
             states.save(sql, self._worker, kept)
             if head:
                 log.set_ledger(sql, self._worker, head)
             if commit.seal:
                 log.note_sealed(sql, self._worker, came, went)
             log.forget_expired(sql, self._worker, commit.expired)
+            log.keep_holds(sql, self._worker, commit.holds, commit.released)
             enqueue(sql, now_ns)
             faults.point("store.transaction")
         faults.point("store.committed")
+        self.staged = []
         self.known |= {(place.stream, place.partition): (place.offset, self._worker) for place in commit.positions}
         useless = {entry.path for entry in self._states.values()} - {entry.path for entry in kept.values()}
         self._states = kept
@@ -95,8 +116,10 @@ class Steps:
         with self._catalogue.reading() as sql:
             came, went = self._catalogue.unsealed(self._worker)
             replaced = self._replaced_snapshots(sql, commit.snapshot)
-        fresh = [segment.path for segment in made if segment.table not in PASSING]
-        return [path for path in came if path not in replaced] + fresh, sorted({*went, *replaced})
+        dropped = {*replaced, *(path for exchange in self.staged for path in exchange.dropped)}
+        added = [segment for exchange in self.staged for segment in exchange.added.get(self._worker, ())]
+        fresh = [segment.path for segment in (*made, *added) if segment.table not in PASSING]
+        return [path for path in came if path not in dropped] + fresh, sorted({*went, *dropped})
 
     def check(self) -> None:
         """FencedError when this writer has been replaced: better told before its files are missed."""
@@ -113,19 +136,41 @@ class Steps:
     def swap_all(
         self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]]
     ) -> bool:
-        """The same with files of several owners. `expired` are the leaves of each whose entries go with it."""
+        """The same with files of several owners. `expired` are the leaves of each whose entries go with it.
+
+        While `staging`, and nobody else writes here, it waits for the next commit and is part of that transaction: the
+        lake then never holds a file that its ledger does not name.
+        """
+        exchange = Exchange(dropped, added, expired)
+        if self.staging and self._catalogue.workers() == (self._worker,):
+            self.staged.append(exchange)
+            return True
         try:
             with self._catalogue.changing() as sql:
                 log.check_epoch(sql, self._worker, self._epoch)
-                log.drop_files(sql, dropped, self._until)
                 sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0])
-                for owner, segments in added.items():
-                    log.add_files(sql, segments, sequence, owner)
-                for owner, spans in expired.items():
-                    log.note_expired(sql, owner, spans)
+                self._exchange(sql, exchange, sequence)
         except log.ReplacedError:
             return False
         return True
+
+    def staged_expired(self) -> list[Span]:
+        """Leaves of this worker whose entries go with the next commit."""
+        return [span for exchange in self.staged for span in exchange.expired.get(self._worker, ())]
+
+    def discard(self) -> None:
+        """Forgets what was to be exchanged with the next commit, and removes the files made for it."""
+        staged, self.staged = self.staged, []
+        made = [segment for exchange in staged for segments in exchange.added.values() for segment in segments]
+        remove(self._lake / segment.path for segment in made)
+
+    def _exchange(self, sql: sqlite3.Connection, exchange: Exchange, sequence: int) -> None:
+        log.drop_files(sql, exchange.dropped, self._until)
+        for owner, segments in exchange.added.items():
+            for segment in segments:
+                log.add_files(sql, [segment], exchange.sequences.get(segment.path, sequence), owner)
+        for owner, spans in exchange.expired.items():
+            log.note_expired(sql, owner, spans)
 
     def _one(self, name: str, frame: pl.DataFrame, kind: str) -> Segment | None:
         table = table_of(name)

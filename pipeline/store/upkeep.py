@@ -41,9 +41,13 @@ class Upkeep:
         self.failures = 0
         self.failure = ""
 
-    def run(self, useless: Sequence[Path]) -> None:
-        """What is due after a commit; `useless` are files that nothing names."""
+    def run(self, useless: Sequence[Path], *, stage: bool = False) -> None:
+        """What is due after a commit; `useless` are files that nothing names.
+
+        With `stage` files are not exchanged at once but with the next commit, one kind of upkeep at a time.
+        """
         now_ns = self._clock()
+        self._steps.staging = stage
         try:
             with guarded("removing state files"):
                 remove(useless)
@@ -51,12 +55,16 @@ class Upkeep:
                 return
             self.expire(now_ns)
             self.compact()
-            self._retain(now_ns)
+            if not self._steps.staged:
+                self._retain(now_ns)
             self.failure = ""
         except StoreError as failure:
+            self._steps.discard()
             self.failures += 1
             self.failure = str(failure)
             self._retry_ns = now_ns + _RETRY_NS
+        finally:
+            self._steps.staging = False
 
     def compact(self, *, everything: bool = False) -> int:
         """One pass over the tables that have come to a limit, or over all; the number of files replaced."""
@@ -70,14 +78,8 @@ class Upkeep:
 
     def retain(self, cut_us: int) -> int:
         """Removes what is older than `cut_us`. Replacement rows are folded in first, so that they age with the rest."""
-        compactor = Compactor(self._lake, self._config, self._steps.name, self._steps.swap)
-        operations = self._catalogue.files("operations")
-        if any(file.segment.kind == "revision" for file in operations):
-            compactor.run(operations, everything=True)
-        retention = Retention(self._lake, self._config, self._steps.name, cut_us)
-        replaced = retention.run(self._catalogue.files(), self._steps.swap_all)
-        faults.point("store.retain.committed")
-        return replaced
+        self._fold()
+        return self._forget(cut_us)
 
     def expire(self, now_ns: int) -> int:
         """Deletes dropped files whose time is over."""
@@ -109,8 +111,22 @@ class Upkeep:
         days = self._config.retention_days
         if days is None or (self._retained_ns is not None and now_ns - self._retained_ns < _HOUR_NS):
             return
-        self.retain(now_ns // 1000 - days * _DAY_US)
-        self._retained_ns = now_ns
+        self._fold()
+        if not self._steps.staged:  # else once they are folded in
+            self._forget(now_ns // 1000 - days * _DAY_US)
+            self._retained_ns = now_ns
+
+    def _fold(self) -> None:
+        operations = self._catalogue.files("operations")
+        if any(file.segment.kind == "revision" for file in operations):
+            Compactor(self._lake, self._config, self._steps.name, self._steps.swap).run(operations, everything=True)
+
+    def _forget(self, cut_us: int) -> int:
+        holds = tuple(self._catalogue.holds().values())
+        retention = Retention(self._lake, self._config, self._steps.name, cut_us, holds)
+        replaced = retention.run(self._catalogue.files(), self._steps.swap_all)
+        faults.point("store.retain.committed")
+        return replaced
 
 
 def orphans(lake: Path, worker: str, catalogue: Catalogue) -> list[Path]:

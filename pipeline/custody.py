@@ -1,0 +1,108 @@
+"""`keytrail ledger`: keys handed over, entries erased, legal holds. Each is a record that everybody can verify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import config as conf
+from pipeline import erasing, named, show, tables, verification
+from pipeline.core.model import Hold
+from pipeline.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption
+
+ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys; erasing entries, holding them.")
+
+Key = Annotated[Path | None, typer.Option(help="The ledger's private key.", metavar="FILE")]
+Reason = Annotated[str, typer.Option(help="Why; it is recorded.", metavar="TEXT")]
+Authority = Annotated[str, typer.Option(help="Who decided it; it is recorded.", metavar="NAME")]
+
+
+def _config(path: Path | None) -> conf.LedgerConfig:
+    settings = conf.load(path)
+    settings.allow(named.TABLES)
+    return settings.table(conf.LedgerConfig, "ledger")
+
+
+@ledger.command("rotate")
+def rotate(
+    to: Annotated[Path, typer.Option(help="The new private key; made where there is none.", metavar="FILE")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    signing_key: Annotated[Path | None, typer.Option(help="The key so far.", metavar="FILE")] = None,
+    worker: Annotated[str, typer.Option(help="Whose ledger, where a lake has several.", metavar="NAME")] = "main",
+) -> None:
+    """Hand the ledger over to another key; prints the new verifier key. No run may be writing to the lake."""
+    sys.stdout.write(f"{verification.rotate_key(lake, signing_key, to, worker, _config(config))}\n")
+
+
+@ledger.command("redact")
+def redact(  # noqa: PLR0917
+    uids: Annotated[list[str], typer.Argument(metavar="UID", help="Events of the lake.")],
+    reason: Reason,
+    authority: Authority,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    whole: Annotated[
+        bool, typer.Option("--whole-request", help="Every entry of the same requests too, on all devices.")
+    ] = False,
+    signing_key: Key = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Erase entries; their leaves stay. No run may be writing to the lake."""
+    erased = erasing.redact(erasing.Order(lake, reason, authority, _config(config), signing_key), uids, whole=whole)
+    tables.table(erased, format.value)
+    show.note(f"{len(erased):,} entries erased; keytrail ledger purge deletes the files that held them")
+
+
+@ledger.command("hold")
+def hold(  # noqa: PLR0917
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the hold is called.")],
+    reason: Reason,
+    authority: Authority,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="A stream; may be given again. Default: every stream.", metavar="STREAM")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="RFC 3339 time of the first event.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="RFC 3339 time after the last one.")] = None,
+    signing_key: Key = None,
+) -> None:
+    """Keep entries from retention and redaction until the hold is released. No run may be writing to the lake."""
+    span = verification.moments(start, end)
+    asked = Hold(name, tuple(source or ()), span[0] or 0, erasing.LAST_US if span[1] is None else span[1])
+    erasing.place_hold(erasing.Order(lake, reason, authority, _config(config), signing_key), asked)
+
+
+@ledger.command("release")
+def release(  # noqa: PLR0917
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A hold that stands.")],
+    reason: Reason,
+    authority: Authority,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    signing_key: Key = None,
+) -> None:
+    """Lift a legal hold. No run may be writing to the lake."""
+    erasing.release_hold(erasing.Order(lake, reason, authority, _config(config), signing_key), name)
+
+
+@ledger.command("records")
+def records(lake: LakeOption = DEFAULT_LAKE, format: FormatOption = Format.table) -> None:  # noqa: A002
+    """Every hold, release, erasure, expiry and refusal, with who and why."""
+    tables.rows(list(erasing.history(lake)), format.value)
+
+
+@ledger.command("purge")
+def purge(
+    lake: LakeOption = DEFAULT_LAKE,
+    now: Annotated[
+        bool, typer.Option("--now", help="Those too that readers with an open snapshot may still use.")
+    ] = False,
+) -> None:
+    """Delete files that were replaced. A run does the same when their time is over."""
+    gone, stay = erasing.purge(lake, now=now)
+    show.note(f"{gone:,} replaced files deleted, {stay:,} stay for their readers")

@@ -1,0 +1,63 @@
+"""Where a lake's ledgers lie, with which key each is written, and a commit that a command makes under one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.errors import NoInputError
+from pipeline.core.model import Commit
+from pipeline.ledger import FileGuard, keys
+from pipeline.ledger.sealed import SealedLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.config import LedgerConfig
+    from pipeline.store import Lake
+
+MAIN = "main"  # the worker that judges: alone, or for all who only read
+
+
+def folder_of(worker: str) -> str:
+    """Where a worker's ledger lies in the lake."""
+    return "ledger" if worker == MAIN else f"ledger/workers/{worker}"
+
+
+def key_path(config: LedgerConfig, named: str | Path | None = None) -> Path:
+    """The file of the signing key: the one named, else the configured one, else this user's."""
+    chosen = named or config.signing_key
+    return Path(chosen).expanduser() if chosen else keys.default_key_path()
+
+
+def signed_folder(config: LedgerConfig, key: Path) -> Path | None:
+    """Where the ledger's newest heads are remembered outside the lake; None where nothing can be written."""
+    return Path(config.signed).expanduser() if config.signed else keys.signed_folder(key)
+
+
+def guard_of(config: LedgerConfig, key: Path, lake: Path, folder: str) -> FileGuard:
+    """What remembers the newest heads, in the lake itself where there is no other place."""
+    return FileGuard(signed_folder(config, key) or lake / folder)
+
+
+def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) -> SealedLedger:
+    """The ledger of the lake's worker, to append to. Raises NoInputError when nothing was committed under one yet."""
+    folder, key = folder_of(lake.worker), key_path(config, named)
+    head = lake.ledger_head()
+    if not head:
+        raise NoInputError(f"{lake.path} has no ledger: nothing was committed to it yet")
+    signer = keys.for_lake(key, lake.path, folder=folder)
+    return SealedLedger.open(
+        lake.path, signer, head=head, guard=guard_of(config, key, lake.path, folder), folder=folder
+    )
+
+
+def commit(lake: Lake, ledger: SealedLedger, **more: Any) -> None:
+    """A commit of what the ledger was told, with `more` of a Commit; nothing that was read moves by it."""
+
+    def seal(files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]:
+        ledger.seal(files, replaced)
+        return ledger.prepare()
+
+    lake.commit(Commit((), states=lake.states(), seal=seal, **more), upkeep=False)
+    ledger.publish()
