@@ -24,6 +24,7 @@ import polars as pl
 from pipeline import handover, rows, suite
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
+from pipeline.core.inline import inline
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
 from pipeline.integrity.topics import by_topic, told_by_topics
@@ -66,6 +67,7 @@ class Line:
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
         self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
 
+    @inline
     def step(self, taken: Taken) -> None:
         """One batch through every stage up to the alerts."""
         self.recent[taken.raw.stream] = taken.recent
@@ -156,6 +158,7 @@ class Line:
             self.parts.counters.stream(str(name), lines)
         return devices
 
+    @inline
     def finish(self) -> None:
         """The streams have ended: pair what waits, judge the open window without learning from it."""
         self.parts.sequencer.confirm()
@@ -165,6 +168,7 @@ class Line:
     def heard(self, quiet: Quiet) -> None:
         """Nothing came for a moment."""
 
+    @inline
     def idle(self, seconds: float) -> None:
         """Nothing came for `seconds`: event time goes on as the wall clock does, and holds nobody back."""
         self.parts.sequencer.confirm()  # the first entries of a stream wait for this, too
@@ -193,6 +197,7 @@ class Line:
         """Operations up to this time may stand in the lake already."""
         return self._last_us
 
+    @inline
     def commit(self, *, upkeep: bool = True) -> Sequence[Position]:
         """Make everything since the last commit durable at once; gives the positions that are safe now.
 

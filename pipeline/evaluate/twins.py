@@ -15,6 +15,7 @@ from pipeline import named, rows, suite
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core.errors import KeytrailError
+from pipeline.core.inline import inline
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.evaluate.checks import Marks, OneLiners
@@ -103,6 +104,7 @@ class Watch:
         self.slis = Slis(self.settings.table(SliConfig, "slis"))
         self.detectors = named.detectors(self.settings)
 
+    @inline
     def take(self, operations: pl.DataFrame, until_us: int, verdicts: pl.DataFrame | None = None) -> None:
         """What the line does with operations and INTEGRITY rows, from the detectors on."""
         seen = empty(INTEGRITY) if verdicts is None else verdicts
@@ -115,6 +117,7 @@ class Watch:
         told = self.slis.push(operations, until_us)
         self._note(SUITE, self._whole(suite.slis(self.detectors, told, self.baselines)))
 
+    @inline
     def finish(self) -> None:
         """The operations have ended: the open window is judged and not learned from."""
         if (current := self.windows.current()) is not None:
