@@ -312,11 +312,11 @@ class Run:
         if not config.enabled:
             return None
         path, folder = ledgers.key_path(config, self.options.signing_key), ledgers.folder_of(self.options.worker)
-        if not path.exists():
+        if not path.exists() and (self.options.signing_key or config.signer == "file"):
             self.notes.append(
                 f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"
             )
-        signer = keys.for_lake(path, self.options.lake, origin=config.origin, folder=folder)
+        signer = ledgers.signer_of(config, self.options.signing_key, self.options.lake, folder)
         remembered = ledgers.signed_folder(config, path)
         if remembered is None:
             self.notes.append(

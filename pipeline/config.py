@@ -11,7 +11,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -58,11 +58,18 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`[ledger]`: the tamper-evident log over every entry.
 
     `signed` is a folder outside the lake that remembers the newest head of each log, so that a lake that was put back
-    to an older state is noticed; it defaults to one beside the key.
+    to an older state is noticed; it defaults to one beside the key. With `signer = "command"` the key is not ours: the
+    command gets what is to be signed on stdin and answers with the Ed25519 signature, which `public_key` must open.
     """
 
     enabled: bool = True
-    signing_key: str | None = None  # default: a private file in the user's config folder
+    signer: Literal["file", "command"] = "file"
+    signing_key: str | None = None  # of signer "file"; default: a private file in the user's config folder
+    command: tuple[str, ...] = ()  # of signer "command": the program and its arguments
+    public_key: str | None = (
+        None  # of signer "command": a verifier key, base64 of 32 bytes, or a file with either or PEM
+    )
+    signer_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0  # how long one signature may take
     origin: str | None = None  # the log's name; default: a name of its own for each lake
     signed: str | None = None
 

@@ -28,7 +28,12 @@ def _config(path: Path | None) -> conf.LedgerConfig:
 
 @ledger.command("rotate")
 def rotate(
-    to: Annotated[Path, typer.Option(help="The new private key; made where there is none.", metavar="FILE")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="The new private key; made where there is none. Default: the configured signer.", metavar="FILE"
+        ),
+    ] = None,
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
     signing_key: Annotated[Path | None, typer.Option(help="The key so far.", metavar="FILE")] = None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.errors import NoInputError
+from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.model import Commit
 from pipeline.ledger import FileGuard, keys
+from pipeline.ledger.command_signer import CommandSigner, public_key
 from pipeline.ledger.sealed import SealedLedger
 
 if TYPE_CHECKING:
@@ -35,6 +36,25 @@ def signed_folder(config: LedgerConfig, key: Path) -> Path | None:
     return Path(config.signed).expanduser() if config.signed else keys.signed_folder(key)
 
 
+def signer_of(config: LedgerConfig, named: str | Path | None, lake: Path, folder: str) -> keys.Key:
+    """What signs for a lake's log: the key file that is named, else what the configuration says.
+
+    Raises ConfigError for a key that cannot be used or is not this log's.
+    """
+    if named or config.signer == "file":
+        return keys.for_lake(key_path(config, named), lake, origin=config.origin, folder=folder)
+    return keys.named_for(configured(config), lake, "[ledger] public_key", origin=config.origin, folder=folder)
+
+
+def configured(config: LedgerConfig) -> CommandSigner:
+    """The signer of `[ledger] signer = "command"`. Raises ConfigError."""
+    if not config.command or config.public_key is None:
+        raise ConfigError('[ledger] signer = "command" needs command and public_key')
+    if config.signing_key is not None:
+        raise ConfigError('[ledger] signing_key is of signer = "file"')
+    return CommandSigner(keys.DEFAULT_NAME, public_key(config.public_key), config.command, config.signer_seconds)
+
+
 def guard_of(config: LedgerConfig, key: Path, lake: Path, folder: str) -> FileGuard:
     """What remembers the newest heads, in the lake itself where there is no other place."""
     return FileGuard(signed_folder(config, key) or lake / folder)
@@ -46,7 +66,7 @@ def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) ->
     head = lake.ledger_head()
     if not head:
         raise NoInputError(f"{lake.path} has no ledger: nothing was committed to it yet")
-    signer = keys.for_lake(key, lake.path, folder=folder)
+    signer = signer_of(config, named, lake.path, folder)
     return SealedLedger.open(
         lake.path, signer, head=head, guard=guard_of(config, key, lake.path, folder), folder=folder
     )

@@ -44,8 +44,8 @@ class Verified:
     pinned: Pinned
 
 
-def pinned(lake: Path, vkey: str | None, folder: str = "ledger") -> Pinned:
-    """The given key, else that of this user's signing key, else the one that the lake names itself.
+def pinned(lake: Path, vkey: str | None, folder: str = "ledger", config: conf.LedgerConfig | None = None) -> Pinned:
+    """The given key, else that of the configured signer or of this user's key, else the one that the lake names itself.
 
     Every worker's log has a name of its own: the given key is held to under that name. Raises ConfigError for a text
     that is no key, NoInputError for a lake without a ledger.
@@ -57,6 +57,10 @@ def pinned(lake: Path, vkey: str | None, folder: str = "ledger") -> Pinned:
         return Pinned(named[0] if named else given, "given")
     if known is None or not known.logs:
         raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
+    if config is not None and config.signer == "command":
+        public = ledgers.configured(config).public
+        if named := [log for log in known.logs if log.public == public]:
+            return Pinned(named[0], "the configured signer")
     own = keys.default_key_path()
     if own.exists() and any(log.public == note.verifier_of(keys.load(own)).public for log in known.logs):
         return Pinned(known.logs[0], f"the signing key {keys.shown(own)}")
@@ -90,7 +94,7 @@ def verify_lake(
     found = []
     with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
         workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
-        known = {worker: pinned(lake, vkey, folder_of(worker)) for worker in workers}
+        known = {worker: pinned(lake, vkey, folder_of(worker), ledger) for worker in workers}
         origins = {key.verifier.name: worker for worker, key in known.items()}
         origins |= {files_origin(name): worker for name, worker in origins.items()}
         for worker, key in known.items():
@@ -166,21 +170,22 @@ def _rows(lake: store.Lake, files: Sequence[str]) -> Iterator[pl.DataFrame | Unr
             yield Unreadable(file, type(error.__cause__ or error).__name__)
 
 
-def rotate_key(lake: Path, old: Path | None, new: Path, worker: str, config: conf.LedgerConfig) -> str:
-    """Hand a worker's ledger over from `old` (default: the configured key) to the key in `new`, made on first use.
+def rotate_key(lake: Path, old: Path | None, new: Path | None, worker: str, config: conf.LedgerConfig) -> str:
+    """Hand a worker's ledger over from `old` (default: the configured signer) to the key in `new`, made on first use.
 
-    Gives the new verifier key.
-
+    Without `new` it goes from the file `old` to the configured signer. Gives the new verifier key.
     Raises ConfigError for keys that cannot be used, StoreError while a run writes to the lake.
     """
-    signer = keys.load_or_create(new)
+    if new is None and (old is None or config.signer == "file"):
+        raise ConfigError('give --to FILE; or --signing-key FILE and a config with [ledger] signer = "command"')
+    signer = ledgers.configured(config) if new is None else keys.load_or_create(new)
     with store.Lake.open(lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker) as opened:
         ledger = ledgers.opened(opened, config, old)
         ledger.rotate(signer)
         ledgers.commit(opened, ledger)
         folder = folder_of(worker)
         guard = guard_of(config, key_path(config, old), lake, folder)
-        remembered = guard_of(config, new, lake, folder)
+        remembered = guard_of(config, new or key_path(config), lake, folder)
         for log in (ledger.entries, ledger.files):
             if (signed := guard.last(log.origin)) is not None:
                 remembered.advance(signed)

@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,9 +22,19 @@ from pipeline.core.errors import ConfigError
 from pipeline.ledger import note, policy
 from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.files import sync_folder, write_durable
+from pipeline.ledger.note import Signer
 
 DEFAULT_NAME = "keytrail"
 _PREFIX = "PRIVATE+KEY+"
+
+
+class Key(Signer, Protocol):
+    """A signer that can speak for several logs."""
+
+    def renamed(self, name: str) -> Self: ...
+
+
+K = TypeVar("K", bound=Key)
 
 
 class FileSigner:
@@ -59,7 +70,8 @@ def default_key_path() -> Path:
 def signed_folder(key: Path) -> Path | None:
     """Where what a key has signed is remembered: beside it. None where nothing can be written there."""
     folder = key.parent / "signed"
-    return folder if os.access(folder if folder.exists() else key.parent, os.W_OK) else None
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return folder if os.access(there, os.W_OK) else None
 
 
 def shown(path: Path) -> str:
@@ -111,14 +123,18 @@ def for_lake(path: Path, lake_dir: Path, *, origin: str | None = None, folder: s
     """
     if path.resolve().is_relative_to(lake_dir.resolve()):
         raise ConfigError(f"the signing key {path} must not lie in the lake it signs for")
-    key = load_or_create(path)
+    return named_for(load_or_create(path), lake_dir, str(path), origin=origin, folder=folder)
+
+
+def named_for(key: K, lake_dir: Path, shown: str, *, origin: str | None = None, folder: str = "ledger") -> K:
+    """A key under the name of the lake's log, as `for_lake`; `shown` is what an error calls it."""
     known = policy.read(lake_dir / folder / "policy")
     if known is None or not known.logs:
         return key.renamed(origin or f"{key.name}/{secrets.token_hex(8)}")
     for verifier in known.logs:
         if verifier.public == key.public and origin in {None, verifier.name}:
             return key.renamed(verifier.name)
-    raise ConfigError(f"the ledger of {lake_dir} belongs to {known.logs[0].vkey()}, which {path} is not the key of")
+    raise ConfigError(f"the ledger of {lake_dir} belongs to {known.logs[0].vkey()}, which {shown} is not the key of")
 
 
 def _decode_text(text: str) -> FileSigner:

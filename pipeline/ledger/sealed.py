@@ -14,7 +14,7 @@ from pipeline.core.clock import Clock, system_clock
 from pipeline.ledger import leaf, seal
 from pipeline.ledger.control import Body
 from pipeline.ledger.guard import Guard
-from pipeline.ledger.keys import FileSigner
+from pipeline.ledger.keys import Key
 from pipeline.ledger.leaf import Leaves
 from pipeline.ledger.log import LeafBatch, Ledger
 from pipeline.ledger.note import Verifier
@@ -36,7 +36,7 @@ class SealedLedger:
     def open(
         cls,
         lake_dir: Path,
-        signer: FileSigner,
+        signer: Key,
         *,
         head: Mapping[str, Any] | None,
         guard: Guard | None = None,
@@ -70,7 +70,7 @@ class SealedLedger:
         """A control record in the log over entries; see `Ledger.append_control`."""
         return self.entries.append_control(kind, body)
 
-    def rotate(self, new: FileSigner) -> None:
+    def rotate(self, new: Key) -> None:
         """Hand both logs over to another key; see `Ledger.rotate`."""
         for log in (self.entries, self.files):
             log.rotate(new.renamed(log.origin))
