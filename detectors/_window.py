@@ -87,7 +87,9 @@ _SCHEMA: Final = {
 
 
 def tell(info: DetectorInfo, window: Window, found: Sequence[Found]) -> pl.DataFrame:
-    """FINDING rows. The same window, cause and key is the same finding, whenever the window is looked at.
+    """FINDING rows. The same window, cause and key is the same finding, whenever the window is judged.
+
+    A look at a window that goes on has findings of its own: when it is over, more is known.
 
     Where the detector sees chunks that depend on the cut of the stream, cause and key alone are its identity.
     """
@@ -97,9 +99,13 @@ def tell(info: DetectorInfo, window: Window, found: Sequence[Found]) -> pl.DataF
         pl.col("cause").fill_null(info.name),
         pl.col("title").fill_null(info.title),
         pl.col("techniques").fill_null(pl.lit(list(info.techniques), dtype=TEXTS)),
-        window=pl.lit(str(window.start_us) if info.cadence == "window" else ""),
+        window=pl.lit(_name(window) if info.cadence == "window" else ""),
     )
     return build(info, rows.sort("time", "cause", "key"), identity=("window", "cause", "key"))
+
+
+def _name(window: Window) -> str:
+    return str(window.start_us) if window.looked_us is None else f"{window.start_us} until {window.looked_us}"
 
 
 def seen_in(rows: pl.DataFrame) -> dict[str, Any]:

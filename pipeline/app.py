@@ -362,14 +362,14 @@ class Run:
             self._metrics = Metrics(version())
             if self.options.metrics_port is not None:
                 self._metrics.serve(self.options.metrics_port)
-        states = lake.states()
+        states, detection = lake.states(), self.settings.table(conf.Detection, "detection")
         parts = Parts(
             enricher=create_enricher(self.settings.table(EnrichConfig, "enrich")),
             sequencer=Sequencer(disorder_us=int(line_config.disorder_seconds * 1e6)),
             pairing=Pairing(),
             continuity=Continuity(),
             **self._completeness(),
-            windows=Windows(self.settings.table(conf.Detection, "detection").window_seconds),
+            windows=Windows(detection.window_seconds, detection.look_seconds),
             detectors=named.detectors(self.settings),
             baselines=Baselines(self.settings.table(BaselinesConfig, "baselines")),
             slis=Slis(self.settings.table(SliConfig, "slis")),

@@ -33,9 +33,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[detection]`: the windows of event time and which detectors run."""
+    """`[detection]`: the windows of event time, how often an open one is looked at, and which detectors run."""
 
     window_seconds: int = 3600
+    look_seconds: int = 300
     disabled: tuple[str, ...] = ()
 
 

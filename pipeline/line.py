@@ -142,7 +142,8 @@ class Line:
         findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
         for window in parts.windows.push(paired.operations, reached):
             findings.append(self._inspect(window, "window"))
-            parts.baselines.learn(window)
+            if window.closed:
+                parts.baselines.learn(window)
         if final and (current := parts.windows.current()) is not None:
             findings.append(self._inspect(current, "window"))
         findings.append(self._slis(parts.slis.push(paired.operations, reached)))

@@ -162,12 +162,12 @@ def no_findings() -> pl.DataFrame:
 def ready(findings: pl.DataFrame, window: Window, cadence: str) -> pl.DataFrame:
     """Findings with the place in the canonical order where they became known.
 
-    That is the end of their window; of a single operation, when it was complete.
+    That is the end of their window, or when it was looked at before that; of a single operation, when it was complete.
     """
     if findings.is_empty():
         return findings
     if cadence == "window":
-        return findings.with_columns(pl.col("ready").fill_null(pl.lit(window.end_us).cast(TIME)))
+        return findings.with_columns(pl.col("ready").fill_null(pl.lit(window.looked_us or window.end_us).cast(TIME)))
     first = findings.select(uid=pl.col("evidence").list.first())
     told = [window.operations.select("complete_time", uid=name) for name in ("uid", "request_uid", "response_uid")]
     by_uid = pl.concat(told).drop_nulls("uid").unique("uid")

@@ -2,6 +2,9 @@
 
 A window takes operations by `complete_time`, which never steps back, so what is in it does not depend on how the
 stream was cut. It holds counted rows (schema.WINDOW): memory follows what is distinct, not what is frequent.
+
+Every few minutes of event time the window that is open is shown as far as it has come, if somebody does far more in it
+than he ever did: what is loud need not wait for the end of the hour.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, NOTABLE, WINDOW, WINDOW_KEYS, empty
+from pipeline.looks import SEEN, Looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,35 +25,62 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 FOLD_ROWS = 100_000
+_START = pl.Schema({"start_us": pl.Int64(), "look_us": pl.Int64()})
 
 
 @dataclass(slots=True)
 class _Open:
     start_us: int
+    look_us: int  # when it is to be looked at next
     counted: pl.DataFrame = field(default_factory=lambda: empty(WINDOW))
-    loose: list[pl.DataFrame] = field(default_factory=list)
+    loose: list[pl.DataFrame] = field(default_factory=list)  # WINDOW rows
     loose_rows: int = 0
+    raw: list[pl.DataFrame] = field(default_factory=list)  # OPERATION rows of this push
+    unseen: list[pl.DataFrame] = field(default_factory=list)  # what looks have not counted, in few columns
 
 
 class Windows:
-    """Cuts the stream of operations into windows of `seconds`, aligned to the epoch."""
+    """Cuts the stream of operations into windows of `seconds`, aligned to the epoch; looks every `look_seconds`."""
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int, look_seconds: int | None = None) -> None:
         self.width_us = seconds * 1_000_000
+        self._step_us = min(look_seconds or seconds, seconds) * 1_000_000
         self._open: _Open | None = None
+        self._looks = Looks()
 
     def push(self, operations: pl.DataFrame, watermark_us: int) -> Iterator[Window]:
-        """Add what was released and yield each window that is whole, in order. `profiles` is left for the line."""
-        width = self.width_us
-        starts = operations["complete_time"].to_physical() // width * width
-        if self._open is not None:  # what comes late is seen in the window that is open
-            starts = starts.clip(lower_bound=self._open.start_us)
-        for start in starts.unique().sort().to_list():
-            if self._open is not None and start != self._open.start_us:
+        """Add what was released and yield each window that is whole, and looks at open ones, in order.
+
+        `profiles` is left for the line.
+        """
+        times = np.maximum.accumulate(operations["complete_time"].to_physical().to_numpy())
+        place, count = 0, len(times)
+        while place < count:
+            yield from self._pass(int(times[place]))
+            current = self._open = self._open or self._begin(int(times[place]))
+            until_us = min(current.look_us, current.start_us + self.width_us)
+            end = max(place + 1, int(np.searchsorted(times, until_us, "left")))
+            self._add(current, operations[place:end])
+            place = end
+        yield from self._pass(watermark_us)
+        if self._open is not None:
+            self._tally(self._open)
+
+    def _begin(self, at_us: int) -> _Open:
+        start_us = at_us // self.width_us * self.width_us
+        return _Open(start_us, (at_us // self._step_us + 1) * self._step_us)
+
+    def _pass(self, at_us: int) -> Iterator[Window]:
+        """Event time has come to `at_us`: the looks, and the end, of the window that was open until then."""
+        while (current := self._open) is not None and at_us >= min(current.look_us, current.start_us + self.width_us):
+            if current.look_us >= current.start_us + self.width_us:
                 yield self._close()
-            self._add(start, operations.filter(starts == start))
-        if self._open is not None and watermark_us >= self._open.start_us + width:
-            yield self._close()
+                return
+            looked_us = current.look_us
+            current.look_us += self._step_us
+            self._hand_on(current)
+            if self._looks.due():
+                yield self._window(current, closed=False, looked_us=looked_us)
 
     def turn(self) -> Iterator[Window]:
         """The clock was set back: the open window is over, and the next one may begin before it."""
@@ -59,12 +91,25 @@ class Windows:
         """The window that is still open, to be scored and not learned from."""
         return None if self._open is None else self._window(self._open, closed=False)
 
-    def _add(self, start: int, operations: pl.DataFrame) -> None:
-        current = self._open = self._open or _Open(start)
-        current.loose.append(count(operations))
-        current.loose_rows += len(current.loose[-1])
+    def _add(self, current: _Open, operations: pl.DataFrame) -> None:
+        current.raw.append(operations)
+        if self._step_us < self.width_us:
+            current.unseen.append(operations.select(*SEEN))
+
+    def _tally(self, current: _Open) -> None:
+        """Count what this push brought."""
+        if current.raw:
+            current.loose.append(count(pl.concat(current.raw)))
+            current.loose_rows += len(current.loose[-1])
+            current.raw = []
         if current.loose_rows > FOLD_ROWS:
             self._fold(current)
+        if sum(map(len, current.unseen)) > FOLD_ROWS:
+            self._hand_on(current)
+
+    def _hand_on(self, current: _Open) -> None:
+        self._looks.count(current.unseen)
+        current.unseen = []
 
     def _fold(self, current: _Open) -> None:
         if current.loose:
@@ -74,29 +119,43 @@ class Windows:
     def _close(self) -> Window:
         assert self._open is not None  # noqa: S101  callers have just looked
         window = self._window(self._open, closed=True)
+        self._hand_on(self._open)
+        self._looks.close()
         self._open = None
         return window
 
-    def _window(self, current: _Open, *, closed: bool) -> Window:
+    def _window(self, current: _Open, *, closed: bool, looked_us: int | None = None) -> Window:
+        self._tally(current)
         self._fold(current)
         end = current.start_us + self.width_us
-        return Window(current.start_us, end, current.counted, empty(INTEGRITY), None, closed)
+        return Window(
+            current.start_us, end, current.counted, empty(INTEGRITY), None, closed, looked_us=looked_us
+        )  # fmt: skip
 
     def snapshot(self) -> Frames:
-        """The open window."""
-        if self._open is None:
-            return {"start": pl.DataFrame({"start_us": []}, schema={"start_us": pl.Int64})}
-        window = self._window(self._open, closed=False)
+        """The open window, and what looks go by."""
+        looks = {f"looks.{name}": frame for name, frame in self._looks.snapshot().items()}
+        if (current := self._open) is None:
+            return {"start": pl.DataFrame(schema=_START), **looks}
+        unseen = pl.concat(current.unseen) if current.unseen else pl.DataFrame(schema={n: WINDOW[n] for n in SEEN})
         return {
-            "start": pl.DataFrame({"start_us": [window.start_us]}, schema={"start_us": pl.Int64}),
-            "counted": window.operations,
+            "start": pl.DataFrame({"start_us": [current.start_us], "look_us": [current.look_us]}, schema=_START),
+            "counted": self._window(current, closed=False).operations,
+            "unseen": unseen,
+            **looks,
         }
 
     def restore(self, frames: Frames) -> None:
-        """Continue from a snapshot."""
+        """Continue from a snapshot, also from one that knows nothing of looks."""
         self._open = None
-        for (start,) in frames["start"].iter_rows():
-            self._open = _Open(start, frames["counted"])
+        for row in frames["start"].iter_rows(named=True):
+            look_us = row.get("look_us", row["start_us"] + self.width_us)
+            self._open = _Open(row["start_us"], look_us, frames["counted"])
+            if "unseen" in frames and len(frames["unseen"]):
+                self._open.unseen = [frames["unseen"]]
+        self._looks = Looks()
+        mine = {name.removeprefix("looks."): frame for name, frame in frames.items() if name.startswith("looks.")}
+        self._looks.restore(mine)
 
 
 def count(operations: pl.DataFrame) -> pl.DataFrame:

@@ -134,7 +134,8 @@ class DetectorInfo:
     `techniques` are ATT&CK ids of `attack_version`; `measures` are the failure modes and SLIs it serves (F3, M9 …).
     `cadence` says how it is called: "operation" for a rule that judges each operation by itself (any cut of the
     stream, as soon as operations are complete), "window" for statistics over a stretch of event time, "sli" for
-    SLI rows as their windows close. Only "window" may ask profiles: in other cuts they know more or less.
+    SLI rows as their windows close. Only "window" may ask profiles: in other cuts they know more or less. `early`: of
+    the cadence "window", worth asking about one that is not over yet.
     """
 
     name: str
@@ -146,6 +147,7 @@ class DetectorInfo:
     measures: tuple[str, ...] = ()
     attack_version: str = "18"
     cadence: str = "window"
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ class Window:
     window. `closed` is false when a run ends inside the window: upper-tail statistics hold, absence proves nothing,
     and the detector must not learn, since the same window comes again. `memo` is for what several detectors work out
     of the same rows and profiles: the first does, the others find it under its name. `slis` is for the cadence "sli"
-    alone: rows of windows that closed, and again those of closed windows that late operations fell into.
+    alone: rows of windows that closed, and again those of closed windows that late operations fell into. `looked_us` is
+    set in a look at a window that goes on: it holds what was complete before then, and only `early` detectors see it.
     """
 
     start_us: int
@@ -167,6 +170,7 @@ class Window:
     profiles: Any  # ports.Profiles
     closed: bool
     slis: pl.DataFrame | None = None  # schema.SLI
+    looked_us: int | None = None
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -99,7 +99,8 @@ class Watch:
     found: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.windows = Windows(self.settings.table(conf.Detection, "detection").window_seconds)
+        detection = self.settings.table(conf.Detection, "detection")
+        self.windows = Windows(detection.window_seconds, detection.look_seconds)
         self.baselines = Baselines(self.settings.table(BaselinesConfig, "baselines"))
         self.slis = Slis(self.settings.table(SliConfig, "slis"))
         self.detectors = named.detectors(self.settings)
@@ -111,6 +112,8 @@ class Watch:
         self._note(SUITE, self._inspect(suite.chunk(operations, seen, self.baselines), "operation"))
         for window in self.windows.push(operations, until_us):
             self._note(SUITE, self._inspect(window, "window"))
+            if not window.closed:
+                continue
             for method in self.naive:
                 self._note(method.name, rows.ready(method.inspect(window), window, "window"))
             self.baselines.learn(window)
