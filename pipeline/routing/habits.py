@@ -21,6 +21,7 @@ SCHEMA: Final = pl.Schema({"principal": pl.String(), "cause": pl.String(), "at_u
 _SCHEDULED: Final = 10  # days before at the same hour, that a schedule must have been seen on
 _WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
+_TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
 _NEAR: Final = 45  # minutes
 _SHARE: Final = 0.8  # of the days before, that must lie near this hour
 _RECENT: Final = 256  # what is remembered of one principal's last hour
@@ -39,11 +40,12 @@ class Standing:
     days: int
     scheduled: bool
     news: float  # how much of the last hour was new: rules never triggered, their company, how often
+    doers: int = 0  # principals who did it in the last 28 days, this one included
 
     @property
     def practised(self) -> bool:
-        """Seen on enough earlier days."""
-        return self.days >= _PRACTISED
+        """Seen on enough earlier days; on one, where it is what a whole team does."""
+        return self.days >= _PRACTISED or (self.days > 0 and self.doers >= _TEAM)
 
 
 class Habits:
@@ -52,20 +54,36 @@ class Habits:
     def __init__(self, most: int) -> None:
         self._most = most
         self._past: dict[str, _Past] = {}
+        self._doers: dict[str, dict[str, int]] = {}  # cause -> principal -> last day; follows from the past
+        self._swept: dict[str, int] = {}  # cause -> day on which those of long ago were taken out
 
     def see(self, principal: str, cause: str, at_us: int) -> Standing:
         """Where a hit stands, judged against what was before it; then it is remembered."""
         past = self._past.pop(principal, None) or _Past()
         self._past[principal] = past
         if len(self._past) > self._most:
-            del self._past[next(iter(self._past))]
+            self._evict(next(iter(self._past)))
         today = at_us // DAY_US
         self._forget(past, today, at_us)
         before = {day: at for day, at in past.days.get(cause, {}).items() if day < today}
         past.recent = [*past.recent, (at_us, cause)][-_RECENT:]
-        standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today))
+        doers = self._doers_of(cause, principal, today)
+        standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today), doers)
         past.days.setdefault(cause, {}).setdefault(today, at_us)
         return standing
+
+    def _evict(self, principal: str) -> None:
+        for cause in self._past.pop(principal).days:
+            self._doers.get(cause, {}).pop(principal, None)
+
+    def _doers_of(self, cause: str, principal: str, today: int) -> int:
+        """How many did it in the last 28 days, with this one."""
+        doers = self._doers.setdefault(cause, {})
+        doers[principal] = max(today, doers.get(principal, today))
+        if self._swept.get(cause) != today:
+            self._doers[cause] = doers = {who: day for who, day in doers.items() if day > today - SPAN_DAYS}
+            self._swept[cause] = today
+        return len(doers)
 
     def _forget(self, past: _Past, today: int, at_us: int) -> None:
         past.recent = [(at, cause) for at, cause in past.recent if at > at_us - HOUR_US]
@@ -101,13 +119,15 @@ class Habits:
 
     def restore(self, frame: pl.DataFrame) -> None:
         """The inverse of `snapshot`."""
-        self._past = {}
+        self._past, self._doers, self._swept = {}, {}, {}
         for principal, cause, at, recent in frame.iter_rows():
             past = self._past.setdefault(principal, _Past())
             if recent:
                 past.recent.append((at, cause))
             else:
                 past.days.setdefault(cause, {})[at // DAY_US] = at
+                doers = self._doers.setdefault(cause, {})
+                doers[principal] = max(at // DAY_US, doers.get(principal, at // DAY_US))
 
 
 def _on_schedule(before: dict[int, int], at_us: int) -> bool:

@@ -194,10 +194,12 @@ class Router:
         self._bound()
 
     def _worth(self, finding: Mapping[str, Any], news: float) -> bool:
-        """Whether a finding is one of those the day has room for. Noted either way."""
+        """Whether a finding is one of those the day has room for. Noted either way, from its family's floor on."""
         family, score = finding["family"] or "", finding["score"] or 0.0
         if news:
             family, score = NEWS, news / (news + NEWS_HALF)
+        if not news and finding["score"] is not None and score < self.config.floors.get(family, 0.0):
+            return False
         enough = self._allowance.threshold(self._clock_us, family)
         self._allowance.note(self._clock_us, family, self._about(finding), score)
         return score >= enough

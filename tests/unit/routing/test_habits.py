@@ -64,6 +64,20 @@ def test_practice_lowers_what_is_medium_only() -> None:
     assert {alert["route"] for alert in routed(*((2.0 + 24 * d, "root", "critical") for d in range(20)))} == {"page"}
 
 
+def test_what_a_whole_team_does_is_practice_after_one_day() -> None:
+    """Four people who write policies: the second time of each is for the log. Of three it is not, nor a first time."""
+    for people, second in ((4, "log"), (3, "ticket")):
+        habits = Habits(100)
+        for i in range(people):
+            assert not habits.see(f"oidc/{i}", "policy_written", i * HOUR_US).practised
+        again = Habits(100)
+        again.restore(habits.snapshot())
+        for one in (habits, again):
+            assert one.see("oidc/0", "policy_written", 3 * DAY_US).practised == (second == "log")
+            assert not one.see("oidc/new", "policy_written", 3 * DAY_US).practised
+            assert not one.see("oidc/1", "policy_written", 40 * DAY_US).practised
+
+
 def test_mild_rules_never_triggered_before_make_a_ticket_together() -> None:
     """One secret destroyed is a line in the log; ten by somebody who never did are somebody's business."""
     one = routed((9.0, "secret_destroyed", "low"))

@@ -398,7 +398,14 @@ def test_odd_findings_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"quiet_minutes": 0}, {"group_hours": 1, "quiet_minutes": 61}, {"page_confidence": 2}, {"open_max": 0}]
+    "given",
+    [
+        {"quiet_minutes": 0},
+        {"group_hours": 1, "quiet_minutes": 61},
+        {"page_confidence": 2},
+        {"floors": {"pair": 2}},
+        {"open_max": 0},
+    ],
 )
 def test_a_config_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
     """Times, confidences and bounds out of range are an error at once."""
@@ -423,3 +430,21 @@ def test_a_restored_router_continues_exactly() -> None:
         resumed.restore(frames)
     for name, frame_ in straight.snapshot().items():
         assert_frame_equal(frame_, resumed.snapshot()[name])
+
+
+def test_a_score_below_its_family_s_floor_is_no_alert_however_quiet_the_day() -> None:
+    """It stays a finding, takes nothing of the day's room, and what has no score or no floor is told as ever."""
+    low = frame(*(finding(i, family="pair", score=0.49, principal=f"approle/{i}") for i in range(3)))
+    router = Router(Config())
+    assert router.push(low, us(5)).alerts.is_empty()
+    assert router.counts.held == 3
+    assert len(router.snapshot()["allowance"]) == 0
+    told = frame(finding(6, family="pair", score=0.5), finding(6, family="token", score=0.3, principal="approle/b"))
+    assert len(router.push(told, us(7)).alerts) == 2
+
+
+def test_sequences_prove_nothing_about_the_acts_they_are_made_of() -> None:
+    """A sweep that is wide, new and in a telling order is one thing seen three ways: a ticket, however high."""
+    families = ("breadth", "pair", "sequence")
+    seen = frame(*(finding(i, family=f, cause=f, detector=f, severity="high") for i, f in enumerate(families)))
+    assert one(Router(Config()).push(seen, us(5)).alerts)["route"] == "ticket"
