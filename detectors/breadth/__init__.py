@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from detectors import _tails
+from detectors import _kin, _tails
 from detectors._budget import Budget
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
@@ -30,6 +30,7 @@ INFO: Final = DetectorInfo(
     summary="distinct secrets per principal and window against its own habit",
     techniques=("T1555.006", "T1213"),
     measures=("F3", "M9"),
+    early=True,
 )
 _NEXT: Final = (
     "Look at the list of secrets (view operations, by principal). If no migration or inventory explains it:"
@@ -87,7 +88,7 @@ class Breadth:
         counts = distinct(window.operations)
         if counts.is_empty():
             return empty(FINDING)
-        judged = self._judge(counts, window.start_us)
+        judged = self._judge(counts, window)
         enough = self._budget.threshold(window.start_us)
         odd = np.flatnonzero(judged.odd & (judged.surprise >= enough)).tolist()
         found = [self._found(judged, i, window) for i in odd]
@@ -98,8 +99,8 @@ class Breadth:
             self._habits.learn(window.start_us, judged.keys, judged.kinds, count=judged.n, exposure=ones, mean=mean)
         return tell(self.info, window, found)
 
-    def _judge(self, counts: pl.DataFrame, at_us: int) -> Judged:
-        config = self._config
+    def _judge(self, counts: pl.DataFrame, window: Window) -> Judged:
+        config, at_us = self._config, window.start_us
         keys, kinds = keys_of(counts["principal"]), keys_of_few(counts["kind"])
         n = counts["n"].to_numpy().astype(np.float64)
         usual = self._habits.usual(keys, kinds, np.ones(len(n)), at_us, _PRIOR)
@@ -109,8 +110,16 @@ class Breadth:
         size = np.where(trusted, usual.size, cold_size)
         factor = common_mode(keys_of_few(counts["cohort"]), (n + 1) / (mean + 1))
         settled = trusted | (self._habits.age_hours(at_us) >= config.settle_hours)
-        loud = settled & (n >= config.least) & (n > config.above_peak * usual.peak * factor) & (n > mean * factor)
-        p = _tails.upper_where(loud, n, mean * factor, size)
+
+        def chance(factor: Floats) -> Floats:
+            loud = settled & (n >= config.least) & (n > config.above_peak * usual.peak * factor) & (n > mean * factor)
+            return _tails.upper_where(loud, n, mean * factor, size)
+
+        p = chance(factor)
+        if (odd := p <= config.p).any():
+            jump, names = (n + 1) / (mean + 1), _kin.of_principals(window)
+            factor = np.maximum(factor, _kin.shared_jump(names, counts["principal"], jump, trusted, odd))
+            p = chance(factor)
         return Judged(counts, keys, kinds, n, mean * factor, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, judged: Judged, i: int, window: Window) -> Found:

@@ -45,10 +45,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     One known in `windows` windows or more is told for the hour alone (cause off_hours) from `hour_surprise` on. Where
     `together` of a cohort come at an hour that is not theirs, the cohort's clock moved. What an account does within
     `awake_hours` of its return still counts as its return. `per_day` is about how many are told a day. `keys` bounds
-    the memory, 152 bytes each.
+    the memory, 160 bytes each.
     """
 
-    idle_days: float = 14.0
+    idle_days: float = 7.0
     surprise: float = 4.0
     windows: int = 40
     hour_surprise: float = 3.5

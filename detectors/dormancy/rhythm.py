@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
 
 BINS: Final = 12  # of two hours
-_N, _GAP, _LONGEST, _WOKE, _AWAY = range(BINS, BINS + 5)  # columns behind the bins
+_N, _GAP, _LONGEST, _WOKE, _AWAY, _RETURNS = range(BINS, BINS + 6)  # columns behind the bins
+GAPS: Final = 16  # bins of absences, two for each doubling from eight hours on
+_SETTLED: Final = 24.0  # windows that make a rhythm, even of one who was never away
+_ABSENT_H: Final = 8.0  # shorter is no absence
+_HEARSAY: Final = 20.0  # absences' worth of belief in the law, against those that the kind had
 _FORGET: Final = 512.0  # windows after which what is old counts for little
 _BORROWED: Final = 20.0  # windows' worth of belief in the kind's hours
 _MONTH_H: Final = 720.0  # held of somebody seen once
@@ -59,11 +63,15 @@ class Told:
 
 
 class Rhythm:
-    """Per principal 17 numbers and 16 bytes: 152 bytes. Past `limit` those not seen for longest go."""
+    """Per principal 18 numbers and 16 bytes: 160 bytes. Past `limit` those not seen for longest go.
+
+    How rare an absence is follows from a heavy law around the principal's own mean, and from the absences that all of
+    its kind came back from: where nobody stays away for two weeks, one who did is news.
+    """
 
     def __init__(self, limit: int, awake_hours: float) -> None:
-        self._who = Table(BINS + 5, limit)
-        self._kinds = Table(BINS, _KINDS)
+        self._who = Table(BINS + 6, limit)
+        self._kinds = Table(BINS + GAPS, _KINDS)
         self._awake_us = awake_hours * HOUR_US
 
     def judged(self, present: Present, at_us: int) -> Told:
@@ -72,9 +80,11 @@ class Rhythm:
         known, longest = own[:, _N], self._longest(own, at_us)
         away = self._away(present, own, at_us)
         usual = (own[:, _GAP] * known + _MONTH_H) / (known + 1)
-        gap = _TAIL * np.log10(1 + away / (_TAIL * usual))
+        kind = self._kinds.get(present.kinds, at_us)
+        settled = (own[:, _RETURNS] > 0) | (known >= _SETTLED)
+        gap = -np.log10(_rare(away, (1 + away / (_TAIL * usual)) ** -_TAIL, kind[:, BINS:], settled))
         gap = np.where(away <= 1.2 * longest, 0.0, gap)
-        share = _smoothed(self._kinds.get(present.kinds, at_us)) + 1e-3
+        share = _smoothed(kind[:, :BINS]) + 1e-3
         share /= share.sum(axis=1, keepdims=True)
         hours = _smoothed(own[:, :BINS]) + _BORROWED * share
         hours /= hours.sum(axis=1, keepdims=True)
@@ -105,6 +115,8 @@ class Rhythm:
         fresh = (told.away_h >= idle_h) & ~done
         new[:, _LONGEST] = np.maximum(self._longest(own, at_us), np.where(fresh, 0.0, gap))
         new[:, _N] += 1
+        back = gap >= _ABSENT_H
+        new[:, _RETURNS] = own[:, _RETURNS] + back
         weight = np.minimum(own[:, _N], _FORGET)
         new[:, _GAP] = np.where(seen > 0, own[:, _GAP] + (gap - own[:, _GAP]) / np.maximum(weight, 1), 0.0)
         new[:, _bin(at_us)] += 1
@@ -112,8 +124,9 @@ class Rhythm:
         new[:, _WOKE] = np.where(fresh, woke, 0.0)
         new[:, _AWAY] = np.where(fresh, told.away_h, 0.0)
         self._who.put(present.keys, new, at_us)
-        once = np.zeros((len(present.keys), BINS))
+        once = np.zeros((len(present.keys), BINS + GAPS))
         once[:, _bin(at_us)] = 1
+        once[back, BINS + _gap_bin(gap[back])] = 1
         self._kinds.add(present.kinds, once, at_us)
 
     def hours_of(self, key: Keys, at_us: int) -> str:
@@ -136,6 +149,19 @@ class Rhythm:
 
 def _bin(at_us: int) -> int:
     return at_us // HOUR_US % 24 // 2
+
+
+def _gap_bin(gap_h: Floats) -> npt.NDArray[np.int64]:
+    halves = np.floor(2 * np.log2(np.maximum(gap_h, _ABSENT_H) / _ABSENT_H))
+    return np.asarray(np.minimum(halves, GAPS - 1).astype(np.int64))
+
+
+def _rare(away_h: Floats, law: Floats, kind: Floats, settled: Bools) -> Floats:
+    """The chance of so long an absence. Who was seen in one short stretch only is judged by the law alone."""
+    beyond = np.cumsum(kind[:, ::-1], axis=1)[:, ::-1]  # absences of each bin and longer ones
+    longer = beyond[np.arange(len(away_h)), _gap_bin(away_h)]
+    shared = (longer + _HEARSAY * law) / (beyond[:, 0] + _HEARSAY)
+    return np.where(settled, np.minimum(law, shared), law)
 
 
 def _smoothed(bins: npt.NDArray[np.float64]) -> Floats:

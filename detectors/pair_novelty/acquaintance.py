@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
 
 DEPTHS: Final = (1, 2, 3)
+HOMES: Final = (*DEPTHS, 4)  # the last: a deepest folder of that name, in whatever mount and environment
 _EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _PEAK, _FOLDER = range(12)
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
@@ -57,7 +58,7 @@ class News:
     frame: pl.DataFrame  # principal, secret, in the order of names
     who: npt.NDArray[np.int64]
     secret: Keys
-    folders: tuple[Keys, ...]  # one per depth
+    folders: tuple[Keys, ...]  # one per depth, and the deepest by its bare name
     unknown: Bools  # the secret was never used by anybody
 
     @classmethod
@@ -73,17 +74,22 @@ class News:
             frame,
             place_of,
             keys_of(frame["secret"]),
-            tuple(keys_of_few(column) for column in folders),
+            (*(keys_of_few(column) for column in folders), keys_of_few(_named(folders.to_series(-1)))),
             ~known.to_numpy(),
         )
 
     def crowded(self, together: int) -> Bools:
         """Pairs in a deepest folder to which at least `together` principals come new in this window."""
-        folders = self.folders[-1]
+        folders = self.folders[len(DEPTHS) - 1]
         _, first = np.unique(joined(0, folders, self.who.astype(np.uint64)), return_index=True)
         distinct, count = np.unique(folders[first], return_counts=True)
         many: Bools = count[np.searchsorted(distinct, folders)] >= together
         return many
+
+
+def _named(folders: pl.Series) -> pl.Series:
+    """The last name of each folder; empty for a mount, which is one environment's or one engine's and no team's."""
+    return folders.str.extract(r"/([^/]+)/$", 1).fill_null("")
 
 
 def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] | None:
@@ -111,9 +117,13 @@ def _seen(window: Window) -> tuple[Actors, News] | None:
 
 
 class Acquaintance:
-    """Tallies that only grow; past `limit` those not touched for longest go."""
+    """Tallies that only grow; past `limit` those not touched for longest go.
 
-    def __init__(self, limit: int) -> None:
+    How often a principal explores is counted in strange pairs or, with `by_window`, in windows that had any.
+    """
+
+    def __init__(self, limit: int, *, by_window: bool = False) -> None:
+        self._by_window = by_window
         self._tally = Table(1, limit)
         self._first_us: int | None = None
 
@@ -141,11 +151,14 @@ class Acquaintance:
         # A secret with many users gains new ones; two more may be a copier and a scanner.
         users = np.maximum(self._get(_ANYBODY, news.secret) - 1, 0.0)
         best = np.maximum(best, _OPEN * users / (users + _MANY))
-        for depth, folders in zip(DEPTHS, news.folders, strict=True):
+        people = (actors.frame["kind"] == "human").to_numpy()[news.who]
+        for depth, folders in zip(HOMES, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
             # A folder is a home as far as few others live in it: kv/prod/ is nobody's, kv/prod/shop/ is.
             crowd = np.maximum(self._get(tag, folders) - 1, 0.0) / others
             mine = self._get(tag + 1, principal, folders) / owned
+            if depth not in DEPTHS:  # people work in every environment of their team, a workload lives in one
+                mine *= people
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
         return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
@@ -187,12 +200,16 @@ class Acquaintance:
         """What the new pairs add one to."""
         principal = actors.principal[news.who]
         grown = []
-        for depth, folders in zip(DEPTHS, news.folders, strict=True):
+        for depth, folders in zip(HOMES, news.folders, strict=True):
             tag = _FOLDER + 2 * depth
             here = joined(tag + 1, principal, folders)
             _, first = np.unique(here, return_index=True)
             grown += [joined(tag, folders[first[~self._tally.knows(here[first])]]), here]
         odd = news.who[strange & ~actors.probation[news.who]]
+        who, count = np.unique(odd, return_counts=True)
+        most = np.maximum(self.peak(actors, who), count)
+        self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
+        odd = who if self._by_window else odd
         grown += [
             joined(_OWN, principal),
             joined(_ANYBODY, news.secret),
@@ -200,9 +217,6 @@ class Acquaintance:
             joined(_STRANGE, actors.principal[odd]),
             joined(_KIND, actors.kind[odd]),
         ]
-        who, count = np.unique(odd, return_counts=True)
-        most = np.maximum(self.peak(actors, who), count)
-        self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
         return grown
 
     def snapshot(self) -> Frames:

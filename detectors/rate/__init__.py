@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from detectors import _tails
+from detectors import _kin, _tails
 from detectors._budget import Budget
 from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._text import figure, hour_of, show
@@ -30,6 +30,7 @@ INFO: Final = DetectorInfo(
     summary="operations per principal and per secret against their own hour of the week",
     techniques=("T1555.006", "T1499"),
     measures=("F5", "F3", "M9"),
+    early=True,
 )
 SCOPES: Final = ("principal", "secret")
 _PROFILE: Final = ("known", "days_active", "expected_per_hour", "alpha")
@@ -144,8 +145,19 @@ class Rate:
         factor = _factor(counts, n, mean, trusted)
         peak = habits.peak(keyed.keys, window.start_us)
         settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
-        loud = settled & (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
-        p = _tails.upper_where(loud, n, mean * factor, size)
+
+        def chance(factor: Floats) -> Floats:
+            loud = settled & (n >= config.least) & (n > config.above_peak * peak * factor) & (n > mean * factor)
+            return _tails.upper_where(loud, n, mean * factor, size)
+
+        p = chance(factor)
+        if (odd := p <= config.p).any():
+            if scope == "principal":
+                names, jump = _kin.of_principals(window), (n + 1) / (mean + 1)
+                factor = np.maximum(factor, _kin.shared_jump(names, counts["key"], jump, trusted, odd))
+            else:
+                factor = np.maximum(factor, _kin.of_users(window, counts["key"], odd))
+            p = chance(factor)
         return Judged(counts, mean, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, scope: str, judged: Judged, i: int, window: Window) -> Found:

@@ -30,6 +30,7 @@ INFO: Final = DetectorInfo(
     measures=("F3",),
 )
 _SHOWN: Final = 4
+_MANY: Final = 10
 _RECENT: Final = 2.0  # accesses behind a decayed sum of one, about
 _NEXT: Final = (
     "Ask the owner of the principal whether it has a new task. If not: revoke its tokens and log-in credential, rotate"
@@ -64,7 +65,7 @@ class SlowEvidence:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._known = Acquaintance(config.keys)
+        self._known = Acquaintance(config.keys, by_window=True)
         self._trickle = Trickle(config.half_life_hours * HOUR_US, config.principals, config.timeline)
         self._budget = Budget(config.surprise, config.per_day)
 
@@ -88,6 +89,8 @@ class SlowEvidence:
             rate, size = known.exploration(actors, hits.who, _RECENT * count)
             mean = rate * windows
             surprise = _tails.surprise(_tails.upper_where(count >= config.hits, count, mean, size))
+            # Who takes many strangers at a time (a rotator, a copier) does nothing slowly.
+            surprise = np.where(known.peak(actors, hits.who) >= _MANY, 0.0, surprise)
             # What goes on after it was told belongs to the same alert and takes nothing of the budget.
             known_of = self._trickle.told(hits, at_us) & (surprise >= config.surprise)
             told = known_of | (surprise >= self._budget.threshold(at_us))

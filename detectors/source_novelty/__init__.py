@@ -31,6 +31,8 @@ INFO: Final = DetectorInfo(
     measures=("F3",),
 )
 
+_NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
+
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new zone is told when its surprise (-log10 of a probability) reaches `surprise`.
@@ -69,7 +71,8 @@ class SourceNovelty:
         settled = self._zones.windows(visits) >= self._config.windows
         movers = self._zones.movers(visits, ~known & settled, window.start_us)
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
-        odd = ~known & settled & (movers < self._config.movers) & (not young)
+        alone = (movers < self._config.movers) & ~self._zones.roams(visits, self._config.movers)
+        odd = ~known & settled & alone & (not young)
         found, surprises = self._newly(visits, odd, window)
         sessions = Sessions.of(window)
         if sessions is not None:
@@ -78,7 +81,7 @@ class SourceNovelty:
             found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
             surprises += apart.tolist()
         if window.closed:
-            self._zones.learn(visits, known, settled, window.start_us)
+            self._zones.learn(visits, known, settled, alone, window.start_us)
             self._budget.note(window.start_us, surprises)
             if sessions is not None:
                 self._overlap.learn(sessions, window.start_us)
@@ -92,12 +95,16 @@ class SourceNovelty:
         rows = visits.frame.with_columns(
             share=pl.Series(share), mean=pl.Series(mean), size=pl.Series(size)
         ).filter(pl.Series(odd))  # fmt: skip
+        took = window.operations.filter("discloses_value").select("principal", "zone").unique()
+        rows = rows.join(took.with_columns(took=1), on=["principal", "zone"], how="left", maintain_order="left")
         each = rows.group_by("principal").agg(
+            pl.col("took").max().fill_null(0),
             pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").first(),
             pl.col("size").first(), pl.col("kind").first(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
+        surprise -= _NOTHING_TAKEN * (each["took"].to_numpy() == 0)
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
         return [
             self._found(each.row(i, named=True), float(surprise[i]), visits, window) for i in loud

@@ -16,10 +16,14 @@ from detectors._window import theirs
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
 
-_PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE = range(8)
+_PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
 _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
+_ANY_KIND: Final = 10.0  # principals' worth of belief in the zone's users of any kind
+_WIDER: Final = r"^(\d+\.\d+\.)\d+\.\d+/24$"  # a cluster's or a site's network, of many zones
+_CROWD: Final = 2.0  # times as many movers make a move within the wider network
+_ROAMS: Final = 5.0  # zones that a principal has used, from which on another one of its network is no news
 _RECENT: Final = 50_000  # adoptions kept
 
 
@@ -31,6 +35,7 @@ class Visits:
     principal: Keys
     zone: Keys
     kind: Keys
+    wide: Keys  # the wider network that the zone lies in
 
     @classmethod
     def of(cls, window: Window) -> Visits | None:
@@ -40,7 +45,9 @@ class Visits:
         frame = rows.group_by("principal", "zone").agg(kind).sort("principal", "zone")
         if frame.is_empty():
             return None
-        return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["zone"]), keys_of_few(frame["kind"]))
+        wide = frame.select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
+        who, its_kind = keys_of(frame["principal"]), keys_of_few(frame["kind"])
+        return cls(frame, who, keys_of_few(frame["zone"]), its_kind, joined(0, its_kind, keys_of_few(wide)))
 
 
 class Zones:
@@ -69,19 +76,32 @@ class Zones:
         return self._get(_ACTIVE, visits.principal)
 
     def movers(self, visits: Visits, new: Bools, at_us: int) -> Floats:
-        """How many other known principals came new to the zone of each pair, lately or in this window."""
+        """How many other known principals came new to the zone of each pair, lately or in this window.
+
+        A scale-out spreads over zones: half of those of its kind that came new to a zone of the wider network count.
+        """
         late = self._adopted[self._adopted_us > at_us - self._recent_us]
-        zones = np.concatenate([late, visits.zone[new]])
-        if not len(zones):
-            return np.zeros(len(new))
-        distinct, count = np.unique(zones, return_counts=True)
-        at = np.minimum(np.searchsorted(distinct, visits.zone), len(distinct) - 1)
-        return np.where(distinct[at] == visits.zone, count[at], 0) - new.astype(np.float64)
+        near = _others(np.concatenate([late, visits.zone[new]]), visits.zone) - new
+        _, first = np.unique(joined(0, visits.principal[new], visits.wide[new]), return_index=True)
+        wide = _others(np.concatenate([late, visits.wide[new][first]]), visits.wide) - new
+        return np.maximum(near, wide / _CROWD)
+
+    def roams(self, visits: Visits, users: int) -> Bools:
+        """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are."""
+        own = self._tally.knows(joined(_WIDE, visits.principal, visits.wide))
+        many = self._get(_ZONES, visits.principal) >= _ROAMS
+        crowd: Bools = self._get(_KIND_ZONE, visits.kind, visits.zone) >= users
+        return own & many & crowd
 
     def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
-        """Per pair: the share of principals in the zone; mean and size of the principal's new zones in a window."""
+        """Per pair: the share of principals in the zone; mean and size of the principal's new zones in a window.
+
+        The share is that of its kind: a network full of people is a strange one for a workload.
+        """
         everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(visits.zone)), 1.0)
-        share = np.clip(self._get(_ZONE, visits.zone) / everybody, _FLOOR, 1.0)
+        users, alike = self._get(_KIND_ZONE, visits.kind, visits.zone), self._get(_ALIKE, visits.kind)
+        share = (users + _ANY_KIND * self._get(_ZONE, visits.zone) / everybody) / (alike + _ANY_KIND)
+        share = np.clip(share, _FLOOR, 1.0)
         habit = (self._get(_KIND, visits.kind) + 0.5) / (self._get(_KIND_ACTIVE, visits.kind) + _BORROWED)
         shape = self._get(_NEW, visits.principal) + habit * _BORROWED
         return share, shape / (self.windows(visits) + _BORROWED), np.minimum(shape, _BURSTY)
@@ -91,21 +111,27 @@ class Zones:
         at = visits.frame["principal"].index_of(principal)
         return 0.0 if at is None else float(self._get(_ZONES, visits.principal[at : at + 1])[0])
 
-    def learn(self, visits: Visits, known: Bools, settled: Bools, at_us: int) -> None:
-        """Add a closed window."""
+    def learn(self, visits: Visits, known: Bools, settled: Bools, alone: Bools, at_us: int) -> None:
+        """Add a closed window. Who moves in a crowd does not explore: only what is new to those `alone` is a habit."""
         self._first_us = at_us if self._first_us is None else self._first_us
         _, first = np.unique(visits.principal, return_index=True)
         principal = visits.principal[first]
-        self._add(at_us, _EVERYBODY, np.zeros_like(principal[self._get(_ACTIVE, principal) == 0]))
+        unmet = self._get(_ACTIVE, principal) == 0
+        self._add(at_us, _EVERYBODY, np.zeros_like(principal[unmet]))
+        self._add(at_us, _ALIKE, visits.kind[first][unmet])
         self._add(at_us, _ACTIVE, principal)
         self._add(at_us, _KIND_ACTIVE, visits.kind[first])
         new, moved = ~known, ~known & settled
         self._tally.put(joined(_PAIR, visits.principal, visits.zone), np.ones((len(known), 1)), at_us)
         self._add(at_us, _ZONE, visits.zone[new])
+        self._add(at_us, _KIND_ZONE, visits.kind[new], visits.zone[new])
         self._add(at_us, _ZONES, visits.principal[new])
-        self._add(at_us, _NEW, visits.principal[moved])
-        self._add(at_us, _KIND, visits.kind[moved])
-        self._remember(visits.zone[moved], at_us)
+        self._add(at_us, _NEW, visits.principal[moved & alone])
+        self._add(at_us, _KIND, visits.kind[moved & alone])
+        wide = joined(_WIDE, visits.principal, visits.wide)
+        self._tally.put(np.unique(wide), np.ones((len(np.unique(wide)), 1)), at_us)
+        _, one = np.unique(joined(0, visits.principal[moved], visits.wide[moved]), return_index=True)
+        self._remember(np.concatenate([visits.zone[moved], visits.wide[moved][one]]), at_us)
 
     def _remember(self, zones: Keys, at_us: int) -> None:
         kept = self._adopted_us > at_us - self._recent_us
@@ -116,7 +142,7 @@ class Zones:
         self._tally.add(joined(tag, *keys), np.ones((len(keys[0]), 1)), at_us)
 
     def snapshot(self) -> Frames:
-        """Tallies, the adoptions of the last day (columns zone, at_us), and since when."""
+        """Tallies, the adoptions of the last day, of zones and wider networks (columns zone, at_us), and since when."""
         age = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
         recent = pl.DataFrame({"zone": self._adopted.copy(), "at_us": self._adopted_us.copy()})
         return {"tally": self._tally.snapshot(), "recent": recent, "age": age}
@@ -127,3 +153,12 @@ class Zones:
         self._first_us = frames["age"]["first_us"][0]
         self._adopted = frames["recent"]["zone"].to_numpy().astype(np.uint64)
         self._adopted_us = frames["recent"]["at_us"].to_numpy().astype(np.int64)
+
+
+def _others(came: Keys, asked: Keys) -> Floats:
+    """How often each of `asked` is in `came`."""
+    if not len(came):
+        return np.zeros(len(asked))
+    distinct, count = np.unique(came, return_counts=True)
+    at = np.minimum(np.searchsorted(distinct, asked), len(distinct) - 1)
+    return np.where(distinct[at] == asked, count[at], 0).astype(np.float64)
