@@ -148,6 +148,7 @@ class Pump:
         self._rejoin()
         self._seek()
         self._pace()
+        self._unpark()
         self._report()
         got = self._consumer.poll(timeout_ms=_POLL_MS, max_records=1 if self._split else _RECORDS)
         self._take(got)
@@ -162,6 +163,16 @@ class Pump:
         group = self._consumer._coordinator  # noqa: SLF001  there is no other way to see it
         if group.rebalance_in_progress() and not group.need_rejoin():
             group.request_rejoin()
+
+    def _unpark(self) -> None:
+        """Let what was put by for a paused partition come back once the partition goes on.
+
+        The client (3.0.12) brings it back only while it holds nothing else, and takes what is used up for something:
+        it then neither hands the records out nor fetches the partition again.
+        """
+        fetcher = self._consumer._fetcher  # noqa: SLF001  there is no other way to see it
+        if not fetcher._next_partition_records:  # noqa: SLF001
+            fetcher._next_partition_records = None  # noqa: SLF001
 
     def _take(self, got: Mapping[Any, Sequence[Any]]) -> None:
         with self.turn:
