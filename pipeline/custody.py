@@ -76,7 +76,7 @@ def hold(  # noqa: PLR0917
     end: Annotated[str | None, typer.Option("--to", help="RFC 3339 time after the last one.")] = None,
     signing_key: Key = None,
 ) -> None:
-    """Keep entries from retention and redaction until the hold is released. No run may be writing to the lake."""
+    """Keep entries from retention and redaction. No run may be writing to the lake; `release` ends it."""
     span = verification.moments(start, end)
     asked = Hold(name, tuple(source or ()), span[0] or 0, erasing.LAST_US if span[1] is None else span[1])
     erasing.place_hold(erasing.Order(lake, reason, authority, _config(config), signing_key), asked)
@@ -97,7 +97,7 @@ def release(  # noqa: PLR0917
 
 @ledger.command("records")
 def records(lake: LakeOption = DEFAULT_LAKE, format: FormatOption = Format.table) -> None:  # noqa: A002
-    """Every hold, release, erasure, expiry and refusal, with who and why."""
+    """Every hold, release, erasure and expiry: who, and why. Refusals too."""
     tables.rows(list(erasing.history(lake)), format.value)
 
 

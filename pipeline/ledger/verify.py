@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.core.errors import ConfigError, IntegrityBrokenError
+from pipeline.core.inline import inline
 from pipeline.core.model import Hold
 from pipeline.ledger import anchor, control, merkle, note, redaction, rotation, seal
 from pipeline.ledger import checkpoint as checkpoints
@@ -84,6 +85,7 @@ class _Run:
         return f"{self.name}/checkpoint"
 
 
+@inline
 def verify(
     lake_dir: Path,
     key: Verifier,
