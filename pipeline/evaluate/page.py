@@ -139,7 +139,7 @@ def _setting(result: dict[str, Any], seeds: str) -> str:
     return (
         f"Preset `{plan['preset']}`, {result['principals']:,} principals, {result['operations_a_day']:,} operations a"
         f" day, two audit entries each. {len(plan['seeds'])} estates (seeds {seeds}):\n{plan['learn_days']} quiet days,"
-        f" then {plan['test_days']} days with {plan['per_day']:g} incidents a day and 1,000 principals."
+        f" then {plan['test_days']} days with incidents at a rate of {plan['per_day']:g} a day and 1,000 principals."
         f" {result['incidents']} incidents in all, of\n{len(result['families'])} kinds, difficulties"
         f" {', '.join(str(r['incidents']) + ' ' + r['difficulty'] for r in result['difficulties'])}.{broken_off}"
     )
