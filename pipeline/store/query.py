@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.store.catalogue import LiveFile
 
 _NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_TRIES: Final = 3
 _RUNS_TEXT: Final = frozenset({"query", "json_execute_serialized_sql"})
 
 
@@ -43,11 +44,15 @@ def query(
     asked = _Asked(sql, parameters, _views(tree), {"memory_limit": memory_limit, "temp_directory": ""})
     if threads is not None:
         asked.settings["threads"] = threads
+    for _ in range(_TRIES - 1):
+        try:
+            return _run(lake, asked)
+        except duckdb.IOException:
+            continue  # a file of this commit was replaced, and its time came, meanwhile: the newest names others
     try:
         return _run(lake, asked)
-    except duckdb.IOException:
-        # a file of this commit was replaced, and its time came, meanwhile: the newest commit names others
-        return _again(lake, asked)
+    except duckdb.IOException as error:
+        raise StoreError(f"reading {lake}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,6 @@ class _Asked:
     parameters: Sequence[Any] | Mapping[str, Any] | None
     views: frozenset[str]
     settings: dict[str, Any]
-
-
-def _again(lake: Path, asked: _Asked) -> pa.Table:
-    try:
-        return _run(lake, asked)
-    except duckdb.IOException as error:
-        raise StoreError(f"reading {lake}: {error}") from error
 
 
 def _run(lake: Path, asked: _Asked) -> pa.Table:
@@ -79,6 +77,8 @@ def _run(lake: Path, asked: _Asked) -> pa.Table:
     except duckdb.IOException:
         raise
     except duckdb.Error as error:
+        if not all((lake / file.segment.path).exists() for file in files):
+            raise duckdb.IOException(str(error)) from error  # the missing file was taken for a folder out of reach
         raise ConfigError(str(error)) from error
 
 

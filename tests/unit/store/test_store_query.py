@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
 import tempfile
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,12 @@ from tests.unit.store.store_frames import commit_of, events, operations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.store.catalogue import LiveFile
+
 CONFIG = StoreConfig(publish_seconds=0)
 NOW = 1_800_000_000_000_000_000
 ROOT = Path(__file__).parents[3]
+query_module = importlib.import_module("pipeline.store.query")  # its name in the package is the function
 
 
 def filled(path: Path, rows: int = 100) -> Path:
@@ -179,6 +184,22 @@ def test_a_reader_sees_whole_commits_while_the_writer_goes_on(tmp_path: Path) ->
         thread.join()
     assert all(row["e"] == 2 * row["o"] and row["e"] % 10 == 0 for row in seen)
     assert seen[-1]["e"] > seen[0]["e"]
+
+
+def test_a_file_that_goes_while_it_is_asked_for_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice in a row a commit's files are replaced before they are opened; the third answer is whole."""
+    lake, known, asked = filled(tmp_path / "lake"), query_module._files, []
+
+    def stale(path: Path) -> list[LiveFile]:
+        first, *rest = known(path)
+        asked.append(first)
+        gone = replace(first, segment=replace(first.segment, path=f"{first.segment.path}.gone"))
+        return [gone if len(asked) < 3 else first, *rest]
+
+    expected = query(lake, "SELECT count(*) AS n FROM events").to_pylist()
+    monkeypatch.setattr(query_module, "_files", stale)
+    assert query(lake, "SELECT count(*) AS n FROM events").to_pylist() == expected
+    assert len(asked) == 3
 
 
 def test_a_missing_file_is_an_error_not_an_empty_answer(tmp_path: Path) -> None:
