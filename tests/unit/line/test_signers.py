@@ -24,12 +24,12 @@ import base64, os, pathlib, sys, time
 from pipeline.ledger import keys
 home = pathlib.Path(sys.argv[1])
 mode = (home / "mode").read_text()
+if mode == "slow":
+    time.sleep(30)
 count = home / "count"
 count.write_text(str(int(count.read_text()) + 1 if count.exists() else 1))
 if mode == "down" or (mode == "flaky" and int(count.read_text()) % 2):
     sys.exit(3)
-if mode == "slow":
-    time.sleep(30)
 message = sys.stdin.buffer.read()
 signature = keys.load(home / "kms.key").sign(message + (b"?" if mode == "wrong" else b""))
 sys.stdout.buffer.write({"text": base64.b64encode(signature) + b"\\n", "short": signature[:-1]}.get(mode, signature))
