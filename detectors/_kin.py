@@ -37,8 +37,8 @@ def of_users(window: Window, secrets: pl.Series, asked: Bools) -> Floats:
         return out
     users = pairs.select("principal").unique().sort("principal")
     counts = users.join(theirs(window), on="principal").group_by("principal").agg(pl.col("n").sum()).sort("principal")
-    usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us)["expected_per_hour"]
-    jump = (counts["n"] + 1) / (usual * hours(window) + 1)
+    usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us, ("expected_per_hour",))
+    jump = (counts["n"] + 1) / (usual["expected_per_hour"] * hours(window) + 1)
     moved = pairs.join(counts.select("principal", jump=jump), on="principal").group_by("row")
     medians = moved.agg(pl.col("jump").median(), pl.len()).filter(pl.col("len") >= LEAST)
     out[medians["row"].to_numpy()] = np.maximum(medians["jump"].to_numpy(), 1.0)

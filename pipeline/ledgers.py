@@ -12,8 +12,6 @@ from pipeline.ledger.command_signer import CommandSigner, public_key
 from pipeline.ledger.sealed import SealedLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from pipeline.config import LedgerConfig
     from pipeline.store import Lake
 
@@ -74,10 +72,5 @@ def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) ->
 
 def commit(lake: Lake, ledger: SealedLedger, **more: Any) -> None:
     """A commit of what the ledger was told, with `more` of a Commit; nothing that was read moves by it."""
-
-    def seal(files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]:
-        ledger.seal(files, replaced)
-        return ledger.prepare()
-
-    lake.commit(Commit((), states=lake.states(), seal=seal, **more), upkeep=False)
+    lake.commit(Commit((), states=lake.states(), seal=ledger.prepare, **more), upkeep=False)
     ledger.publish()

@@ -219,7 +219,7 @@ class Line:
             snapshot["baselines"] = parts.baselines.view()
         states = {name: part.snapshot() for name, part in self.stateful().items()}
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
-        seal = self._seal if parts.ledger is not None else None
+        seal = parts.ledger.prepare if parts.ledger is not None else None
         consumed, messages = tuple(self._consumed), tuple(self._messages)
         parts.lake.commit(
             Commit(positions, revise, snapshot, states, messages, expired=expired, seal=seal, consumed=consumed)
@@ -240,13 +240,6 @@ class Line:
                 break
             self.commit(upkeep=False)
         return positions
-
-    def _seal(self, files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]:
-        """The ledger head over everything read and over the files it became."""
-        ledger = self.parts.ledger
-        assert ledger is not None  # noqa: S101  asked of a line with a ledger only
-        ledger.seal(files, replaced)
-        return ledger.prepare()
 
     def stateful(self) -> dict[str, Stateful]:
         """Every part with memory, by the name its state is kept under."""

@@ -38,12 +38,11 @@ class Looks:
         self._closed = 0
 
     def count(self, operations: Sequence[pl.DataFrame]) -> None:
-        """Add what came: rows with the columns of SEEN."""
-        rows = [frame.select(SEEN) for frame in operations if len(frame)]
-        if not rows:
+        """Add what came: rows of the columns SEEN."""
+        if not operations:
             return
         refused = (pl.col("outcome") == "denied").cast(pl.Int64).fill_null(0)
-        fresh = pl.concat(rows).select(
+        fresh = pl.concat(operations).select(
             pl.col("principal").fill_null(""), pl.col("secret").fill_null(""), n=pl.lit(1, pl.Int64), refused=refused
         )
         self._pairs = pl.concat([self._pairs, fresh]).group_by(_PAIR).agg(pl.col("n", "refused").sum())

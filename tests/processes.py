@@ -53,7 +53,7 @@ def measured(*arguments: str | Path, home: Path) -> tuple[int, str, str, int]:
     peak = home / "measured.peak"
     words = [sys.executable, "-c", PEAK + ENTRY, *map(str, arguments)]
     ended = subprocess.run(
-        words, cwd=home, env=surroundings(home) | {"KEYTRAIL_PEAK_FILE": str(peak)}, capture_output=True, text=True,
+        words, cwd=home, env=surroundings(home, KEYTRAIL_PEAK_FILE=str(peak)), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     return ended.returncode, ended.stdout, ended.stderr, int(peak.read_text()) * 1024

@@ -29,8 +29,6 @@ class SealedLedger:
         """Use `open`."""
         self.entries, self.files = entries, files
         self._lake = lake_dir
-        self._came: list[str] = []
-        self._went: list[str] = []
 
     @classmethod
     def open(
@@ -75,18 +73,16 @@ class SealedLedger:
         for log in (self.entries, self.files):
             log.rotate(new.renamed(log.origin))
 
-    def seal(self, files: Sequence[str], replaced: Sequence[str]) -> None:
-        """The next head commits to every byte of these files of the lake, in the place of those they replaced."""
-        self._came, self._went = list(files), list(replaced)
+    def prepare(self, files: Sequence[str], replaced: Sequence[str]) -> dict[str, Any]:
+        """The head of both logs, committed to every byte of these files of the lake, in the place of those replaced.
 
-    def prepare(self) -> dict[str, Any]:
-        """The head of both logs. Raises StoreError, also when a file cannot be read."""
+        Raises StoreError, also when a file cannot be read.
+        """
         head = self.entries.prepare()
-        if self._came or self._went:
-            body = seal.body(self._lake, self._came, replaces=self._went)
+        if files or replaced:
+            body = seal.body(self._lake, files, replaces=replaced)
             log = {"size": head["size"], "root": head["root_hex"]}
             self.files.append_control(leaf.SEAL, {**body, "log": log})
-            self._came, self._went = [], []
         return {**head, FILES: self.files.prepare()}
 
     def publish(self) -> str:

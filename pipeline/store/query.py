@@ -44,15 +44,14 @@ def query(
     asked = _Asked(sql, parameters, _views(tree), {"memory_limit": memory_limit, "temp_directory": ""})
     if threads is not None:
         asked.settings["threads"] = threads
-    for _ in range(_TRIES - 1):
+    for left in reversed(range(_TRIES)):
         try:
             return _run(lake, asked)
-        except duckdb.IOException:
-            continue  # a file of this commit was replaced, and its time came, meanwhile: the newest names others
-    try:
-        return _run(lake, asked)
-    except duckdb.IOException as error:
-        raise StoreError(f"reading {lake}: {error}") from error
+        except duckdb.IOException as error:
+            # a file of this commit was replaced, and its time came, meanwhile: the newest commit names others
+            if not left:
+                raise StoreError(f"reading {lake}: {error}") from error
+    raise AssertionError  # the last try raises
 
 
 @dataclass(frozen=True, slots=True)
