@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml | $(VENV)/bin/python
 
 $(DEV): $(STAMP) pyproject.toml
 	@echo "installing what tests and notebooks need into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebook,probe,sigma,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[anchor,notebook,probe,sigma,dev]'
 	@touch $@
 
 clean:

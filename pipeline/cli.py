@@ -28,6 +28,7 @@ from pipeline.options import (
     Format,
     FormatOption,
     LakeOption,
+    RootsOption,
     Severity,
     SummaryFormat,
 )
@@ -264,6 +265,7 @@ def verify_lake(  # noqa: PLR0917
         list[Path] | None,
         typer.Option(help="A kept copy of a ledger's checkpoint; may be given again.", metavar="FILE"),
     ] = None,
+    roots: RootsOption = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Hold the lake's rows, the ledger's tiles and its head against each other."""
@@ -273,7 +275,7 @@ def verify_lake(  # noqa: PLR0917
     settings.allow(named.TABLES)
     with show.counting("verifying") as update:
         ledger = settings.table(conf.LedgerConfig, "ledger")
-        results = verification.verify_lake(lake, key, since_head or (), update, ledger)
+        results = verification.verify_lake(lake, key, since_head or (), update, ledger, roots=roots)
     show.verification(results, format.value)
     if code := max(result.report.exit_code for result in results):
         raise typer.Exit(code)

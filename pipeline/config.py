@@ -55,6 +55,15 @@ class Integrity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     devices: dict[str, str] = {}  # device name -> stream, where counters name a device that its file does not
 
 
+class AnchorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ledger.anchor]`: the time-stamping authority (RFC 3161) that `keytrail ledger anchor` asks, and `roots`, a file
+    of certificates (PEM) that its signatures must lead to."""
+
+    tsa: str | None = None
+    roots: str | None = None
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0  # that it may be silent
+
+
 class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[ledger]`: the tamper-evident log over every entry.
 
@@ -73,6 +82,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     signer_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0  # how long one signature may take
     origin: str | None = None  # the log's name; default: a name of its own for each lake
     signed: str | None = None
+    anchor: AnchorConfig = AnchorConfig()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`keytrail ledger`: keys handed over, entries erased, legal holds. Each is a record that everybody can verify."""
+"""`keytrail ledger`: keys handed over, time stamps, entries erased, legal holds. Each is a record to verify."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from pipeline import anchoring, erasing, named, show, tables, verification
 from pipeline import config as conf
-from pipeline import erasing, named, show, tables, verification
 from pipeline.core.model import Hold
-from pipeline.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption
+from pipeline.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
 
-ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys; erasing entries, holding them.")
+ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys and time stamps; erasing entries, holding them.")
 
 Key = Annotated[Path | None, typer.Option(help="The ledger's private key.", metavar="FILE")]
 Reason = Annotated[str, typer.Option(help="Why; it is recorded.", metavar="TEXT")]
@@ -41,6 +41,25 @@ def rotate(
 ) -> None:
     """Hand the ledger over to another key; prints the new verifier key. No run may be writing to the lake."""
     sys.stdout.write(f"{verification.rotate_key(lake, signing_key, to, worker, _config(config))}\n")
+
+
+@ledger.command("anchor")
+def anchor(  # noqa: PLR0917
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    tsa: Annotated[
+        str | None, typer.Option(help="The time-stamping authority; default: the configured one.", metavar="URL")
+    ] = None,
+    roots: RootsOption = None,
+    signing_key: Key = None,
+    worker: Annotated[str, typer.Option(help="Whose ledger, where a lake has several.", metavar="NAME")] = "main",
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Have an RFC 3161 authority stamp the newest checkpoint. What a run in progress hinders is recorded next time."""
+    found, notes = anchoring.anchor(anchoring.Order(lake, _config(config), tsa, roots, signing_key, worker))
+    tables.rows(found, format.value)
+    for line in notes:
+        show.note(line)
 
 
 @ledger.command("redact")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.model import Commit
-from pipeline.ledger import FileGuard, keys
+from pipeline.ledger import FileGuard, keys, timestamp
 from pipeline.ledger.command_signer import CommandSigner, public_key
 from pipeline.ledger.sealed import SealedLedger
 
 if TYPE_CHECKING:
     from pipeline.config import LedgerConfig
+    from pipeline.ledger.timestamp import Roots
     from pipeline.store import Lake
 
 MAIN = "main"  # the worker that judges: alone, or for all who only read
@@ -56,6 +57,12 @@ def configured(config: LedgerConfig) -> CommandSigner:
 def guard_of(config: LedgerConfig, key: Path, lake: Path, folder: str) -> FileGuard:
     """What remembers the newest heads, in the lake itself where there is no other place."""
     return FileGuard(signed_folder(config, key) or lake / folder)
+
+
+def roots_of(config: LedgerConfig, named: Path | None = None) -> Roots:
+    """The certificates that vouch for time stamps: of the file that is named, else of the configured one, else none."""
+    chosen = named or config.anchor.roots
+    return timestamp.load_roots(Path(chosen).expanduser()) if chosen else ()
 
 
 def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) -> SealedLedger:

@@ -44,6 +44,12 @@ class Severity(StrEnum):
 
 LakeOption = Annotated[Path, typer.Option("--lake", help="The lake's folder.", metavar="DIR")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.", metavar="FILE")]
+RootsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Certificates (PEM) that time stamps must lead to; default: the configured ones.", metavar="FILE"
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DEFAULT_LAKE = Path("lake")

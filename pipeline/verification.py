@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.ledger.note import Verifier
+    from pipeline.ledger.timestamp import Roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,18 @@ def verify_lake(
     since_heads: Sequence[Path],
     progress: Callable[[int, int], None] | None,
     ledger: conf.LedgerConfig | None = None,
+    *,
+    roots: Path | None = None,
 ) -> list[Verified]:
     """Everything the ledgers promise about a lake, one for each worker. Raises NoInputError, ConfigError, StoreError.
 
     `ledger` says where the key lies and where what it signed is remembered, by default in the user's folders. A kept
-    head is held against the log it names; one that names none of them is held against the first.
+    head is held against the log it names; one that names none of them is held against the first. `roots` are the
+    certificates that time stamps must lead to, in the place of configured ones.
     """
     kept = [_kept(path) for path in since_heads]
+    config = ledger or conf.LedgerConfig()
+    trusted = ledgers.roots_of(config, roots)
     found = []
     with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
         workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
@@ -100,9 +106,9 @@ def verify_lake(
         for worker, key in known.items():
             mine = [head for head in kept if origins.get(_log_of(head), workers[0]) == worker]
             folder = folder_of(worker)
-            config = ledger or conf.LedgerConfig()
             guard = guard_of(config, key_path(config), lake, folder)
-            found.append(Verified(folder, _verify(opened, worker, key.verifier, mine, guard, progress), key))
+            report = _verify(opened, worker, key.verifier, mine, guard, progress, trusted)
+            found.append(Verified(folder, report, key))
     return found
 
 
@@ -113,6 +119,7 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     kept: Sequence[bytes],
     guard: FileGuard,
     progress: Callable[[int, int], None] | None,
+    roots: Roots,
 ) -> Report:
     """The log over what was read against the raw rows, and the log over files against all of the worker's files."""
     folder, moment = folder_of(worker), []
@@ -129,7 +136,9 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
 
     over_files = files_key(key)
     heads = {over: [head for head in kept if (_log_of(head) == over_files.name) is over] for over in (False, True)}
-    report = verify(lake.path, key, entries, since_heads=heads[False], guard=guard, progress=progress, folder=folder)
+    report = verify(
+        lake.path, key, entries, since_heads=heads[False], guard=guard, progress=progress, folder=folder, roots=roots
+    )
     files = verify(
         lake.path, over_files, sealed, since_heads=heads[True], guard=guard, folder=f"{folder}/{FILES}", sealed=True
     )

@@ -26,6 +26,7 @@ from pipeline.ledger.policy import Policy
 from pipeline.ledger.policy import read as read_policy
 from pipeline.ledger.row_check import RowCheck, RowRule
 from pipeline.ledger.tiles import WIDTH, TileReader
+from pipeline.ledger.timestamp import Roots
 from pipeline.ledger.tree_check import Progress, TreeCheck
 
 
@@ -97,14 +98,15 @@ def verify(
     progress: Progress | None = None,
     folder: str = "ledger",
     sealed: bool = False,
+    roots: Roots = (),
 ) -> Report:
     """Everything the ledger promises about a lake, with the place of everything that does not hold.
 
     `key` is the pinned key; rotations that it signed are followed. `snapshot` is called once, after the published
     checkpoint was read, so that a lake that is being written to is never ahead of itself. `since_heads` are kept copies
     of checkpoints, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes,
-    `sealed` that every file of the lake must be named by a seal in this log.
-    Raises StoreError when the disk does not answer.
+    `sealed` that every file of the lake must be named by a seal in this log, `roots` who vouches for time stamps.
+    Raises StoreError when the disk does not answer, ConfigError for roots without the extra to use them.
     """
     run = _Run(lake_dir, (key,), folder)
     copies = _copies(run.folder)
@@ -135,8 +137,8 @@ def verify(
     if lake.holds is not None:
         redaction.check_holds(records, lake.holds, run.places, f"{folder}/{control.FILE}")
     seal.check(run.lake, records, lake.files, run.places, required=sealed)
-    if tree.whole:
-        anchor.check(run.lake, records, reader, run.places)
+    stamps = anchor.check(run.lake, folder, records, run.places, reader=reader if tree.whole else None, roots=roots)
+    run.notes += stamps.notes()
     _retained(run, reader, copies, since_heads=since_heads, guard=guard, origin=key.name)
     return _report(run, head, rows.rows)
 

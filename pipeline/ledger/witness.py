@@ -9,18 +9,15 @@ import http.client
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from pipeline.core.errors import ConfigError
+from pipeline.ledger import asking, note
 from pipeline.ledger import checkpoint as checkpoints
-from pipeline.ledger import note
 from pipeline.ledger.errors import ForkError, LedgerError
 from pipeline.ledger.note import Signature, Verifier
 from pipeline.ledger.policy import Policy
 
 Consistency = Callable[[int, int], Sequence[bytes]]  # (old size, size) -> proof
 MAX_HASHES = 63
-MAX_ANSWER = 1 << 20
 _PATH = "/add-checkpoint"
 
 
@@ -43,8 +40,7 @@ class Witnesses:
 
     def __init__(self, policy: Policy, *, timeout: float = 10.0) -> None:
         for name, url in policy.urls.items():
-            if urlsplit(url).scheme not in {"http", "https"}:
-                raise ConfigError(f"witness {name}: {url} is not an http or https address")
+            asking.usable(url, f"witness {name}")
         self._policy = policy
         self._timeout = timeout
         self._seen: dict[str, int] = {}
@@ -90,9 +86,7 @@ class Witnesses:
         self._seen[name] = size
         return signature
 
-    def _post(
-        self, name: str, old: int, checkpoint: bytes, size: int, consistency: Consistency
-    ) -> tuple[int, str, bytes]:
+    def _post(self, name: str, old: int, checkpoint: bytes, size: int, consistency: Consistency) -> asking.Answer:
         proof = consistency(old, size) if 0 < old < size else ()
         return post(self._policy.urls[name], request_body(old, proof, checkpoint), self._timeout)
 
@@ -105,17 +99,9 @@ def request_body(old: int, proof: Sequence[bytes], checkpoint: bytes) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode() + checkpoint
 
 
-def post(url: str, body: bytes, timeout: float) -> tuple[int, str, bytes]:
-    """(status, content type, body) of add-checkpoint below a submission prefix. No redirects are followed."""
-    place = urlsplit(url)
-    connect = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-    connection = connect(place.netloc, timeout=timeout)
-    try:
-        connection.request("POST", place.path.rstrip("/") + _PATH, body, {"Content-Type": "text/plain; charset=utf-8"})
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get_content_type(), answer.read(MAX_ANSWER)
-    finally:
-        connection.close()
+def post(url: str, body: bytes, seconds: float) -> asking.Answer:
+    """The answer of add-checkpoint below a submission prefix."""
+    return asking.post(url.rstrip("/") + _PATH, body, "text/plain; charset=utf-8", seconds)
 
 
 def _signature(body: bytes, text: bytes, witness: Verifier) -> Signature:
