@@ -17,7 +17,7 @@ import polars as pl
 
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, NOTABLE, WINDOW, WINDOW_KEYS, empty
-from pipeline.looks import SEEN, Looks
+from pipeline.looks import Looks, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class _Open:
     loose: list[pl.DataFrame] = field(default_factory=list)  # WINDOW rows
     loose_rows: int = 0
     raw: list[pl.DataFrame] = field(default_factory=list)  # OPERATION rows of this push
-    unseen: list[pl.DataFrame] = field(default_factory=list)  # what looks have not counted, in few columns
+    unseen: list[Seen] = field(default_factory=list)  # what looks have not counted
 
 
 class Windows:
@@ -55,12 +55,15 @@ class Windows:
         """
         times = np.maximum.accumulate(operations["complete_time"].to_physical().to_numpy())
         place, count = 0, len(times)
+        seen = Seen.of(operations) if count and self._step_us < self.width_us else None
         while place < count:
             yield from self._pass(int(times[place]))
             current = self._open = self._open or self._begin(int(times[place]))
             until_us = min(current.look_us, current.start_us + self.width_us)
             end = max(place + 1, int(np.searchsorted(times, until_us, "left")))
-            self._add(current, operations[place:end])
+            current.raw.append(operations[place:end])
+            if seen is not None:
+                current.unseen.append(seen[place:end])
             place = end
         yield from self._pass(watermark_us)
         if self._open is not None:
@@ -90,11 +93,6 @@ class Windows:
     def current(self) -> Window | None:
         """The window that is still open, to be scored and not learned from."""
         return None if self._open is None else self._window(self._open, closed=False)
-
-    def _add(self, current: _Open, operations: pl.DataFrame) -> None:
-        current.raw.append(operations)
-        if self._step_us < self.width_us:
-            current.unseen.append(operations.select(*SEEN))
 
     def _tally(self, current: _Open) -> None:
         """Count what this push brought."""
@@ -137,11 +135,10 @@ class Windows:
         looks = {f"looks.{name}": frame for name, frame in self._looks.snapshot().items()}
         if (current := self._open) is None:
             return {"start": pl.DataFrame(schema=_START), **looks}
-        unseen = pl.concat(current.unseen) if current.unseen else pl.DataFrame(schema={n: WINDOW[n] for n in SEEN})
         return {
             "start": pl.DataFrame({"start_us": [current.start_us], "look_us": [current.look_us]}, schema=_START),
             "counted": self._window(current, closed=False).operations,
-            "unseen": unseen,
+            "unseen": Seen.all(current.unseen).frame(),
             **looks,
         }
 
@@ -151,8 +148,8 @@ class Windows:
         for row in frames["start"].iter_rows(named=True):
             look_us = row.get("look_us", row["start_us"] + self.width_us)
             self._open = _Open(row["start_us"], look_us, frames["counted"])
-            if "unseen" in frames and len(frames["unseen"]):
-                self._open.unseen = [frames["unseen"]]
+            if "who" in frames.get("unseen", ()):
+                self._open.unseen = [Seen.restored(frames["unseen"])]
         self._looks = Looks()
         mine = {name.removeprefix("looks."): frame for name, frame in frames.items() if name.startswith("looks.")}
         self._looks.restore(mine)
