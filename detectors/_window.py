@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 EVIDENCE: Final = 5  # operations named as evidence
 HOUR_US: Final = 3_600_000_000
+KIND: Final = pl.col("principal_type").fill_null("").max().alias("kind")  # of a principal's rows
 
 
+@cache  # here and elsewhere: an expression costs more to make than to ask of a few rows
 def somebody() -> pl.Expr:
     """Rows of a principal that is one: what nobody did has no habit."""
     shared = pl.col("principal").is_in(("", "anonymous", "token", "wrapping", "unknown"))
@@ -35,6 +38,7 @@ def theirs(window: Window) -> pl.DataFrame:
     return rows
 
 
+@cache
 def cohort(name: str = "principal") -> pl.Expr:
     """Those a principal belongs with: its auth mount, Kubernetes namespace, account or mail domain."""
     column = pl.col(name)
@@ -42,6 +46,7 @@ def cohort(name: str = "principal") -> pl.Expr:
     return pl.coalesce(placed, column.str.extract(r"(@.*)$", 1), pl.lit(""))
 
 
+@cache
 def place(name: str = "secret", depth: int = 2) -> pl.Expr:
     """The first `depth` folders a secret lies in, mount included; the mount for one that lies directly in it."""
     return pl.coalesce(pl.col(name).str.extract(rf"^((?:[^/]*/){{1,{depth}}})", 1), pl.lit(""))

@@ -19,6 +19,15 @@ _FORGOTTEN_US: Final = 3 * DAY_US  # after which the same attempt is a new one
 _PRIOR: Final = (0.5, 4.0)  # foreign accounts refused in so many windows of a mount nobody knows
 _JUMP, _FEW = 3.0, 0.5
 _SOURCE, _ACCOUNT, _MOUNT = range(3)
+_LOGIN: Final = (
+    (pl.col("operation") == "auth")
+    & pl.col("mount").str.starts_with("auth/")
+    & (pl.col("mount") != "auth/token/")
+    & (pl.col("client_ip") != "")
+)
+_NOBODY: Final = pl.col("principal").fill_null("anonymous") == "anonymous"
+_ACCOUNT_OF: Final = pl.when(_NOBODY).then(pl.col("path")).otherwise("principal").alias("account")
+_ZONE: Final = pl.col("zone").fill_null("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +43,10 @@ class Logins:
     @classmethod
     def of(cls, window: Window, outcome: str) -> Logins | None:
         """None when there is none."""
-        login = (pl.col("operation") == "auth") & pl.col("mount").str.starts_with("auth/")
-        asked = login & (pl.col("mount") != "auth/token/") & (pl.col("client_ip") != "")
-        rows = window.operations.filter(asked & (pl.col("outcome") == outcome))
+        rows = window.operations.filter(_LOGIN & (pl.col("outcome") == outcome))
         if rows.is_empty():
             return None
-        nobody = pl.col("principal").fill_null("anonymous") == "anonymous"
-        account = pl.when(nobody).then(pl.col("path")).otherwise("principal").alias("account")
-        keys = ["mount", account, pl.col("zone").fill_null(""), "client_ip"]
-        frame = rows.group_by(keys).agg(
+        frame = rows.group_by("mount", _ACCOUNT_OF, _ZONE, "client_ip").agg(
             pl.col("n").sum(), pl.col("time").min(), pl.col("last_time").max()
         ).sort("mount", "account", "zone", "client_ip")  # fmt: skip
         who, zone = keys_of(frame["account"]), keys_of_few(frame["zone"])

@@ -15,7 +15,7 @@ from detectors._budget import Budget
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import Found, cohort, place, seen_in, somebody, tell, ways
+from detectors._window import KIND, Found, cohort, place, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -85,7 +85,7 @@ class Breadth:
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        counts = distinct(window.operations)
+        counts = distinct(window)
         if counts.is_empty():
             return empty(FINDING)
         judged = self._judge(counts, window)
@@ -160,13 +160,10 @@ class Breadth:
         self._budget.restore(frames)
 
 
-def distinct(operations: pl.DataFrame) -> pl.DataFrame:
+def distinct(window: Window) -> pl.DataFrame:
     """Columns principal, kind, n (secrets not refused), cohort; one row per principal, in the order of names."""
-    rows = operations.filter(somebody() & (pl.col("secret") != "") & (pl.col("outcome") != "denied"))
-    counts = rows.group_by("principal").agg(
-        pl.col("principal_type").fill_null("").max().alias("kind"),
-        pl.struct("namespace", "secret").n_unique().alias("n"),
-    )
+    rows = theirs(window).filter((pl.col("secret") != "") & (pl.col("outcome") != "denied"))
+    counts = rows.group_by("principal").agg(KIND, pl.struct("namespace", "secret").n_unique().alias("n"))
     return counts.with_columns(cohort().alias("cohort")).sort("principal")
 
 

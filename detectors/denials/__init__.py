@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from detectors import _tails
 from detectors._memory import Keys, joined, keys_of
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits
-from detectors._window import Found, cohort, seen_in, somebody, tell, ways
+from detectors._window import Found, cohort, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Denials:
         """FINDING rows of WINDOW rows."""
         found: list[Found] = []
         for who in WHO:
-            counts = counted(who, window.operations)
+            counts = counted(who, window)
             if counts.is_empty():
                 continue
             judged = self._judge(who, counts, window.start_us)
@@ -193,27 +194,34 @@ class Denials:
             self._habits[who].restore(who, frames)
 
 
+@cache
 def _login() -> pl.Expr:
     return (pl.col("operation") == "auth") & (pl.col("client_ip") != "")
 
 
+@cache
 def _refused_login() -> pl.Expr:
     return _login() & (pl.col("outcome") == "denied")
 
 
-def counted(who: str, operations: pl.DataFrame) -> pl.DataFrame:
+def counted(who: str, window: Window) -> pl.DataFrame:
     """Columns key, n, denied, paths, accounts, cohort; one row per principal or address, in the order of names."""
+    rows = theirs(window) if who == "principal" else window.operations.filter(_login())
+    counts = rows.group_by(pl.col("principal" if who == "principal" else "client_ip").alias("key")).agg(_numbers())
+    return counts.with_columns(cohort("key").alias("cohort")).sort("key")
+
+
+@cache
+def _numbers() -> tuple[pl.Expr, ...]:
     denied = pl.col("outcome") == "denied"
-    rows = operations.filter(somebody() if who == "principal" else _login())
     path = pl.when(pl.col("secret") != "").then(pl.col("secret")).otherwise(pl.col("path"))
     account = pl.when(pl.col("principal") == "anonymous").then(pl.col("path")).otherwise(pl.col("principal"))
-    counts = rows.group_by(pl.col("principal" if who == "principal" else "client_ip").alias("key")).agg(
+    return (
         pl.col("n").sum(),
         pl.col("n").filter(denied).sum().alias("denied"),
         path.filter(denied).n_unique().alias("paths"),
         account.filter(denied).n_unique().alias("accounts"),
     )
-    return counts.with_columns(cohort("key").alias("cohort")).sort("key")
 
 
 def _kind(who: str, keys: Keys) -> Keys:

@@ -11,7 +11,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, cohort, theirs
+from detectors._window import HOUR_US, KIND, cohort, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -43,7 +43,7 @@ class Present:
         """None when nobody was."""
         rows = theirs(window).filter(pl.col("outcome") == "success")
         frame = rows.group_by("principal").agg(
-            pl.col("principal_type").fill_null("").max().alias("kind"),
+            KIND,
             pl.col("n").filter("discloses_value").sum().alias("values"),
         )
         if frame.is_empty():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from detectors._budget import Budget
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import Found, cohort, place, seen_in, tell, theirs, ways
+from detectors._window import KIND, Found, cohort, place, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -138,6 +139,7 @@ class Enumeration:
 _WORDS: Final = {"listed": "listed or looked up", "missing": "not there", "refused": "refused"}
 
 
+@cache
 def _asked() -> pl.Expr:
     """Asked for a name and got no value: a list, a look at metadata, a miss, a refusal."""
     return (
@@ -147,8 +149,21 @@ def _asked() -> pl.Expr:
     )
 
 
+@cache
 def _name() -> pl.Expr:
     return pl.when(pl.col("secret") != "").then("secret").otherwise("path")
+
+
+@cache
+def _numbers() -> tuple[pl.Expr, ...]:
+    """Of one principal's rows the names asked for in vain: all, and by how."""
+    listed, missing = pl.col("operation") == "list", pl.col("outcome") == "not_found"
+    return (
+        _name().n_unique().alias("names"),
+        _name().filter(listed).n_unique().alias("listed"),
+        _name().filter(missing & ~listed).n_unique().alias("missing"),
+        _name().filter((pl.col("outcome") == "denied") & ~listed).n_unique().alias("refused"),
+    )
 
 
 def _walks(window: Window) -> Walks | None:
@@ -156,16 +171,8 @@ def _walks(window: Window) -> Walks | None:
     rows = theirs(window)
     if rows.is_empty():
         return None
-    listed, missing = pl.col("operation") == "list", pl.col("outcome") == "not_found"
-    present = rows.group_by("principal").agg(
-        pl.col("principal_type").fill_null("").max().alias("kind"), pl.col("n").sum()
-    )
-    asked = rows.filter(_asked()).group_by("principal").agg(
-        _name().n_unique().alias("names"),
-        _name().filter(listed).n_unique().alias("listed"),
-        _name().filter(missing & ~listed).n_unique().alias("missing"),
-        _name().filter((pl.col("outcome") == "denied") & ~listed).n_unique().alias("refused"),
-    )  # fmt: skip
+    present = rows.group_by("principal").agg(KIND, pl.col("n").sum())
+    asked = rows.filter(_asked()).group_by("principal").agg(_numbers())
     counts = present.join(asked, on="principal", how="left").with_columns(
         cohort().alias("cohort"), pl.col("names", *_WORDS).fill_null(0)
     ).sort("principal")  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from detectors._usual import Floats
-from detectors._window import hours, somebody
+from detectors._window import hours, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Window
@@ -50,7 +51,7 @@ class Vectors:
     @classmethod
     def of(cls, window: Window) -> Vectors | None:
         """None when nobody did anything."""
-        counts = window.operations.filter(somebody()).group_by("principal").agg(_features()).sort("principal")
+        counts = theirs(window).group_by("principal").agg(_features()).sort("principal")
         if counts.is_empty():
             return None
         usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us, _USUAL)
@@ -60,6 +61,7 @@ class Vectors:
         return cls(counts.select("principal"), values)
 
 
+@cache
 def _features() -> list[pl.Expr]:
     """One column per feature; `hour` is the plain count until what the hour has is taken off."""
     n, kind, outcome = pl.col("n"), pl.col("operation"), pl.col("outcome")

@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import cohort, place, theirs
+from detectors._window import KIND, cohort, place, theirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,7 @@ def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] 
 
 def _seen(window: Window) -> tuple[Actors, News] | None:
     used = (pl.col("secret") != "") & (pl.col("outcome") == "success")
-    kind = pl.col("principal_type").fill_null("").max().alias("kind")
-    pairs = theirs(window).filter(used).group_by("principal", "secret").agg(kind)
+    pairs = theirs(window).filter(used).group_by("principal", "secret").agg(KIND)
     if pairs.is_empty():
         return None
     actors = Actors.of(pairs)

@@ -15,7 +15,7 @@ from detectors._budget import Budget
 from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import Found, cohort, hours, place, seen_in, somebody, tell, ways
+from detectors._window import KIND, Found, cohort, hours, place, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -104,7 +104,7 @@ class Rate:
         surprises: list[float] = []
         enough = self._budget.threshold(window.start_us)
         for scope in SCOPES:
-            counts = counted(scope, window.operations)
+            counts = counted(scope, window)
             if counts.is_empty():
                 continue
             keyed = Keyed(counts, keys_of(counts["key"]), keys_of_few(counts["kind"]))
@@ -194,16 +194,15 @@ class Rate:
         self._budget.restore(frames)
 
 
-def counted(scope: str, operations: pl.DataFrame) -> pl.DataFrame:
+def counted(scope: str, window: Window) -> pl.DataFrame:
     """Columns key, kind, cohort, place, n; one row per principal or secret, in the order of names."""
     if scope == "principal":
-        rows = operations.filter(somebody())
-        kind, together = pl.col("principal_type").fill_null("").max(), cohort("key")
+        rows, kind, together = theirs(window), KIND, cohort("key")
     else:
-        rows = operations.filter(pl.col("secret") != "")
-        kind, together = pl.lit("secret").first(), place("key", 1)
+        rows = window.operations.filter(pl.col("secret") != "")
+        kind, together = pl.lit("secret").first().alias("kind"), place("key", 1)
     counts = rows.group_by(pl.col(scope).alias("key")).agg(
-        kind.alias("kind"), pl.col("n").sum(), pl.col("secret").max().alias("place")
+        kind, pl.col("n").sum(), pl.col("secret").max().alias("place")
     )
     return counts.with_columns(together.alias("cohort"), place("place", 2).alias("place")).sort("key")
 

@@ -23,6 +23,9 @@ _LATELY: Final = pl.Schema({"secret": pl.String(), "writer": pl.String(), "time"
 _LATELY_MOST: Final = 50_000
 
 
+_WROTE: Final = (
+    pl.col("operation").is_in(["write", "rotate"]) & (pl.col("outcome") == "success") & (pl.col("secret") != "")
+)
 _NOTHING: Final = pl.DataFrame(schema={**_LATELY, "uid": pl.String(), "store": pl.String()})
 
 
@@ -36,8 +39,7 @@ class Written:
     @classmethod
     def of(cls, window: Window) -> Written:
         """The first write of each secret."""
-        wrote = pl.col("operation").is_in(["write", "rotate"]) & (pl.col("outcome") == "success")
-        rows = window.operations.filter(wrote & (pl.col("secret") != ""))
+        rows = window.operations.filter(_WROTE)
         if rows.is_empty():
             return cls(_NOTHING, np.zeros(0, dtype=np.uint64))
         rows = rows.sort("time", "uid")

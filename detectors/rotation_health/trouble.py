@@ -21,6 +21,7 @@ _SHARE: Final = (1.0, 400.0)  # refused of so many reads of one's own secrets, h
 _SIZE: Final = 1.0  # of the law of refusals
 _READ_SIZE: Final = 1.5  # of the law of reads: what a consumer does after a restart is no news
 _MUCH: Final = 2.0  # times the usual: fewer reads than that without a refusal give no reason
+_READS: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
 _TOTAL: Final = np.zeros(1, dtype=np.uint64)
 _PROFILE: Final = ("known", "succeeded", "expected_per_hour")
 
@@ -58,12 +59,14 @@ class Trouble:
 
     def of(self, window: Window, written: pl.Series, least: int) -> Pairs | None:
         """Pairs that are refused, or read a lately `written` secret more than a few times; None when there is none."""
-        reads = (pl.col("operation") == "read") & (pl.col("secret") != "")
+        mine = theirs(window).filter(_READS)
+        if mine.is_empty():
+            return None
         reason = (pl.col("outcome") == "denied") | pl.col("secret").is_in(written.implode())
-        worth = theirs(window).filter(reads & reason).select("principal", "secret").unique()
+        worth = mine.filter(reason).select("principal", "secret").unique()
         if worth.is_empty():
             return None
-        rows = theirs(window).filter(reads).join(worth, on=["principal", "secret"], how="semi")
+        rows = mine.join(worth, on=["principal", "secret"], how="semi")
         frame = rows.group_by("principal", "secret").agg(
             pl.col("n").sum(), pl.col("n").filter(pl.col("outcome") == "denied").sum().alias("denied")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Facts:
     def with_those_of(self, window: Window) -> pl.DataFrame:
         """FACTS rows that still explain anything, this window's with them."""
         rows, facts = window.operations, self._live(window.start_us)
-        few = rows.filter((pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")) & _NO_LOGIN)
+        few = rows.filter(_WORTH)
         new = self._new_places(window)
         parts: list[pl.DataFrame] = [facts, self._of(few), new]
         facts = pl.concat([part for part in parts if len(part)] or [facts])
@@ -87,21 +88,11 @@ class Facts:
     def _of(rows: pl.DataFrame) -> pl.DataFrame:
         if rows.is_empty():
             return pl.DataFrame(schema=FACTS)
-        worked, path = pl.col("outcome") == "success", pl.col("act").fill_null("")
-        secret = pl.col("secret") != ""
-        what = (
-            pl.when((pl.col("operation") == "policy") & worked & path.str.contains(_CHANGES)).then(pl.lit("policy"))
-            .when((pl.col("operation") == "audit_control") & worked & path.str.contains(_AUDIT)).then(pl.lit("audit"))
-            .when((pl.col("operation") == "auth") & worked & (pl.col("mount") != "auth/token/")).then(pl.lit("login"))
-            .when((pl.col("operation") == "list") & worked & secret).then(pl.lit("list"))
-            .when((pl.col("operation") == "read") & (pl.col("outcome") == "denied") & secret).then(pl.lit("denied"))
-            .when((pl.col("operation") == "revoke") & worked & (pl.col("path") == _SELF)).then(pl.lit("revoked"))
-        )  # fmt: skip
-        found = rows.with_columns(what=what).filter(
-            pl.col("what").is_not_null() & (somebody() | (pl.col("what") == "revoked"))
-        )
+        found = rows.with_columns(what=_what()).filter(_TELLS)
+        if found.is_empty():
+            return pl.DataFrame(schema=FACTS)
         # A refusal is a fact from the first on, a log-in or a change from the last on as well.
-        late = found.filter((pl.col("last_time") > pl.col("time")) & pl.col("what").is_in(["policy", "audit", "login"]))
+        late = found.filter(_GOES_ON)
         return pl.concat([found, late.with_columns(time=pl.col("last_time"))]).select(FACTS.names())
 
     def _new_places(self, window: Window) -> pl.DataFrame:
@@ -155,3 +146,21 @@ def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys]:
 
 _NO_LOGIN: Final = pl.col("operation") != "auth"
 _KINDS: Final = ("policy", "audit_control", "list", "revoke")
+_WORTH: Final = (pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")) & _NO_LOGIN
+_TELLS: Final = pl.col("what").is_not_null() & (somebody() | (pl.col("what") == "revoked"))
+_GOES_ON: Final = (pl.col("last_time") > pl.col("time")) & pl.col("what").is_in(["policy", "audit", "login"])
+
+
+@cache
+def _what() -> pl.Expr:
+    """Which fact an operation is; null for none."""
+    worked, path = pl.col("outcome") == "success", pl.col("act").fill_null("")
+    secret = pl.col("secret") != ""
+    return (
+        pl.when((pl.col("operation") == "policy") & worked & path.str.contains(_CHANGES)).then(pl.lit("policy"))
+        .when((pl.col("operation") == "audit_control") & worked & path.str.contains(_AUDIT)).then(pl.lit("audit"))
+        .when((pl.col("operation") == "auth") & worked & (pl.col("mount") != "auth/token/")).then(pl.lit("login"))
+        .when((pl.col("operation") == "list") & worked & secret).then(pl.lit("list"))
+        .when((pl.col("operation") == "read") & (pl.col("outcome") == "denied") & secret).then(pl.lit("denied"))
+        .when((pl.col("operation") == "revoke") & worked & (pl.col("path") == _SELF)).then(pl.lit("revoked"))
+    )  # fmt: skip

@@ -11,7 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Floats
-from detectors._window import theirs
+from detectors._window import KIND, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _SPLIT, _ACTIVE, _KIND, _KIND_ACTIVE = range(4)
 _BORROWED: Final = 50.0
 _INTERLEAVED: Final = 2.0  # surprise added when the session went back and forth instead of moving once
+_SPAN: Final = (KIND, pl.col("time").min(), pl.col("last_time").max())
+_BACK: Final = (pl.len() > 1) & (pl.col("time").max() < pl.col("last_time").min())
+_WIDTH: Final = (pl.col("kind").max(), pl.len().alias("zones"), _BACK.alias("interleaved"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,8 @@ class Sessions:
         rows = theirs(window).filter((pl.col("session") != "") & (pl.col("zone") != ""))
         if rows.is_empty():
             return None
-        by_zone = rows.group_by("principal", "session", "zone").agg(
-            pl.col("principal_type").fill_null("").max().alias("kind"), pl.col("time").min(), pl.col("last_time").max()
-        )
-        back = (pl.len() > 1) & (pl.col("time").max() < pl.col("last_time").min())
-        sessions = by_zone.group_by("principal", "session").agg(
-            pl.col("kind").max(), pl.len().alias("zones"), back.alias("interleaved")
-        )
+        by_zone = rows.group_by("principal", "session", "zone").agg(_SPAN)
+        sessions = by_zone.group_by("principal", "session").agg(_WIDTH)
         widest = sessions.sort(["principal", "interleaved", "zones", "session"], descending=[False, True, True, False])
         frame = widest.group_by("principal", maintain_order=True).first()
         return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))

@@ -11,7 +11,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import theirs
+from detectors._window import KIND, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -41,8 +41,7 @@ class Visits:
     def of(cls, window: Window) -> Visits | None:
         """None when there is no pair."""
         rows = theirs(window).filter(pl.col("zone") != "")
-        kind = pl.col("principal_type").fill_null("").max().alias("kind")
-        frame = rows.group_by("principal", "zone").agg(kind).sort("principal", "zone")
+        frame = rows.group_by("principal", "zone").agg(KIND).sort("principal", "zone")
         if frame.is_empty():
             return None
         wide = frame.select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -67,7 +68,7 @@ def answer(
         return found
     place = np.full(len(slots), len(hit), np.int64)
     place[hit] = np.arange(len(hit))
-    return pl.concat([found, _stranger(config, columns)])[place]
+    return pl.concat([found, _stranger(config, tuple(columns))])[place]
 
 
 def _rates(config: Config, table: Table, slots: Rows, at_us: int) -> dict[str, Floats]:
@@ -94,7 +95,8 @@ def _told(name: str, scope: str, table: Table, slots: Rows) -> npt.NDArray[np.ge
             return table[name.removesuffix("_us")][slots]
 
 
-def _stranger(config: Config, columns: Sequence[str]) -> pl.DataFrame:
+@lru_cache(64)
+def _stranger(config: Config, columns: tuple[str, ...]) -> pl.DataFrame:
     alpha, beta = config.prior_operations, config.prior_hours
     blank = {"known": False, "succeeded": False, "expected_per_hour": alpha / beta, "alpha": alpha, "beta": beta}
     counts = dict.fromkeys(("operations", "days_active", "distinct_secrets", "distinct_ips", "distinct_principals"), 0)

@@ -11,6 +11,8 @@ from pipeline.baselines.hashing import U64, hash_texts
 from pipeline.baselines.index import Index, Slots
 
 _CHUNKS = 32
+_FEW = 256  # strings: up to here a look-up for each is cheaper than vectors for all
+_LATELY = 100_000  # strings found one by one that are remembered
 
 
 class Names:
@@ -24,16 +26,19 @@ class Names:
         self.texts = pl.Series("text", [], pl.String)
         self._index = Index()
         self._collided: dict[str, int] = {}
+        self._lately: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def find(self, texts: pa.Array) -> Slots:
         """The id of each of `texts` (large_string, no nulls), or -1."""
-        return self._find(texts, hash_texts(texts))
+        return self._find(texts, hash_texts(texts)) if len(texts) > _FEW else self._find_each(texts)
 
     def intern(self, texts: pa.Array) -> Slots:
         """The id of each of `texts` (distinct, large_string, no nulls); new ones are taken in."""
+        if len(texts) <= _FEW and len(ids := self._find_each(texts)) and ids.min() >= 0:
+            return ids
         hashes = hash_texts(texts)
         ids = self._find(texts, hashes)
         new = np.flatnonzero(ids < 0)
@@ -47,8 +52,22 @@ class Names:
     def load(self, texts: pl.Series) -> None:
         """Become the names of `texts`, each with its place as its id."""
         self.texts, self._index, self._collided = pl.Series("text", [], pl.String), Index(), {}
+        self._lately = {}
         column = texts.to_arrow()
         self._add(column, hash_texts(column), np.arange(len(texts)))
+
+    def _find_each(self, texts: pa.Array) -> Slots:
+        names = texts.to_pylist()
+        ids = [self._lately.get(name, -1) for name in names]
+        missed = [row for row, known in enumerate(ids) if known < 0]
+        if missed:
+            asked = texts if len(missed) == len(ids) else texts.take(pa.array(missed))
+            for row, found in zip(missed, self._find(asked, hash_texts(asked)).tolist(), strict=True):
+                ids[row] = found
+            if len(self._lately) + len(missed) > _LATELY:
+                self._lately.clear()
+            self._lately.update((names[row], ids[row]) for row in missed if ids[row] >= 0)
+        return np.array(ids, np.int64)
 
     def _find(self, texts: pa.Array, hashes: U64) -> Slots:
         order = np.argsort(hashes)
