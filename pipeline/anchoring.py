@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import ledgers, store
+from pipeline.core import faults
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.ledger import anchor as anchors
@@ -59,6 +60,7 @@ def anchor(order: Order) -> tuple[list[dict[str, Any]], list[str]]:
     size, data = fresh
     token = timestamp.ask(tsa, data, roots, order.config.anchor.seconds)
     stamped = anchors.keep(order.lake, order.folder, size, token, roots)
+    faults.point("anchor.kept")
     if writing:
         notes.append(
             "a run is writing to the lake: the time stamp is kept; keytrail ledger anchor records it when none is"

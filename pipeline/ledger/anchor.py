@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.core import faults
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger import leaf, note, timestamp
@@ -96,7 +95,6 @@ def keep(lake: Path, folder: str, size: int, token: bytes, roots: Roots) -> Anch
         replace_durable(lake / path, token)
     except OSError as error:
         raise StoreError(f"{path} could not be written: {error.strerror}") from error
-    faults.point("ledger.token")
     return Anchor(path, checkpoint, token, stamp)
 
 

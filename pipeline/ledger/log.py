@@ -28,7 +28,7 @@ from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger import control, leaf, note, policy, redaction, rotation, sweep
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.errors import ForkError, LedgerError
-from pipeline.ledger.files import read_optional, replace_durable, write_all
+from pipeline.ledger.files import File, read_optional, replace_durable, write_all
 from pipeline.ledger.guard import FileGuard, Guard
 from pipeline.ledger.leaf import Flags, Leaves
 from pipeline.ledger.note import Signer, Verifier
@@ -162,10 +162,9 @@ class Ledger:
         Repeating it changes nothing. Raises StoreError; then nothing is lost and it may be tried again.
         """
         self._make_folder()
-        bundles = self._bundles()
-        write_all(bundles)  # 1
+        write_all(self.folder, self._bundles())  # 1
         faults.point("ledger.entries")
-        write_all(self._tiles())  # 2
+        write_all(self.folder, self._tiles())  # 2
         faults.point("ledger.tiles")
         self._control.flush()  # 3
         faults.point("ledger.control")
@@ -251,22 +250,22 @@ class Ledger:
         self._on_disk = {(level, index, len(hashes)) for level, index, hashes in edge.unfinished()}
         self._prepared = None
 
-    def _bundles(self) -> list[tuple[Path, bytes]]:
+    def _bundles(self) -> list[File]:
         if not self._waiting:
             return []
         entries = np.concatenate([self._tail, *self._waiting])
         first = (self._written - len(self._tail)) // WIDTH
         rows = leaf.framed(entries)
         return [
-            (self.folder / tile_path(ENTRIES, first + at // WIDTH, len(part)), part.tobytes())
+            (tile_path(ENTRIES, first + at // WIDTH, len(part)), part.tobytes())
             for at in range(0, len(rows), WIDTH)
             for part in (rows[at : at + WIDTH],)
         ]
 
-    def _tiles(self) -> list[tuple[Path, bytes]]:
-        full = [(self.folder / tile_path(level, index), hashes) for level, index, hashes in self._full]
+    def _tiles(self) -> list[File]:
+        full = [(tile_path(level, index), hashes) for level, index, hashes in self._full]
         unfinished = [
-            (self.folder / tile_path(level, index, len(hashes) // 32), hashes)
+            (tile_path(level, index, len(hashes) // 32), hashes)
             for level, index, hashes in self._edge.unfinished()
             if (level, index, len(hashes)) not in self._on_disk
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from struct import iter_unpack
 
 from pipeline.ledger.errors import LedgerError
 
@@ -32,7 +33,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def halve(hashes: bytes) -> bytes:
     """Parents of neighbouring hashes: 64·m bytes become 32·m."""
     sha256 = hashlib.sha256
-    return b"".join([sha256(b"\x01" + hashes[i : i + 64]).digest() for i in range(0, len(hashes), 64)])
+    return b"".join([sha256(b"\x01" + pair).digest() for (pair,) in iter_unpack("64s", hashes)])
 
 
 def perfect_root(hashes: bytes) -> bytes:

@@ -180,7 +180,7 @@ def test_death_between_token_and_record(lake: Path, authority: Authority, tmp_pa
     with Nursery(tmp_path / "nursery") as nursery:
         key = lake.parent / "signing.key"
         words = ("ledger", "anchor", "--lake", lake, "--tsa", authority.url, "--signing-key", key)
-        assert nursery.start(*words, fault="ledger.token").wait() == -signal.SIGKILL
+        assert nursery.start(*words, fault="anchor.kept").wait() == -signal.SIGKILL
     assert len(tokens(lake)) == 1
     code, wrong, notes = verified(lake)
     assert (code, wrong) == (0, set())
