@@ -17,6 +17,7 @@ from pipeline.core.errors import ConfigError, NoInputError, StoreError
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys, note, policy, proof_file
 from pipeline.ledger.errors import LedgerError
+from pipeline.ledger.row_check import COLUMNS
 from pipeline.ledger.sealed import FILES, files_key, files_origin
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 from pipeline.ledgers import MAIN, folder_of, guard_of, key_path
@@ -173,7 +174,7 @@ def _kept(path: Path) -> bytes:
 def _rows(lake: store.Lake, files: Sequence[str]) -> Iterator[pl.DataFrame | Unreadable]:
     for file in files:
         try:
-            for frame in lake.read_file("raw", file):
+            for frame in lake.read_file("raw", file, *COLUMNS):
                 yield frame.with_columns(lake_file=pl.lit(file))
         except StoreError as error:
             yield Unreadable(file, type(error.__cause__ or error).__name__)

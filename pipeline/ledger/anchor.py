@@ -134,14 +134,13 @@ def check(
 ) -> Tally:
     """Report tokens that are gone or changed, or over anything but a checkpoint of this log, or under no root.
 
-    `reader` is a tree whose hashes are all known. Raises ConfigError for roots that nothing can be checked with.
+    `records` are those that name tokens, `reader` a tree whose hashes are all known. Raises ConfigError for roots that
+    nothing can be checked with.
     """
     if roots and not timestamp.available():
         raise ConfigError("--roots needs rfc3161-client: install keytrail[anchor]")
     tally, known = Tally(), set()
     for record in records:
-        if not is_anchor(record):
-            continue
         size, path, where = int(record.body["size"]), str(record.body["path"]), (record.index, record.index + 1)
         known.add(path)
         token = read_optional(lake / path)

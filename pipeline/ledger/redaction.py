@@ -7,7 +7,8 @@ that no record declares is a violation. A hold forbids both while it stands.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -74,17 +75,27 @@ def release_body(hold: str, *, reason: str, authority: str) -> Body:
     return {"hold": hold, "state": RELEASED, "reason": reason, "authority": authority}
 
 
-def holds(records: Iterable[Record]) -> dict[str, Hold]:
-    """The holds that stand, by their id."""
-    standing: dict[str, Hold] = {}
-    for record in records:
+class Declared:
+    """What records declare, taken one after another: the leaves erased and expired, the legal holds that stand."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.erased, self.expired = Spans(), Spans()
+        self.holds: dict[str, Hold] = {}
+        for record in records:
+            self.take(record)
+
+    def take(self, record: Record) -> None:
+        """The next record."""
         body = record.body
-        if record.kind == leaf.CONFIG and body.get("state") == HELD:
+        if record.kind == leaf.REDACTION and body.get("action") in {ERASED, EXPIRED}:
+            spans = self.erased if body["action"] == ERASED else self.expired
+            for start, end in body["leaves"]:
+                spans.add(int(start), min(int(end), record.index))
+        elif record.kind == leaf.CONFIG and body.get("state") == HELD:
             hold = Hold(str(body["hold"]), tuple(body["streams"]), int(body["from_us"]), int(body["to_us"]))
-            standing[hold.hold] = hold
+            self.holds[hold.hold] = hold
         elif record.kind == leaf.CONFIG and body.get("state") == RELEASED:
-            standing.pop(str(body["hold"]), None)
-    return standing
+            self.holds.pop(str(body["hold"]), None)
 
 
 def refuse_held(standing: Mapping[str, Hold], stream: str, first_us: int, last_us: int) -> None:
@@ -94,9 +105,8 @@ def refuse_held(standing: Mapping[str, Hold], stream: str, first_us: int, last_u
             raise HeldError(f"legal hold {hold.hold} covers {stream}: nothing in its range can be erased or expire")
 
 
-def check_holds(records: Iterable[Record], kept: Mapping[str, Hold], places: Places, source: str) -> None:
-    """Report legal holds of the records that the lake does not keep to, and holds it keeps to that no record places."""
-    standing = holds(records)
+def check_holds(standing: Mapping[str, Hold], kept: Mapping[str, Hold], places: Places, source: str) -> None:
+    """Report legal holds that stand and the lake does not keep to, and holds it keeps to that no record places."""
     for name in sorted(standing.keys() | kept.keys()):
         if name not in kept:
             places.add(source, "altered", "hold", f"legal hold {name} stands, and the lake does not keep to it")
@@ -104,16 +114,6 @@ def check_holds(records: Iterable[Record], kept: Mapping[str, Hold], places: Pla
             places.add(source, "unsigned", "hold", f"the lake keeps to a legal hold {name} that no record places")
         elif kept[name] != standing[name]:
             places.add(source, "altered", "hold", f"the lake keeps to another legal hold {name} than the recorded one")
-
-
-def declared(records: Iterable[Record], action: str) -> Spans:
-    """The leaves that redaction records of this action name."""
-    spans = Spans()
-    for record in records:
-        if record.kind == leaf.REDACTION and record.body.get("action") == action:
-            for start, end in record.body["leaves"]:
-                spans.add(int(start), min(int(end), record.index))
-    return spans
 
 
 class Spans:
@@ -128,6 +128,14 @@ class Spans:
 
     def __len__(self) -> int:
         return sum(self._ends) - sum(self._starts)
+
+    def __contains__(self, index: int) -> bool:
+        place = bisect_right(self._starts, index)
+        return place > 0 and index < self._ends[place - 1]
+
+    def indexes(self) -> Iterator[int]:
+        """Each of them, in order."""
+        return chain.from_iterable(range(start, end) for start, end in self)
 
     def add(self, start: int, end: int) -> list[Span]:
         """Add [start, end); the parts of it that were there already."""

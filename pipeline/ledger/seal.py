@@ -7,7 +7,7 @@ earlier one: compaction, erasure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import StoreError
@@ -33,27 +33,35 @@ def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = ()) -> B
     return {"files": sealed, "replaces": list(replaces)}
 
 
-def sealed(records: Iterable[Record]) -> dict[str, tuple[str, int]]:
-    """The files that should be there: path -> (SHA-256, leaf of the seal)."""
-    standing: dict[str, tuple[str, int]] = {}
-    for record in records:
-        if record.kind == leaf.SEAL:
-            for name in record.body.get("replaces", ()):
-                standing.pop(str(name), None)
-            for item in record.body.get("files", ()):
-                standing[str(item["path"])] = (str(item["sha256"]), record.index)
-    return standing
+class Sealed:
+    """The files that should be there, by the seals taken so far: path -> (SHA-256, leaf of the seal)."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[str, int]] = {}
+
+    def take(self, record: Record) -> None:
+        """The next record."""
+        if record.kind != leaf.SEAL:
+            return
+        for name in record.body.get("replaces", ()):
+            self.files.pop(str(name), None)
+        for item in record.body.get("files", ()):
+            self.files[str(item["path"])] = (str(item["sha256"]), record.index)
 
 
 def check(
-    lake: Path, records: Iterable[Record], files: Iterable[str] | None, places: Places, *, required: bool = False
+    lake: Path,
+    standing: Mapping[str, tuple[str, int]],
+    files: Iterable[str] | None,
+    places: Places,
+    *,
+    required: bool = False,
 ) -> None:
     """Report sealed files that are gone or changed, and files of the lake that no seal names. Nothing without
     seals, unless they are `required`.
 
     `files` are those that the lake consists of; None where that is not known.
     """
-    standing = sealed(records)
     if not (standing or required):
         return
     there = None if files is None else set(files)

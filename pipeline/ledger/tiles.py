@@ -106,6 +106,7 @@ class TileReader:
         self.instead: dict[tuple[int, int], bytes] = {}  # tiles known better than from their files
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._limit = cache
+        self._bundle: tuple[int, Bytes] = (-1, np.empty((0, leaf.ENTRY_SIZE), np.uint8))  # read last for an entry
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile, as many as a tree of this size has."""
@@ -128,7 +129,9 @@ class TileReader:
         """The 62 bytes of one entry."""
         if not 0 <= index < self.size:
             raise LedgerError(f"leaf {index} is not in a tree of {self.size}")
-        return bytes(self.bundle(index // WIDTH)[index % WIDTH])
+        if self._bundle[0] != index // WIDTH:
+            self._bundle = index // WIDTH, self.bundle(index // WIDTH)
+        return bytes(self._bundle[1][index % WIDTH])
 
     def subtree(self, start: int, end: int) -> bytes:
         """The hash of a subtree, right-edge ones included."""

@@ -15,6 +15,7 @@ from pipeline.ledger import leaf, merkle
 from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.merkle import HASH_SIZE
 from pipeline.ledger.places import Places
+from pipeline.ledger.redaction import Spans
 from pipeline.ledger.tiles import ENTRIES, WIDTH, TileReader, levels, tile_path, width_at
 
 Progress = Callable[[int, int], None]  # (leaves done, leaves in all)
@@ -26,7 +27,7 @@ class TreeCheck:
     """Walks a tree once.
 
     Afterwards `suspect` holds, for every bundle that is not to be believed, the leaf hashes it should have (None: not
-    known), and `control` the indexes of the control leaves in the others.
+    known), and `control` the control leaves in the others.
     """
 
     def __init__(self, reader: TileReader, places: Places, name: str, progress: Progress | None = None) -> None:
@@ -34,7 +35,7 @@ class TreeCheck:
         self._reader = reader
         self._places = places
         self._progress = progress
-        self.control: list[int] = []
+        self.control = Spans()
         self.suspect: dict[int, bytes | None] = {}
         self.whole = True  # every hash of the tree is known, from the files or rebuilt
 
@@ -133,9 +134,12 @@ class TreeCheck:
         self.suspect[index] = hashes if len(self.suspect) < _REMEMBERED else None
 
     def _collect_control(self, entries: npt.NDArray[np.uint8], index: int) -> None:
-        kinds = entries[:, 4]
-        if (kinds != leaf.EVENT).any():
-            self.control += (np.flatnonzero(kinds != leaf.EVENT) + index * WIDTH).tolist()
+        other = entries[:, 4] != leaf.EVENT
+        if other.all():
+            self.control.add(index * WIDTH, index * WIDTH + len(entries))
+        elif other.any():
+            for at in (np.flatnonzero(other) + index * WIDTH).tolist():
+                self.control.add(at, at + 1)
 
     # --- help -------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def verify(
     Raises StoreError when the disk does not answer, ConfigError for roots without the extra to use them.
     """
     run = _Run(lake_dir, (key,), folder)
-    copies = _copies(run.folder)
+    newest = max(map(_size_of, _copies(run.folder)), default=0)
     published = read_optional(run.folder / "checkpoint")
     lake = snapshot()
     run.keys = _keys(run, key)
@@ -119,13 +120,18 @@ def verify(
     tree = TreeCheck(reader, run.places, folder, progress)
     tree.run(head.root)
     run.whole = tree.whole
-    records = _records(run, reader, tree)
+    declared, standing, stamps = redaction.Declared(), seal.Sealed(), []
+    for record in _records(run, reader, tree):
+        declared.take(record)
+        standing.take(record)
+        if anchor.is_anchor(record):
+            stamps.append(record)
     rows = RowCheck(
         reader,
         run.places,
         suspect=tree.suspect,
-        erased=redaction.declared(records, redaction.ERASED),
-        expired=redaction.declared(records, redaction.EXPIRED),
+        erased=declared.erased,
+        expired=declared.expired,
         rule=rule,
     )
     for item in lake.rows:
@@ -135,11 +141,11 @@ def verify(
             rows.take(item)
     rows.finish(tree.control)
     if lake.holds is not None:
-        redaction.check_holds(records, lake.holds, run.places, f"{folder}/{control.FILE}")
-    seal.check(run.lake, records, lake.files, run.places, required=sealed)
-    stamps = anchor.check(run.lake, folder, records, run.places, reader=reader if tree.whole else None, roots=roots)
-    run.notes += stamps.notes()
-    _retained(run, reader, copies, since_heads=since_heads, guard=guard, origin=key.name)
+        redaction.check_holds(declared.holds, lake.holds, run.places, f"{folder}/{control.FILE}")
+    seal.check(run.lake, standing.files, lake.files, run.places, required=sealed)
+    told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
+    run.notes += told.notes()
+    _retained(run, reader, newest, since_heads=since_heads, guard=guard, origin=key.name)
     return _report(run, head, rows.rows)
 
 
@@ -235,37 +241,38 @@ def _policy(run: _Run) -> Policy:
     return policy
 
 
-def _records(run: _Run, reader: TileReader, tree: TreeCheck) -> list[Record]:
-    """The control records, each compared with its leaf; those of unreadable bundles join `tree.control`."""
-    source = f"{run.name}/{control.FILE}"
-    waiting, known = deque(tree.control), frozenset(tree.control)
-    found: list[Record] = []
+def _records(run: _Run, reader: TileReader, tree: TreeCheck) -> Iterator[Record]:
+    """The control records, each compared with its leaf; those of unreadable bundles join `tree.control` at the end."""
+    source, lost = f"{run.name}/{control.FILE}", redaction.Spans()
+    leaves = tree.control.indexes()
+    expected = next(leaves, None)
     for number, line in enumerate(control.lines(run.folder)):
-        if not waiting and not tree.suspect:
+        if expected is None and not tree.suspect:
             break  # what follows is not committed
         try:
             record = control.parse(number, line)
             if record.index >= reader.size:
                 break
-            lost = record.index not in known and record.index // WIDTH in tree.suspect
-            if lost:
+            missing = record.index // WIDTH in tree.suspect and record.index not in tree.control
+            if missing:
                 _genuine_by_hash(tree.suspect[record.index // WIDTH], record)
             else:
-                _genuine(reader, waiting[0] if waiting else -1, record)
+                _genuine(reader, -1 if expected is None else expected, record)
         except LedgerError as error:
-            if not waiting:
+            if expected is None:
                 break
-            index = waiting.popleft()
-            run.places.add(source, "altered", "control", str(error), (index, index + 1))
+            run.places.add(source, "altered", "control", str(error), (expected, expected + 1))
+            expected = next(leaves, None)
         else:
-            found.append(record)
-            if lost:
-                tree.control.append(record.index)
+            if missing:
+                lost.add(record.index, record.index + 1)
             else:
-                waiting.popleft()
-    for index in waiting:
+                expected = next(leaves, None)
+            yield record
+    for index in chain(() if expected is None else (expected,), leaves):
         run.places.add(source, "gap", "control", "a control leaf without its record", (index, index + 1))
-    return found
+    for start, end in lost:
+        tree.control.add(start, end)
 
 
 def _genuine(reader: TileReader, index: int, record: Record) -> None:
@@ -279,23 +286,28 @@ def _genuine_by_hash(hashes: bytes | None, record: Record) -> None:
         raise LedgerError(f"the record of leaf {record.index} is not the one the log has there")
 
 
-def _copies(folder: Path) -> list[Path]:
+def _copies(folder: Path) -> Iterator[Path]:
+    """Kept copies of checkpoints, one for every commit there ever was: in no order, never all at once."""
     place = folder / "checkpoints"
-    if not place.is_dir():
-        return []
-    return sorted((path for path in place.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    if place.is_dir():
+        with os.scandir(place) as found:
+            yield from (place / entry.name for entry in found if not entry.name.startswith("."))
+
+
+def _size_of(copy: Path) -> int:
+    return int(copy.name) if copy.name.isdecimal() else 0
 
 
 def _retained(
     run: _Run,
     reader: TileReader,
-    copies: list[Path],
+    newest: int,
     *,
     since_heads: Sequence[bytes],
     guard: Guard | None,
     origin: str,
 ) -> None:
-    """Earlier statements: each must be a beginning of this tree."""
+    """Earlier statements: each must be a beginning of this tree. Copies past `newest` came while this was looking."""
     remembered = None if guard is None else guard.last(origin)
     if not since_heads:
         alone = "a rollback together with its checkpoints would go unnoticed"
@@ -304,7 +316,9 @@ def _retained(
     for head in since_heads:
         _hold_against(run, reader, _opened(run, "retained head", head), "retained head")
     _hold_against(run, reader, remembered, "record of what was signed")
-    for path in copies:
+    for path in _copies(run.folder):
+        if _size_of(path) > newest:
+            continue
         source = f"{run.name}/checkpoints/{path.name}"
         kept = _opened(run, source, read_optional(path))
         if kept is not None and str(kept.size) != path.name:

@@ -321,9 +321,11 @@ class Lake(Outbox):
             files = {segment.path: segment.table for segment in ours if segment.table not in PASSING}
             return self._catalogue.ledger(worker), files, any(self._catalogue.unsealed(worker))
 
-    def read_file(self, table: str, file: str) -> Iterator[pl.DataFrame]:
-        """The rows of one file of a table, as they are stored. Raises StoreError for one that cannot be read."""
-        return groups(self.path / file, table_of(table).columns)
+    def read_file(self, table: str, file: str, *only: str) -> Iterator[pl.DataFrame]:
+        """The rows of one file of a table, as they are stored, with all columns or some. Raises StoreError for one that
+        cannot be read."""
+        columns = table_of(table).columns
+        return groups(self.path / file, pl.Schema({name: columns[name] for name in only}) if only else columns)
 
     def publish(self) -> None:
         """Writes audit.duckdb for the newest commit now."""

@@ -6,7 +6,6 @@ the whole suite, and then held against a configuration with another threshold of
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pipeline.backtest import replay
 from pipeline.core.clock import system_clock
 from pipeline.core.model import Commit
 from pipeline.store import Lake, StoreConfig
+from tests.bench import peak
 from tests.bench.bench_detectors import HOUR_US, START_US, operations
 
 HOURLY, MONTH = 500_000 // 24, 30
@@ -54,8 +54,8 @@ def main() -> None:
                 f"{title}: {done.operations:,} operations of {days} days in {seconds:.1f} s, {rate:,.0f} a second"
                 f" ({2 * rate:,.0f} events); {MONTH} days would take {seconds / days * MONTH / 60:.1f} min"
             )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"peak memory {peak:,.0f} MB, {done.told[0].findings} findings, {len(done.told[0].alerts)} alerts")
+        most = peak.own()
+        print(f"peak memory {most:,.0f} MB, {done.told[0].findings} findings, {len(done.told[0].alerts)} alerts")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pipeline.integrity.cloudtrail import Scope, parse_keys, verify
+from tests.bench import peak
 from tests.signed_chains import HOUR, START, Bucket, public_key, signer
 
 CHAIN = ("111111111111", "eu-west-1")
@@ -90,7 +90,7 @@ def main() -> None:
         size = sum(len(bucket.read(str(path.relative_to(bucket.root)))) for path in bucket.root.rglob("*Z_*.json.gz"))
         spent, digests, logs = looked(bucket, hours // 4)
         print(f"log, 500 events      {spent / logs * 1e6:8.1f} µs     {size / spent / 1e6:,.0f} MB/s inflated")
-    print(f"peak memory          {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:8.0f} MB")
+    print(f"peak memory          {peak.own():8.0f} MB")
 
 
 if __name__ == "__main__":

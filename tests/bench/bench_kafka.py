@@ -22,10 +22,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from tests.bench import live
+from tests.bench import live, peak
 from tests.bench.entries import write_log
 from tests.integration.kafka.broker import Broker, missing, running
 from tests.integration.kafka.cluster import make_topic, producing
+from tests.processes import ENTRY
 
 TOPIC = "audit"
 ROOT = Path(__file__).parents[2]
@@ -84,26 +85,19 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def child(broker: Broker, words: list[str], cores: str = "") -> tuple[str, float, float, int]:
-    """What a command printed, its CPU seconds, the broker's meanwhile, its peak memory (MiB)."""
-    pinned = ["taskset", "-c", cores] if cores else []
+def child(broker: Broker, program: str, *arguments: str) -> tuple[peak.Ended, float]:
+    """How a program went, and the broker's CPU seconds meanwhile."""
     before = cpu_of(broker.process.pid) if broker.process else 0.0
-    process = subprocess.Popen(
-        [*pinned, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
-    )
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) not in {0, 10}:
-        sys.exit(f"{words[:4]} ended with {os.waitstatus_to_exitcode(status)}")
-    spent = (cpu_of(broker.process.pid) if broker.process else 0.0) - before
-    return text, usage.ru_utime + usage.ru_stime, spent, usage.ru_maxrss >> 10
+    done = peak.python(program, *arguments, stderr=subprocess.DEVNULL)
+    if done.code not in {0, 10}:
+        sys.exit(f"{arguments[:2]} ended with {done.code}")
+    return done, (cpu_of(broker.process.pid) if broker.process else 0.0) - before
 
 
 def line_words(address: str, work: Path, lake: Path, worker: str = "main") -> list[str]:
     """The command that reads the topic into a lake."""
     return [
-        sys.executable, "-m", "pipeline.cli", "run", "--kafka", address, "--topic", TOPIC, "--group", lake.name,
+        "run", "--kafka", address, "--topic", TOPIC, "--group", lake.name,
         "--lake", str(lake), "--signing-key", str(work / "signing.key"), "--format", "json", "--worker", worker,
     ]  # fmt: skip
 
@@ -111,7 +105,7 @@ def line_words(address: str, work: Path, lake: Path, worker: str = "main") -> li
 def file_words(work: Path, lake: Path, log: Path) -> list[str]:
     """The command that reads the same entries from a file into a lake."""
     return [
-        sys.executable, "-m", "pipeline.cli", "run", str(log), "--lake", str(lake), "--signing-key",
+        "run", str(log), "--lake", str(lake), "--signing-key",
         str(work / "signing.key"), "--format", "json",
     ]  # fmt: skip
 
@@ -124,19 +118,21 @@ def rounds(broker: Broker, work: Path, log: Path, options: argparse.Namespace) -
         lake = work / f"lake-{number}"
         own = str(options.partitions), str(options.entries)
         ways = {
-            "client, bare poll": [sys.executable, "-c", _BARE, broker.address, *own],
-            "source, client's records": [sys.executable, "-c", _SOURCE, broker.address, f"r{number}", "records"],
-            "source": [sys.executable, "-c", _SOURCE, broker.address, f"s{number}", "batches"],
-            "whole line": line_words(broker.address, work, lake),
-            "whole line, a file": file_words(work, work / f"file-{number}", log),
+            "client, bare poll": [_BARE, broker.address, *own],
+            "source, client's records": [_SOURCE, broker.address, f"r{number}", "records"],
+            "source": [_SOURCE, broker.address, f"s{number}", "batches"],
+            "whole line": [ENTRY, *line_words(broker.address, work, lake)],
+            "whole line, a file": [ENTRY, *file_words(work, work / f"file-{number}", log)],
         }
         for name, words in ways.items():
-            text, cpu, brokers, peak = child(broker, words)
-            seconds = json.loads(text)["seconds"] if name.startswith("whole line") else float(text)
+            done, brokers = child(broker, *words)
+            seconds = json.loads(done.text)["seconds"] if name.startswith("whole line") else float(done.text)
             rate = options.entries / seconds
             best[name] = max(best.get(name, 0.0), rate)
             scale = 1e6 / options.entries
-            print(f"{name:<26}{rate:>12,.0f}{cpu * scale:>14.2f}{brokers * scale:>17.2f}{peak:>10,}", flush=True)
+            print(
+                f"{name:<26}{rate:>12,.0f}{done.cpu * scale:>14.2f}{brokers * scale:>17.2f}{done.peak:>10,}", flush=True
+            )
     print(f"whole line / bare poll    {best['whole line'] / best['client, bare poll']:>12.2f}")
     print(f"whole line / a file       {best['whole line'] / best['whole line, a file']:>12.2f}")
     print(f"source / bare poll        {best['source'] / best['client, bare poll']:>12.2f}")
@@ -152,7 +148,7 @@ def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
         started = [pinned(line_words(broker.address, work, lake, f"w{core}"), core) for core in cores]
         while not waiting(lake):
             time.sleep(0.02)
-        judge = [sys.executable, "-m", "pipeline.cli", "judge", "--lake", str(lake), "--format", "json"]
+        judge = ["judge", "--lake", str(lake), "--format", "json"]
         for process in (*started, pinned(judge, ",".join(cores))):
             process.wait()
         seconds = time.perf_counter() - begun
@@ -164,9 +160,10 @@ def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
 
 
 def pinned(words: list[str], cores: str) -> subprocess.Popen[bytes]:
-    """A command on some cores."""
+    """A keytrail command on some cores."""
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(["taskset", "-c", cores, *words], stdout=quiet, stderr=quiet, cwd=ROOT)
+    program = [sys.executable, "-m", "pipeline.cli"]
+    return subprocess.Popen(["taskset", "-c", cores, *program, *words], stdout=quiet, stderr=quiet, cwd=ROOT)
 
 
 def waiting(lake: Path) -> bool:

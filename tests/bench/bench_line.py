@@ -2,17 +2,15 @@
 
     python tests/bench/bench_line.py [--entries 300000] [--stages] [--edges]
 
-Prints entries a second of each and their ratio, CPU µs an entry, peak memory, and with --stages CPU µs per stage.
+Prints entries a second of each and their ratio, CPU µs an entry, peak memory, and with --stages CPU µs per stage and
+the ledger's share.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,42 +23,35 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.bench import peak  # noqa: E402
 from tests.bench.entries import write_log  # noqa: E402
 
 
-def child(arguments: list[str]) -> tuple[float, float, int, str]:
-    """Run a command: wall seconds, CPU seconds, peak memory (MiB), what it printed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    output = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    if status:
-        sys.exit(f"{arguments[:3]} failed")
-    del before
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10, output
-
-
-def line_once(log: Path, work: Path) -> tuple[float, float, int, dict[str, Any]]:
+def line_once(log: Path, work: Path) -> tuple[peak.Ended, dict[str, Any]]:
     """One run of the command into a new lake."""
     lake = work / "lake"
     shutil.rmtree(lake, ignore_errors=True)
-    command = [sys.executable, "-m", "pipeline.cli", "run", str(log), "--lake", str(lake), "--format", "json",
-               "--signing-key", str(work / "signing.key")]  # fmt: skip
-    wall, cpu, peak, output = child(command)
-    return wall, cpu, peak, json.loads(output)
+    done = peak.keytrail("run", log, "--lake", lake, "--format", "json", "--signing-key", work / "signing.key")
+    return done, json.loads(done.text)
 
 
-def duckdb_once(log: Path) -> tuple[float, float, int]:
+def duckdb_once(log: Path) -> peak.Ended:
     """DuckDB reading every column of the file into a table, nothing else."""
     sql = f"CREATE TABLE t AS SELECT * FROM read_ndjson('{log}')"
-    program = f"import duckdb; c = duckdb.connect(); c.execute('SET threads = 2'); c.execute({sql!r})"
-    wall, cpu, peak, _ = child([sys.executable, "-c", program])
-    return wall, cpu, peak
+    return peak.python(f"import duckdb; c = duckdb.connect(); c.execute('SET threads = 2'); c.execute({sql!r})")
 
 
-def stages(log: Path, work: Path) -> None:
+def sealing(lake: Path) -> float:
+    """CPU seconds of hashing every file of a lake, as seals do."""
+    from pipeline.ledger import seal  # noqa: PLC0415
+
+    began = time.process_time()
+    for file in (lake / "data").rglob("*.parquet"):
+        seal.file_sha256(file)
+    return time.process_time() - began
+
+
+def stages(log: Path, work: Path) -> dict[str, float]:
     """CPU µs an entry of every stage, in one thread, with a lake that keeps nothing; the lake's own writing apart."""
     from pipeline import app, rows  # noqa: PLC0415
     from pipeline import config as conf  # noqa: PLC0415
@@ -95,7 +86,7 @@ def stages(log: Path, work: Path) -> None:
         (source, "poll", "read"), (decoder, "decode", "decode"), (parts.enricher, "resolve", "enrich"),
         (rows, "seal", "uids"), (rows, "events", "event rows"), (rows, "raw", "raw rows"),
         (leaf, "build", "ledger: leaves"), (parts.ledger, "add", "ledger: tree"),
-        (parts.ledger, "prepare", "ledger: tiles"),
+        (parts.ledger, "prepare", "ledger: tiles"), (parts.ledger, "publish", "ledger: head"),
         (parts.continuity, "stream", "continuity"), (parts.clocks, "push", "clocks"),
         (parts.continuity, "operations", "continuity"), (parts.sequencer, "push", "order"),
         (parts.sequencer, "release", "order"), (parts.pairing, "push", "pair"), (parts.devices, "push", "devices"),
@@ -120,10 +111,18 @@ def stages(log: Path, work: Path) -> None:
         line.step(Taken(raw, decoded, {stream: not ended for stream, ended in source.streams().items()}, sealed))
     line.finish()
     line.commit()
+    spent["ledger: seals of files"] = sealing(work / "lake")
+    return {label: seconds / entries * 1e6 for label, seconds in spent.items()}
+
+
+def told(spent: dict[str, float], whole: float) -> None:
+    """The stages, and the ledger's share of the whole line's CPU time (both µs an entry)."""
     print(f"\n{'stage':<28}CPU µs/entry")
-    for label, seconds in sorted(spent.items(), key=lambda item: -item[1]):
-        print(f"{label:<28}{seconds / entries * 1e6:8.2f}")
-    print(f"{'sum':<28}{sum(spent.values()) / entries * 1e6:8.2f}   (without writing Parquet: see bench_store.py)")
+    for label, micros in sorted(spent.items(), key=lambda item: -item[1]):
+        print(f"{label:<28}{micros:8.2f}")
+    print(f"{'sum':<28}{sum(spent.values()):8.2f}   (without writing Parquet: see bench_store.py)")
+    ledger = sum(micros for label, micros in spent.items() if label.startswith("ledger"))
+    print(f"{'ledger':<28}{ledger:8.2f}   {ledger / whole:.1%} of the whole line's {whole:.2f}")
 
 
 class _NoLake:
@@ -170,19 +169,23 @@ def main() -> None:
         size = write_log(log, options.entries, secrets=options.edges)
         print(f"{options.entries:,} entries, {size / options.entries:,.0f} B each, {size / 1e6:,.0f} MB")
         print(f"{'':<24}{'entries/s':>12}{'CPU µs/entry':>14}{'peak MiB':>10}")
-        best: dict[str, float] = {}
+        rate: dict[str, float] = {}
+        cpu: dict[str, float] = {}
         for _ in range(options.rounds):
             for name, once in (
-                ("whole line", lambda: line_once(log, work)),
+                ("whole line", lambda: line_once(log, work)[0]),
                 ("DuckDB bare read", lambda: duckdb_once(log)),
             ):
-                wall, cpu, peak, *_rest = once()
-                rate = options.entries / wall
-                best[name] = max(best.get(name, 0.0), rate)
-                print(f"{name:<24}{rate:>12,.0f}{cpu / options.entries * 1e6:>14.2f}{peak:>10,}")
-        print(f"ratio (best of each)    {best['whole line'] / best['DuckDB bare read']:>12.2f}")
+                done = once()
+                if done.code:
+                    sys.exit(f"{name} failed")
+                rate[name] = max(rate.get(name, 0.0), options.entries / done.wall)
+                micros = done.cpu / options.entries * 1e6
+                cpu[name] = min(cpu.get(name, micros), micros)
+                print(f"{name:<24}{options.entries / done.wall:>12,.0f}{micros:>14.2f}{done.peak:>10,}")
+        print(f"ratio (best of each)    {rate['whole line'] / rate['DuckDB bare read']:>12.2f}")
         if options.stages:
-            stages(log, work)
+            told(stages(log, work), cpu["whole line"])
 
 
 if __name__ == "__main__":

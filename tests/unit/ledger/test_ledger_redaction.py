@@ -26,7 +26,7 @@ def placed(hold: Hold, index: int = 0) -> Record:
 )  # fmt: skip
 def test_a_hold_forbids_what_overlaps_it_and_nothing_else(stream: str, first: int, last: int, held: bool) -> None:
     """By stream and by time."""
-    standing = redaction.holds([placed(HOLD)])
+    standing = redaction.Declared([placed(HOLD)]).holds
     if held:
         with pytest.raises(HeldError, match="case-7"):
             redaction.refuse_held(standing, stream, first, last)
@@ -37,19 +37,19 @@ def test_a_hold_forbids_what_overlaps_it_and_nothing_else(stream: str, first: in
 def test_a_hold_without_streams_covers_all_of_them_until_it_is_released() -> None:
     """The release is a record as well."""
     release = Record(5, leaf.CONFIG, redaction.release_body("all", reason="settled", authority="counsel"), b"")
-    standing = redaction.holds([placed(Hold("all", (), 0, 10))])
+    standing = redaction.Declared([placed(Hold("all", (), 0, 10))]).holds
     with pytest.raises(HeldError):
         redaction.refuse_held(standing, "anything", 3, 3)
-    assert redaction.holds([placed(Hold("all", (), 0, 10)), release]) == {}
+    assert redaction.Declared([placed(Hold("all", (), 0, 10)), release]).holds == {}
 
 
 def test_a_redaction_names_spans_reason_and_authority() -> None:
     """And no leaf that comes after it."""
     body = redaction.redaction_body(redaction.ERASED, [5, 3, 4, 9, 5], reason="art-17", authority="dpo")
     assert body["leaves"] == [[3, 6], [9, 10]]
-    spans = redaction.declared([Record(6, leaf.REDACTION, body, b"")], redaction.ERASED)
+    spans = redaction.Declared([Record(6, leaf.REDACTION, body, b"")]).erased
     assert list(spans) == [(3, 6)]
-    assert list(redaction.declared([Record(60, leaf.REDACTION, body, b"")], redaction.EXPIRED)) == []
+    assert list(redaction.Declared([Record(60, leaf.REDACTION, body, b"")]).expired) == []
     with pytest.raises(LedgerError):
         redaction.redaction_body("lost", [1], reason="", authority="")
 
