@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,10 +173,11 @@ def _kept(path: Path) -> bytes:
 
 
 def _rows(lake: store.Lake, files: Sequence[str]) -> Iterator[pl.DataFrame | Unreadable]:
+    """The rows of files, a group at a time; no group is kept while the next is read."""
     for file in files:
+        named = pl.lit(file).alias("lake_file")
         try:
-            for frame in lake.read_file("raw", file, *COLUMNS):
-                yield frame.with_columns(lake_file=pl.lit(file))
+            yield from map(methodcaller("with_columns", named), lake.read_file("raw", file, *COLUMNS))
         except StoreError as error:
             yield Unreadable(file, type(error.__cause__ or error).__name__)
 

@@ -139,6 +139,7 @@ def verify(
             run.places.add(item.file, "altered", "file", f"the file cannot be read: {item.reason}")
         else:
             rows.take(item)
+        del item  # or it would be kept while the next is read
     rows.finish(tree.control)
     if lake.holds is not None:
         redaction.check_holds(declared.holds, lake.holds, run.places, f"{folder}/{control.FILE}")
