@@ -15,7 +15,7 @@ import typer.core
 
 from pipeline import app as application
 from pipeline import backtest as backtesting
-from pipeline import commands, custody, named, probing, show, summary, tables, verification
+from pipeline import commands, custody, keeping, named, probing, show, summary, tables, verification
 from pipeline import config as conf
 from pipeline import evaluate as evaluation
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
@@ -295,19 +295,28 @@ def verify_proof(
 @verify.command("cloudtrail")
 def verify_cloudtrail(  # noqa: PLR0917
     directory: Annotated[Path, typer.Argument(help="The bucket's root, mirrored.", metavar="DIR")],
-    keys: Annotated[Path, typer.Option(help="Public keys by region.", metavar="FILE")],
+    keys: Annotated[Path | None, typer.Option(help="Public keys by region.", metavar="FILE")] = None,
     start: Annotated[str | None, typer.Option("--from", help="RFC 3339 time; default: as far as it goes.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="RFC 3339 time; default: now.")] = None,
     seen: Annotated[Path | None, typer.Option(help="Chains seen before; kept up to date.", metavar="FILE")] = None,
+    lake: Annotated[Path | None, typer.Option(help="Its ledger's public keys, too.", metavar="DIR")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Record new public keys in that ledger.")] = False,
+    config: ConfigOption = None,
+    signing_key: Annotated[Path | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Check a mirrored CloudTrail bucket: exit 0 whole, else 10."""
+    settings = conf.load(config)
+    settings.allow(named.TABLES)
+    ring, changed, recorded = keeping.keys_for(keys, lake, settings, signing_key, keep=record)
     with show.counting("verifying") as update:
-        result = verification.verify_cloudtrail(directory, keys, (start, end), seen, update)
+        result = verification.verify_cloudtrail(directory, ring, (start, end), seen, update, changed=changed)
     for frame in verification.cloudtrail_frames(result, format.value):
         tables.table(frame, format.value)
     for line in verification.cloudtrail_notes(result):
         show.note(line)
+    if recorded:
+        show.note(f"{recorded:,} public keys were recorded in the ledger")
     if result.broken:
         raise typer.Exit(10)
 

@@ -261,21 +261,21 @@ def verify_proof(proof: Path, event: Path | None, vkey: str) -> dict[str, Any]:
 
 
 def verify_cloudtrail(
-    directory: Path, keys_file: Path, span: tuple[str | None, str | None], seen: Path | None,
-    progress: Callable[[int, int], None] | None,
+    directory: Path, ring: cloudtrail.KeyRing, span: tuple[str | None, str | None], seen: Path | None,
+    progress: Callable[[int, int], None] | None, *, changed: Sequence[cloudtrail.Changed] = (),
 ) -> cloudtrail.Verified:  # fmt: skip
     """A mirrored CloudTrail bucket against pinned public keys, for the time in `span` (RFC 3339, open ends None).
 
-    `seen` holds the chains of an earlier verification; where nothing is broken it is brought up to date. Raises
-    NoInputError without a folder, ConfigError for keys or times that cannot be used.
+    `seen` holds the chains of an earlier verification; where nothing is broken it is brought up to date. `changed` are
+    keys that are not those known before. Raises NoInputError without a folder, ConfigError for times that cannot be
+    used.
     """
-    ring = cloudtrail.load_keys(keys_file)
     if not directory.is_dir():
         raise NoInputError(f"there is no folder {directory}")
     start, end = moments(*span)
     scope = cloudtrail.Scope(start, end, system_clock() // 1000)
     known = () if seen is None else cloudtrail.read_heads(seen)
-    result = cloudtrail.verify(directory, ring, scope, seen=known, progress=progress)
+    result = cloudtrail.verify(directory, ring, scope, seen=known, changed=changed, progress=progress)
     if seen is not None and not result.broken:
         cloudtrail.write_heads(seen, result.heads)
     return result

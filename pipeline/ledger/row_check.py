@@ -147,9 +147,10 @@ class RowCheck:
         blank = frame["raw"].is_null().to_numpy() & frame["salt"].is_null().to_numpy()
         erased = self._erased.contains(where.indexes)
         told: Mask = in_clear | (erased & blank)
-        where.tell(usable & in_clear, "values that stood in clear were taken out", cause="ingest", verdict="redacted")
-        where.tell(usable & erased & ~in_clear, "erased, as declared", cause="erased", verdict="redacted")
-        where.tell(usable & blank & ~told, "raw is gone and no record declares it")
+        ingest = usable & in_clear & ~erased
+        where.tell(ingest, "values that stood in clear were taken out", cause="ingest", verdict="redacted")
+        where.tell(usable & erased, "erased, as declared", cause="erased", verdict="redacted")
+        where.tell(usable & blank & ~erased, "raw is gone and no record declares it")
         where.tell(usable & marked & ~told & ~blank, "marked as redacted, which nothing declares")
         where.tell(usable & ~marked & in_clear, "redacted at ingest, but not marked so")
         return np.asarray(told | blank)

@@ -6,12 +6,12 @@ pass: the newest or all digests gone, logs that no digest lists, hours without a
 
 from pipeline.integrity.cloudtrail.coverage import merged
 from pipeline.integrity.cloudtrail.heads import Head, read_heads, write_heads
-from pipeline.integrity.cloudtrail.keys import KeyRing, load_keys, parse_keys
+from pipeline.integrity.cloudtrail.keys import Changed, KeyRing, PublicKey, load_keys, parse_keys, told_key
 from pipeline.integrity.cloudtrail.names import micros
 from pipeline.integrity.cloudtrail.scope import Scope
 from pipeline.integrity.cloudtrail.verify import Verified, verify
 
 __all__ = [
-    "Head", "KeyRing", "Scope", "Verified", "load_keys", "merged", "micros", "parse_keys", "read_heads", "verify",
-    "write_heads",
+    "Changed", "Head", "KeyRing", "PublicKey", "Scope", "Verified", "load_keys", "merged", "micros", "parse_keys",
+    "read_heads", "told_key", "verify", "write_heads",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ CAUSES: Final = {
     "link_missing": ("altered", "there is no link to the digest before"),
     "overlap": ("altered", "two digests claim the same time"),
     "head_changed": ("altered", "a digest seen before has other contents now"),
+    "key_changed": ("altered", "the given public key is not the one that was recorded first under its fingerprint"),
     "from_the_future": ("clock_step", "a well signed digest ends after now: a clock is wrong, perhaps this machine's"),
     "copied_log": ("duplicate", "a listed log lies under a second key"),
     "event_id": ("duplicate", "events stand in the trail twice"),

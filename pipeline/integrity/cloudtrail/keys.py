@@ -41,11 +41,25 @@ class _Printed(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """One key; `loaded` is None when its value is no RSA key. Validity in microseconds, None where not told."""
+    """One key; `loaded` is None when its value (`der`) is no RSA key. Validity in microseconds, None where not told."""
 
     loaded: RSAPublicKey | None
     start: int | None
     end: int | None
+    der: bytes = b""
+
+    def like(self, other: PublicKey) -> bool:
+        """Whether they are the same key for the same time, as far as both tell."""
+        times = ((self.start, other.start), (self.end, other.end))
+        return self.der == other.der and all(a == b or None in {a, b} for a, b in times)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A key that is not the one known before under its fingerprint in this region ("" for all regions)."""
+
+    region: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,38 @@ class KeyRing:
         if (key.start is not None and span[1] < key.start) or (key.end is not None and span[0] > key.end):
             return Fault("key_not_valid", f"the key with fingerprint {fingerprint[:64]} was not valid then")
         return key.loaded
+
+    def after(self, before: KeyRing) -> tuple[KeyRing, list[Changed]]:
+        """These keys and those known before, which stand where the two differ; and where they do."""
+        changed = [
+            Changed(region, name)
+            for region, keys in self.by_region.items()
+            for name, key in keys.items()
+            if (known := before.known(region, name)) is not None and not key.like(known)
+        ]
+        regions = self.by_region.keys() | before.by_region.keys()
+        rings = {
+            region: {
+                name: key
+                for ring in (self, before)
+                for place in (_EVERYWHERE, region)
+                for name, key in ring.by_region.get(place, {}).items()
+            }
+            for region in regions
+        }
+        return KeyRing(rings, tuple(sorted({*self.regions, *before.regions}))), changed
+
+    def known(self, region: str, fingerprint: str) -> PublicKey | None:
+        """The key of that name for a region, or for any where either says nothing of regions."""
+        rings = self.by_region.values() if region == _EVERYWHERE else (
+            self.by_region.get(region, {}), self.by_region.get(_EVERYWHERE, {})
+        )  # fmt: skip
+        return next((ring[fingerprint] for ring in rings if fingerprint in ring), None)
+
+
+def told_key(value: bytes, start: int | None, end: int | None) -> PublicKey:
+    """A key by its DER and its validity in microseconds."""
+    return PublicKey(_load(value), start, end, value)
 
 
 def load_keys(path: Path) -> KeyRing:
@@ -100,15 +146,22 @@ def parse_keys(data: bytes, name: str = "the keys") -> KeyRing:
 
 def _ring(printed: _Printed) -> dict[str, PublicKey]:
     return {
-        key.fingerprint: PublicKey(_load(key.value), _moment(key.validity_start_time), _moment(key.validity_end_time))
+        key.fingerprint: told_key(_der(key.value), _moment(key.validity_start_time), _moment(key.validity_end_time))
         for key in printed.keys
     }
 
 
-def _load(value: str) -> RSAPublicKey | None:
+def _der(value: str) -> bytes:
     try:
-        key = load_der_public_key(base64.b64decode(value, validate=True))
-    except (ValueError, binascii.Error, UnsupportedAlgorithm):
+        return base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error):
+        return b""
+
+
+def _load(der: bytes) -> RSAPublicKey | None:
+    try:
+        key = load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm):
         return None
     return key if isinstance(key, RSAPublicKey) else None
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pipeline.integrity.cloudtrail.digest import Digest
-    from pipeline.integrity.cloudtrail.keys import KeyRing
+    from pipeline.integrity.cloudtrail.keys import Changed, KeyRing
     from pipeline.integrity.cloudtrail.report import Found, Span
 
 
@@ -50,15 +50,19 @@ def verify(
     scope: Scope,
     *,
     seen: Sequence[Head] = (),
+    changed: Sequence[Changed] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """The bucket mirrored under `root` against the keys in `ring`, for the time in `scope`. Reads files only.
 
-    `seen`: heads of an earlier verification, whose chains must still be there. `progress` is told how many regions
+    `seen`: heads of an earlier verification, whose chains must still be there. `changed`: keys to be told of, as they
+    are not those known before. `progress` is told how many regions
     of accounts are done, and of how many. Never raises on content.
     """
     with EventIds() as ids:
-        return _Verification(Tree(root), ring, scope, seen=seen, ids=ids).run(progress or (lambda _done, _all: None))
+        verification = _Verification(Tree(root), ring, scope, seen=seen, ids=ids)
+        verification.tell(changed)
+        return verification.run(progress or (lambda _done, _all: None))
 
 
 class _Verification:
@@ -70,6 +74,12 @@ class _Verification:
         self._chains: dict[Chain, ChainCheck] = {}
         self._empty: set[tuple[str, str]] = set()  # account and region told to have no digests
         self._digests = self._logs = self._waiting = 0
+
+    def tell(self, changed: Sequence[Changed]) -> None:
+        """Of keys that are not those known before."""
+        for key in changed:
+            evidence = f"fingerprint {key.fingerprint[:64]}"
+            self._report.add("key_changed", key.region or EVERYWHERE, (None, None), evidence=evidence)
 
     def run(self, progress: Callable[[int, int], None]) -> Verified:
         places = self._tree.places()

@@ -278,6 +278,23 @@ def test_a_declared_erasure_is_clean_and_an_undeclared_one_is_not(lake: SmallLak
     assert told == [(10, 12)]
 
 
+def test_what_was_redacted_at_ingest_and_then_erased_is_told_as_erased(lake: SmallLake) -> None:
+    """The later of the two is what is true of the row; gone without a record it is altered, as any other."""
+
+    def erase(frame: pl.DataFrame) -> pl.DataFrame:
+        gone = pl.col("leaf_index") == 304
+        return frame.with_columns(pl.when(gone).then(None).otherwise(name).alias(name) for name in ("raw", "salt"))
+
+    edit(lake, "raw-000000300.parquet", erase)
+    assert places(lake.verify()) == [("raw-000000300.parquet", "altered", 304, 304, 1)]
+    body = redaction.redaction_body(redaction.ERASED, [304], reason="art-17", authority="dpo")
+    lake.write(records(1), control=[(leaf.REDACTION, body)])
+    report = lake.verify()
+    assert report.exit_code == 0
+    told = report.rows.filter(verdict="redacted").select("cause", "from_position", "to_position").rows()
+    assert sorted(told) == [("erased", 304, 304), ("ingest", 305, 305)]
+
+
 def test_a_declared_expiry_is_clean_and_an_undeclared_one_is_not(lake: SmallLake) -> None:
     """Whole files may go when the log says so; a record cannot excuse leaves that come after it."""
     (lake.folder / "raw-000000000.parquet").unlink()
