@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_FINDINGS = 50_000
 UPKEEP_ROUNDS = 3  # merging, folding and forgetting wait for each other; what is left over waits for the next commit
+STRETCH = 20_000  # events that go through the stages behind the order together, about: calls for few cost as much
 TURN_US = 1_000_000  # event time goes this far past a turn, so that what is whole is handed on
 
 Place = tuple[str, str]  # stream, partition
@@ -61,6 +62,8 @@ class Line:
         self._last_us = NEVER  # newest order_time released
         self._corrected: list[pl.DataFrame] = []  # corrections not committed yet, newest last
         self._dirty = False
+        self._fresh = 0  # events that came since event time went on last
+        self._verdicts: list[pl.DataFrame] = []  # on the streams, since then
         self._consumed: list[str] = []  # files that others passed on, judged since the last commit
         self._viewed_us = NEVER  # until when the baselines in the lake have learned
         self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
@@ -94,16 +97,24 @@ class Line:
         """Everything that looks at all streams together."""
         if self.parts.whole:
             self.parts.counters.stream(stream, events)
+        self._verdicts.append(verdicts)
+        self._fresh += len(events)
         rest = self.parts.sequencer.push(stream, events)
         while len(rest):
-            self._turn(stream, int(rest["time"].to_physical()[0]), verdicts)
-            verdicts, rest = empty(INTEGRITY), self.parts.sequencer.push(stream, rest)
-        self.advance(self.parts.sequencer.watermark(self._live), verdicts)
+            self._turn(stream, int(rest["time"].to_physical()[0]))
+            rest = self.parts.sequencer.push(stream, rest)
+        if self._fresh >= STRETCH:
+            self._catch_up()
 
-    def _turn(self, stream: str, to_us: int, verdicts: pl.DataFrame) -> None:
+    def _catch_up(self) -> None:
+        """Let event time go on as far as the streams allow it."""
+        if self._verdicts:
+            self.advance(self.parts.sequencer.watermark(self._live))
+
+    def _turn(self, stream: str, to_us: int) -> None:
         """A clock was set back to `to_us` for good: what came before is over, event time goes on from there."""
         parts = self.parts
-        self.advance(parts.sequencer.progress()[stream] + TURN_US, verdicts)
+        self.advance(parts.sequencer.progress()[stream] + TURN_US)
         findings = [rows.no_findings()]
         for window in parts.windows.turn():
             findings.append(self._inspect(window, "window"))
@@ -113,14 +124,21 @@ class Line:
             part.turn(to_us)
         self._last_us = to_us
 
-    def advance(self, watermark: int, verdicts: pl.DataFrame | None = None, *, final: bool = False) -> None:
+    def advance(self, watermark: int, *, final: bool = False) -> None:
         """Let everything with memory see what no stream can still precede. `watermark` is event time in µs."""
+        for mark in self.parts.sequencer.marks(watermark, STRETCH):
+            self._advance(mark, final=False)
+        self._advance(watermark, final=final)
+
+    def _advance(self, watermark: int, *, final: bool) -> None:
         parts = self.parts
+        verdicts, self._verdicts, self._fresh = self._verdicts, [], 0
         released = parts.sequencer.release(watermark)
         paired = parts.pairing.push(released, watermark)
         seen = pl.concat(
             [
-                empty(INTEGRITY) if verdicts is None else verdicts,
+                empty(INTEGRITY),
+                *verdicts,
                 parts.clocks.push(released, paired, watermark),
                 parts.continuity.operations(paired),
                 parts.devices.push(paired, released.filter("probe")),
@@ -205,6 +223,7 @@ class Line:
         What the lake's `upkeep` then changes, the ledger tells in a commit of its own.
         """
         parts = self.parts
+        self._catch_up()
         expired = parts.lake.expired() if parts.ledger is not None else []
         if not (self._dirty or expired or (parts.ledger is not None and parts.lake.unsealed())):
             return ()
@@ -287,6 +306,7 @@ class Line:
 
     def give_up(self, place: Place) -> None:
         """A partition leaves this process. The next commit is the last to move it, and keeps its state for the next."""
+        self._catch_up()
         self._live = {name: more for name, more in self._live.items() if name != place[0]}
         position = self._positions.pop(place, None)
         if position is not None:

@@ -184,10 +184,13 @@ class Devices:
         masks, kinds = items["mask"].to_numpy(), items["kind"].to_numpy()
         told, own = kinds == TOLD, (masks & bit) != 0
         present, expected = told & own, told & ((masks & siblings & ~bit) != 0)
-        if device.alive and device.hole is None and not (~told & own).any() and present[expected].all():
-            if present.any():
-                device.position, device.file = _place(number, items, int(np.flatnonzero(present)[-1]))
-            return
+        if device.hole is None and not (~told & own).any():
+            begins = 0 if device.alive else int(present.argmax())
+            if present[begins:][expected[begins:]].all():  # of what comes before its first entry nothing is expected
+                if present.any():
+                    device.alive = True
+                    device.position, device.file = _place(number, items, int(np.flatnonzero(present)[-1]))
+                return
         columns = (items[name].to_list() for name in ("time", "path", "api", "phase"))
         times, paths, apis, phases = columns
         for i in np.flatnonzero(present | expected | (~told & own)).tolist():

@@ -1,12 +1,14 @@
 """The whole line from a real broker, beside the client's bare poll of the same topic in the same run.
 
     python -m tests.bench.bench_kafka [--entries 600000] [--rounds 3] [--partitions 8] [--codec zstd] [--workers]
+    python -m tests.bench.bench_kafka --stages --rounds 0 [--entries 200000]
     python -m tests.bench.bench_kafka --live 300 [--rate 20000]
 
 Prints entries a second and CPU µs an entry of the client's own loop, of the source by itself, of the whole line and of
 the whole line over the same entries in a file, with the broker's share of the CPU; with --workers also one worker and
-the judge on one core against two workers, a core each, and the judge on both. `--live` seconds at a steady rate: from
-the event to the commit that holds its alert, and memory minute by minute (live.py).
+the judge on one core against two workers, a core each, and the judge on both; with --stages CPU µs an entry by stage,
+from the topic and from the file (stages.py). `--live` seconds at a steady rate: from the event to the commit that holds
+its alert, and memory minute by minute (live.py).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from tests.bench import live, peak
+from tests.bench import live, peak, stages
 from tests.bench.entries import write_log
 from tests.integration.kafka.broker import Broker, missing, running
 from tests.integration.kafka.cluster import make_topic, producing
@@ -180,6 +182,7 @@ def main() -> None:
     parser.add_argument("--codec", default="zstd", choices=("none", "gzip", "snappy", "lz4", "zstd"))
     parser.add_argument("--batch-bytes", type=int, default=64 << 10, help="the producer's batches, before packing")
     parser.add_argument("--workers", action="store_true")
+    parser.add_argument("--stages", action="store_true")
     parser.add_argument("--live", type=int, default=0, metavar="SECONDS")
     parser.add_argument("--rate", type=int, default=20_000, help="with --live: entries a second")
     options = parser.parse_args()
@@ -199,6 +202,9 @@ def main() -> None:
             print(f"{options.entries:,} entries, {each:,.0f} B each, {options.partitions} partitions, {options.codec}")
             if options.rounds:
                 rounds(broker, work, log, options)
+            if options.stages:
+                stages.table(stages.measure(work, paths=(), kafka=(broker.address,), topics=(TOPIC,), group="stages"))
+                stages.table(stages.measure(work, paths=(str(log),)))
             log.unlink()
             if options.workers:
                 workers(broker, work, options)

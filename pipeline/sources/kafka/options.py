@@ -35,7 +35,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_SECRETS, SecretRef),
 }
 _DEFAULTS: Final[Mapping[str, Any]] = {
-    "client_id": "keytrail", "max_partition_fetch_bytes": 4 << 20, "fetch_max_bytes": 32 << 20,
+    "client_id": "keytrail", "max_partition_fetch_bytes": 2 << 20, "fetch_max_bytes": 16 << 20,
     "fetch_max_wait_ms": 250, "metadata_max_age_ms": 10_000, "reconnect_backoff_max_ms": 2_000,
     "metrics_enabled": False,
 }  # fmt: skip
@@ -50,7 +50,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     stall_seconds: _Seconds = 30.0  # the partition furthest behind is waited for this long when it brings nothing
     handover_seconds: _Seconds = 30.0  # a partition that leaves waits this long for the commit of what was read of it
     check_records: Annotated[int, msgspec.Meta(ge=0)] = 64  # before the position: compared with what was read there
-    buffer_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 128 << 20  # read ahead of the line, over all partitions
+    buffer_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 64 << 20  # read ahead of the line, over all partitions
     split_batches: bool = True  # false: by the client's own records, slower, for comparison
     sasl_oauth_token: SecretRef | None = None  # read anew for every connection
 

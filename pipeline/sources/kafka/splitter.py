@@ -21,7 +21,7 @@ from pipeline.sources.kafka.client import (
     PartitionRecords,
 )
 
-CHUNK_BYTES: Final = 8 << 20
+CHUNK_BYTES: Final = 4 << 20
 Value = memoryview | None
 
 
