@@ -98,6 +98,7 @@ def within(line: conf.Line, max_memory: int | None) -> conf.Line:
 
 
 GAUGE_SECONDS = 1.0
+FRESH_SECONDS = 0.1  # what was so longer ago need not be so any more
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
 
 
@@ -209,7 +210,7 @@ class Run:
             return False
         if isinstance(taken, Quiet):
             line.heard(taken)
-            if self.options.reads_only and not line.dirty:
+            if self.options.reads_only and not line.dirty and time.monotonic() - taken.at < FRESH_SECONDS:
                 lake.beat()
             waited_for = any(taken.live.values())  # a stream that may still bring what comes before the others' newest
             if self.options.follow and not waited_for and quiet_seconds > self.line_config.idle_seconds:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.05
 _ALIVE_SECONDS: Final = 0.3
+_GRACE_SECONDS: Final = 0.3  # a worker that has nothing must still have nothing so long after another's commit
 _NEVER: Final = -(1 << 62)
 
 
@@ -193,7 +194,9 @@ class Desk:
             return True
         others = {stream.owner for stream in self._streams.values() if stream.owner} - {passed.worker}
         return all(
-            self._last.get(other, 0) > passed.sequence or self._lake.beaten(other) >= written or not self._living(other)
+            self._last.get(other, 0) > passed.sequence
+            or self._lake.beaten(other) >= written + _GRACE_SECONDS
+            or not self._living(other)
             for other in others
         )
 

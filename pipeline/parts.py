@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -75,9 +76,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nothing came for a moment; every batch handed over before is all there was. `live` as in Taken."""
+    """Nothing came for a moment; every batch handed over before is all there was. `live` as in Taken.
+
+    `at` is when that was so, monotonic seconds.
+    """
 
     live: Mapping[str, bool]
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,9 @@ from tests.integration.kafka.cluster import (
 from tests.integration.kafka.workers import Group, group, made, owners
 from tests.lakes import view
 
+from kafka import KafkaConsumer  # isort: skip
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor  # isort: skip
+
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
@@ -95,6 +98,40 @@ def test_a_storm_of_rebalances(broker: Broker, topic: str, many_lines: list[byte
         produced = thread.end()
         some.holds(produced)
         told("a member joins, and leaves or is killed 2 s later", 8, produced, some.lake)
+
+
+def _visit(broker: Broker, topic: str, seconds: float) -> int:
+    """A member of the workers' group that reads nothing into any lake, for a while; partitions it was given."""
+    options = {"enable_auto_commit": False, "auto_offset_reset": "earliest", "max_poll_records": 1}
+    visitor = KafkaConsumer(
+        bootstrap_servers=broker.address, group_id=f"group-{topic}", session_timeout_ms=6_000,
+        heartbeat_interval_ms=500, partition_assignment_strategy=[CooperativeStickyAssignor], **options,
+    )  # fmt: skip
+    visitor.subscribe([topic])
+    given, until_then = 0, time.monotonic() + seconds
+    while time.monotonic() < until_then:
+        visitor.poll(timeout_ms=200)
+        given = max(given, len(visitor.assignment()))
+    visitor.close(autocommit=False)
+    return given
+
+
+def test_a_member_every_two_seconds(
+    broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told
+) -> None:
+    """Every two seconds a member joins the group or leaves it; the worker loses and doubles nothing over it."""
+    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
+        some.begin("a")
+        until(lambda: made(some.lake))
+        given = []
+        for _ in range(10):
+            given.append(_visit(broker, topic, 2))
+            time.sleep(2)
+        produced = thread.end()
+        some.holds(produced)
+        told("a member joins or leaves every 2 s", 20, produced, some.lake)
+        assert any(given)
+        assert some.end("a") in {0, 10}, some.text("a")
 
 
 def test_pauses_past_the_session(

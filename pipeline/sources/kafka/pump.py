@@ -55,6 +55,8 @@ class Pump:
         self.left: dict[Any, Identity] = {}  # of partitions that were here and went
         self.failure: KeytrailError | None = None
         self.troubles: dict[str, int] = {}  # errors that were tried again, by name
+        self.roused = 0.0  # when, after a silence, something came; monotonic s
+        self._news = 0.0  # when anything came last
         self.ends: dict[Any, int] = {}  # where a run that ends stops, per partition
         self._config, self._facts, self._follow = config, facts, follow
         self._places: dict[Any, Mapping[tuple[str, str], Position]] = {}
@@ -175,7 +177,11 @@ class Pump:
             fetcher._next_partition_records = None  # noqa: SLF001
 
     def _take(self, got: Mapping[Any, Sequence[Any]]) -> None:
+        now = time.monotonic()
         with self.turn:
+            if got and now - self._news > self._config.quiet_seconds:
+                self.roused = now
+            self._news = now if got else self._news
             for tp, records in got.items():
                 partition = self.partitions.get(tp)
                 if partition is None or not partition.placed:
@@ -184,7 +190,7 @@ class Pump:
                     if (back := partition.put(chunk)) is not None:
                         self._move(tp, back)
                         break
-                partition.last_news = time.monotonic()
+                partition.last_news = now
                 partition.end = self._consumer.highwater(tp) or partition.end
             if got:
                 self.turn.notify_all()

@@ -133,10 +133,14 @@ class Kafka:
         return now - self._waits[1] < self._config.stall_seconds
 
     def _silent(self, partition: Partition, now: float) -> bool:
-        """Whether a partition holds no other back for now."""
+        """Whether a partition holds no other back for now.
+
+        What came to several at one moment is fetched one after the other: when one speaks again after a silence of all,
+        the others are given as long as it.
+        """
         if not self._follow:
             return partition.ended
-        quiet = now - partition.last_news
+        quiet = now - max(partition.last_news, self._pump.roused)
         read = partition.read_to >= partition.end  # if not, a transaction is open, or the broker takes its time
         silent = quiet > (self._config.quiet_seconds if read else self._config.stall_seconds)
         return partition.placed and not partition.has_news and silent

@@ -1,4 +1,4 @@
-"""A partition that is paused for its reader's sake goes on when the reader has caught up."""
+"""Partitions that rest: one that is paused for its reader's sake goes on, and one that is silent is given its time."""
 
 from __future__ import annotations
 
@@ -40,3 +40,33 @@ def test_what_was_paused_is_read_to_its_end(broker: Broker, new_topic: Callable[
     finally:
         source.close()
     assert read == PARTITIONS * RECORDS
+
+
+def test_whoever_speaks_after_a_silence_gives_the_others_time(broker: Broker, new_topic: Callable[..., str]) -> None:
+    """After a silence of all, a record of one partition is not taken for all there is: the others may bring theirs."""
+    topic, quiet = new_topic(2), 2.0
+    config = Config(quiet_seconds=quiet)
+    source = create(config, [broker.address], [topic], f"{topic}-group", follow=True, clock=time.time_ns)
+
+    def heard(deadline: float) -> float | None:
+        while time.monotonic() < deadline:
+            batch = source.poll(None, 0.1, {})
+            if isinstance(batch, Handover):
+                source.handed_over({})
+            elif batch is not None:
+                return time.monotonic()
+        return None
+
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not (source.streams() and all(source.streams().values())):
+            assert heard(time.monotonic() + 0.1) is None
+            assert time.monotonic() < deadline
+        with producing(broker.address) as producer:
+            producer.send(topic, b"one", partition=0)
+        assert (came := heard(time.monotonic() + SECONDS)) is not None
+        assert not any(source.streams().values())
+        assert heard(came + quiet + 0.5) is None
+        assert all(source.streams().values())
+    finally:
+        source.close()
