@@ -126,6 +126,11 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+def held(part: Any) -> int:
+    """Bytes of what a part remembers."""
+    return sum(frame.estimated_size() for frame in part.snapshot().values())
+
+
 def edges_of(numbers: np.ndarray, start_us: int) -> pl.DataFrame:
     """OPERATION rows of edges by number: twenty secrets of its team for each of 40,000 principals."""
     rng = np.random.default_rng(start_us // HOUR_US)
@@ -151,7 +156,9 @@ def full(rows: int = 50_000, edges: int = 800_000) -> None:
         judged(detectors, profiles, edges_of(np.arange(first, first + 100_000), start), start)
     gc.collect()
     keys, grown = len(profiles), resident() - before
-    print(f"full: {keys:,} keys; the process grew by {grown >> 20} MiB, {grown / keys:.0f} B a key, detectors with it")
+    known, seen = held(profiles), sum(held(one) for one in detectors.values() if hasattr(one, "snapshot"))
+    print(f"full: {keys:,} keys; bytes of each: {known / keys:.0f} of its profile, {seen / keys:.0f} in all detectors;")
+    print(f"  the process grew by {grown >> 20} MiB, {grown / keys:.0f} B a key")
     rng = np.random.default_rng(11)
     draws = {
         "some": lambda: rng.integers(0, edges, 16_000)[np.minimum(rng.zipf(1.3, rows), 16_000) - 1],
