@@ -1,13 +1,14 @@
 """When a window that is still open is worth a look: somebody did far more in it than he ever did in a whole one.
 
-What is counted per principal is cheap: operations, different secrets, refusals. A detector that looks early judges the
-same window again when it is over. Names are kept as 64-bit keys: that two share one is a chance of n²/2⁶⁵, and would
-cost a look too many or too few.
+What is counted per principal is cheap: operations, different secrets, refusals; and per client address the log-ins that
+were refused, with the accounts they tried, since one who guesses is somebody else each time. A detector that looks
+early judges the same window again when it is over. Names are kept as 64-bit keys: that two share one is a chance of
+n²/2⁶⁵, and would cost a look too many or too few.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,46 +32,77 @@ _FADE: Final = 0.999  # of a peak, by the window: a month halves it
 _KEPT: Final = 100_000  # principals; past it those not seen for longest go
 _COUNTS: Final = ("n", "secrets", "refused")
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_NONE: Final = np.uint64(0)
+_REFUSED_LOGIN: Final = (pl.col("operation") == "auth") & (pl.col("outcome") == "denied") & (pl.col("client_ip") != "")
+_ACCOUNT: Final = pl.when(pl.col("principal") != "anonymous").then("principal").otherwise("path")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of each operation: its principal, principal and secret together (0: no secret), and whether it was refused."""
+    """Of each operation: its principal, principal and secret together (0: no secret), and whether it was refused.
+
+    Of refused log-ins (elsewhere 0) also the address, and address and account together.
+    """
 
     who: U64
     edge: U64
     refused: Bools
+    door: U64
+    tried: U64
 
     def __len__(self) -> int:
         return len(self.who)
 
     def __getitem__(self, rows: slice) -> Seen:
-        return Seen(self.who[rows], self.edge[rows], self.refused[rows])
+        return Seen(*(getattr(self, name)[rows] for name in _COLUMNS))
 
     @classmethod
     def of(cls, operations: pl.DataFrame) -> Seen:
         """From OPERATION rows."""
         who, secrets = _keys(operations["principal"]), operations["secret"]
         named = (secrets != "").fill_null(value=False).to_numpy()
-        edge = np.where(named, mix(who * _ODD + _keys(secrets)), np.uint64(0))
-        return cls(who, edge, (operations["outcome"] == "denied").fill_null(value=False).to_numpy())
+        edge = np.where(named, mix(who * _ODD + _keys(secrets)), _NONE)
+        refused = (operations["outcome"] == "denied").fill_null(value=False).to_numpy()
+        return cls(who, edge, refused, *_doors(operations))
 
     @classmethod
     def all(cls, parts: Sequence[Seen]) -> Seen:
         """One after another."""
         if not parts:
-            return cls(np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.bool_))
-        who, edge = np.concatenate([part.who for part in parts]), np.concatenate([part.edge for part in parts])
-        return cls(who, edge, np.concatenate([part.refused for part in parts]))
+            none = np.empty(0, np.uint64)
+            return cls(none, none, np.empty(0, np.bool_), none, none)
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+    def with_doors(self) -> tuple[U64, U64, Bools]:
+        """Who, edge, refused: of every operation, and of every refused log-in once more, as its address's."""
+        at = np.flatnonzero(self.door)
+        if not len(at):
+            return self.who, self.edge, self.refused
+        who, edge = np.concatenate([self.who, self.door[at]]), np.concatenate([self.edge, self.tried[at]])
+        return who, edge, np.concatenate([self.refused, np.ones(len(at), np.bool_)])
 
     def frame(self) -> pl.DataFrame:
-        """For a snapshot: columns who, edge (UInt64) and refused."""
-        return pl.DataFrame({"who": self.who, "edge": self.edge, "refused": self.refused})
+        """For a snapshot: a column for each array."""
+        return pl.DataFrame({name: getattr(self, name) for name in _COLUMNS})
 
     @classmethod
     def restored(cls, frame: pl.DataFrame) -> Seen:
         """Of `frame`."""
-        return cls(*(frame[name].to_numpy() for name in ("who", "edge", "refused")))
+        return cls(*(frame[name].to_numpy() for name in _COLUMNS))
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(Seen))
+
+
+def _doors(operations: pl.DataFrame) -> tuple[U64, U64]:
+    """`door` and `tried` of Seen."""
+    door, tried = np.zeros(len(operations), np.uint64), np.zeros(len(operations), np.uint64)
+    rows = operations.select(_REFUSED_LOGIN.arg_true()).to_series().to_numpy()
+    if len(rows):
+        few = operations[rows]
+        door[rows] = mix(_keys(few["client_ip"]) + _ODD)
+        tried[rows] = mix(door[rows] * _ODD + _keys(few.select(_ACCOUNT).to_series()))
+    return door, tried
 
 
 def _keys(names: pl.Series) -> U64:
@@ -99,17 +131,18 @@ class Looks:
         fresh = Seen.all(parts)
         if not len(fresh):
             return
-        edges, first = np.unique(fresh.edge, return_index=True)
-        new = ~_among(edges, self._edges) & (edges != 0)
+        every, edge, denied = fresh.with_doors()
+        edges, first = np.unique(edge, return_index=True)
+        new = ~_among(edges, self._edges) & (edges != _NONE)
         self._edges = np.insert(self._edges, np.searchsorted(self._edges, edges[new]), edges[new])
-        who, place, number = np.unique(fresh.who, return_inverse=True, return_counts=True)
+        who, place, number = np.unique(every, return_inverse=True, return_counts=True)
         known = _among(who, self._who)
         at = np.searchsorted(self._who, who[~known])
         self._who = np.insert(self._who, at, who[~known])
         self._counts = np.insert(self._counts, at, 0, axis=0)
         self._levels = np.insert(self._levels, at, -1)
         secrets = np.bincount(place[first[new]], minlength=len(who))
-        refused = np.bincount(place[fresh.refused], minlength=len(who))
+        refused = np.bincount(place[denied], minlength=len(who))
         self._counts[np.searchsorted(self._who, who)] += np.stack([number, secrets, refused], axis=1)
 
     def due(self) -> bool:

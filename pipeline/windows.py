@@ -148,7 +148,7 @@ class Windows:
         for row in frames["start"].iter_rows(named=True):
             look_us = row.get("look_us", row["start_us"] + self.width_us)
             self._open = _Open(row["start_us"], look_us, frames["counted"])
-            if "who" in frames.get("unseen", ()):
+            if "door" in frames.get("unseen", ()):
                 self._open.unseen = [Seen.restored(frames["unseen"])]
         self._looks = Looks()
         mine = {name.removeprefix("looks."): frame for name, frame in frames.items() if name.startswith("looks.")}

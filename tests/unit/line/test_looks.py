@@ -82,6 +82,23 @@ def test_it_is_shown_again_when_it_has_doubled() -> None:
     assert [minute for hour, minute, _ in shown if hour == 3] == [5, 10, 20, 40, None]
 
 
+def log_ins(times_us: np.ndarray, address: str) -> pl.DataFrame:
+    """OPERATION rows of refused log-ins from one address, each to another account."""
+    one = [operations(times_us[i : i + 1], f"userpass/u{i}", outcome="denied") for i in range(len(times_us))]
+    return pl.concat(one).with_columns(operation=pl.lit("auth"), secret=pl.lit(""), client_ip=pl.lit(address))
+
+
+def test_guessing_is_shown_though_nobody_is_refused_twice() -> None:
+    """A dozen accounts tried from one address; as many from a dozen addresses are not one who guesses."""
+    moments = spread(3.1, 3, 12)
+    shown = told(Windows(3600, 300), in_order(*QUIET, log_ins(moments, "198.51.100.7")), 4 * HOUR)
+    assert shown[3:] == [(3, 10, 12), (3, None, 12)]
+    apart = [
+        log_ins(moments, "198.51.100.7")[i : i + 1].with_columns(client_ip=pl.lit(f"10.0.0.{i}")) for i in range(12)
+    ]
+    assert told(Windows(3600, 300), in_order(*QUIET, *apart), 4 * HOUR)[3:] == [(3, None, 12)]
+
+
 def test_looks_do_not_depend_on_the_cuts() -> None:
     """Cut anywhere, with a restart at every cut, the same windows are shown with the same rows."""
     rows = in_order(
@@ -89,6 +106,7 @@ def test_looks_do_not_depend_on_the_cuts() -> None:
         operations(spread(3.02, 50, 300), "approle/shop", 40),
         operations(spread(3.3, 9, 40), "userpass/ann", 3, "denied"),
         operations(spread(5.9, 20, 200), "userpass/ann", 30),
+        log_ins(spread(6.6, 20, 40), "198.51.100.7"),
     )
     whole = told(Windows(3600, 300), rows, 8 * HOUR)
     assert sum(minute is not None for _, minute, _ in whole) > 4
