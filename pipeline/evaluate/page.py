@@ -90,7 +90,9 @@ Missed most: {_missed(result)}.""",
         f"""\
 ## How soon
 
-From the first request of an incident to the alert.
+From the first request of an incident to the alert, by what spoke of it: a rule if any did, else counts (`rate`,
+`breadth`, `denials`, `enumeration`, `auth_pressure`, `token_lifecycle`), else slow evidence, else what is new or
+absent. Until so many requests are made, there is nothing to count: the figures hold the attacker's own time as well.
 
 {
             _table(

@@ -25,6 +25,13 @@ METHODS: Final = {
 }  # fmt: skip
 
 
+SPOKE: Final[dict[str, frozenset[str]]] = {  # classes of detection time, as one speaks of them
+    "rules": frozenset(("invariant", "break_glass", "leak_echo")),
+    "volume": frozenset(("rate", "breadth", "denials", "enumeration", "auth_pressure", "token_lifecycle")),
+    "slow evidence": frozenset(("slow_evidence",)),
+}
+
+
 def wilson(found: int, asked: int, z: float = 1.96) -> tuple[float, float]:
     """The interval that holds a share with 95 % certainty (Wilson 1927)."""
     if not asked:
@@ -51,7 +58,7 @@ def summarize(plan: Plan, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "suite": [_delivered(budget, measured, days, operations) for budget in BUDGETS],
         "families": _families(measured),
         "difficulties": _difficulties(measured),
-        "times": _times(measured),
+        "times": times(measured),
         "confusers": _confusers(measured),
         "false_by_detector": dict(_counts(measured, "by_detector").most_common()),
         "marks": _mean([one["marks"] for one in measured if one["marks"] is not None]),
@@ -137,12 +144,13 @@ def _difficulties(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _times(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """From an incident's first request to the alert, by what spoke: a rule, else statistics."""
-    groups: dict[str, list[dict[str, Any]]] = {"rules": [], "statistics": []}
+def times(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """From an incident's first request to the alert, by what spoke of it: the first of SPOKE, else novelty."""
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in (*SPOKE, "novelty")}
     for _, caught in _incidents(measured):
         if caught is not None:
-            groups["rules" if "invariant" in caught["detectors"] else "statistics"].append(caught)
+            spoke = (name for name, detectors in SPOKE.items() if not detectors.isdisjoint(caught["detectors"]))
+            groups[next(spoke, "novelty")].append(caught)
     return [
         {"by": name, "found": len(each), "seconds_p50": _quantile([c["seconds"] for c in each], 0.5),
          "seconds_p95": _quantile([c["seconds"] for c in each], 0.95),

@@ -17,7 +17,7 @@ from pipeline.evaluate.judge import judge
 from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.plan import Plan
 from pipeline.evaluate.replay import replay
-from pipeline.evaluate.summary import wilson
+from pipeline.evaluate.summary import times, wilson
 from pipeline.evaluate.twins import Happening, Recorded, Staged
 from pipeline.routing import Config
 from pipeline.simulate import Incident
@@ -141,3 +141,16 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert Kept(plan, {"alerts": {"per_day": 3}}, tmp_path).done() == {}
     kept.clear()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_time_to_an_alert_is_told_by_what_spoke() -> None:
+    """A rule before counts, counts before slow evidence; what is left is novelty. Whatever was missed has no time."""
+    spoke = [("invariant", "rate"), ("denials", "pair_novelty"), ("pair_novelty", "slow_evidence"), ("dormancy",), None]
+    caught = [
+        None if names is None else {"seconds": 10 * i, "accesses": i, "alerts": 1, "detectors": list(names)}
+        for i, names in enumerate(spoke, start=1)
+    ]
+    incidents = [{"attack": "canary", "difficulty": "easy", "one_line": None}] * len(caught)
+    measured = [{"incidents": incidents, "methods": {"suite": {"5.0": {"caught": caught}}}}]
+    told = [(row["by"], row["found"], row["seconds_p50"]) for row in times(measured)]
+    assert told == [("rules", 1, 10), ("volume", 1, 20), ("slow evidence", 1, 30), ("novelty", 1, 40)]
