@@ -88,12 +88,13 @@ class _NoLake:
 
 def measure(work: Path, **options: Any) -> dict[str, float]:
     """CPU µs an entry by stage. `options` are RunOptions: paths, or a topic, which is fetched whole at first."""
+    folder = work / ("stages-topic" if options.get("kafka") else "stages-file")
     run = app.Run(
-        app.RunOptions(lake=work / "stages", signing_key=str(work / "signing.key"), **options),
+        app.RunOptions(lake=folder, signing_key=str(work / "signing.key"), **options),
         conf.Settings(None, {"sources": {"kafka": {"buffer_bytes": AHEAD_BYTES}}} if options.get("kafka") else {}),
         system_clock,
     )
-    lake: Any = _NoLake(work / "stages")
+    lake: Any = _NoLake(folder)
     watch = Watch()
     source, decoder = run._source(lake, []), run._decoder()
     line = run._line(lake, source, [])
