@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core.model import Bytes
 from pipeline.ledger import leaf, merkle
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.files import read_optional
+from pipeline.ledger.files import read_small
 from pipeline.ledger.merkle import HASH_SIZE, halve, peaks
 
 WIDTH = 256
@@ -103,6 +103,7 @@ class TileReader:
     def __init__(self, folder: Path, size: int, *, cache: int = 64) -> None:
         self.folder = folder
         self.size = size
+        self._base = str(folder)
         self.instead: dict[tuple[int, int], bytes] = {}  # tiles known better than from their files
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._limit = cache
@@ -182,12 +183,12 @@ class TileReader:
         if width == 0:
             raise LedgerError(f"a tree of {self.size} has no {tile_path(level, index)}")
         path = tile_path(level, index, width)
-        data = read_optional(self.folder / path)
+        size = width * unit
+        data = read_small(f"{self._base}/{path}", size + 1)
         if data is None and width < WIDTH:
-            whole = read_optional(self.folder / tile_path(level, index))
-            data = None if whole is None else whole[: width * unit]
+            data = read_small(f"{self._base}/{tile_path(level, index)}", size)
         if data is None:
             raise LedgerError(f"{path} is missing")
-        if len(data) != width * unit:
-            raise LedgerError(f"{path} has {len(data)} bytes, not {width * unit}")
+        if len(data) != size:
+            raise LedgerError(f"{path} has {'more' if len(data) > size else f'{len(data)} bytes'}, not {size} bytes")
         return data
