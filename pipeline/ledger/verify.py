@@ -87,6 +87,20 @@ class _Run:
         return f"{self.name}/checkpoint"
 
 
+class _Parts:
+    """Progress over the long parts of a verification, one after the other, as one count."""
+
+    def __init__(self, progress: Progress | None, *sizes: int) -> None:
+        self._progress, self._sizes = progress, sizes
+
+    def of(self, nth: int) -> Progress | None:
+        """For the nth part: takes what is done of it."""
+        if (progress := self._progress) is None:
+            return None
+        before, whole = sum(self._sizes[:nth]), sum(self._sizes)
+        return lambda done, _size: progress(before + min(done, self._sizes[nth]), whole)
+
+
 @inline
 def verify(
     lake_dir: Path,
@@ -110,14 +124,17 @@ def verify(
     Raises StoreError when the disk does not answer, ConfigError for roots without the extra to use them.
     """
     run = _Run(lake_dir, (key,), folder)
-    newest = max(map(_size_of, _copies(run.folder)), default=0)
+    newest, copies = 0, 0
+    for copy in _copies(run.folder):
+        newest, copies = max(newest, _size_of(copy)), copies + 1
     published = read_optional(run.folder / "checkpoint")
     lake = snapshot()
     run.keys = _keys(run, key)
     run.earlier = _earlier(run, key)
     head = _head(run, published, lake.head)
     reader = TileReader(run.folder, head.size)
-    tree = TreeCheck(reader, run.places, folder, progress)
+    parts = _Parts(progress, head.size, head.size, copies)  # leaves, rows, kept checkpoints
+    tree = TreeCheck(reader, run.places, folder, parts.of(0))
     tree.run(head.root)
     run.whole = tree.whole
     declared, standing, stamps = redaction.Declared(), seal.Sealed(), []
@@ -134,11 +151,14 @@ def verify(
         expired=declared.expired,
         rule=rule,
     )
+    counted = parts.of(1)
     for item in lake.rows:
         if isinstance(item, Unreadable):
             run.places.add(item.file, "altered", "file", f"the file cannot be read: {item.reason}")
         else:
             rows.take(item)
+            if counted is not None:
+                counted(rows.rows, head.size)
         del item  # or it would be kept while the next is read
     rows.finish(tree.control)
     if lake.holds is not None:
@@ -146,7 +166,7 @@ def verify(
     seal.check(run.lake, standing.files, lake.files, run.places, required=sealed)
     told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
     run.notes += told.notes()
-    _retained(run, reader, newest, since_heads=since_heads, guard=guard, origin=key.name)
+    _retained(run, reader, newest, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
     return _report(run, head, rows.rows)
 
 
@@ -307,6 +327,7 @@ def _retained(
     since_heads: Sequence[bytes],
     guard: Guard | None,
     origin: str,
+    progress: Progress | None,
 ) -> None:
     """Earlier statements: each must be a beginning of this tree. Copies past `newest` came while this was looking."""
     remembered = None if guard is None else guard.last(origin)
@@ -317,7 +338,9 @@ def _retained(
     for head in since_heads:
         _hold_against(run, reader, _opened(run, "retained head", head), "retained head")
     _hold_against(run, reader, remembered, "record of what was signed")
-    for path in _copies(run.folder):
+    for done, path in enumerate(_copies(run.folder)):
+        if progress is not None:
+            progress(done + 1, done + 1)
         if _size_of(path) > newest:
             continue
         source = f"{run.name}/checkpoints/{path.name}"
