@@ -24,14 +24,15 @@ def count(lake: Path, view: str) -> int:
     return int(query(lake, f"SELECT count(*) FROM {view}").column(0)[0].as_py())
 
 
-@pytest.mark.parametrize("days", [1, 3])
-def test_expired_entries_are_not_missing(days: int, tmp_path: Path) -> None:
-    """A lake that has forgotten what is older than some days verifies, and holds only the rest."""
-    newest = dt.datetime(2026, 3, 6, 12, tzinfo=dt.UTC)
+@pytest.mark.parametrize(("days", "hours", "left"), [(1, 36, False), (1, 22, True), (3, 36, True)])
+def test_expired_entries_are_not_missing(days: int, hours: int, left: bool, tmp_path: Path) -> None:
+    """A lake that has forgotten what is older than some days verifies, and holds only the rest: some or nothing."""
+    newest = dt.datetime(2026, 3, 5, tzinfo=dt.UTC) + dt.timedelta(hours=hours)
     settings = conf.Settings(None, {"store": {"retention_days": days}})
     options = RunOptions((str(LOGS),), tmp_path / "lake", signing_key=str(tmp_path / "key"))
     told = Run(options, settings, lambda: int(newest.timestamp() * 1e9)).execute()
-    assert 0 < count(tmp_path / "lake", "raw") < told["entries"]
+    assert (count(tmp_path / "lake", "raw") > 0) is left
+    assert count(tmp_path / "lake", "raw") < told["entries"]
     report = verify_lake(tmp_path / "lake", None, (), None)[0].report
     assert report.exit_code == 0, report.rows.rows()
     assert report.leaves == count(tmp_path / "lake", "raw")
