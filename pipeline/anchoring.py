@@ -14,7 +14,7 @@ from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.ledger import anchor as anchors
 from pipeline.ledger import checkpoint as checkpoints
-from pipeline.ledger import control, leaf, policy, timestamp
+from pipeline.ledger import control, policy, timestamp
 
 if TYPE_CHECKING:
     from pipeline.config import LedgerConfig
@@ -94,13 +94,8 @@ def _fresh(order: Order, waiting: Sequence[Anchor]) -> tuple[int, bytes] | None:
 
 
 def _record(order: Order, stamped: Sequence[Anchor]) -> None:
-    with store.Lake.open(
-        order.lake, store.StoreConfig(), writer=True, clock=system_clock, worker=order.worker, inherit=False
-    ) as lake:
-        ledger = ledgers.opened(lake, order.config, order.signing_key)
-        for each in stamped:
-            ledger.record(leaf.ANCHOR, each.body())
-        ledgers.commit(lake, ledger)
+    bodies = (each.body() for each in stamped)
+    ledgers.record_anchors(order.lake, order.worker, bodies, order.config, order.signing_key)
 
 
 def _row(each: Anchor, *, recorded: bool) -> dict[str, Any]:

@@ -47,9 +47,7 @@ class Order:
 
     def opened(self, worker: str) -> store.Lake:
         """The lake, to be written as `worker`."""
-        return store.Lake.open(
-            self.lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker, inherit=False
-        )
+        return ledgers.writable(self.lake, worker)
 
 
 def redact(order: Order, uids: Sequence[str], *, whole: bool = False) -> pl.DataFrame:

@@ -75,13 +75,7 @@ def record(lake: Path, given: KeyRing, known: KeyRing, config: LedgerConfig, sig
         return 0
     workers = _workers(lake)
     worker = ledgers.MAIN if ledgers.MAIN in workers else workers[0]
-    with store.Lake.open(
-        lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker, inherit=False
-    ) as opened:
-        ledger = ledgers.opened(opened, config, signing_key)
-        for body in fresh:
-            ledger.record(leaf.ANCHOR, body)
-        ledgers.commit(opened, ledger)
+    ledgers.record_anchors(lake, worker, fresh, config, signing_key)
     return len(fresh)
 
 

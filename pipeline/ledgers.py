@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.model import Commit
-from pipeline.ledger import FileGuard, keys, timestamp
+from pipeline.ledger import FileGuard, keys, leaf, timestamp
 from pipeline.ledger.command_signer import CommandSigner, public_key
 from pipeline.ledger.sealed import SealedLedger
+from pipeline.store import Lake, StoreConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.config import LedgerConfig
+    from pipeline.ledger.control import Body
     from pipeline.ledger.timestamp import Roots
-    from pipeline.store import Lake
 
 MAIN = "main"  # the worker that judges: alone, or for all who only read
 
@@ -75,6 +79,22 @@ def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) ->
     return SealedLedger.open(
         lake.path, signer, head=head, guard=guard_of(config, key, lake.path, folder), folder=folder
     )
+
+
+def writable(lake: Path, worker: str) -> Lake:
+    """The lake for a command that commits as `worker`. Raises StoreError while a run of that worker writes to it."""
+    return Lake.open(lake, StoreConfig(), writer=True, clock=system_clock, worker=worker, inherit=False)
+
+
+def record_anchors(
+    lake: Path, worker: str, bodies: Iterable[Body], config: LedgerConfig, named: str | Path | None = None
+) -> None:
+    """Make each of `bodies` a control record (kind 8) of the worker's ledger, in one commit. Raises as `writable`."""
+    with writable(lake, worker) as open_lake:
+        ledger = opened(open_lake, config, named)
+        for body in bodies:
+            ledger.record(leaf.ANCHOR, body)
+        commit(open_lake, ledger)
 
 
 def commit(lake: Lake, ledger: SealedLedger, **more: Any) -> None:

@@ -62,10 +62,10 @@ class Vectors:
 
 
 @cache
-def _features() -> list[pl.Expr]:
+def _features() -> tuple[pl.Expr, ...]:
     """One column per feature; `hour` is the plain count until what the hour has is taken off."""
     n, kind, outcome = pl.col("n"), pl.col("operation"), pl.col("outcome")
-    return [
+    return (
         *(n.filter(kind.is_in(words)).sum().alias(name) for name, words in _KINDS.items()),
         n.filter(outcome == "denied").sum().alias("denied"),
         n.filter(outcome.is_in(("not_found", "failure"))).sum().alias("failed"),
@@ -73,4 +73,4 @@ def _features() -> list[pl.Expr]:
         pl.col("zone").n_unique().alias("zones"),
         pl.col("session").n_unique().alias("sessions"),
         n.sum().alias("hour"),
-    ]
+    )

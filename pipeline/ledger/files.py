@@ -129,16 +129,14 @@ def read_small(path: str, limit: int) -> bytes | None:
     """The first bytes of a file that is read by the thousand: without what a file object costs. As `read_optional`."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(handle, limit)
+            while len(data) < limit and (more := os.read(handle, limit - len(data))):
+                data += more
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"{path.rpartition('/')[2]} could not be read: {error.strerror}") from error
-    try:
-        data = os.read(handle, limit)
-        while len(data) < limit and (more := os.read(handle, limit - len(data))):
-            data += more
-    except OSError as error:
-        raise StoreError(f"{path.rpartition('/')[2]} could not be read: {error.strerror}") from error
-    finally:
-        os.close(handle)
     return data

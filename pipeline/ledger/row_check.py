@@ -64,7 +64,6 @@ class RowCheck:
         self._rule = rule
         self._seen = Spans()
         self._suspect = suspect
-        self._bundle: tuple[int, Bytes] = (-1, np.empty((0, leaf.ENTRY_SIZE), np.uint8))
         self.rows = 0
 
     def take(self, frame: pl.DataFrame) -> None:
@@ -132,13 +131,8 @@ class RowCheck:
             if number in self._suspect:
                 same[part] = _as_hashed(entries[part], indexes[part], self._suspect[number])
             else:
-                same[part] = (entries[part] == self._read(number)[indexes[part] % WIDTH]).all(axis=1)
+                same[part] = (entries[part] == self._reader.bundle(number)[indexes[part] % WIDTH]).all(axis=1)
         return same
-
-    def _read(self, number: int) -> Bytes:
-        if self._bundle[0] != number:
-            self._bundle = (number, self._reader.bundle(number))
-        return self._bundle[1]
 
     def _redactions(self, frame: pl.DataFrame, entries: Bytes, usable: Mask, where: _Where) -> Mask:
         """Rows whose bytes are not to be compared; what is said of redaction must be declared."""

@@ -107,7 +107,7 @@ class TileReader:
         self.instead: dict[tuple[int, int], bytes] = {}  # tiles known better than from their files
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._limit = cache
-        self._bundle: tuple[int, Bytes] = (-1, np.empty((0, leaf.ENTRY_SIZE), np.uint8))  # read last for an entry
+        self._bundle: tuple[int, Bytes] = (-1, np.empty((0, leaf.ENTRY_SIZE), np.uint8))  # read last
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile, as many as a tree of this size has."""
@@ -123,16 +123,16 @@ class TileReader:
 
     def bundle(self, index: int) -> Bytes:
         """The n×62 entries of one bundle."""
-        width = width_at(self.size, 0, index)
-        return leaf.unframed(self._read(ENTRIES, index, width, leaf.ENTRY_SIZE + 2), width)
+        if self._bundle[0] != index:
+            width = width_at(self.size, 0, index)
+            self._bundle = index, leaf.unframed(self._read(ENTRIES, index, width, leaf.ENTRY_SIZE + 2), width)
+        return self._bundle[1]
 
     def entry(self, index: int) -> bytes:
         """The 62 bytes of one entry."""
         if not 0 <= index < self.size:
             raise LedgerError(f"leaf {index} is not in a tree of {self.size}")
-        if self._bundle[0] != index // WIDTH:
-            self._bundle = index // WIDTH, self.bundle(index // WIDTH)
-        return bytes(self._bundle[1][index % WIDTH])
+        return bytes(self.bundle(index // WIDTH)[index % WIDTH])
 
     def subtree(self, start: int, end: int) -> bytes:
         """The hash of a subtree, right-edge ones included."""
