@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,6 @@ ENTRY = np.dtype(
         ("commit", "V32"),
     ]
 )
-_DIGEST = type(hashlib.sha256()).digest  # called for every leaf, without looking it up each time
 _PACKED = struct.Struct(">4sBB8sQQ32s")
 
 Flags = npt.NDArray[np.bool_]
@@ -91,26 +91,26 @@ def commitment(salt: bytes, record: bytes) -> bytes:
     return hashlib.sha256(salt + record).digest()
 
 
-def commitments(salts: bytes, data: memoryview, starts: Ints, ends: Ints) -> bytes:
-    """The commitments of many records, one after another. The hot loop of the ledger: mostly SHA-256 itself.
+def commitments(salts: bytes, buffers: Sequence[memoryview], which: Ints, starts: Ints, ends: Ints) -> bytes:
+    """The commitments of the records `buffers[which[i]][starts[i]:ends[i]]`, one after another.
 
-    Salt and record are not put together first: that copy costs more than a second call.
+    The hot loop of the ledger: mostly SHA-256 itself. Salt and record are not put together first: that copy costs more
+    than a second call.
     """
     sha256, found = hashlib.sha256, []
-    for at, start, end in zip(range(0, len(salts), SALT_SIZE), starts.tolist(), ends.tolist(), strict=True):
+    places = zip(which.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    for at, (buffer, start, end) in zip(range(0, len(salts), SALT_SIZE), places, strict=True):
         digest = sha256(salts[at : at + SALT_SIZE])
-        digest.update(data[start:end])
+        digest.update(buffers[buffer][start:end])
         found.append(digest.digest())
     return b"".join(found)
 
 
 def leaf_hashes(entries: Bytes) -> bytes:
     """SHA-256(00 ‖ entry) of the rows of an n×62 array, one after another."""
-    width = ENTRY_SIZE + 1
-    prefixed = np.zeros((len(entries), width), np.uint8)
-    prefixed[:, 1:] = entries
-    rows: list[bytes] = prefixed.view(f"V{width}").ravel().tolist()
-    return b"".join(map(_DIGEST, map(hashlib.sha256, rows)))
+    sha256 = hashlib.sha256
+    rows: list[bytes] = np.ascontiguousarray(entries).view(f"V{ENTRY_SIZE}").ravel().tolist()
+    return b"".join([sha256(b"\x00" + row).digest() for row in rows])
 
 
 def build(
@@ -139,7 +139,7 @@ def build(
     table["position"] = positions
     table["ingest_ns"] = ingest_ns
     view = np.ascontiguousarray(data).data
-    table["commit"] = np.frombuffer(commitments(salts, view, starts, ends), "V32")
+    table["commit"] = np.frombuffer(commitments(salts, [view], np.zeros(count, np.int64), starts, ends), "V32")
     entries = table.view(np.uint8).reshape(count, ENTRY_SIZE)
     return Leaves(np.frombuffer(salts, np.uint8).reshape(count, SALT_SIZE), entries, leaf_hashes(entries))
 

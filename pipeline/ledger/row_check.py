@@ -28,6 +28,7 @@ LAKE_FILE = "lake_file"
 COLUMNS = ("source", "position", "raw", "redacted", "salt", "leaf", "leaf_index")
 INLINE = 12  # bytes that a view holds itself (Arrow columnar format, variable-size binary view)
 _RAW = "raw"
+_FRAME = leaf.ENTRY_SIZE + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,12 @@ class RowCheck:
         same = np.ones(len(indexes), bool)
         rows = np.flatnonzero(usable)
         cuts = np.flatnonzero(np.diff(indexes[rows] // WIDTH)) + 1
+        framed = leaf.framed(entries).tobytes()
         for part in np.split(rows, cuts) if len(rows) else []:
-            number = int(indexes[part[0]]) // WIDTH
+            number, first = int(indexes[part[0]]) // WIDTH, int(part[0])
             if number in self._suspect:
                 same[part] = _as_hashed(entries[part], indexes[part], self._suspect[number])
-            else:
+            elif len(part) < WIDTH or framed[first * _FRAME : (first + WIDTH) * _FRAME] != self._reader.framed(number):
                 same[part] = (entries[part] == self._reader.bundle(number)[indexes[part] % WIDTH]).all(axis=1)
         return same
 
@@ -169,17 +171,25 @@ def _as_hashed(entries: Bytes, indexes: Ints, hashes: bytes | None) -> Mask:
 def _misplaced(frame: pl.DataFrame, entries: Bytes) -> Mask:
     """Rows whose source or position is not the leaf's, or whose leaf is not an event's."""
     table = np.ascontiguousarray(entries).view(leaf.ENTRY).ravel()
-    names = frame["source"].unique().drop_nulls().to_list()
-    ids = {name: int.from_bytes(leaf.stream_id(name), "big", signed=True) for name in names}
-    streams = frame["source"].replace_strict(ids, default=None, return_dtype=pl.Int64)
-    stated = np.ascontiguousarray(entries[:, 6:14]).view(">i8").ravel()
     position = frame["position"].fill_null(-1).to_numpy()
     return np.asarray(
-        frame["source"].is_null().to_numpy()
-        | (streams.fill_null(0).to_numpy() != stated)
+        (np.ascontiguousarray(entries[:, 6:14]).view("<u8").ravel() != _streams(frame["source"]))
+        | frame["source"].is_null().to_numpy()
         | (table["position"].astype(np.int64) != position)
         | (table["kind"] != leaf.EVENT)
     )
+
+
+def _streams(sources: pl.Series) -> npt.NDArray[np.uint64] | np.uint64:
+    """The stream ids of a column, anything for null; one for all where they are all the same, as they mostly are."""
+    if sources[0] is not None and (sources == sources[0]).all(ignore_nulls=False):
+        return _stream(sources[0])
+    ids = {name: int(_stream(name)) for name in sources.unique().drop_nulls().to_list()}
+    return sources.replace_strict(ids, default=0, return_dtype=pl.UInt64).fill_null(0).to_numpy()
+
+
+def _stream(source: str) -> np.uint64:
+    return np.uint64(int.from_bytes(leaf.stream_id(source), "little"))
 
 
 def _at(rows: npt.NDArray[np.int64], count: int) -> Mask:
@@ -221,23 +231,21 @@ def _wrong_commitments(frame: pl.DataFrame, entries: Bytes) -> Mask:
     if odd.any():
         salts = pl.Series([blank if bad else salt for bad, salt in zip(odd, salts, strict=True)], dtype=pl.Binary)
     salt_data, salt_at = _buffer(salts)
-    data, starts, ends = _pieces(raw.fill_null(b"") if raw.null_count() else raw)
-    found = leaf.commitments(salt_data[salt_at[0] : salt_at[-1]].tobytes(), data.data, starts, ends)
+    buffers, which, starts, ends = _pieces(raw.fill_null(b"") if raw.null_count() else raw)
+    found = leaf.commitments(salt_data[salt_at[0] : salt_at[-1]].tobytes(), buffers, which, starts, ends)
     stated = np.ascontiguousarray(entries[:, 30:62])
     return np.asarray(odd | (np.frombuffer(found, np.uint8).reshape(-1, 32) != stated).any(axis=1))
 
 
-def _pieces(column: pl.Series) -> tuple[Bytes, Ints, Ints]:
-    """The bytes of a Binary column without nulls, and where rows begin and end. No copy where they lie together."""
+def _pieces(column: pl.Series) -> tuple[list[memoryview], Ints, Ints, Ints]:
+    """The bytes of a Binary column without nulls where they lie: buffers, and of each row which one, begin and end."""
     array = column.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
     _, views, *data = array.buffers()
-    if len(data) == 1:
-        table = np.frombuffer(views, "<i4").reshape(-1, 4)[array.offset : array.offset + len(array)]
-        if (table[:, 0] > INLINE).all():  # shorter ones lie in their views
-            starts = table[:, 3].astype(np.int64)
-            return np.frombuffer(data[0], np.uint8), starts, starts + table[:, 0]
+    table = np.frombuffer(views, "<i4").reshape(-1, 4)[array.offset : array.offset + len(array)].astype(np.int64)
+    if (table[:, 0] > INLINE).all():  # shorter ones lie in their views
+        return [memoryview(buffer) for buffer in data], table[:, 2], table[:, 3], table[:, 3] + table[:, 0]
     whole, at = _buffer(column)
-    return whole, at[:-1], at[1:]
+    return [whole.data], np.zeros(len(array), np.int64), at[:-1], at[1:]
 
 
 def _buffer(column: pl.Series) -> tuple[Bytes, Ints]:

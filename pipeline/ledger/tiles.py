@@ -107,7 +107,7 @@ class TileReader:
         self.instead: dict[tuple[int, int], bytes] = {}  # tiles known better than from their files
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._limit = cache
-        self._bundle: tuple[int, Bytes] = (-1, np.empty((0, leaf.ENTRY_SIZE), np.uint8))  # read last
+        self._bundle: tuple[int, bytes, Bytes] = (-1, b"", np.empty((0, leaf.ENTRY_SIZE), np.uint8))  # read last
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile, as many as a tree of this size has."""
@@ -123,10 +123,18 @@ class TileReader:
 
     def bundle(self, index: int) -> Bytes:
         """The n×62 entries of one bundle."""
+        return self._read_bundle(index)[2]
+
+    def framed(self, index: int) -> bytes:
+        """The same as it lies on disk, each entry with its length before it."""
+        return self._read_bundle(index)[1]
+
+    def _read_bundle(self, index: int) -> tuple[int, bytes, Bytes]:
         if self._bundle[0] != index:
             width = width_at(self.size, 0, index)
-            self._bundle = index, leaf.unframed(self._read(ENTRIES, index, width, leaf.ENTRY_SIZE + 2), width)
-        return self._bundle[1]
+            data = self._read(ENTRIES, index, width, leaf.ENTRY_SIZE + 2)
+            self._bundle = index, data, leaf.unframed(data, width)
+        return self._bundle
 
     def entry(self, index: int) -> bytes:
         """The 62 bytes of one entry."""

@@ -325,7 +325,8 @@ class Lake(Outbox):
         """The rows of one file of a table, as they are stored, with all columns or some. Raises StoreError for one that
         cannot be read."""
         columns = table_of(table).columns
-        return groups(self.path / file, pl.Schema({name: columns[name] for name in only}) if only else columns)
+        wanted = pl.Schema({name: columns[name] for name in only}) if only else columns
+        return groups(self.path / file, wanted, views=True)
 
     def publish(self) -> None:
         """Writes audit.duckdb for the newest commit now."""

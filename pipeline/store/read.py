@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core.schema import conform, empty
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from pipeline.store.tables import Table
 
 
-def groups(file: Path, columns: pl.Schema) -> Iterator[pl.DataFrame]:
-    """The row groups of one file with exactly `columns`; a column the file lacks is null."""
-    with guarded(f"reading {file}"), pq.ParquetFile(file) as parquet:
+def groups(file: Path, columns: pl.Schema, *, views: bool = False) -> Iterator[pl.DataFrame]:
+    """The row groups of one file with exactly `columns`; a column the file lacks is null.
+
+    With `views` the bytes of Binary columns stay in the pages they were read into: no copy, where they are read once.
+    """
+    kind = pa.binary_view() if views else None
+    with guarded(f"reading {file}"), pq.ParquetFile(file, binary_type=kind) as parquet:
         for number in range(parquet.num_row_groups):
             yield _group(parquet, number, columns)
 

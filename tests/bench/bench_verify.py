@@ -1,6 +1,6 @@
 """`keytrail verify` over lakes of N, 4N and 16N entries: entries a second and core, and how memory grows.
 
-    python -m tests.bench.bench_verify [--entries 100000] [--commits 20]
+    python -m tests.bench.bench_verify [--entries 100000] [--commits 5]
 
 A lake's raw rows are whole entries of 1.5 KB; each lake has a commit, a seal, a checkpoint and a file for every
 `entries / commits` of them, so that what grows with the number of commits grows here, too.
@@ -82,7 +82,7 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--entries", type=int, default=100_000)
-    parser.add_argument("--commits", type=int, default=20, help="of the smallest lake")
+    parser.add_argument("--commits", type=int, default=5, help="of the smallest lake")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     print(f"{'entries':>12}{'commits':>9}{'CPU seconds':>13}{'seconds':>9}{'peak MiB':>10}")
