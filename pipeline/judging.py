@@ -247,7 +247,7 @@ class DeskReader(Reader):
         super().__init__(desk, None, None, timeout, recent, patience=patience)  # type: ignore[arg-type]
         self._lake = lake
 
-    def _take(self) -> Judged | Quiet:  # type: ignore[override]
+    def _take(self) -> Sequence[Judged] | Quiet:  # type: ignore[override]
         progress = {stream: min(times) for stream, times in self._recent.items() if times}
         passed = self.source.poll(None, self.timeout, progress)
         if passed is None:
@@ -257,7 +257,7 @@ class DeskReader(Reader):
             self._recall(str(stream), part["time"].tail(RECENT).to_physical().to_list(), len(part))
         heard = {str(name) for name in events["source"].unique()}
         recent = {name: tuple(self._recent[name]) for name in heard}
-        return Judged(passed, events, verdicts, self._live(*heard), recent)
+        return [Judged(passed, events, verdicts, self._live(*heard), recent)]
 
 
 class JudgingLine(Line):

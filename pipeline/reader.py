@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.core.model import Handover
+from pipeline.core.ports import BroadSource
 from pipeline.parts import Quiet, Taken
 from pipeline.refused import with_refused
 from pipeline.rows import seal
@@ -50,7 +51,7 @@ class Reader:
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._leaves = leaves
         self._sealing = ThreadPoolExecutor(1, "keytrail-leaves")
-        self._queue: queue.Queue[Taken | Handover | Quiet | BaseException] = queue.Queue(maxsize=1)
+        self._queue: queue.Queue[Sequence[Taken] | Handover | Quiet | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
     def batches(self) -> Iterator[Taken | Handover | Quiet]:
@@ -66,7 +67,10 @@ class Reader:
                     return
                 if isinstance(item, BaseException):
                     raise item
-                yield item
+                if isinstance(item, Handover | Quiet):
+                    yield item
+                else:
+                    yield from item
         finally:
             self.stop()
             while thread.is_alive():
@@ -97,7 +101,7 @@ class Reader:
             return
         self._put(_End())
 
-    def _put(self, item: Taken | Handover | Quiet | BaseException) -> None:
+    def _put(self, item: Sequence[Taken] | Handover | Quiet | BaseException) -> None:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.2)
@@ -105,19 +109,31 @@ class Reader:
                 continue
             return
 
-    def _take(self) -> Taken | Handover | Quiet:
-        progress = {stream: min(times) for stream, times in self._recent.items() if times}
-        raw = self.source.poll(self.limit, self.timeout, progress)
-        if raw is None:
+    def _take(self) -> Sequence[Taken] | Handover | Quiet:
+        """Batches of different streams, decoded together: one decode costs much, however little is in it."""
+        raws = self._poll()
+        if raws is None:
             return Quiet(self._live())
-        if isinstance(raw, Handover):
-            return raw
-        decoded = with_refused(raw, self.decoder.decode(raw))
-        if decoded.consumed < len(raw):
-            self.source.rewind(raw, decoded.consumed)
-        sealed = self._sealing.submit(seal, raw, decoded, leaves=self._leaves)
-        recent = self._remember(raw, decoded)
-        return Taken(raw, decoded, self._live(raw.stream), sealed, recent)
+        if isinstance(raws, Handover):
+            return raws
+        decoded = [with_refused(raw, found) for raw, found in zip(raws, self.decoder.decode_all(raws), strict=True)]
+        for raw, found in zip(raws, decoded, strict=True):
+            if found.consumed < len(raw):
+                self.source.rewind(raw, found.consumed)
+        sealed = [self._sealing.submit(seal, *one, leaves=self._leaves) for one in zip(raws, decoded, strict=True)]
+        recent = [self._remember(*one) for one in zip(raws, decoded, strict=True)]
+        streams = [raw.stream for raw in raws]
+        live = self._live(*streams)
+        to_come = [dict.fromkeys(streams[at:], True) for at in range(1, len(raws) + 1)]  # behind each, in this list
+        lives = [live | more for more in to_come]
+        return [Taken(*one) for one in zip(raws, decoded, lives, sealed, recent, strict=True)]
+
+    def _poll(self) -> Sequence[RawBatch] | Handover | None:
+        progress = {stream: min(times) for stream, times in self._recent.items() if times}
+        if isinstance(self.source, BroadSource):
+            return self.source.poll_all(self.limit, self.timeout, progress)
+        raw = self.source.poll(self.limit, self.timeout, progress)
+        return raw if raw is None or isinstance(raw, Handover) else [raw]
 
     def _live(self, *heard: str) -> dict[str, bool]:
         now = time.monotonic()

@@ -50,6 +50,17 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class BroadSource(Protocol):
+    """A source with more partitions than are worth a batch of their own."""
+
+    def poll_all(
+        self, limit: int | None, timeout: float, progress: Mapping[str, int]
+    ) -> Sequence[RawBatch] | Handover | None:
+        """`poll` for several partitions at once, each of them at most once and together at most `limit` records."""
+        ...
+
+
 class SharedSource(Source, Protocol):
     """A source whose partitions move between processes.
 
@@ -74,6 +85,10 @@ class Decoder(Protocol):
     """
 
     def decode(self, batch: RawBatch) -> Decoded: ...
+
+    def decode_all(self, batches: Sequence[RawBatch]) -> Sequence[Decoded]:
+        """What `decode` makes of each batch by itself, for less than one by one."""
+        ...
 
 
 class Profiles(Protocol):

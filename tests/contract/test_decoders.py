@@ -9,16 +9,18 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from pipeline.core import plugins
 from pipeline.core.schema import DECODED, OPERATIONS_VOCABULARY, OUTCOMES
-from tests.decoding import batch_of, drained, seen, uncovered
+from tests.decoding import batch_of, batch_of_records, drained, seen, uncovered
 
 if TYPE_CHECKING:
     from pipeline.core.ports import Decoder
@@ -137,6 +139,25 @@ def test_any_bytes_are_the_same_in_any_cut(kind: str, data: st.DataObject) -> No
     text = data.draw(_files(kind))
     sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
     assert drained(_shared(kind), text, sizes) == drained(_shared(kind), text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_batches_together_are_as_each_by_itself(kind: str, data: st.DataObject) -> None:
+    """What stands in one batch changes nothing of another, be they lines of files or records with line ends."""
+    decoder, texts = _shared(kind), data.draw(st.lists(_files(kind), max_size=4))
+    batches = [
+        batch_of_records(text.split(b"{"))
+        if data.draw(st.booleans())
+        else batch_of(text, final=data.draw(st.booleans()))
+        for text in texts
+    ]
+    for alone, together in zip(map(decoder.decode, batches), decoder.decode_all(batches), strict=True):
+        assert_frame_equal(alone.events, together.events)
+        assert_frame_equal(alone.rejected, together.rejected)
+        assert (alone.consumed, alone.replaced) == (together.consumed, together.replaced)
+        for mine, its in zip(astuple(alone.pieces), astuple(together.pieces), strict=True):
+            assert mine.tolist() == its.tolist()
 
 
 _DECODERS: dict[str, Decoder] = {}

@@ -46,7 +46,7 @@ QUICK, EXACT = create(Config()), _slow()
 
 
 def _believed(batch: RawBatch) -> int:
-    return len(QUICK._quick(frame(batch))[1])
+    return len(QUICK._quick([frame(batch)])[1][0])
 
 
 @pytest.mark.parametrize("log", LOGS)

@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.decoders.vault.fields import FIELDS, RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.core.model import Bytes
     from pipeline.decoders.vault.fields import Field
@@ -87,12 +87,12 @@ class Table:
         self._file, path = _anonymous()
         self._query = _query(path)
 
-    def read(self, data: Bytes) -> pl.DataFrame:
-        """RAW rows of the lines in `data` (UTF-8, ended by LF), one per line that is not blank.
+    def read(self, texts: Sequence[Bytes]) -> pl.DataFrame:
+        """RAW rows of the lines in `texts` (UTF-8, ended by LF), one per line that is not blank.
 
         Raises duckdb.Error when the reader itself fails.
         """
-        _write(self._file, data.data)
+        _write(self._file, texts)
         table = self._connection.sql(self._query).to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table gives a frame
@@ -108,8 +108,11 @@ def _anonymous() -> tuple[int, str]:
     return descriptor, path
 
 
-def _write(descriptor: int, data: memoryview) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, data[done:], done)
-    os.ftruncate(descriptor, len(data))
+def _write(descriptor: int, texts: Sequence[Bytes]) -> None:
+    end = 0
+    for text in texts:
+        rest = text.data
+        while len(rest):
+            done = os.pwrite(descriptor, rest, end)
+            rest, end = rest[done:], end + done
+    os.ftruncate(descriptor, end)

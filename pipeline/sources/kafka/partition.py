@@ -219,20 +219,21 @@ class Partition:
         self._items.append(Told(cause, Lost(at, mark.tail_end - 1, mark.tail_end - at, note, resume)))
         return self._go(resume)
 
-    def take(self, limit: int | None, ingest_ns: int) -> RawBatch:
-        """The next batch; a fault is a batch of its own."""
+    def take(self, limit: int | None, ingest_ns: int, size: int = _BATCH_BYTES) -> RawBatch:
+        """The next batch, of about `size` bytes at most; a fault is a batch of its own."""
         if isinstance(self._items[0], Told):
             return self._fault(self._items.popleft(), ingest_ns)
         chunks = self._front()
-        wanted = max(_ALL if limit is None else limit, self._want)
-        count, rows, size = 1, len(chunks[0]), len(chunks[0].data)
-        while count < len(chunks) and rows < wanted and (size < _BATCH_BYTES or rows <= self._refused):
-            rows, size = rows + len(chunks[count]), size + len(chunks[count].data)
+        wanted = _ALL if limit is None else max(limit, self._want)
+        count, rows, there = 1, len(chunks[0]), len(chunks[0].data)
+        while count < len(chunks) and rows < wanted and (there < size or rows <= self._refused):
+            rows, there = rows + len(chunks[count]), there + len(chunks[count].data)
             count += 1
         for _ in range(count):
             self._items.popleft()
         chunk = joined(chunks[:count])
-        if limit is not None and len(chunk) > wanted:
+        fitting = max(int(np.searchsorted(chunk.ends, size)), self._want, 1)
+        if (wanted := min(wanted, fitting)) < len(chunk):
             self._items.appendleft(chunk.cut(wanted, len(chunk)))
             chunk = chunk.cut(0, wanted)
         self._measure()

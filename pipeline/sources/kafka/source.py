@@ -1,12 +1,13 @@
-"""The source: one batch of one partition at a time, from what the pump has fetched."""
+"""The source: batches of one partition or of several at a time, from what the pump has fetched."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline.core.model import Handover
+from pipeline.sources.kafka.share import Share
 
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pipeline.sources.kafka.partition import Partition
     from pipeline.sources.kafka.pump import Pump
 
+T = TypeVar("T")
+
+BATCH_BYTES: Final = 16 << 20  # of one batch, about, over all partitions in it
 _WITHOUT_PARTITIONS_SECONDS: Final = 10.0  # two rounds of a cooperative rebalance take less
 
 
@@ -26,9 +30,33 @@ class Kafka:
         self._handed: tuple[list[Any], list[Any]] | None = None  # what the line is being told of
         self._waits: tuple[str, float] = ("", 0.0)  # the partition that is waited for, since when
         self._empty_since = time.monotonic()
+        self._share = Share(BATCH_BYTES)
 
     def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | Handover | None:
         """See ports.Source. A Handover wants `handed_over` once it is acted on."""
+        return self._wait(timeout, progress, lambda ready: ready[0].take(limit, self._clock()))
+
+    def poll_all(
+        self, limit: int | None, timeout: float, progress: Mapping[str, int]
+    ) -> Sequence[RawBatch] | Handover | None:
+        """See ports.BroadSource."""
+        self._share.learn(progress)
+        return self._wait(timeout, progress, lambda ready: self._take_all(ready, limit))
+
+    def _take_all(self, ready: Sequence[Partition], limit: int | None) -> list[RawBatch]:
+        sizes = self._share.sizes([partition.identity.stream for partition in ready])
+        taken: list[RawBatch] = []
+        for partition in ready:
+            left = None if limit is None else limit - sum(map(len, taken))
+            if (size := sizes.get(partition.identity.stream)) is not None and left != 0:
+                taken.append(partition.take(left, self._clock(), size))
+                self._share.took(taken[-1].stream, len(taken[-1].data))
+        return taken
+
+    def _wait(
+        self, timeout: float, progress: Mapping[str, int], take: Callable[[list[Partition]], T]
+    ) -> T | Handover | None:
+        """What `take` makes of the partitions that have something, the furthest behind first; a move comes before."""
         deadline = time.monotonic() + timeout
         pump = self._pump
         with pump.turn:
@@ -37,9 +65,8 @@ class Kafka:
                     raise pump.failure
                 if (moved := self._moved()) is not None:
                     return moved
-                chosen = self._choose(progress)
-                if chosen is not None:
-                    return chosen.take(limit, self._clock())
+                if ready := self._ready(progress):
+                    return take(ready)
                 rest = deadline - time.monotonic()
                 if rest <= 0:
                     return None
@@ -111,20 +138,17 @@ class Kafka:
         came = [self._pump.partitions[tp].identity for tp in self._handed[1] if tp in self._pump.partitions]
         return Handover([(i.stream, i.partition) for i in left], [(i.stream, i.partition) for i in came], lost)
 
-    def _choose(self, progress: Mapping[str, int]) -> Partition | None:
-        """The partition furthest behind that may still bring something; it is waited for within reason."""
+    def _ready(self, progress: Mapping[str, int]) -> list[Partition]:
+        """The partitions that have something, the furthest behind first. One that is further behind is waited for."""
         if self._handed is not None:
-            return None
+            return []
         now = time.monotonic()
         live = [p for p in self._pump.partitions.values() if p.has_news or not self._silent(p, now)]
         order = sorted(live, key=lambda p: (progress.get(p.identity.stream, -(1 << 62)), p.identity.stream))
         ready = [p for p in order if p.placed and p.has_news]
-        if not ready:
-            return None
-        first = order[0]
-        if first is ready[0] or not self._worth_waiting(first, now):
-            return ready[0]
-        return None
+        if ready and order[0] is not ready[0] and self._worth_waiting(order[0], now):
+            return []
+        return ready
 
     def _worth_waiting(self, partition: Partition, now: float) -> bool:
         name = partition.identity.partition

@@ -15,8 +15,10 @@ from pipeline.sources import file_tail
 from tests.scenarios.vault_lines import pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from pipeline.core.model import RawBatch
 
 
 def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], object] | None = None) -> list[Taken]:
@@ -88,6 +90,26 @@ def test_a_stream_that_only_comes_after_the_others_is_waited_for(two: Path) -> N
 
     (two / "b.log").write_bytes(pairs(range(5), start=10 * 3600))
     assert live(taken(two, 60.0, follow=True, more=go_on)[-1]) == {"a.log": True, "b.log": True}
+
+
+class SideBySide(file_tail.FileTail):
+    """Every file that has something, in one go."""
+
+    def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> list[RawBatch] | None:
+        found: list[RawBatch] = []
+        while (batch := self.poll(limit, 0 if found else timeout, progress)) is not None:
+            found.append(batch)
+        return found or None
+
+
+def test_what_was_taken_together_is_waited_for(two: Path) -> None:
+    """Of streams that are read to their end in one go, each counts as live until its own batch has been handed over."""
+    source = SideBySide(file_tail.Config(), [str(two)], {}, system_clock, follow=False)
+    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {})
+    found = [item for item in reader.batches() if isinstance(item, Taken)]
+    source.close()
+    assert [item.raw.file.rpartition("/")[2] for item in found] == ["a.log", "b.log"]
+    assert [live(item) for item in found] == [{"a.log": False, "b.log": True}, {"a.log": False, "b.log": False}]
 
 
 def test_what_ends_the_source_ends_the_reader(two: Path) -> None:
