@@ -263,8 +263,12 @@ class DeskReader(Reader):
 class JudgingLine(Line):
     """Everything behind the canonical order."""
 
-    def step(self, judged: Judged) -> None:  # type: ignore[override]
-        """One commit of a worker through every stage up to the alerts."""
+    def step(self, taken: Sequence[Judged]) -> None:  # type: ignore[override]
+        """Commits of workers through every stage up to the alerts."""
+        for judged in taken:
+            self._step(judged)
+
+    def _step(self, judged: Judged) -> None:
         self.recent |= judged.recent
         verdicts = {str(name): part for (name,), part in judged.verdicts.group_by("source", maintain_order=True)}
         events = {str(name): part for (name,), part in judged.events.group_by("source", maintain_order=True)}
@@ -277,9 +281,10 @@ class JudgingLine(Line):
         self.uncommitted_bytes += int(judged.events.estimated_size())
         self.totals.entries += len(judged.events)
 
-    def last_request(self, taken: Judged) -> object:
+    def last_request(self, taken: Sequence[Judged]) -> object:
         """See Line."""
-        return taken.events["correlation_uid"][-1] if len(taken.events) else None
+        events = taken[-1].events
+        return events["correlation_uid"][-1] if len(events) else None
 
     def restore(self, states: Mapping[str, Frames]) -> None:
         """Continue. What a run by one process had set aside of partitions it gave up is judged here as well."""

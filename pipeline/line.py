@@ -71,27 +71,31 @@ class Line:
         self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
 
     @inline
-    def step(self, taken: Taken) -> None:
-        """One batch through every stage up to the alerts."""
-        self.recent[taken.raw.stream] = taken.recent
-        self._live = taken.live
-        self._judge(taken.raw.stream, *self._take_in(taken))
+    def step(self, taken: Sequence[Taken]) -> None:
+        """Batches of different streams, decoded together, through every stage up to the alerts."""
+        placed = [rows.place(one.sealed.result(), self.parts.ledger) for one in taken]
+        resolved = self.parts.enricher.resolve(pl.concat([one.decoded.events for one in taken]))
+        events = rows.events(resolved, taken, placed)
+        self.parts.lake.write("raw", rows.raw(taken, placed))
+        self.parts.lake.write("events", events)
+        first = 0
+        for one in taken:
+            mine = events.slice(first, len(one.decoded.events))
+            first += len(mine)
+            self.recent[one.raw.stream] = one.recent
+            self._live = one.live
+            self._judge(one.raw.stream, mine, self._take_in(one.raw, one.decoded, mine))
 
-    def _take_in(self, taken: Taken) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Store what came: EVENT rows, and the verdicts on the stream they came in. Needs nothing of other streams."""
-        raw, decoded = taken.raw, taken.decoded
-        placed = rows.place(taken.sealed.result(), self.parts.ledger)
-        events = rows.events(self.parts.enricher.resolve(decoded.events), raw, decoded, placed)
+    def _take_in(self, raw: RawBatch, decoded: Decoded, events: pl.DataFrame) -> pl.DataFrame:
+        """Note what came of a stream; the verdicts on it. Needs nothing of other streams."""
         rejected = rows.rejected(raw, decoded, events, self._newest.get(raw.stream))
         if len(events):
             self._newest[raw.stream] = int(events["time"].to_physical()[-1])
-        self.parts.lake.write("raw", rows.raw(raw, decoded, placed))
-        self.parts.lake.write("events", events)
         self.parts.lake.write("rejected", rejected)
         newest = self._newest.get(raw.stream)
         verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file, raw.lost, newest)
         self._note(raw, decoded, rejected)
-        return events, verdicts
+        return verdicts
 
     def _judge(self, stream: str, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
         """Everything that looks at all streams together."""
@@ -201,9 +205,9 @@ class Line:
         held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._corrected]
         return pl.concat([stored.select(OPERATION.names()), *held]).unique("uid", keep="last", maintain_order=True)
 
-    def last_request(self, taken: Any) -> object:
+    def last_request(self, taken: Sequence[Any]) -> object:
         """The id of the last request in what was taken."""
-        events = taken.decoded.events
+        events = taken[-1].decoded.events
         return events["correlation_uid"][-1] if len(events) else None
 
     @property

@@ -54,8 +54,11 @@ class Reader:
         self._queue: queue.Queue[Sequence[Taken] | Handover | Quiet | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
-    def batches(self) -> Iterator[Taken | Handover | Quiet]:
-        """Every batch until the source is exhausted or `stop` is called. Raises what the source raised."""
+    def batches(self) -> Iterator[Sequence[Taken] | Handover | Quiet]:
+        """Every batch, with those decoded together, until the source is exhausted or `stop` is called.
+
+        Raises what the source raised.
+        """
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.freeze()  # what has been imported is there to stay and need not be looked through again and again
         thread = threading.Thread(target=self._run, name="keytrail-reader", daemon=True)
@@ -67,10 +70,7 @@ class Reader:
                     return
                 if isinstance(item, BaseException):
                     raise item
-                if isinstance(item, Handover | Quiet):
-                    yield item
-                else:
-                    yield from item
+                yield item
         finally:
             self.stop()
             while thread.is_alive():

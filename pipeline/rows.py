@@ -16,8 +16,10 @@ from pipeline.core.schema import EVENT, FINDING, RAW, REJECTED, TIME, conform, e
 from pipeline.ledger import leaf
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.core.model import Decoded, RawBatch, Window
-    from pipeline.parts import LedgerPort
+    from pipeline.parts import LedgerPort, Taken
 
 SAMPLE_BYTES = 200
 
@@ -79,40 +81,52 @@ def place(sealed: Sealed, ledger: LedgerPort | None) -> Placed:
     return Placed(sealed.uids, index, rawframe.fixed(leaves.salts), rawframe.fixed(leaves.leaves), sealed.redacted)
 
 
-def events(resolved: pl.DataFrame, raw: RawBatch, decoded: Decoded, placed: Placed) -> pl.DataFrame:
-    """EVENT rows: the resolved entries with their place."""
-    piece = resolved["piece"]
-    position = pl.Series(decoded.pieces.positions, dtype=pl.Int64)
+def events(resolved: pl.DataFrame, taken: Sequence[Taken], placed: Sequence[Placed]) -> pl.DataFrame:
+    """EVENT rows: the resolved entries of these batches, one behind the other, with their places."""
+    before = np.cumsum([0, *(len(one.uids) for one in placed[:-1])])
+    counts = [len(one.decoded.events) for one in taken]
+    piece = pl.Series(resolved["piece"].to_numpy() + np.repeat(before, counts), dtype=pl.UInt32)
+    position = pl.Series(np.concatenate([one.decoded.pieces.positions for one in taken]), dtype=pl.Int64)
     placed_rows = resolved.with_columns(
-        placed.uids.gather(piece).alias("uid"),
+        pl.concat([one.uids for one in placed]).gather(piece).alias("uid"),
         position.gather(piece).alias("position"),
-        placed.leaf_index.gather(piece).alias("leaf_index"),
-        source=pl.lit(raw.stream),
-        file=pl.lit(raw.file),
-        format=pl.lit(decoded.format),
+        pl.concat([one.leaf_index for one in placed]).gather(piece).alias("leaf_index"),
+        repeated("source", [one.raw.stream for one in taken], counts),
+        repeated("file", [one.raw.file for one in taken], counts),
+        repeated("format", [one.decoded.format for one in taken], counts),
         order_time=pl.col("time"),
     )
     return conform(placed_rows, EVENT)
 
 
-def raw(batch: RawBatch, decoded: Decoded, placed: Placed) -> pl.DataFrame:
-    """RAW rows: every piece, with the bytes that may be kept."""
-    pieces = decoded.pieces
-    return (
-        pl.DataFrame(
-            [
-                placed.uids.alias("uid"),
-                pl.Series("position", pieces.positions, dtype=pl.Int64),
-                placed.leaf_index.alias("leaf_index"),
-                rawframe.binary(batch.data, pieces.starts, pieces.ends, decoded.replaced),
-                pl.Series("redacted", placed.redacted),
-                placed.salts.alias("salt"),
-                placed.leaves.alias("leaf"),
-            ]
-        )
-        .with_columns(source=pl.lit(batch.stream), file=pl.lit(batch.file))
-        .select(RAW.names())
-    )
+def repeated(name: str, values: Sequence[str], counts: Sequence[int]) -> pl.Series:
+    """A column with each value so many times."""
+    if len(set(values)) == 1:
+        return pl.Series(name, values[:1]).new_from_index(0, sum(counts))
+    return pl.Series(name, values)[np.repeat(np.arange(len(values)), counts)]
+
+
+def raw(taken: Sequence[Taken], placed: Sequence[Placed]) -> pl.DataFrame:
+    """RAW rows: every piece of these batches, with the bytes that may be kept."""
+    pieces = [one.decoded.pieces for one in taken]
+    texts = [
+        rawframe.binary(one.raw.data, mine.starts, mine.ends, one.decoded.replaced)
+        for one, mine in zip(taken, pieces, strict=True)
+    ]
+    counts = [len(one.uids) for one in placed]
+    return pl.DataFrame(
+        [
+            pl.concat([one.uids for one in placed], rechunk=True).alias("uid"),
+            repeated("source", [one.raw.stream for one in taken], counts),
+            repeated("file", [one.raw.file for one in taken], counts),
+            pl.Series("position", np.concatenate([one.positions for one in pieces]), dtype=pl.Int64),
+            pl.concat([one.leaf_index for one in placed], rechunk=True).alias("leaf_index"),
+            pl.concat(texts, rechunk=True),
+            pl.Series("redacted", np.concatenate([one.redacted for one in placed])),
+            pl.concat([one.salts for one in placed], rechunk=True).alias("salt"),
+            pl.concat([one.leaves for one in placed], rechunk=True).alias("leaf"),
+        ]
+    ).select(RAW.names())
 
 
 def rejected(batch: RawBatch, decoded: Decoded, accepted: pl.DataFrame, before_us: int | None) -> pl.DataFrame:

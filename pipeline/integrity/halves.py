@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from pipeline.core.schema import OPERATION, TIME
@@ -29,25 +31,39 @@ def _halves(places: pl.DataFrame) -> pl.DataFrame:
         "answered": pl.when(phase != "request").then(i).min(),
     }
     sources = places["source"].unique()
-    both = pl.col("asked").is_not_null() & pl.col("answered").is_not_null()
     if len(sources) == 1:
         found = places.group_by("key", maintain_order=True).agg(**rows)
-        return found.with_columns(
-            pl.lit(None, dtype=pl.List(pl.String)).alias("lacking"),
-            pl.when(both).then("asked").alias("asked"),
-            pl.when(both).then("answered").alias("answered"),
-            first_asked="asked",
-            first_answered="answered",
-            devices=pl.lit(sources.to_list(), dtype=pl.List(pl.String)),
-        )
+        return _of_one(found, pl.lit(sources.to_list(), dtype=pl.List(pl.String)))
     found = places.group_by("key", "source", maintain_order=True).agg(**rows)
+    shared = found["key"].is_duplicated()
+    alone = _of_one(found.filter(~shared), pl.concat_list("source"))
+    return pl.concat([alone, _of_several(found.filter(shared)).select(alone.columns)]) if shared.any() else alone
+
+
+_BOTH: Final = pl.col("asked").is_not_null() & pl.col("answered").is_not_null()
+
+
+def _of_one(found: pl.DataFrame, devices: pl.Expr) -> pl.DataFrame:
+    """Of keys that one device has told of."""
+    return found.select(
+        "key",
+        pl.lit(None, dtype=pl.List(pl.String)).alias("lacking"),
+        pl.when(_BOTH).then("asked").alias("asked"),
+        pl.when(_BOTH).then("answered").alias("answered"),
+        first_asked="asked",
+        first_answered="answered",
+        devices=devices,
+    )
+
+
+def _of_several(found: pl.DataFrame) -> pl.DataFrame:
     return (
         found.group_by("key", maintain_order=True)
         .agg(
             first_asked=pl.col("asked").min(),
             first_answered=pl.col("answered").min(),
-            asked=pl.col("asked").filter(both).sort_by(pl.col("answered").filter(both)).first(),
-            answered=pl.col("answered").filter(both).min(),
+            asked=pl.col("asked").filter(_BOTH).sort_by(pl.col("answered").filter(_BOTH)).first(),
+            answered=pl.col("answered").filter(_BOTH).min(),
             devices=pl.col("source").sort(),
             lacking=_lacking("request", "asked").append(_lacking("response", "answered")).sort(),
         )

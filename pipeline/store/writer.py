@@ -88,7 +88,7 @@ class Writer:
         self._check()
 
     def _append(self, name: str, frame: pl.DataFrame) -> None:
-        if self._failure is not None:
+        if self._failure is not None or frame.is_empty():
             return
         table = TABLES[name]
         with guarded(f"writing {name}"):

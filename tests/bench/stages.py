@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def measure(work: Path, **options: Any) -> dict[str, float]:
     reader._sealing = _AtOnce()  # type: ignore[assignment]
     for taken in _batches(reader):
         batches += 1
-        entries += len(taken.raw)
+        entries += sum(len(one.raw) for one in taken)
         line.step(taken)
         if line.uncommitted_bytes > COMMIT_BYTES:
             line.commit()
@@ -149,12 +149,12 @@ class _AtOnce:
         return done
 
 
-def _batches(reader: Reader) -> Iterator[Taken]:
+def _batches(reader: Reader) -> Iterator[Sequence[Taken]]:
     """What the reader gives, in this thread."""
     while not reader.source.exhausted:
         taken = reader._take()
         if not isinstance(taken, Quiet | Handover):
-            yield from taken
+            yield taken
 
 
 def _watch(watch: Watch, source: Any, decoder: Any, line: Any) -> None:

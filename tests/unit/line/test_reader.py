@@ -30,8 +30,8 @@ def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], obj
     known = 0  # batches taken before `more` wrote; however slow the machine, what it wrote is waited for
     try:
         for item in reader.batches():
-            if isinstance(item, Taken):
-                found.append(item)
+            if isinstance(item, list):
+                found += item
             elif isinstance(item, Quiet) and len(found) > known:
                 if more is None:
                     break
@@ -106,7 +106,7 @@ def test_what_was_taken_together_is_waited_for(two: Path) -> None:
     """Of streams that are read to their end in one go, each counts as live until its own batch has been handed over."""
     source = SideBySide(file_tail.Config(), [str(two)], {}, system_clock, follow=False)
     reader = Reader(source, vault.create(vault.Config()), None, 0.05, {})
-    found = [item for item in reader.batches() if isinstance(item, Taken)]
+    found = [one for item in reader.batches() if isinstance(item, list) for one in item]
     source.close()
     assert [item.raw.file.rpartition("/")[2] for item in found] == ["a.log", "b.log"]
     assert [live(item) for item in found] == [{"a.log": False, "b.log": True}, {"a.log": False, "b.log": False}]
