@@ -36,7 +36,7 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`[detection]`: the windows of event time, how often an open one is looked at, and which detectors run."""
 
     window_seconds: int = 3600
-    look_seconds: int = 300
+    look_seconds: int = 150
     disabled: tuple[str, ...] = ()
 
 

@@ -1,203 +1,237 @@
-"""When a window that is still open is worth a look: somebody did far more in it than he ever did in a whole one.
+"""When a window that is still open is worth a look, and at what.
 
-What is counted per principal is cheap: operations, different secrets, refusals; and per client address the log-ins that
-were refused, with the accounts they tried, since one who guesses is somebody else each time. A detector that looks
-early judges the same window again when it is over. Names are kept as 64-bit keys: that two share one is a chance of
-n²/2⁶⁵, and would cost a look too many or too few.
+What detectors count only grows inside a window: who has passed a threshold in a part of it has passed it at its end.
+So a look tells hardly anything that would not be told, only sooner; what it costs is what there is to weigh. Looked at
+is what is far above the most that somebody ever had in one window (operations, different secrets, refusals, names asked
+for in vain), a network or folder that is not theirs, who was long away, and log-ins refused to many accounts. Each is
+looked at again whenever it has grown by half, operations when they have doubled: a flood costs a few looks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
-from pipeline.baselines.hashing import U64, hash_texts, mix
+from pipeline.seen import DONE, NONE, REFUSED, WALKED, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from pipeline.baselines.hashing import U64
     from pipeline.core.model import Frames
 
     Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
-_FACTOR: Final = 1.5  # times the most that a principal had in one window
-_LEAST: Final = np.array([40.0, 10.0, 8.0])  # operations, different secrets, refusals
-_FADE: Final = 0.999  # of a peak, by the window: a month halves it
+# What is counted per principal (`own`, refusals: with a secret; `logins`, refused: per address and per mount), and from
+# where on it is worth a look at all.
+KINDS: Final = ("operations", "secrets", "refused", "walked", "own", "places", "networks", "return", "logins")
+_N, _SECRETS, _REFUSED, _WALKED, _OWN, _PLACES, _NETWORKS, _RETURN, _LOGINS = range(len(KINDS))
+_LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0])
+_RISING: Final = (_N, _SECRETS, _REFUSED, _WALKED, _OWN, _LOGINS)  # judged by the most there was before
+_ALWAYS: Final = (_REFUSED, _LOGINS)  # also while everything is new
+_ABOVE: Final = 1.5  # times the most that somebody had in one window
+_STEP: Final = np.array([2.0] + [1.5] * (len(KINDS) - 1))  # times; it is looked at again when it has grown so much
+_EXPLORES: Final = 10.0  # new places at once, from which on new places are looked at as counts are
+_SETTLED_HOURS: Final = 48  # before, nearly everything is new
+_KNOWN_HOURS: Final = 72  # and for so long, all that somebody new does
+_AWAY_HOURS: Final = 7 * 24
+_STILL_HOURS: Final = 7 * 24  # who has not moved for so long does not roam
+_FADE: Final = np.array([0.999] * (len(KINDS) - 1) + [0.9])  # of a peak, by the window: a month halves it, or a night
 _KEPT: Final = 100_000  # principals; past it those not seen for longest go
-_COUNTS: Final = ("n", "secrets", "refused")
-_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
-_NONE: Final = np.uint64(0)
-_REFUSED_LOGIN: Final = (pl.col("operation") == "auth") & (pl.col("outcome") == "denied") & (pl.col("client_ip") != "")
-_ACCOUNT: Final = pl.when(pl.col("principal") != "anonymous").then("principal").otherwise("path")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Of each operation: its principal, principal and secret together (0: no secret), and whether it was refused.
-
-    Of refused log-ins (elsewhere 0) also the address, and address and account together.
-    """
-
-    who: U64
-    edge: U64
-    refused: Bools
-    door: U64
-    tried: U64
-
-    def __len__(self) -> int:
-        return len(self.who)
-
-    def __getitem__(self, rows: slice) -> Seen:
-        return Seen(*(getattr(self, name)[rows] for name in _COLUMNS))
-
-    @classmethod
-    def of(cls, operations: pl.DataFrame) -> Seen:
-        """From OPERATION rows."""
-        who, secrets = _keys(operations["principal"]), operations["secret"]
-        named = (secrets != "").fill_null(value=False).to_numpy()
-        edge = np.where(named, mix(who * _ODD + _keys(secrets)), _NONE)
-        refused = (operations["outcome"] == "denied").fill_null(value=False).to_numpy()
-        return cls(who, edge, refused, *_doors(operations))
-
-    @classmethod
-    def all(cls, parts: Sequence[Seen]) -> Seen:
-        """One after another."""
-        if not parts:
-            none = np.empty(0, np.uint64)
-            return cls(none, none, np.empty(0, np.bool_), none, none)
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
-
-    def with_doors(self) -> tuple[U64, U64, Bools]:
-        """Who, edge, refused: of every operation, and of every refused log-in once more, as its address's."""
-        at = np.flatnonzero(self.door)
-        if not len(at):
-            return self.who, self.edge, self.refused
-        who, edge = np.concatenate([self.who, self.door[at]]), np.concatenate([self.edge, self.tried[at]])
-        return who, edge, np.concatenate([self.refused, np.ones(len(at), np.bool_)])
-
-    def frame(self) -> pl.DataFrame:
-        """For a snapshot: a column for each array."""
-        return pl.DataFrame({name: getattr(self, name) for name in _COLUMNS})
-
-    @classmethod
-    def restored(cls, frame: pl.DataFrame) -> Seen:
-        """Of `frame`."""
-        return cls(*(frame[name].to_numpy() for name in _COLUMNS))
-
-
-_COLUMNS: Final = tuple(field.name for field in fields(Seen))
-
-
-def _doors(operations: pl.DataFrame) -> tuple[U64, U64]:
-    """`door` and `tried` of Seen."""
-    door, tried = np.zeros(len(operations), np.uint64), np.zeros(len(operations), np.uint64)
-    rows = operations.select(_REFUSED_LOGIN.arg_true()).to_series().to_numpy()
-    if len(rows):
-        few = operations[rows]
-        door[rows] = mix(_keys(few["client_ip"]) + _ODD)
-        tried[rows] = mix(door[rows] * _ODD + _keys(few.select(_ACCOUNT).to_series()))
-    return door, tried
-
-
-def _keys(names: pl.Series) -> U64:
-    """A key for each name; null counts as empty."""
-    coded = names.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    found: U64 = hash_texts(coded.dictionary)[coded.indices.to_numpy()]
-    return found
+_PLACES_KEPT: Final = 500_000  # folders and networks of principals, likewise
 
 
 class Looks:
-    """Peaks of closed windows, counts of the open one, and how far above its peak each principal was looked at."""
+    """Peaks of closed windows, what is at home where, counts of the open one, and what was looked at in it."""
 
-    def __init__(self) -> None:
-        self._past, self._peaks = np.empty(0, np.uint64), np.empty((0, 3))  # keys ascend, here and below
-        self._last: Ints = np.empty(0, np.int64)  # the window each was seen in last
+    def __init__(self, width_us: int) -> None:
+        self._hour = 3_600_000_000 / width_us  # windows an hour
+        self._past, self._peaks = np.empty(0, np.uint64), np.empty((0, len(KINDS)))  # keys ascend, here and below
+        self._first: Ints = np.empty(0, np.int64)  # the windows each was seen in first and last
+        self._last: Ints = np.empty(0, np.int64)
+        self._moved: Ints = np.empty(0, np.int64)  # and the one in which it was in a new network last
+        self._home, self._home_last = np.empty(0, np.uint64), np.empty(0, np.int64)
         self._closed = 0
         self._clear()
 
     def _clear(self) -> None:
-        self._who, self._counts = np.empty(0, np.uint64), np.empty((0, 3), np.int64)
-        self._levels: Ints = np.empty(0, np.int64)  # doublings that were told, -1: none
-        self._edges = np.empty(0, np.uint64)
+        self._who, self._counts = np.empty(0, np.uint64), np.empty((0, len(KINDS)), np.int64)
+        self._levels: Ints = np.empty((0, len(KINDS)), np.int64)  # how often each had grown when looked at, -1: never
+        self._pairs = np.empty(0, np.uint64)  # of principal and secret, or of a log-in, counted already
+        self._strange = np.empty(0, np.uint64)  # of principal and secret, in places new to it
+        self._new = np.empty(0, np.uint64)  # places and networks of this window that are new
+        self._adopted = np.empty(0, np.bool_)  # whether each of `_who` came to one
+        self._slack = 0  # so many operations can make nothing due, were they what is usual in all else
 
     def count(self, parts: Sequence[Seen]) -> None:
         """Add what came."""
-        fresh = Seen.all(parts)
+        fresh, self._slack = Seen.all(parts), 0
         if not len(fresh):
             return
-        every, edge, denied = fresh.with_doors()
-        edges, first = np.unique(edge, return_index=True)
-        new = ~_among(edges, self._edges) & (edges != _NONE)
-        self._edges = np.insert(self._edges, np.searchsorted(self._edges, edges[new]), edges[new])
-        who, place, number = np.unique(every, return_inverse=True, return_counts=True)
-        known = _among(who, self._who)
-        at = np.searchsorted(self._who, who[~known])
-        self._who = np.insert(self._who, at, who[~known])
+        refused = fresh.how == REFUSED
+        own = refused & (fresh.edge != NONE) & (fresh.door == NONE)
+        foreign = _new_to(self._home, fresh.zone) | (fresh.who == NONE)
+        door = (fresh.door != NONE) & foreign
+        named = np.concatenate([fresh.who, fresh.edge[own], fresh.door[door], fresh.gate[door]])
+        who, row = np.unique(named, return_inverse=True)
+        self._meet(who)
+        mine, theirs, doors = np.split(row, np.cumsum([len(fresh), np.count_nonzero(own)]))
+        at = np.searchsorted(self._who, who)
+
+        def tally(kind: int, rows: Ints) -> None:
+            self._counts[at, kind] += np.bincount(rows, minlength=len(who))
+
+        tally(_N, mine)
+        tally(_REFUSED, mine[refused])
+        tally(_WALKED, mine[fresh.how == WALKED])
+        tally(_RETURN, mine[fresh.how == DONE])
+        tally(_OWN, theirs)
+        self._pairs, first = _more(self._pairs, fresh.edge)
+        tally(_SECRETS, mine[first])
+        self._pairs, first = _more(self._pairs, np.concatenate([fresh.knock[door], fresh.push[door]]))
+        tally(_LOGINS, doors[first])
+        self._strange, first = _more(self._strange, np.where(self._unknown(fresh.place), fresh.edge, NONE))
+        tally(_PLACES, mine[first])
+        self._come(fresh, mine, at, foreign & ~refused)
+        self._counts[self._who == NONE] = 0
+
+    def _come(self, fresh: Seen, mine: Ints, at: Ints, foreign: Bools) -> None:
+        """Count operations from networks that are new to their principal."""
+        here = np.where(fresh.how == REFUSED, NONE, fresh.zone)
+        self._unknown(here)
+        far = self._unknown(np.where(fresh.how == REFUSED, NONE, fresh.network))
+        roams = self._closed - self._of_past(self._moved, self._who[at], self._closed) < _STILL_HOURS * self._hour
+        news = far | (foreign & ~roams[mine])
+        self._counts[at, _NETWORKS] += np.bincount(mine[news], minlength=len(at))
+        self._adopted[at] |= np.bincount(mine[foreign], minlength=len(at)) > 0
+
+    def _meet(self, who: U64) -> None:
+        """Rows for those who have none yet."""
+        fresh = who[~_among(who, self._who)]
+        at = np.searchsorted(self._who, fresh)
+        self._who = np.insert(self._who, at, fresh)
         self._counts = np.insert(self._counts, at, 0, axis=0)
-        self._levels = np.insert(self._levels, at, -1)
-        secrets = np.bincount(place[first[new]], minlength=len(who))
-        refused = np.bincount(place[denied], minlength=len(who))
-        self._counts[np.searchsorted(self._who, who)] += np.stack([number, secrets, refused], axis=1)
+        self._levels = np.insert(self._levels, at, -1, axis=0)
+        self._adopted = np.insert(self._adopted, at, values=False)
 
-    def due(self) -> bool:
-        """Whether anybody has passed a doubling of what is high for him since this was asked last."""
-        enough = np.flatnonzero((self._counts >= _LEAST).any(axis=1))
-        if not len(enough):
+    def _unknown(self, keys: U64) -> Bools:
+        """Places or networks new to their principal; those that are not are in use for another while."""
+        new = _new_to(self._home, keys)
+        known = keys[~new & (keys != NONE)]
+        self._home_last[np.searchsorted(self._home, known)] = self._closed
+        self._new, _ = _more(self._new, keys[new])
+        return new
+
+    def idle(self, fresh: Seen, uncounted: int) -> bool:
+        """Whether nothing can be due because of `fresh` and of what came since anything was counted, so many in all."""
+        if self._closed < _SETTLED_HOURS * self._hour:
+            return not (fresh.how == REFUSED).any()
+        if uncounted >= self._slack or (fresh.how != DONE).any():
             return False
-        high = np.maximum(_FACTOR * self._peaks_of(self._who[enough]), _LEAST)
-        times = (self._counts[enough] / high).max(axis=1)
-        level = np.where(times >= 1, np.floor(np.log2(np.maximum(times, 1))), -1).astype(np.int64)
-        risen = bool((level > self._levels[enough]).any())
-        self._levels[enough] = np.maximum(level, self._levels[enough])
-        return risen
+        last = self._of_past(self._last, fresh.who, self._closed)
+        if (self._closed - last >= _AWAY_HOURS * self._hour).any():
+            return False
+        return not any(_new_to(self._home, keys).any() for keys in (fresh.place, fresh.zone, fresh.network))
 
-    def _peaks_of(self, who: U64) -> npt.NDArray[np.float64]:
+    def due(self) -> frozenset[str]:
+        """The KINDS of what has risen, since this was asked last, above what is usual for somebody."""
+        counts = self._counts.copy()
+        first = self._of_past(self._first, self._who, self._closed)
+        last = self._of_past(self._last, self._who, self._closed)
+        counts[self._closed - last < _AWAY_HOURS * self._hour, _RETURN] = 0
+        young = self._closed - first < _KNOWN_HOURS * self._hour
+        counts[:, (_PLACES, _NETWORKS)] *= ~young[:, None]
+        if self._closed < _SETTLED_HOURS * self._hour:
+            counts[:, [kind for kind in range(len(KINDS)) if kind not in _ALWAYS]] = 0
+        high = self._high(self._who)
+        times = counts / high
+        level = np.where(times >= 1, np.floor(np.log(np.maximum(times, 1)) / np.log(_STEP)), -1).astype(np.int64)
+        risen = (level > self._levels).any(axis=0)
+        self._levels = np.maximum(level, self._levels)
+        room = high * _STEP ** (self._levels + 1.0) - counts
+        self._slack = int(min(room[:, (_N, _SECRETS)].min(initial=_LEAST[_SECRETS]), _LEAST[_SECRETS])) - 1
+        return frozenset(KINDS[kind] for kind in np.flatnonzero(risen).tolist())
+
+    def _high(self, who: U64) -> Floats:
+        """What is worth a look for each of `who`."""
+        peaks = self._of_past(self._peaks, who, 0.0)
+        high = np.zeros_like(peaks)
+        high[:, _RISING] = peaks[:, _RISING]
+        high[:, _PLACES] = np.where(peaks[:, _PLACES] >= _EXPLORES, peaks[:, _PLACES], 0.0)
+        worth: Floats = np.maximum(_ABOVE * high, _LEAST)
+        return worth
+
+    def _of_past(self, values: npt.NDArray[Any], who: U64, without: float) -> npt.NDArray[Any]:
+        """What `values` (row i is of `_past[i]`) has of each of `who`."""
         known = _among(who, self._past)
-        found = np.zeros((len(who), 3))
-        found[known] = self._peaks[np.searchsorted(self._past, who[known])]
+        found = np.full((len(who), *values.shape[1:]), without, values.dtype)
+        found[known] = values[np.searchsorted(self._past, who[known])]
         return found
 
     def close(self) -> None:
         """The window is over: what it had counts for the next ones."""
         self._closed += 1
         self._peaks *= _FADE
-        now = np.maximum(self._peaks_of(self._who), self._counts)
+        there = self._counts[:, _RETURN] > 0
+        now = np.maximum(self._of_past(self._peaks, self._who, 0.0), self._counts)
+        first = self._of_past(self._first, self._who, self._closed)
+        last = np.where(there, self._closed, self._of_past(self._last, self._who, self._closed))
+        moved = np.where(self._adopted, self._closed, self._of_past(self._moved, self._who, 0))
         stays = ~_among(self._past, self._who)
         past = np.concatenate([self._past[stays], self._who])
-        last = np.concatenate([self._last[stays], np.full(len(now), self._closed, np.int64)])
-        kept = np.lexsort((past, -last))[:_KEPT]
-        kept = kept[np.argsort(past[kept])]
+        last = np.concatenate([self._last[stays], last])
+        kept = _latest(past, last, _KEPT)
         self._peaks = np.concatenate([self._peaks[stays], now])[kept]
+        self._first = np.concatenate([self._first[stays], first])[kept]
+        self._moved = np.concatenate([self._moved[stays], moved])[kept]
         self._past, self._last = past[kept], last[kept]
+        self._settle()
         self._clear()
 
+    def _settle(self) -> None:
+        """What was new in the window is at home now."""
+        home = np.concatenate([self._home, self._new])
+        last = np.concatenate([self._home_last, np.full(len(self._new), self._closed, np.int64)])
+        kept = _latest(home, last, _PLACES_KEPT)
+        self._home, self._home_last = home[kept], last[kept]
+
     def snapshot(self) -> Frames:
-        """Frames past, open, edges and closed."""
-        peaks = {name: self._peaks[:, i].copy() for i, name in enumerate(_COUNTS)}
-        counts = {name: self._counts[:, i].copy() for i, name in enumerate(_COUNTS)}
+        """Frames past, home, open, pairs, strange, new and closed."""
+        peaks = {name: self._peaks[:, i].copy() for i, name in enumerate(KINDS)}
+        counts = {name: self._counts[:, i].copy() for i, name in enumerate(KINDS)}
+        levels = {f"{name}.level": self._levels[:, i].copy() for i, name in enumerate(KINDS)}
         return {
-            "past": pl.DataFrame({"who": self._past, **peaks, "last": self._last}),
-            "open": pl.DataFrame({"who": self._who, **counts, "level": self._levels}),
-            "edges": pl.DataFrame({"edge": self._edges}),
+            "past": pl.DataFrame(
+                {"who": self._past, **peaks, "first": self._first, "last": self._last, "moved": self._moved}
+            ),
+            "home": pl.DataFrame({"key": self._home, "last": self._home_last.copy()}),
+            "open": pl.DataFrame({"who": self._who, **counts, **levels, "adopted": self._adopted.copy()}),
+            "pairs": pl.DataFrame({"key": self._pairs}),
+            "strange": pl.DataFrame({"key": self._strange}),
+            "new": pl.DataFrame({"key": self._new}),
             "closed": pl.DataFrame({"closed": [self._closed]}),
         }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
-        if "past" not in frames:
+        if "home" not in frames:
             return
-        past, now = frames["past"], frames["open"]
-        self._past, self._last = past["who"].to_numpy().copy(), past["last"].to_numpy().copy()
-        self._who, self._levels = now["who"].to_numpy().copy(), now["level"].to_numpy().copy()
-        self._peaks = np.stack([past[name].to_numpy() for name in _COUNTS], axis=1)
-        self._counts = np.stack([now[name].to_numpy() for name in _COUNTS], axis=1)
-        self._edges = frames["edges"]["edge"].to_numpy().copy()
+        past, now, home = frames["past"], frames["open"], frames["home"]
+        self._past, self._who = past["who"].to_numpy().copy(), now["who"].to_numpy().copy()
+        self._first, self._last = past["first"].to_numpy().copy(), past["last"].to_numpy().copy()
+        self._home, self._home_last = home["key"].to_numpy().copy(), home["last"].to_numpy().copy()
+        self._peaks = np.stack([past[name].to_numpy() for name in KINDS], axis=1)
+        self._counts = np.stack([now[name].to_numpy() for name in KINDS], axis=1)
+        self._levels = np.stack([now[f"{name}.level"].to_numpy() for name in KINDS], axis=1)
+        self._moved, self._adopted = past["moved"].to_numpy().copy(), now["adopted"].to_numpy().copy()
+        self._pairs, self._strange = frames["pairs"]["key"].to_numpy(), frames["strange"]["key"].to_numpy()
+        self._new = frames["new"]["key"].to_numpy()
         self._closed = frames["closed"]["closed"][0]
 
 
@@ -207,3 +241,24 @@ def _among(keys: U64, sorted_keys: U64) -> Bools:
         return np.zeros(len(keys), np.bool_)
     found: Bools = sorted_keys[np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)] == keys
     return found
+
+
+def _new_to(sorted_keys: U64, keys: U64) -> Bools:
+    """Keys that are none of `sorted_keys`; 0 is no key."""
+    new: Bools = ~_among(keys, sorted_keys) & (keys != NONE)
+    return new
+
+
+def _more(sorted_keys: U64, keys: U64) -> tuple[U64, Ints]:
+    """The keys with those of `keys` that were not among them, 0 aside; and where each of these comes first."""
+    distinct, first = np.unique(keys, return_index=True)
+    new = ~_among(distinct, sorted_keys) & (distinct != NONE)
+    return np.insert(sorted_keys, np.searchsorted(sorted_keys, distinct[new]), distinct[new]), first[new]
+
+
+def _latest(keys: U64, last: Ints, most: int) -> Ints:
+    """The places of at most so many keys, those seen last, in the order of keys."""
+    if len(keys) <= most:
+        return np.argsort(keys)
+    kept = np.lexsort((keys, -last))[:most]
+    return kept[np.argsort(keys[kept])]

@@ -38,7 +38,9 @@ def inspect(detectors: Iterable[Detector], window: Window, cadence: str, profile
     window = replace(window, profiles=profiles)
     found = []
     for detector in detectors:
-        if detector.info.cadence != cadence or (window.looked_us is not None and not detector.info.early):
+        if detector.info.cadence != cadence or (
+            window.looked_us is not None and window.rises.isdisjoint(detector.info.early)
+        ):
             continue
         try:
             found.append(detector.inspect(window))

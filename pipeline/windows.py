@@ -9,7 +9,7 @@ than he ever did: what is loud need not wait for the end of the hour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,8 @@ import polars as pl
 
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, NOTABLE, WINDOW, WINDOW_KEYS, empty
-from pipeline.looks import Looks, Seen
+from pipeline.looks import Looks
+from pipeline.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ class _Open:
     loose_rows: int = 0
     raw: list[pl.DataFrame] = field(default_factory=list)  # OPERATION rows of this push
     unseen: list[Seen] = field(default_factory=list)  # what looks have not counted
+    fresh: list[Seen] = field(default_factory=list)  # of it what came since the last moment to look
 
 
 class Windows:
@@ -46,7 +48,7 @@ class Windows:
         self.width_us = seconds * 1_000_000
         self._step_us = min(look_seconds or seconds, seconds) * 1_000_000
         self._open: _Open | None = None
-        self._looks = Looks()
+        self._looks = Looks(self.width_us)
 
     def push(self, operations: pl.DataFrame, watermark_us: int) -> Iterator[Window]:
         """Add what was released and yield each window that is whole, and looks at open ones, in order.
@@ -64,6 +66,7 @@ class Windows:
             current.raw.append(operations[place:end])
             if seen is not None:
                 current.unseen.append(seen[place:end])
+                current.fresh.append(current.unseen[-1])
             place = end
         yield from self._pass(watermark_us)
         if self._open is not None:
@@ -81,9 +84,16 @@ class Windows:
                 return
             looked_us = current.look_us
             current.look_us += self._step_us
+            if self._nothing_new(current):
+                continue
             self._hand_on(current)
-            if self._looks.due():
-                yield self._window(current, closed=False, looked_us=looked_us)
+            if rises := self._looks.due():
+                yield replace(self._window(current, closed=False), looked_us=looked_us, rises=rises)
+
+    def _nothing_new(self, current: _Open) -> bool:
+        """Whether a look can be done without. What came then waits to be counted."""
+        fresh, current.fresh = Seen.all(current.fresh), []
+        return not len(fresh) or self._looks.idle(fresh, sum(map(len, current.unseen)))
 
     def turn(self) -> Iterator[Window]:
         """The clock was set back: the open window is over, and the next one may begin before it."""
@@ -122,13 +132,11 @@ class Windows:
         self._open = None
         return window
 
-    def _window(self, current: _Open, *, closed: bool, looked_us: int | None = None) -> Window:
+    def _window(self, current: _Open, *, closed: bool) -> Window:
         self._tally(current)
         self._fold(current)
         end = current.start_us + self.width_us
-        return Window(
-            current.start_us, end, current.counted, empty(INTEGRITY), None, closed, looked_us=looked_us
-        )  # fmt: skip
+        return Window(current.start_us, end, current.counted, empty(INTEGRITY), None, closed)
 
     def snapshot(self) -> Frames:
         """The open window, and what looks go by."""
@@ -148,9 +156,10 @@ class Windows:
         for row in frames["start"].iter_rows(named=True):
             look_us = row.get("look_us", row["start_us"] + self.width_us)
             self._open = _Open(row["start_us"], look_us, frames["counted"])
-            if "door" in frames.get("unseen", ()):
+            if "push" in frames.get("unseen", ()):
                 self._open.unseen = [Seen.restored(frames["unseen"])]
-        self._looks = Looks()
+                self._open.fresh = list(self._open.unseen)
+        self._looks = Looks(self.width_us)
         mine = {name.removeprefix("looks."): frame for name, frame in frames.items() if name.startswith("looks.")}
         self._looks.restore(mine)
 

@@ -28,7 +28,7 @@ INFO: Final = DetectorInfo(
     summary="refused log-ins to accounts from networks foreign to them, over all sources, and success after them",
     techniques=("T1110.003", "T1110.004"),
     measures=("M4",),
-    early=True,
+    early=("logins",),
 )
 
 

@@ -30,7 +30,7 @@ INFO: Final = DetectorInfo(
     summary="distinct secrets per principal and window against its own habit",
     techniques=("T1555.006", "T1213"),
     measures=("F3", "M9"),
-    early=True,
+    early=("secrets",),
 )
 _NEXT: Final = (
     "Look at the list of secrets (view operations, by principal). If no migration or inventory explains it:"

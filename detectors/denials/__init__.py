@@ -28,7 +28,7 @@ INFO: Final = DetectorInfo(
     summary="denied operations per principal, per address and per cohort against their own share",
     techniques=("T1110", "T1580", "T1087.004"),
     measures=("F1", "F2", "M4"),
-    early=True,
+    early=("refused", "logins"),
 )
 WHO: Final = ("principal", "address")
 _PRIOR: Final = {"principal": (0.5, 100.0), "address": (0.5, 50.0)}  # refused of so many operations

@@ -30,6 +30,7 @@ INFO: Final = DetectorInfo(
     summary="time since last seen and hour of day per principal against its own and its kind's rhythm",
     techniques=("T1078",),
     measures=("F3",),
+    early=("return",),
 )
 _NEW_PAIR: Final = 1.5  # surprise added when it reads what it never read
 _READS: Final = 0.2  # and for each doubling of the values read
@@ -99,6 +100,7 @@ class Dormancy:
         values = present.frame["values"].to_numpy().astype(np.float64)
         woke = (told.away_h >= config.idle_days * 24) & (told.gap > 0) & (values > 0)
         late = (told.known >= config.windows) & (told.hour >= config.hour_surprise) & (values > 0) & ~woke
+        late &= window.looked_us is None  # others may still come at that hour
         late &= ~_shared(present, (told.hour >= config.hour_surprise / 2), config.together)
         surprise = np.zeros(len(values))
         fresh = np.zeros(len(values))

@@ -31,7 +31,7 @@ INFO: Final = DetectorInfo(
     summary="distinct names listed, looked up, guessed or refused per principal against its own habit",
     techniques=("T1580", "T1087.004"),
     measures=("F3", "M4"),
-    early=True,
+    early=("refused", "walked"),
 )
 _PRIOR: Final = (0.3, 60.0)  # names in so many operations of somebody nobody knows
 

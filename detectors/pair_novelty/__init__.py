@@ -28,7 +28,7 @@ INFO: Final = DetectorInfo(
     summary="new (principal, secret) pairs weighed by folder, by peers and by how often this principal explores",
     techniques=("T1555.006", "T1078"),
     measures=("F3", "M4"),
-    early=True,
+    early=("places", "secrets"),
 )
 _NEXT: Final = (
     "Ask the owner of the principal whether this use is new and wanted. If not: revoke the principal's tokens, rotate"

@@ -30,7 +30,7 @@ INFO: Final = DetectorInfo(
     summary="operations per principal and per secret against their own hour of the week",
     techniques=("T1555.006", "T1499"),
     measures=("F5", "F3", "M9"),
-    early=True,
+    early=("operations",),
 )
 SCOPES: Final = ("principal", "secret")
 _PROFILE: Final = ("known", "days_active", "expected_per_hour", "alpha")

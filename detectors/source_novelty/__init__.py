@@ -29,6 +29,7 @@ INFO: Final = DetectorInfo(
     summary="new network zones of known principals, unless others move there too",
     techniques=("T1550.001", "T1078.004"),
     measures=("F3",),
+    early=("networks",),
 )
 
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read

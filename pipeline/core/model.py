@@ -135,7 +135,7 @@ class DetectorInfo:
     `cadence` says how it is called: "operation" for a rule that judges each operation by itself (any cut of the
     stream, as soon as operations are complete), "window" for statistics over a stretch of event time, "sli" for
     SLI rows as their windows close. Only "window" may ask profiles: in other cuts they know more or less. `early`: of
-    the cadence "window", worth asking about one that is not over yet.
+    the cadence "window", what must have risen (looks.KINDS) for it to be asked about one that is not over yet.
     """
 
     name: str
@@ -147,7 +147,7 @@ class DetectorInfo:
     measures: tuple[str, ...] = ()
     attack_version: str = "18"
     cadence: str = "window"
-    early: bool = False
+    early: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ class Window:
     and the detector must not learn, since the same window comes again. `memo` is for what several detectors work out
     of the same rows and profiles: the first does, the others find it under its name. `slis` is for the cadence "sli"
     alone: rows of windows that closed, and again those of closed windows that late operations fell into. `looked_us` is
-    set in a look at a window that goes on: it holds what was complete before then, and only `early` detectors see it.
+    set in a look at a window that goes on: it holds what was complete before then, and `rises` says what has risen;
+    only detectors that go by that (`early`) see it.
     """
 
     start_us: int
@@ -171,6 +172,7 @@ class Window:
     closed: bool
     slis: pl.DataFrame | None = None  # schema.SLI
     looked_us: int | None = None
+    rises: frozenset[str] = frozenset()
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 

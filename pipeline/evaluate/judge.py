@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pipeline.evaluate.replay import Told
@@ -26,10 +26,15 @@ _SHARED: Final = frozenset({"", "anonymous", "token", "wrapping", "unknown"})
 
 @dataclass(frozen=True)
 class Caught:
-    """An incident and how it was found: µs after its begin, its requests until then, the detectors that spoke."""
+    """An incident and how it was found: µs after its begin and after the evidence was complete, requests until then.
+
+    Complete it was when the detector whose finding made the alert, asked, would have said the same for the first time,
+    in that window, with whatever score; of two that made it at one moment, the one that could have spoken earlier.
+    """
 
     incident: Staged
     delay_us: int | None = None
+    waited_us: int = 0
     accesses: int = 0
     alerts: int = 0
     detectors: tuple[str, ...] = ()
@@ -61,13 +66,13 @@ def judge(recorded: Recorded, staged: Sequence[Told], quiet: Sequence[Told], fin
     tested = [one for one in staged if one.opened_us > recorded.test_us]
     benign = [one for one in quiet if one.opened_us > recorded.test_us]
     twin = _spans(quiet)
-    marks = _Marks(findings, recorded.incidents)
-    hits: dict[int, list[tuple[Told, int]]] = {}
+    marks = _Marks(findings, recorded.incidents, recorded.since)
+    hits: dict[int, list[_Hit]] = {}
     verdict = Verdict([], quiet=len(benign))
     for one in tested:
         reached = [] if _in(twin, one) else marks.reached(one)
-        for number, ready_us in reached:
-            hits.setdefault(number, []).append((one, max(ready_us, one.opened_us)))
+        for number, hit in reached:
+            hits.setdefault(number, []).append(hit)
         verdict.true += bool(reached)
         if not reached:
             _false(verdict, one, recorded)
@@ -80,10 +85,20 @@ def judge(recorded: Recorded, staged: Sequence[Told], quiet: Sequence[Told], fin
     return verdict
 
 
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """An alert, when it told of an incident, and when the evidence for that was complete (µs)."""
+
+    alert: Told
+    at_us: int
+    complete_us: int
+
+
 class _Marks:
     """Which findings touch which incidents."""
 
-    def __init__(self, findings: pl.DataFrame, incidents: Sequence[Staged]) -> None:
+    def __init__(self, findings: pl.DataFrame, incidents: Sequence[Staged], since: Mapping[str, int]) -> None:
+        self._since = [since.get(uid) for uid in findings["uid"]]
         self._ready = findings["ready"].to_physical().to_list()
         self._time = findings["time"].to_physical().to_list()
         self._who, self._what = findings["principal"].to_list(), findings["secret"].to_list()
@@ -92,14 +107,22 @@ class _Marks:
         self._uids = [frozenset(uid.replace("-", "") for uid in each.label.correlation_uids) for each in incidents]
         self._secrets = [frozenset(each.label.secrets) for each in incidents]
 
-    def reached(self, one: Told) -> list[tuple[int, int]]:
-        """Each incident that the alert tells of, and when its first finding on it was ready."""
-        found: dict[int, int] = {}
+    def reached(self, one: Told) -> list[tuple[int, _Hit]]:
+        """Each incident that the alert tells of."""
+        found: dict[int, list[int]] = {}
         for i in one.findings:
             for number, each in enumerate(self._incidents):
                 if self._ready[i] > each.begin_us and self._touches(i, number, each):
-                    found.setdefault(number, self._ready[i])
-        return list(found.items())
+                    found.setdefault(number, []).append(i)
+        return [(number, self._hit(one, rows, self._incidents[number].begin_us)) for number, rows in found.items()]
+
+    def _hit(self, one: Told, rows: Sequence[int], begin_us: int) -> _Hit:
+        """`rows` are the findings of the alert that touch the incident."""
+        at = max(min(self._ready[i] for i in rows), one.opened_us)
+        last = max(self._ready[i] for i in rows if self._ready[i] <= at)
+        made = [i for i in rows if self._ready[i] == last]
+        complete = min(last if (since := self._since[i]) is None else since for i in made)
+        return _Hit(one, at, max(complete, begin_us))
 
     def _touches(self, i: int, number: int, each: Staged) -> bool:
         """In its time: the finding's window may have begun before the incident did."""
@@ -130,12 +153,13 @@ def _us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
 
 
-def _caught(each: Staged, hits: list[tuple[Told, int]]) -> Caught:
+def _caught(each: Staged, hits: Sequence[_Hit]) -> Caught:
     if not hits:
         return Caught(each)
-    first = min(at for _, at in hits)
-    names = sorted({name for one, _ in hits for name in one.row["detectors"]})
-    return Caught(each, first - each.begin_us, sum(t <= first for t in each.times_us), len(hits), tuple(names))
+    at = min(hit.at_us for hit in hits)
+    waited = at - min(hit.complete_us for hit in hits if hit.at_us == at)
+    names = sorted({name for hit in hits for name in hit.alert.row["detectors"]})
+    return Caught(each, at - each.begin_us, waited, sum(t <= at for t in each.times_us), len(hits), tuple(names))
 
 
 def _false(verdict: Verdict, one: Told, recorded: Recorded) -> None:

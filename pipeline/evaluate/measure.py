@@ -60,8 +60,8 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "by_detector": dict(sorted(verdict.by_detector.items())),
         "caught": [
             None if one.delay_us is None else
-            {"seconds": round(one.delay_us / 1e6), "accesses": one.accesses, "alerts": one.alerts,
-             "detectors": list(one.detectors)}
+            {"seconds": round(one.delay_us / 1e6), "waited": round(one.waited_us / 1e6), "accesses": one.accesses,
+             "alerts": one.alerts, "detectors": list(one.detectors)}
             for one in verdict.caught
         ],
     }  # fmt: skip

@@ -11,7 +11,9 @@ import polars as pl
 from pipeline.routing import Config, Router
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.core.model import Message
 
 DELIVERED = ("ticket", "page")
 
@@ -46,9 +48,9 @@ def replay(findings: pl.DataFrame, config: Config, per_day: float, until_us: int
     last = {row["uid"]: row for row in result.alerts.iter_rows(named=True)}
     opened: dict[str, int] = {}
     paged: set[str] = set()
-    for message in result.messages:
+    for message, at in zip(result.messages, _moments(result.messages, place, ready), strict=True):
         if message.alert["route"] in DELIVERED and message.alert["state"] != "closed":
-            opened.setdefault(message.alert_uid, ready[place[message.alert["finding_uids"][-1]]])
+            opened.setdefault(message.alert_uid, at)
             if message.alert["route"] == "page":
                 paged.add(message.alert_uid)
     found = [
@@ -56,3 +58,21 @@ def replay(findings: pl.DataFrame, config: Config, per_day: float, until_us: int
         for uid, at in opened.items()
     ]
     return sorted(found, key=lambda one: (one.opened_us, one.row["uid"]))
+
+
+def _moments(messages: Sequence[Message], place: Mapping[str, int], ready: Sequence[int]) -> list[int]:
+    """When each was said: as its newest finding was ready. One without a new finding (another alert of the principal
+    lends it weight) goes with the next that has one."""
+    counts: dict[str, int] = {}
+    own: list[int | None] = []
+    for message in messages:
+        findings = message.alert["finding_uids"]
+        new = len(findings) > counts.get(message.alert_uid, 0)
+        counts[message.alert_uid] = len(findings)
+        own.append(ready[place[findings[-1]]] if new else None)
+    moments: list[int] = []
+    later = max(ready, default=0)
+    for at in reversed(own):
+        later = later if at is None else at
+        moments.append(later)
+    return moments[::-1]

@@ -145,19 +145,25 @@ def _difficulties(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def times(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """From an incident's first request to the alert, by what spoke of it: the first of SPOKE, else novelty."""
-    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in (*SPOKE, "novelty")}
+    """Seconds from the first request, and from complete evidence, to the alert, and requests until then.
+
+    By what spoke: the first of SPOKE, else novelty; the last row is of all.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in (*SPOKE, "novelty", "all")}
     for _, caught in _incidents(measured):
         if caught is not None:
             spoke = (name for name, detectors in SPOKE.items() if not detectors.isdisjoint(caught["detectors"]))
             groups[next(spoke, "novelty")].append(caught)
-    return [
-        {"by": name, "found": len(each), "seconds_p50": _quantile([c["seconds"] for c in each], 0.5),
-         "seconds_p95": _quantile([c["seconds"] for c in each], 0.95),
-         "accesses_p50": _quantile([c["accesses"] for c in each], 0.5),
-         "accesses_p95": _quantile([c["accesses"] for c in each], 0.95)}
-        for name, each in groups.items() if each
-    ]  # fmt: skip
+            groups["all"].append(caught)
+    return [{"by": name, "found": len(each), **_spread(each)} for name, each in groups.items() if each]
+
+
+def _spread(each: Sequence[dict[str, Any]]) -> dict[str, float]:
+    return {
+        f"{what}_p{round(100 * share)}": _quantile([one[what] for one in each], share)
+        for what in ("seconds", "waited", "accesses")
+        for share in (0.5, 0.95)
+    }
 
 
 def _confusers(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

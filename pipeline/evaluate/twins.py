@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from pipeline.core.inline import inline
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.evaluate.checks import Marks, OneLiners
+from pipeline.evaluate.evidence import Evidence
 from pipeline.evaluate.naive import Naive, methods
 from pipeline.evaluate.plan import BUDGETS, principals
 from pipeline.simulate import Incident, Plot, frames, lay, twins
@@ -83,6 +84,7 @@ class Recorded:
     one_line: tuple[str, ...]  # for each incident the quiet one-line rules that find it
     marks: float | None  # see checks.Marks
     happenings: tuple[Happening, ...]
+    since: Mapping[str, int] = field(default_factory=dict)  # see evidence.Evidence, of `staged`
 
     @property
     def days(self) -> float:
@@ -104,14 +106,26 @@ class Watch:
         self.baselines = Baselines(self.settings.table(BaselinesConfig, "baselines"))
         self.slis = Slis(self.settings.table(SliConfig, "slis"))
         self.detectors = named.detectors(self.settings)
+        self.evidence: Evidence | None = None
+
+    def watch(self, incidents: Sequence[Staged]) -> None:
+        """From now on it is asked, too, since when each thing that is said in their time could have been said."""
+        self.evidence = Evidence(self.detectors, incidents)
 
     @inline
     def take(self, operations: pl.DataFrame, until_us: int, verdicts: pl.DataFrame | None = None) -> None:
         """What the line does with operations and INTEGRITY rows, from the detectors on."""
         seen = empty(INTEGRITY) if verdicts is None else verdicts
         self._note(SUITE, self._inspect(suite.chunk(operations, seen, self.baselines), "operation"))
+        if self.evidence is not None:
+            self.evidence.take(operations)
         for window in self.windows.push(operations, until_us):
-            self._note(SUITE, self._inspect(window, "window"))
+            if self.evidence is not None:
+                self.evidence.judged(window, self.baselines)
+            found = self._inspect(window, "window")
+            self._note(SUITE, found)
+            if self.evidence is not None:
+                self.evidence.over(window, found)
             if not window.closed:
                 continue
             for method in self.naive:
@@ -173,11 +187,12 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
     test_us = start_us + plan.learn_days * DAY_US
     quiet, staged = Watch(settings, methods(plot, scenario.seed)), None
     operations, who = 0, set()
-    one_liners, marks = OneLiners(), Marks(scenario.seed)
+    one_liners, marks, incidents = OneLiners(), Marks(scenario.seed), _incidents(plot)
     for hour, (plain, attacked) in enumerate(twins(plot)):
         until_us = start_us + (hour + 1) * HOUR_US
         if staged is None and attacked is not plain:
             staged = quiet.fork()
+            staged.watch(incidents)
         quiet.take(plain, until_us)
         if staged is not None:
             staged.take(attacked, until_us)
@@ -188,13 +203,12 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
             marks.note(plain)
     told = quiet.told()
     theirs = frames.operations(plot.world, plot.rows)
-    incidents = _incidents(plot)
     return Recorded(
         seed=scenario.seed, start_us=start_us, test_us=test_us, end_us=start_us + plan.days * DAY_US,
         principals=len(who), operations=operations, quiet=told, staged=told if staged is None else staged.told(),
         incidents=incidents, marks=marks.score(theirs),
         one_line=tuple(one_liners.best(theirs, incidents, RULE_HITS * plan.test_days * len(who) / 1000)),
-        happenings=_happenings(plot),
+        happenings=_happenings(plot), since={} if staged is None or staged.evidence is None else staged.evidence.since,
     )  # fmt: skip
 
 

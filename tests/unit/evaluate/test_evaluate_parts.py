@@ -147,10 +147,13 @@ def test_the_time_to_an_alert_is_told_by_what_spoke() -> None:
     """A rule before counts, counts before slow evidence; what is left is novelty. Whatever was missed has no time."""
     spoke = [("invariant", "rate"), ("denials", "pair_novelty"), ("pair_novelty", "slow_evidence"), ("dormancy",), None]
     caught = [
-        None if names is None else {"seconds": 10 * i, "accesses": i, "alerts": 1, "detectors": list(names)}
+        None
+        if names is None
+        else {"seconds": 10 * i, "waited": i, "accesses": i, "alerts": 1, "detectors": list(names)}
         for i, names in enumerate(spoke, start=1)
     ]
     incidents = [{"attack": "canary", "difficulty": "easy", "one_line": None}] * len(caught)
     measured = [{"incidents": incidents, "methods": {"suite": {"5.0": {"caught": caught}}}}]
-    told = [(row["by"], row["found"], row["seconds_p50"]) for row in times(measured)]
-    assert told == [("rules", 1, 10), ("volume", 1, 20), ("slow evidence", 1, 30), ("novelty", 1, 40)]
+    told = [(row["by"], row["found"], row["seconds_p50"], row["waited_p95"]) for row in times(measured)]
+    single = [("rules", 1, 10, 1), ("volume", 1, 20, 2), ("slow evidence", 1, 30, 3), ("novelty", 1, 40, 4)]
+    assert told == [*single, ("all", 4, 20, 4)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -11,11 +13,17 @@ import pytest
 from pipeline.core.schema import OPERATION
 from pipeline.windows import Windows
 
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames
+
 HOUR, MINUTE = 3_600_000_000, 60_000_000
 
 
-def operations(times_us: np.ndarray, who: str, secrets: int = 1, outcome: str = "success") -> pl.DataFrame:
-    """OPERATION rows of one principal at these times, over so many secrets in turn."""
+def operations(
+    times_us: np.ndarray, who: str, secrets: int = 1, outcome: str = "success", **given: str
+) -> pl.DataFrame:
+    """OPERATION rows of one principal at these times, over so many secrets of a `folder` in turn, from a `zone`."""
+    folder, zone = given.get("folder", "kv/app/"), given.get("zone", "10.1.2.0/24")
     count = len(times_us)
     return pl.DataFrame(
         {
@@ -23,13 +31,14 @@ def operations(times_us: np.ndarray, who: str, secrets: int = 1, outcome: str = 
             "complete_time": times_us,
             "time": times_us,
             "principal": [who] * count,
-            "secret": [f"kv/app/{i % secrets}" for i in range(count)],
+            "secret": [f"{folder}{i % secrets}" for i in range(count)],
+            "zone": [zone] * count,
             "operation": ["read"] * count,
             "outcome": [outcome] * count,
         }
     ).select(
         pl.col(name).cast(kind) if name in ("complete_time", "time") else pl.col(name)
-        if name in ("uid", "principal", "secret", "operation", "outcome") else pl.lit(None, kind).alias(name)
+        if name in ("uid", "principal", "secret", "operation", "outcome", "zone") else pl.lit(None, kind).alias(name)
         for name, kind in OPERATION.items()
     )  # fmt: skip
 
@@ -52,73 +61,118 @@ def in_order(*parts: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).sort("complete_time", "uid")
 
 
-QUIET = [operations(spread(hour, 60, 30), "approle/shop", 5) for hour in range(3)]
+DAYS = 4  # of quiet: before two, everything is new, and before three, everything somebody does
+LAST = 24 * DAYS
+QUIET = [operations(spread(hour, 60, 30), "approle/shop", 5) for hour in range(LAST)]
+
+
+@cache
+def quiet() -> Frames:
+    """The state after days of quiet, in which nothing was looked at."""
+    windows = Windows(3600, 300)
+    assert told(windows, in_order(*QUIET), LAST * HOUR) == [(hour, None, 30) for hour in range(LAST)]
+    return windows.snapshot()
+
+
+def after_quiet() -> Windows:
+    windows = Windows(3600, 300)
+    windows.restore(quiet())
+    return windows
+
+
+def shown(*burst: pl.DataFrame) -> list[tuple[int | None, int]]:
+    """After days of quiet: minute of the look, and operations, of what is shown of the next hour."""
+    every = told(after_quiet(), in_order(*burst), (LAST + 1) * HOUR)
+    assert {hour for hour, _, _ in every} == {LAST}
+    return [(minute, count) for _, minute, count in every]
 
 
 def test_what_is_usual_is_not_looked_at() -> None:
     """As many as in the hours before, however they are spaced."""
-    rows = in_order(*QUIET, operations(spread(3, 4, 42), "approle/shop", 5))
-    assert told(Windows(3600, 300), rows, 4 * HOUR) == [(0, None, 30), (1, None, 30), (2, None, 30), (3, None, 42)]
+    assert shown(operations(spread(LAST, 4, 42), "approle/shop", 5)) == [(None, 42)]
 
 
 @pytest.mark.parametrize(
     ("burst", "count"),
     [
-        (operations(spread(3.1, 3, 80), "approle/shop", 5), 80),
-        (operations(spread(3.1, 3, 20), "approle/shop", 20), 20),
-        (operations(spread(3.1, 3, 12), "approle/shop", 5, "denied"), 12),
-        (operations(spread(3.1, 3, 12), "approle/newcomer", 12), 12),
+        (operations(spread(LAST + 0.1, 3, 80), "approle/shop", 5), 80),
+        (operations(spread(LAST + 0.1, 3, 20), "approle/shop", 20), 20),
+        (operations(spread(LAST + 0.1, 3, 12), "approle/shop", 5, "denied"), 12),
+        (operations(spread(LAST + 0.1, 3, 12), "approle/shop", 5, "not_found"), 12),
+        (operations(spread(LAST + 0.1, 3, 2), "approle/shop", 1, "denied"), 2),
+        (operations(spread(LAST + 0.1, 3, 1), "approle/shop", folder="kv/other/"), 1),
+        (operations(spread(LAST + 0.1, 3, 1), "approle/shop", zone="203.0.113.0/24"), 1),
+        (operations(spread(LAST + 0.1, 3, 12), "approle/newcomer", 12), 12),
     ],
 )
 def test_far_more_than_ever_is_shown_within_five_minutes(burst: pl.DataFrame, count: int) -> None:
-    """Operations, different secrets or refusals; once, until it has doubled; and whole when the hour is over."""
-    shown = told(Windows(3600, 300), in_order(*QUIET, burst), 4 * HOUR)
-    assert shown[3:] == [(3, 10, count), (3, None, count)]
+    """Operations, secrets, refusals, misses, one secret refused twice, a new folder, a new network; and at the end."""
+    assert shown(burst) == [(10, count), (None, count)]
+
+
+def test_somebody_back_after_a_week_is_shown() -> None:
+    """And not one who was there yesterday."""
+    for hours, minutes in ((24, [None]), (8 * 24, [5, None])):
+        before = operations(np.array([10 * MINUTE]), "userpass/ann")
+        quiet = [operations(spread(hour, 60, 30), "approle/shop", 5) for hour in range(hours)]
+        back = operations(np.array([hours * HOUR + MINUTE]), "userpass/ann")
+        windows = told(Windows(3600, 300), in_order(before, *quiet, back), (hours + 1) * HOUR)
+        assert [minute for hour, minute, _ in windows if hour == hours] == minutes
 
 
 def test_it_is_shown_again_when_it_has_doubled() -> None:
     """A flood that goes on is looked at a few times, not twelve."""
-    shown = told(Windows(3600, 300), in_order(*QUIET, operations(spread(3, 60, 600), "approle/shop", 5)), 4 * HOUR)
-    assert [minute for hour, minute, _ in shown if hour == 3] == [5, 10, 20, 40, None]
+    minutes = [minute for minute, _ in shown(operations(spread(LAST, 60, 600), "approle/shop", 5))]
+    assert minutes == [5, 10, 20, 40, None]
 
 
 def log_ins(times_us: np.ndarray, address: str) -> pl.DataFrame:
     """OPERATION rows of refused log-ins from one address, each to another account."""
-    one = [operations(times_us[i : i + 1], f"userpass/u{i}", outcome="denied") for i in range(len(times_us))]
+    one = [
+        operations(times_us[i : i + 1], f"userpass/u{i}", outcome="denied", zone="198.51.100.0/24")
+        for i in range(len(times_us))
+    ]
     return pl.concat(one).with_columns(operation=pl.lit("auth"), secret=pl.lit(""), client_ip=pl.lit(address))
 
 
 def test_guessing_is_shown_though_nobody_is_refused_twice() -> None:
     """A dozen accounts tried from one address; as many from a dozen addresses are not one who guesses."""
-    moments = spread(3.1, 3, 12)
-    shown = told(Windows(3600, 300), in_order(*QUIET, log_ins(moments, "198.51.100.7")), 4 * HOUR)
-    assert shown[3:] == [(3, 10, 12), (3, None, 12)]
-    apart = [
-        log_ins(moments, "198.51.100.7")[i : i + 1].with_columns(client_ip=pl.lit(f"10.0.0.{i}")) for i in range(12)
-    ]
-    assert told(Windows(3600, 300), in_order(*QUIET, *apart), 4 * HOUR)[3:] == [(3, None, 12)]
+    moments = spread(LAST + 0.1, 3, 12)
+    assert shown(log_ins(moments, "198.51.100.7")) == [(10, 12), (None, 12)]
+    apart = [log_ins(moments, f"198.51.100.{i}")[i : i + 1] for i in range(12)]
+    assert shown(*apart) == [(10, 12), (None, 12)]
+
+
+def test_log_ins_refused_where_the_accounts_are_at_home_are_not_shown() -> None:
+    """A dozen typing errors are no attack."""
+    homes = [operations(spread(hour, 60, 1), f"userpass/u{hour}", zone="198.51.100.0/24") for hour in range(12)]
+    windows = Windows(3600, 300)
+    told(windows, in_order(*QUIET[:72], *homes), 72 * HOUR)
+    typed = log_ins(spread(72.1, 3, 12), "198.51.100.7")
+    assert told(windows, typed, 73 * HOUR) == [(72, None, 12)]
 
 
 def test_looks_do_not_depend_on_the_cuts() -> None:
     """Cut anywhere, with a restart at every cut, the same windows are shown with the same rows."""
     rows = in_order(
-        *QUIET,
-        operations(spread(3.02, 50, 300), "approle/shop", 40),
-        operations(spread(3.3, 9, 40), "userpass/ann", 3, "denied"),
-        operations(spread(5.9, 20, 200), "userpass/ann", 30),
-        log_ins(spread(6.6, 20, 40), "198.51.100.7"),
+        operations(spread(LAST + 0.02, 50, 300), "approle/shop", 40),
+        operations(spread(LAST + 0.3, 9, 40), "userpass/ann", 3, "denied"),
+        operations(spread(LAST + 1.9, 20, 200), "userpass/ann", 30, folder="kv/other/", zone="203.0.113.0/24"),
+        operations(spread(LAST + 2.1, 20, 20), "approle/shop", 9, folder="kv/third/", zone="203.0.113.0/24"),
+        log_ins(spread(LAST + 3.6, 20, 40), "198.51.100.7"),
     )
-    whole = told(Windows(3600, 300), rows, 8 * HOUR)
-    assert sum(minute is not None for _, minute, _ in whole) > 4
+    end = (LAST + 5) * HOUR
+    whole = told(after_quiet(), rows, end)
+    assert sum(minute is not None for _, minute, _ in whole) > 12
     times = rows["complete_time"].to_physical().to_numpy()
     rng = np.random.default_rng(7)
     for pieces in (2, 7, 60):
-        windows, shown = Windows(3600, 300), []
+        windows, seen = after_quiet(), []
         cuts = [0, *sorted(rng.choice(len(rows), pieces, replace=False).tolist()), len(rows)]
         for low, high in pairwise(cuts):
-            reached = int(times[high]) if high < len(rows) else 8 * HOUR
-            shown += told(windows, rows[low:high], reached)
+            reached = int(times[high]) if high < len(rows) else end
+            seen += told(windows, rows[low:high], reached)
             again = Windows(3600, 300)
             again.restore(windows.snapshot())
             windows = again
-        assert shown == whole
+        assert seen == whole
