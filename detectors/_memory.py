@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _WORD: Final = 1 << 64
+_BY: Final = tuple(map(np.uint64, (30, 27, 31)))
+_TIMES: Final = tuple(map(np.uint64, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
 _KEEP: Final = 0.9  # of a full table, after the oldest keys are dropped
 
 
@@ -26,9 +28,9 @@ def _powers(count: int) -> Keys:
 
 def _mixed(words: Keys) -> Keys:
     """The finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014): every input bit reaches every output bit."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    words = (words ^ (words >> _BY[0])) * _TIMES[0]
+    words = (words ^ (words >> _BY[1])) * _TIMES[1]
+    return words ^ (words >> _BY[2])
 
 
 _FEW: Final = 256  # rows: up to here a look-up for each is cheaper than vectors for all
@@ -96,10 +98,11 @@ class Table:
         return len(self._keys)
 
     def _find(self, keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        place = np.searchsorted(self._keys, keys)
-        inside = np.minimum(place, max(len(self._keys) - 1, 0))
-        known = self._keys[inside] == keys if len(self._keys) else np.zeros(len(keys), dtype=np.bool_)
-        return inside.astype(np.int64), known
+        inside = np.searchsorted(self._keys, keys)
+        if not len(self._keys):
+            return inside, np.zeros(len(keys), dtype=np.bool_)
+        inside[inside == len(self._keys)] = 0
+        return inside, self._keys[inside] == keys
 
     def knows(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """Whether each key is remembered."""
@@ -115,13 +118,11 @@ class Table:
         out = np.zeros((len(keys), self._values.shape[1]))
         at, known = self._find(keys)
         if known.any():
-            out[known] = self._values[at[known]] * self._faded(self._seen[at[known]], at_us)[:, None]
+            at = at[known]
+            out[known] = self._values[at]
+            if self._half_life is not None:
+                out[known] *= np.exp2(-np.maximum(at_us - self._seen[at], 0) / self._half_life)[:, None]
         return out
-
-    def _faded(self, seen: npt.NDArray[np.int64], at_us: int) -> Floats:
-        if self._half_life is None:
-            return np.ones(len(seen))
-        return np.asarray(np.exp2(-np.maximum(at_us - seen, 0) / self._half_life))
 
     def put(self, keys: Keys, values: Floats, at_us: int) -> None:
         """Set the values of distinct `keys`, shape (len(keys), columns), as of `at_us`."""

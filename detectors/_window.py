@@ -23,7 +23,7 @@ HOUR_US: Final = 3_600_000_000
 KIND: Final = pl.col("principal_type").fill_null("").max().alias("kind")  # of a principal's rows
 
 
-@cache  # here and elsewhere: an expression costs more to make than to ask of a few rows
+@cache
 def somebody() -> pl.Expr:
     """Rows of a principal that is one: what nobody did has no habit."""
     shared = pl.col("principal").is_in(("", "anonymous", "token", "wrapping", "unknown"))
@@ -36,20 +36,6 @@ def theirs(window: Window) -> pl.DataFrame:
         window.memo["theirs"] = window.operations.filter(somebody())
     rows: pl.DataFrame = window.memo["theirs"]
     return rows
-
-
-@cache
-def cohort(name: str = "principal") -> pl.Expr:
-    """Those a principal belongs with: its auth mount, Kubernetes namespace, account or mail domain."""
-    column = pl.col(name)
-    placed = column.str.extract(r"^(.*)[/:][^/:]*$", 1)
-    return pl.coalesce(placed, column.str.extract(r"(@.*)$", 1), pl.lit(""))
-
-
-@cache
-def place(name: str = "secret", depth: int = 2) -> pl.Expr:
-    """The first `depth` folders a secret lies in, mount included; the mount for one that lies directly in it."""
-    return pl.coalesce(pl.col(name).str.extract(rf"^((?:[^/]*/){{1,{depth}}})", 1), pl.lit(""))
 
 
 def hours(window: Window) -> float:

@@ -10,7 +10,7 @@ than he ever did: what is loud need not wait for the end of the hour.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -120,9 +120,10 @@ class Windows:
         current.unseen = []
 
     def _fold(self, current: _Open) -> None:
-        if current.loose:
-            current.counted = recount(pl.concat([current.counted, *current.loose]))
-            current.loose, current.loose_rows = [], 0
+        parts = [part for part in (current.counted, *current.loose) if len(part)]
+        if current.loose and parts:
+            current.counted = recount(pl.concat(parts)) if len(parts) > 1 else parts[0]
+        current.loose, current.loose_rows = [], 0
 
     def _close(self) -> Window:
         assert self._open is not None  # noqa: S101  callers have just looked
@@ -166,9 +167,7 @@ class Windows:
 
 def count(operations: pl.DataFrame) -> pl.DataFrame:
     """WINDOW rows of OPERATION rows."""
-    act = pl.when(pl.col("operation").is_in(NOTABLE)).then("path")
-    rows = operations.with_columns(act=act, n=pl.lit(1, pl.Int64), last_time="time")
-    return _counted(rows.select(*WINDOW_KEYS, "n", "time", "last_time", "uid", "path"))
+    return _counted(operations.select(_AS_COUNTED))
 
 
 def recount(rows: pl.DataFrame) -> pl.DataFrame:
@@ -177,6 +176,14 @@ def recount(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counted(rows: pl.DataFrame) -> pl.DataFrame:
-    grouped = rows.sort("time", "uid").group_by(WINDOW_KEYS, maintain_order=True)
-    first, total = [pl.col(name).first() for name in ("time", "uid", "path")], pl.col("n").sum()
-    return grouped.agg(total, *first, last_time=pl.col("last_time").max()).select(WINDOW.names())
+    return rows.sort("time", "uid").group_by(WINDOW_KEYS, maintain_order=True).agg(_TOGETHER)
+
+
+_ACT: Final = pl.when(pl.col("operation").is_in(NOTABLE)).then("path").alias("act")
+_AS_COUNTED: Final = (
+    *(_ACT if key == "act" else pl.col(key) for key in WINDOW_KEYS),
+    pl.lit(1, pl.Int64).alias("n"), pl.col("time"), pl.col("time").alias("last_time"), pl.col("uid"), pl.col("path"),
+)  # fmt: skip
+_TOGETHER: Final = (
+    pl.col("n").sum(), pl.col("time").first(), pl.col("last_time").max(), pl.col("uid").first(), pl.col("path").first()
+)  # fmt: skip

@@ -13,7 +13,7 @@ from detectors import _tails
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell
-from detectors.auth_pressure.doors import Doors, Logins
+from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -58,7 +58,8 @@ class AuthPressure:
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        let_in, refused = Logins.of(window, "success"), Logins.of(window, "denied")
+        logins = logins_of(window)
+        let_in, refused = Logins.of(logins, "success"), Logins.of(logins, "denied")
         if let_in is None and refused is None:
             return empty(FINDING)
         found: list[Found] = []

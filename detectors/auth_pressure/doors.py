@@ -30,6 +30,11 @@ _ACCOUNT_OF: Final = pl.when(_NOBODY).then(pl.col("path")).otherwise("principal"
 _ZONE: Final = pl.col("zone").fill_null("")
 
 
+def logins_of(window: Window) -> pl.DataFrame:
+    """WINDOW rows of log-ins from somewhere, whatever came of them."""
+    return window.operations.filter(_LOGIN)
+
+
 @dataclass(frozen=True, slots=True)
 class Logins:
     """Log-ins of one outcome; row i of every array is row i of `frame`."""
@@ -41,9 +46,9 @@ class Logins:
     home: Keys  # account and zone
 
     @classmethod
-    def of(cls, window: Window, outcome: str) -> Logins | None:
-        """None when there is none."""
-        rows = window.operations.filter(_LOGIN & (pl.col("outcome") == outcome))
+    def of(cls, logins: pl.DataFrame, outcome: str) -> Logins | None:
+        """Of the rows that `logins_of` gave; None when there is none."""
+        rows = logins.filter(pl.col("outcome") == outcome)
         if rows.is_empty():
             return None
         frame = rows.group_by("mount", _ACCOUNT_OF, _ZONE, "client_ip").agg(

@@ -12,10 +12,11 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
+from detectors._groups import cohorts, place
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import KIND, Found, cohort, place, seen_in, tell, theirs, ways
+from detectors._window import KIND, Found, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -163,8 +164,11 @@ class Breadth:
 def distinct(window: Window) -> pl.DataFrame:
     """Columns principal, kind, n (secrets not refused), cohort; one row per principal, in the order of names."""
     rows = theirs(window).filter((pl.col("secret") != "") & (pl.col("outcome") != "denied"))
-    counts = rows.group_by("principal").agg(KIND, pl.struct("namespace", "secret").n_unique().alias("n"))
-    return counts.with_columns(cohort().alias("cohort")).sort("principal")
+    counts = rows.group_by("principal").agg(KIND, _DISTINCT).sort("principal")
+    return counts.with_columns(cohorts(counts["principal"]).alias("cohort"))
+
+
+_DISTINCT: Final = pl.struct("namespace", "secret").n_unique().alias("n")
 
 
 def create(config: Config) -> Breadth:

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._groups import cohorts
 from detectors._memory import Keys, joined, keys_of
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits
-from detectors._window import Found, cohort, seen_in, tell, theirs, ways
+from detectors._window import Found, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -207,8 +208,10 @@ def _refused_login() -> pl.Expr:
 def counted(who: str, window: Window) -> pl.DataFrame:
     """Columns key, n, denied, paths, accounts, cohort; one row per principal or address, in the order of names."""
     rows = theirs(window) if who == "principal" else window.operations.filter(_login())
-    counts = rows.group_by(pl.col("principal" if who == "principal" else "client_ip").alias("key")).agg(_numbers())
-    return counts.with_columns(cohort("key").alias("cohort")).sort("key")
+    numbers = _numbers() if "denied" in rows["outcome"] else _NO_NUMBERS
+    by = pl.col("principal" if who == "principal" else "client_ip").alias("key")
+    counts = rows.group_by(by).agg(numbers).sort("key")
+    return counts.with_columns(cohorts(counts["key"]).alias("cohort"))
 
 
 @cache
@@ -222,6 +225,12 @@ def _numbers() -> tuple[pl.Expr, ...]:
         path.filter(denied).n_unique().alias("paths"),
         account.filter(denied).n_unique().alias("accounts"),
     )
+
+
+_NO_NUMBERS: Final = (
+    pl.col("n").sum(), pl.lit(0, pl.Int64).first().alias("denied"),
+    *(pl.lit(0, pl.UInt32).first().alias(name) for name in ("paths", "accounts")),
+)  # fmt: skip
 
 
 def _kind(who: str, keys: Keys) -> Keys:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors._groups import cohorts
 from detectors._memory import Keys, Table, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, KIND, cohort, theirs
+from detectors._window import HOUR_US, KIND, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -48,7 +49,8 @@ class Present:
         )
         if frame.is_empty():
             return None
-        frame = frame.with_columns(cohort().alias("cohort")).sort("principal")
+        frame = frame.sort("principal")
+        frame = frame.with_columns(cohorts(frame["principal"]).alias("cohort"))
         return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))
 
 

@@ -13,10 +13,11 @@ import polars as pl
 
 from detectors import _tails
 from detectors._budget import Budget
+from detectors._groups import cohorts, place
 from detectors._memory import Keys, keys_of, keys_of_few
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import KIND, Found, cohort, place, seen_in, tell, theirs, ways
+from detectors._window import KIND, Found, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -173,9 +174,8 @@ def _walks(window: Window) -> Walks | None:
         return None
     present = rows.group_by("principal").agg(KIND, pl.col("n").sum())
     asked = rows.filter(_asked()).group_by("principal").agg(_numbers())
-    counts = present.join(asked, on="principal", how="left").with_columns(
-        cohort().alias("cohort"), pl.col("names", *_WORDS).fill_null(0)
-    ).sort("principal")  # fmt: skip
+    counts = present.sort("principal").join(asked, on="principal", how="left", maintain_order="left")
+    counts = counts.with_columns(cohorts(counts["principal"]).alias("cohort"), pl.col("names", *_WORDS).fill_null(0))
     n = counts["names"].to_numpy().astype(np.float64)
     operations = counts["n"].to_numpy().astype(np.float64)
     return Walks(counts, keys_of(counts["principal"]), keys_of_few(counts["kind"]), n, operations)

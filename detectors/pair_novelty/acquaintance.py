@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from detectors._groups import cohorts, places
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._usual import Bools, Floats
-from detectors._window import KIND, cohort, place, theirs
+from detectors._window import KIND, theirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +45,8 @@ class Actors:
     @classmethod
     def of(cls, pairs: pl.DataFrame) -> Actors:
         """From rows of principal, secret, kind; nobody in probation."""
-        frame = pairs.group_by("principal").agg(pl.col("kind").max())
-        frame = frame.with_columns(cohort().alias("cohort")).sort("principal")
+        frame = pairs.group_by("principal").agg(pl.col("kind").max()).sort("principal")
+        frame = frame.with_columns(cohorts(frame["principal"]).alias("cohort"))
         kind, group = keys_of_few(frame["kind"]), keys_of_few(frame["cohort"])
         principal = keys_of(frame["principal"])
         return cls(frame, principal, kind, group, np.zeros(len(frame), dtype=np.bool_))
@@ -69,12 +70,12 @@ class News:
         frame = pairs.select(names).filter(~(edge["known"] & edge["succeeded"])).sort(names)
         place_of = actors.frame["principal"].search_sorted(frame["principal"]).to_numpy().astype(np.int64)
         known = window.profiles.lookup("secret", frame.select("secret"), window.start_us, ("known",))["known"]
-        folders = frame.select(place("secret", depth).alias(str(depth)) for depth in DEPTHS)
+        folders = [places(frame["secret"], depth) for depth in DEPTHS]
         return cls(
             frame,
             place_of,
             keys_of(frame["secret"]),
-            (*(keys_of_few(column) for column in folders), keys_of_few(_named(folders.to_series(-1)))),
+            (*(keys_of_few(column) for column in folders), keys_of_few(_named(folders[-1]))),
             ~known.to_numpy(),
         )
 

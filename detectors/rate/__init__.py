@@ -12,10 +12,11 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
+from detectors._groups import cohorts, places
 from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import KIND, Found, cohort, hours, place, seen_in, tell, theirs, ways
+from detectors._window import KIND, Found, hours, seen_in, tell, theirs, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -197,14 +198,16 @@ class Rate:
 def counted(scope: str, window: Window) -> pl.DataFrame:
     """Columns key, kind, cohort, place, n; one row per principal or secret, in the order of names."""
     if scope == "principal":
-        rows, kind, together = theirs(window), KIND, cohort("key")
+        rows, kind = theirs(window), KIND
     else:
-        rows = window.operations.filter(pl.col("secret") != "")
-        kind, together = pl.lit("secret").first().alias("kind"), place("key", 1)
-    counts = rows.group_by(pl.col(scope).alias("key")).agg(
-        kind, pl.col("n").sum(), pl.col("secret").max().alias("place")
-    )
-    return counts.with_columns(together.alias("cohort"), place("place", 2).alias("place")).sort("key")
+        rows, kind = window.operations.filter(pl.col("secret") != ""), _SECRET
+    counts = rows.group_by(pl.col(scope).alias("key")).agg(kind, pl.col("n").sum(), _LAST).sort("key")
+    together = cohorts(counts["key"]) if scope == "principal" else places(counts["key"], 1)
+    return counts.with_columns(together.alias("cohort"), places(counts["place"], 2))
+
+
+_SECRET: Final = pl.lit("secret").first().alias("kind")
+_LAST: Final = pl.col("secret").max().alias("place")
 
 
 def _factor(counts: pl.DataFrame, n: Floats, mean: Floats, trusted: Bools) -> Floats:

@@ -79,14 +79,12 @@ class RotationHealth:
         surprise = np.zeros(0)
         if pairs is not None:
             found, surprise = self._troubled(pairs, lately, window)
-        read = window.operations.filter(
-            pl.col("discloses_value") & (pl.col("secret") != "") & (pl.col("operation") == "read")
-        )
+        read = window.operations.filter(_TOLD)
         overdue = self._overdue(read, window)
         unread = self._unread(written, window)
         if window.closed:
             self._trouble.learn(pairs, float(read["n"].sum()), surprise >= self._config.surprise, at_us)
-            self._schedule.learn(written, at_us)
+            self._schedule.learn(written, lately, at_us)
             self._budget.note(at_us, surprise.tolist())
             self._remember([one.key for one in overdue + unread], at_us)
         return tell(self.info, window, found + overdue + unread)
@@ -240,6 +238,7 @@ class RotationHealth:
         self._budget.restore(frames)
 
 
+_TOLD: Final = pl.col("discloses_value") & (pl.col("secret") != "") & (pl.col("operation") == "read")
 _REFUSALS: Final = 1.9  # decayed, so two in a row
 _MOST: Final = 20  # overdue secrets told in one window
 

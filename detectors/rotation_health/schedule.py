@@ -82,9 +82,9 @@ class Schedule:
         own = self._secrets.get(secrets, at_us)
         return own[:, _N], np.where(own[:, _N] > 0, at_us - own[:, _FIRST], 0.0)
 
-    def learn(self, written: Written, at_us: int) -> None:
-        """Add a closed window."""
-        self._lately = self.lately(written, at_us)[-_LATELY_MOST:]
+    def learn(self, written: Written, lately: pl.DataFrame, at_us: int) -> None:
+        """Add a closed window, and what `lately` gave for it."""
+        self._lately = lately[-_LATELY_MOST:]
         if not len(written.keys):
             return
         own = self._secrets.get(written.keys, at_us)

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._groups import cohorts
 from detectors._memory import Keys, Table, joined, keys_of
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, cohort, hours, theirs
+from detectors._window import HOUR_US, hours, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -75,7 +76,8 @@ class Trouble:
         rate = profile["expected_per_hour"]
         much = (known["denied"] > 0) | (known["n"] > _MUCH * rate * hours(window) + least)
         own = profile["known"] & profile["succeeded"] & much
-        known = known.with_columns(rate=rate).filter(own).with_columns(cohort().alias("cohort"))
+        known = known.with_columns(rate=rate).filter(own)
+        known = known.with_columns(cohorts(known["principal"]).alias("cohort"))
         return None if known.is_empty() else self._summed(known, window)
 
     def _summed(self, known: pl.DataFrame, window: Window) -> Pairs:

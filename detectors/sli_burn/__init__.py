@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from detectors._usual import Bools, Floats
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.model import Frames, Ints, Window
 
 INFO: Final = DetectorInfo(
     name="sli_burn",
@@ -122,25 +122,30 @@ class SliBurn:
             self._objective[key] = 1 - (objective if sli == "M1" else _FAST_SHARE)
         self._objective = {key: self._objective[key] for key in self._ring.keys if key in self._objective}
         allowed = np.array([self._objective.get(key, 1.0) for key in self._ring.keys])
+        least = np.array([self._config.failures if sli == "M1" else self._config.slow for sli, _, _ in self._ring.keys])
         fresh = [
             (place, rule, burn)
             for rule in range(len(self._config.rules))
-            for place, burn in self._begun(rule, allowed, number, size)
+            for place, burn in self._begun(rule, (allowed, least), number, size)
         ]
         return self._worded(fresh, at_us, size)
 
-    def _begun(self, number: int, allowed: Floats, window: int, size: int) -> list[tuple[int, float]]:
-        """Keys whose burn under a rule begins in this window, with the burn rate of the long one."""
-        rule, config = self._config.rules[number], self._config
+    def _begun(self, number: int, bounds: tuple[Floats, Ints], window: int, size: int) -> list[tuple[int, float]]:
+        """Keys whose burn under a rule begins in this window, with the burn rate of the long one.
+
+        `bounds` are, of each key, the share of failures that its objective allows, and the fewest that count.
+        """
+        (allowed, least), rule, config = bounds, self._config.rules[number], self._config
         long, short = (max(rule.long_seconds * 1_000_000 // part // size, 1) for part in (1, 12))
         if 2 * self._ring.age < long:
             return []
         failed, total = self._ring.over(long).T
+        if not (failed >= least).any():
+            return []
         recent = self._ring.over(short)
         threshold = rule.budget * config.period_days * _DAY / rule.long_seconds
         burn = _rate(failed, total) / allowed
         over = (burn > threshold) & (_rate(*recent.T) / allowed > threshold)
-        least = [config.failures if sli == "M1" else config.slow for sli, _, _ in self._ring.keys]
         hot: Bools = over & (failed >= least) & (_chance(failed, total, allowed) < config.significance)
         begun = []
         for place in np.flatnonzero(hot).tolist():

@@ -22,6 +22,13 @@ _INTERLEAVED: Final = 2.0  # surprise added when the session went back and forth
 _SPAN: Final = (KIND, pl.col("time").min(), pl.col("last_time").max())
 _BACK: Final = (pl.len() > 1) & (pl.col("time").max() < pl.col("last_time").min())
 _WIDTH: Final = (pl.col("kind").max(), pl.len().alias("zones"), _BACK.alias("interleaved"))
+_ZONES: Final = pl.col("zone").n_unique().alias("zones")
+_ONE: Final = (
+    pl.col("kind").sort_by("session").first(),
+    pl.lit(1, pl.UInt32).first().alias("zones"),
+    pl.lit(value=False).first().alias("interleaved"),
+    pl.col("session").min(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,10 @@ class Sessions:
         rows = theirs(window).filter((pl.col("session") != "") & (pl.col("zone") != ""))
         if rows.is_empty():
             return None
+        alone = rows.group_by("principal", "session").agg(KIND, _ZONES)
+        if (alone["zones"] == 1).all():
+            frame = alone.group_by("principal").agg(_ONE).sort("principal")
+            return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))
         by_zone = rows.group_by("principal", "session", "zone").agg(_SPAN)
         sessions = by_zone.group_by("principal", "session").agg(_WIDTH)
         widest = sessions.sort(["principal", "interleaved", "zones", "session"], descending=[False, True, True, False])

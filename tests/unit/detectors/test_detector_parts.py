@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from detectors.auth_pressure.doors import Doors, Logins
+from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
 from detectors.rotation_health.schedule import Schedule, Written
 from detectors.slow_evidence.trickle import Evidence, Trickle
@@ -80,7 +80,7 @@ def test_an_attempt_counts_once_in_three_days() -> None:
     counts = []
     for hour in (0, 1, 2, 71, 90):
         here = window(hour, tried, tried)
-        refused = Logins.of(here, "denied")
+        refused = Logins.of(logins_of(here), "denied")
         assert refused is not None
         fresh = refused.filter(doors.fresh(refused, here.start_us))
         counts.append(len(fresh.account))

@@ -1,0 +1,70 @@
+"""Who belongs together by name alone: cohorts of principals, folders of secrets.
+
+What a pattern makes of a name is remembered for short columns: a look-up costs less than a pattern over a few rows.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import polars as pl
+
+_FEW: Final = 256  # rows
+_MOST: Final = 100_000  # names remembered for each pattern
+
+
+@cache  # here and elsewhere: an expression costs more to make than to ask of a few rows
+def cohort(name: str = "principal") -> pl.Expr:
+    """Those a principal belongs with: its auth mount, Kubernetes namespace, account or mail domain."""
+    column = pl.col(name)
+    placed = column.str.extract(r"^(.*)[/:][^/:]*$", 1)
+    return pl.coalesce(placed, column.str.extract(r"(@.*)$", 1), pl.lit(""))
+
+
+@cache
+def place(name: str = "secret", depth: int = 2) -> pl.Expr:
+    """The first `depth` folders a secret lies in, mount included; the mount for one that lies directly in it."""
+    return pl.coalesce(pl.col(name).str.extract(rf"^((?:[^/]*/){{1,{depth}}})", 1), pl.lit(""))
+
+
+class _Pattern:
+    """What an expression over the column `name` makes of each name."""
+
+    def __init__(self, expression: pl.Expr) -> None:
+        self._expression = expression
+        self._known: dict[str | None, str] = {}
+
+    def of(self, names: pl.Series) -> pl.Series:
+        """Row by row."""
+        if len(names) > _FEW:
+            return self._worked_out(names)
+        texts = names.to_list()
+        if fresh := [text for text in dict.fromkeys(texts) if text not in self._known]:
+            if len(self._known) + len(fresh) > _MOST:
+                self._known.clear()
+                fresh = list(dict.fromkeys(texts))
+            found = self._worked_out(pl.Series(fresh, dtype=pl.String)).to_list()
+            self._known.update(zip(fresh, found, strict=True))
+        return pl.Series(names.name, [self._known[text] for text in texts], dtype=pl.String)
+
+    def _worked_out(self, names: pl.Series) -> pl.Series:
+        return names.to_frame("name").select(self._expression).to_series().alias(names.name)
+
+
+_COHORTS: Final = _Pattern(cohort("name"))
+
+
+@cache
+def _folders(depth: int) -> _Pattern:
+    return _Pattern(place("name", depth))
+
+
+def cohorts(principals: pl.Series) -> pl.Series:
+    """`cohort` of each."""
+    return _COHORTS.of(principals)
+
+
+def places(secrets: pl.Series, depth: int = 2) -> pl.Series:
+    """`place` of each."""
+    return _folders(depth).of(secrets)
