@@ -114,7 +114,10 @@ class Denials:
 
     def _cohorts(self, judged: Judged) -> list[str]:
         """Cohorts with enough members of which at least half is refused far more than usual."""
-        hit = judged.counts.select("cohort", odd=pl.Series(judged.odd | ((judged.denied >= _FEW) & (judged.p < 1e-3))))
+        odd = judged.odd | ((judged.denied >= _FEW) & (judged.p < 1e-3))
+        if odd.sum() < self._config.members:
+            return []
+        hit = judged.counts.select("cohort", odd=pl.Series(odd))
         groups = hit.group_by("cohort").agg(
             pl.len().alias("members"), pl.col("odd").sum(), pl.col("odd").mean().alias("share")
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ ANSWER: Final = pl.Schema(
 Asked = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # hours of the day, weekdays from Monday
 EVERY: Final[Asked] = (np.arange(24), np.arange(7))
 _RATES: Final = frozenset(("expected_per_hour", "alpha", "beta"))
+_TIMES: Final = frozenset(("first_us", "last_us"))  # null for a key that is not there
 _BLOCK = 16_384  # rows at once: the season of each takes a few hundred bytes
 
 
@@ -60,15 +61,20 @@ def answer(
     if len(slots) > _BLOCK:
         blocks = range(0, len(slots), _BLOCK)
         return pl.concat([answer(config, scope, table, slots[i : i + _BLOCK], at_us, columns=columns) for i in blocks])
-    hit = np.flatnonzero(slots >= 0)
-    rates = _rates(config, table, slots[hit], at_us) if not _RATES.isdisjoint(columns) else {}
-    told = rates | {name: _told(name, scope, table, slots[hit]) for name in columns if name not in _RATES}
-    found = pl.DataFrame([pl.Series(name, told[name], ANSWER[name]) for name in columns])
-    if len(hit) == len(slots):
-        return found
-    place = np.full(len(slots), len(hit), np.int64)
-    place[hit] = np.arange(len(hit))
-    return pl.concat([found, _stranger(config, tuple(columns))])[place]
+    known = slots >= 0
+    rates = _rates(config, table, slots[known], at_us) if not _RATES.isdisjoint(columns) else {}
+    told = rates | {name: _told(name, scope, table, slots[known]) for name in columns if name not in _RATES}
+    if not known.all():
+        told = {name: _with_strangers(values, known, _stranger(config)[name]) for name, values in told.items()}
+    frame = pl.DataFrame([pl.Series(name, told[name], ANSWER[name]) for name in columns])
+    times = [name for name in columns if name in _TIMES]
+    return frame.with_columns(pl.when(pl.Series(known)).then(pl.col(times))) if times and not known.all() else frame
+
+
+def _with_strangers(values: npt.NDArray[np.generic], known: npt.NDArray[np.bool_], other: float) -> Any:
+    whole = np.full(len(known), other, values.dtype)
+    whole[known] = values
+    return whole
 
 
 def _rates(config: Config, table: Table, slots: Rows, at_us: int) -> dict[str, Floats]:
@@ -95,12 +101,10 @@ def _told(name: str, scope: str, table: Table, slots: Rows) -> npt.NDArray[np.ge
             return table[name.removesuffix("_us")][slots]
 
 
-@lru_cache(64)
-def _stranger(config: Config, columns: tuple[str, ...]) -> pl.DataFrame:
+@lru_cache(8)
+def _stranger(config: Config) -> dict[str, float]:
     alpha, beta = config.prior_operations, config.prior_hours
-    blank = {"known": False, "succeeded": False, "expected_per_hour": alpha / beta, "alpha": alpha, "beta": beta}
-    counts = dict.fromkeys(("operations", "days_active", "distinct_secrets", "distinct_ips", "distinct_principals"), 0)
-    return pl.DataFrame([{**blank, **counts, "first_us": None, "last_us": None}], schema=ANSWER).select(columns)
+    return dict.fromkeys(ANSWER, 0) | {"expected_per_hour": alpha / beta, "alpha": alpha, "beta": beta}
 
 
 def posterior(config: Config, table: Table, slots: Rows, at_us: int) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ from pipeline.baselines.hashing import U64, hash_texts
 from pipeline.baselines.index import Index, Slots
 
 _CHUNKS = 32
-_FEW = 256  # strings: up to here a look-up for each is cheaper than vectors for all
+FEW = 256  # strings: up to here a look-up for each is cheaper than vectors for all
 _LATELY = 100_000  # strings found one by one that are remembered
 
 
@@ -26,18 +26,25 @@ class Names:
         self.texts = pl.Series("text", [], pl.String)
         self._index = Index()
         self._collided: dict[str, int] = {}
-        self._lately: dict[str, int] = {}
+        self._lately: dict[str | None, int] = {}
 
     def __len__(self) -> int:
         return len(self.texts)
 
+    def of(self, column: pl.Series) -> Slots:
+        """The id of each of a column, -1 for null and for what is not known."""
+        if len(column) <= FEW:
+            return self._each(column.to_list())
+        codes, texts = coded(column)
+        return np.asarray(np.append(self.find(texts), -1)[codes])
+
     def find(self, texts: pa.Array) -> Slots:
         """The id of each of `texts` (large_string, no nulls), or -1."""
-        return self._find(texts, hash_texts(texts)) if len(texts) > _FEW else self._find_each(texts)
+        return self._find(texts, hash_texts(texts)) if len(texts) > FEW else self._each(texts.to_pylist())
 
     def intern(self, texts: pa.Array) -> Slots:
         """The id of each of `texts` (distinct, large_string, no nulls); new ones are taken in."""
-        if len(texts) <= _FEW and len(ids := self._find_each(texts)) and ids.min() >= 0:
+        if len(texts) <= FEW and len(ids := self._each(texts.to_pylist())) and ids.min() >= 0:
             return ids
         hashes = hash_texts(texts)
         ids = self._find(texts, hashes)
@@ -56,17 +63,16 @@ class Names:
         column = texts.to_arrow()
         self._add(column, hash_texts(column), np.arange(len(texts)))
 
-    def _find_each(self, texts: pa.Array) -> Slots:
-        names = texts.to_pylist()
+    def _each(self, names: list[str | None]) -> Slots:
         ids = [self._lately.get(name, -1) for name in names]
-        missed = [row for row, known in enumerate(ids) if known < 0]
-        if missed:
-            asked = texts if len(missed) == len(ids) else texts.take(pa.array(missed))
-            for row, found in zip(missed, self._find(asked, hash_texts(asked)).tolist(), strict=True):
-                ids[row] = found
-            if len(self._lately) + len(missed) > _LATELY:
+        if missed := {name for name, known in zip(names, ids, strict=True) if known < 0 and name is not None}:
+            asked = sorted(missed)
+            texts = pa.array(asked, pa.large_string())
+            found: dict[str | None, int] = dict(zip(asked, self._find(texts, hash_texts(texts)).tolist(), strict=True))
+            ids = [known if known >= 0 else found.get(name, -1) for name, known in zip(names, ids, strict=True)]
+            if len(self._lately) + len(found) > _LATELY:
                 self._lately.clear()
-            self._lately.update((names[row], ids[row]) for row in missed if ids[row] >= 0)
+            self._lately.update((name, known) for name, known in found.items() if known >= 0)
         return np.array(ids, np.int64)
 
     def _find(self, texts: pa.Array, hashes: U64) -> Slots:
@@ -91,3 +97,10 @@ class Names:
         self.texts = pl.concat([self.texts, pl.Series("text", texts)], rechunk=False)
         if self.texts.n_chunks() > _CHUNKS:  # one block again, without what the pieces drag along
             self.texts = pl.Series("text", self.texts.to_arrow())
+
+
+def coded(texts: pl.Series) -> tuple[Slots, pa.Array]:
+    """A column as numbers (-1 for null) into its distinct values."""
+    encoded = texts.to_arrow().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes.astype(np.int64), encoded.dictionary

@@ -11,14 +11,12 @@ from pipeline.baselines import answer, update
 from pipeline.baselines.exposure import HOUR
 from pipeline.baselines.hashing import U64, hash_texts, mix
 from pipeline.baselines.index import Index
-from pipeline.baselines.names import Names
+from pipeline.baselines.names import Names, coded
 from pipeline.baselines.table import EDGES, NAMES, Table
 from pipeline.baselines.view import view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pyarrow as pa
 
     from pipeline.baselines.config import Config
     from pipeline.baselines.sketch import Rows
@@ -139,10 +137,7 @@ class Baselines:
         return self._tables[scope]
 
     def _slots(self, scope: str, keys: pl.DataFrame) -> Rows:
-        found: list[Rows] = []
-        for name in _KEYS[scope]:
-            codes, texts = _coded(keys[name])
-            found.append(np.asarray(np.append(self._names[name].find(texts), -1)[codes]))
+        found = [self._names[name].of(keys[name]) for name in _KEYS[scope]]
         if scope != "edge":
             return found[0]
         slots: Rows = np.full(keys.height, -1, np.int64)
@@ -232,13 +227,6 @@ def _edge(principal: Rows, secret: Rows) -> U64:
     return (principal.astype(np.uint64) << np.uint64(32)) | (secret.astype(np.uint64) & _LOW)
 
 
-def _coded(texts: pl.Series) -> tuple[Rows, pa.Array]:
-    """A column as numbers (-1 for null) into its distinct values."""
-    encoded = texts.to_arrow().dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes.astype(np.int64), encoded.dictionary
-
-
 def _columns(window: Window) -> dict[str, Any]:
     """Operations (WINDOW rows, or OPERATION rows that count once) as arrays; nobody and nothing are -1, times in µs."""
     rows = window.operations
@@ -257,10 +245,10 @@ def _columns(window: Window) -> dict[str, Any]:
         (pl.max_horizontal(first, start) // HOUR).alias("hour"),
         pl.col("outcome").eq_missing("success").alias("succeeded"),
     )
-    codes, addresses = _coded(frame["client_ip"])
+    codes, addresses = coded(frame["client_ip"])
     return {
-        "principal": _coded(frame["principal"]),
-        "secret": _coded(frame["secret"]),
+        "principal": coded(frame["principal"]),
+        "secret": coded(frame["secret"]),
         "address": np.append(hash_texts(addresses), np.uint64(0))[codes],
         "addressed": codes >= 0,
         "count": frame["n"].to_numpy(),
