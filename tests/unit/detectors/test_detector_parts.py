@@ -36,7 +36,8 @@ def times(secret_hours: list[int]) -> tuple[float, float]:
     schedule = Schedule(100, 12 * HOUR)
     for hour in secret_hours:
         wrote = window(hour, {"operation": "write", "discloses_value": False})
-        schedule.learn(Written.of(wrote), wrote.start_us)
+        written = Written.of(wrote)
+        schedule.learn(written, schedule.lately(written, wrote.start_us), wrote.start_us)
     asked = Written.of(window(0, {"operation": "write"})).keys
     age, period = schedule.ages(asked, START + (secret_hours[-1] + 100) * HOUR)
     return float(age[0] / HOUR), float(period[0] / HOUR)

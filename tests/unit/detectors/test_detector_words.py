@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors._groups import cohort, cohorts, place, places
 from detectors._text import figure, hour_of, several, show, shown
-from detectors._window import cohort, place
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,16 @@ def test_secrets_have_folders(secret: str, folders: list[str]) -> None:
     """Up to three folders, mount included."""
     frame = pl.DataFrame({"secret": [secret]})
     assert [frame.select(place("secret", depth)).item() for depth in (1, 2, 3)] == folders
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.none() | st.sampled_from(["approle/web", "kv/a/b/c", "ana@example.com", ""]) | st.text(), max_size=20)
+)
+def test_names_remembered_are_names_worked_out(names: list[str | None]) -> None:
+    """For short columns, asked twice, and for long ones: what the expression says."""
+    column = pl.Series("name", names, pl.String)
+    for some in (column, column, pl.concat([column] * 300)):
+        frame = some.to_frame()
+        assert cohorts(some).to_list() == frame.select(cohort("name")).to_series().to_list()
+        assert places(some, 2).to_list() == frame.select(place("name", 2)).to_series().to_list()
