@@ -14,10 +14,8 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline import backtest as backtesting
 from pipeline import commands, custody, keeping, named, probing, show, summary, tables, verification
 from pipeline import config as conf
-from pipeline import evaluate as evaluation
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
 from pipeline.options import (
@@ -399,9 +397,11 @@ def simulate(  # noqa: PLR0917
     devices: Annotated[int, typer.Option(min=1, help="Audit devices that all tell of it.", metavar="N")] = 1,
 ) -> None:
     """A labelled stream of audit entries."""
+    from pipeline import trials  # noqa: PLC0415  only the commands on made-up or past streams need the simulator
+
     asked = {"store": store, "days": days, "rate": rate, "seed": seed, "preset": preset, "devices": devices}
     with show.counting("simulating"):
-        done = commands.simulate(out, asked, attack)
+        done = trials.simulate(out, asked, attack)
     for path in (*done.files, out / "labels.jsonl", out / "confusers.jsonl"):
         sys.stdout.write(f"{path}\n")
     show.note(f"{done.lines:,} entries of {done.operations:,} operations; {done.incidents} incidents")
@@ -432,20 +432,22 @@ def backtest(  # noqa: PLR0917
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """What another configuration would have sent."""
+    from pipeline import trials  # noqa: PLC0415
+
     if against is None and (max_new, max_lost) != (None, None):
         raise ConfigError("--max-new and --max-lost need --against FILE")
     settings = [conf.load(path) for path in (config, *([against] if against else []))]
     for each in settings:
         each.allow(named.TABLES)
     with show.counting("replaying") as update:
-        done = commands.backtest(lake, settings, (start, end), learn_days, update)
+        done = trials.backtest(lake, settings, (start, end), learn_days, update)
     names = [str(config or "defaults"), *([str(against)] if against else [])]
-    difference = backtesting.compare(*done.told) if against else None
-    figures = [backtesting.summary(name, done, place) for place, name in enumerate(names)]
+    difference = trials.compare(*done.told) if against else None
+    figures = [trials.summary(name, done, place) for place, name in enumerate(names)]
     if labels is not None:
         for row, told in zip(figures, done.told, strict=True):
-            row["caught"], row["labelled"] = backtesting.caught(labels, told, done.from_us, done.to_us)
-    tables.rows(list(backtesting.alert_rows(names, done, difference)) if list_alerts else figures, format.value)
+            row["caught"], row["labelled"] = trials.caught(labels, told, done.from_us, done.to_us)
+    tables.rows(list(trials.alert_rows(names, done, difference)) if list_alerts else figures, format.value)
     if difference is None:
         return
     show.note(difference.sentence)
@@ -475,16 +477,18 @@ def evaluate(  # noqa: PLR0917
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """What the suite finds in labelled estates, at what cost."""
-    plan = evaluation.Plan(
-        seeds=commands.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
+    from pipeline import trials  # noqa: PLC0415
+
+    plan = trials.Plan(
+        seeds=trials.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
         attacks=_words(attack),
     )  # fmt: skip
     with show.counting("evaluating") as update:
-        result, files = commands.evaluate(
+        result, files = trials.evaluate(
             plan, conf.load(config), jobs or os.cpu_count() or 1, out,
             lambda done: (update or _told_seeds)(done, len(plan.seeds)),
         )  # fmt: skip
-    tables.rows(result["methods"] if format is Format.json else commands.recall_rows(result), format.value)
+    tables.rows(result["methods"] if format is Format.json else trials.recall_rows(result), format.value)
     for path in files:
         show.note(f"wrote {path}")
 

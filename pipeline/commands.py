@@ -1,4 +1,4 @@
-"""What the commands other than `run` do: read the lake, explain the suite, make a labelled stream, check a config."""
+"""What the commands other than `run` do: read the lake, explain the suite, check a config."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ import polars as pl
 
 from pipeline import app, named, reports, store, tables
 from pipeline import config as conf
-from pipeline import evaluate as evaluation
-from pipeline import simulate as simulation
-from pipeline.backtest import Replayed, replay
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import cases, plugins
@@ -29,7 +26,7 @@ from pipeline.store.tables import TABLES
 from pipeline.windows import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -133,50 +130,6 @@ def detector_cases(names: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def simulate(out: Path, asked: Mapping[str, Any], attacks: str) -> simulation.Summary:
-    """Write a labelled stream. `attacks` is NAME[:DIFFICULTY][,…]. Raises ConfigError, naming what is allowed."""
-    named = [word.partition(":") for word in attacks.split(",") if word]
-    chosen = tuple(simulation.Attack(name, difficulty or "medium") for name, _, difficulty in named)
-    try:
-        return simulation.simulate(simulation.Scenario(**asked, attacks=chosen), out)
-    except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror}") from None
-
-
-def evaluate(
-    plan: evaluation.Plan, settings: conf.Settings, jobs: int, out: Path | None, progress: Callable[[int], None]
-) -> tuple[dict[str, Any], list[Path]]:
-    """Measure the suite; the figures and the files written. Raises ConfigError, KeytrailError."""
-    settings.allow(named.TABLES)
-    named.config_tables(settings)
-    try:
-        result = evaluation.evaluate(plan, settings.tree, jobs, progress, out)
-        return result, [] if out is None else [out / name for name in evaluation.FILES]
-    except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror}") from None
-
-
-def seeds(text: str) -> tuple[int, ...]:
-    """Numbers and spans of them: 1,2,7-9. Raises ConfigError."""
-    found: list[int] = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        span = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", word)
-        first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
-        if not first <= last < first + 10_000:
-            raise ConfigError(f"--seeds {text!r}: give numbers and spans such as 1,2,7-9")
-        found += range(first, last + 1)
-    return tuple(found)
-
-
-def recall_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a method: the share of incidents found at each number of alerts a day and 1,000 principals."""
-    rows: dict[str, dict[str, Any]] = {}
-    for row in result["methods"]:
-        mine = rows.setdefault(row["method"], {"method": row["method"], "incidents": row["incidents"]})
-        mine[f"at {row['per_day']:g}"] = round(row["recall"], 3)
-    return list(rows.values())
-
-
 def query(lake: Path, sql: str) -> pa.Table:
     """One read-only statement on the lake's views. Raises ConfigError for SQL that cannot be run, NoInputError."""
     return store.query(lake, sql)
@@ -188,7 +141,7 @@ def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path
     Raises ConfigError for times, names and folders that cannot be used, NoInputError without a lake.
     """
     chosen = reports.load(name)
-    start, end = _period(lake, span)
+    start, end = period(lake, span)
     sql = chosen.between(start, end)
     found, heads = _at_one_head(lake, sql)
     facts = {
@@ -209,7 +162,8 @@ def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path
         raise ConfigError(f"--out {out}: {error.strerror}") from None
 
 
-def _period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetime, dt.datetime]:
+def period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetime, dt.datetime]:
+    """`--from` and `--to`; open ends reach to the lake's first and last operation. Raises ConfigError, NoInputError."""
     now = dt.datetime.now(dt.UTC)
     whole = store.query(lake, "SELECT min(time), max(time) + INTERVAL 1 SECOND FROM operations")
     low, high = next(tables.records(whole))
@@ -218,24 +172,6 @@ def _period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetim
     if span[0] and span[1] and start >= end:
         raise ConfigError("--from is not before --to")
     return start.astimezone(dt.UTC), end.astimezone(dt.UTC)
-
-
-def backtest(
-    lake: Path,
-    settings: Sequence[conf.Settings],
-    span: tuple[str | None, str | None],
-    learn_days: float | None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Replayed:
-    """A range of the lake replayed under each configuration; open ends reach to the lake's first and last operation.
-
-    Raises ConfigError for times that cannot be used, NoInputError without a lake.
-    """
-    start, end = (round(at.timestamp() * 1e6) for at in _period(lake, span))
-    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
-        size = next(tables.records(store.query(lake, "SELECT count(*) FROM operations")))[0]
-        told = None if progress is None else lambda done: progress(done, size)
-        return replay(opened, tuple(settings), (start, end), learn_days, told)
 
 
 def _at_one_head(lake: Path, sql: str) -> tuple[pa.Table, list[Checkpoint]]:

@@ -78,11 +78,7 @@ class Facts:
         return pl.concat([facts, self._of(rows.filter(there))])
 
     def _live(self, at_us: int) -> pl.DataFrame:
-        frame = self.frame
-        if frame.is_empty():
-            return frame
-        span = pl.col("what").replace_strict(SPANS_US, return_dtype=pl.Int64)
-        return frame.filter(pl.col("time").dt.timestamp("us") + span > at_us)
+        return self.frame if self.frame.is_empty() else self.frame.filter(at_us < _UNTIL_US)
 
     @staticmethod
     def _of(rows: pl.DataFrame) -> pl.DataFrame:
@@ -144,6 +140,7 @@ def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys]:
     return found
 
 
+_UNTIL_US: Final = pl.col("time").dt.timestamp("us") + pl.col("what").replace_strict(SPANS_US, return_dtype=pl.Int64)
 _NO_LOGIN: Final = pl.col("operation") != "auth"
 _KINDS: Final = ("policy", "audit_control", "list", "revoke")
 _WORTH: Final = (pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")) & _NO_LOGIN

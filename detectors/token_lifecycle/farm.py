@@ -98,6 +98,8 @@ class Farm:
 
     def _learn(self) -> None:
         """Add the hour that is over; keep what the next may still look back on."""
+        if self._last.is_empty():
+            return
         start = pl.lit(self._hour * HOUR_US).cast(pl.Datetime("us", "UTC"))
         over = self._last.filter(pl.col("complete_time") >= start)
         if len(over):

@@ -32,9 +32,9 @@ class Story:
 
 STORIES = (
     Story(
-        "quiet_week",
-        "Five ordinary days: deploys, and a night in which the secrets of all teams are rotated. Nothing is wrong.",
-        Scenario(days=5, rate=0.1, seed=11, preset="xs", confusers=("deploy", "rotation_storm")),
+        "quiet_days",
+        "Four ordinary days: deploys, and a night in which the secrets of all teams are rotated. Nothing is wrong.",
+        Scenario(days=4, rate=0.1, seed=11, preset="xs", confusers=("deploy", "rotation_storm")),
     ),
     Story(
         "stolen_approle",

@@ -28,7 +28,7 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_there_are_stories() -> None:
     """A quiet one, one with attacks, one with damage: the samples show each kind."""
-    assert {"quiet_week", "torn_file"} < set(STORIES)
+    assert {"quiet_days", "torn_file"} < set(STORIES)
 
 
 def test_each_incident_is_found(story: tuple[dict[str, Any], Path]) -> None:

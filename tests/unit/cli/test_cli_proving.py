@@ -30,7 +30,7 @@ def later(small_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("later")
     shutil.copytree(small_lake.parent, folder, dirs_exist_ok=True)
     log = folder / "more.log"
-    log.write_bytes((SAMPLES / "vault" / "quiet_week" / "audit.log").read_bytes())
+    log.write_bytes((SAMPLES / "vault" / "quiet_days" / "audit.log").read_bytes())
     run(folder / "lake", log)
     return folder / "lake"
 
