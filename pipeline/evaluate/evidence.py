@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.core.ports import Detector
     from pipeline.evaluate.twins import Staged
 
-LATE_US: Final = 86_400_000_000  # of an incident: so long after its end it may still be told
+LATE_US: Final = 3_600_000_000  # after an incident's end it is not asked any more: then a whole window counts
 MARKS: Final = 12  # moments of a window that are asked about first; then the operations between two of them
 _ABOUT: Final = ("principal", "secret", "client_ip")
 

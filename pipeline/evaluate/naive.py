@@ -42,11 +42,11 @@ ALLOWED: Final = (Role.CI, Role.CRON, Role.SCANNER, Role.ROTATOR, Role.SYNC, Rol
 
 
 class Naive(ABC):
-    """Scores the principals of a window. `left_out` are never told."""
+    """Scores the principals of a window. `left_out` are never told. Those of one `kind` score alike, once a window."""
 
-    def __init__(self, name: str, left_out: frozenset[str] = frozenset()) -> None:
+    def __init__(self, name: str, left_out: frozenset[str] = frozenset(), kind: str = "") -> None:
         self.name = name
-        self._left_out = list(left_out)
+        self._left_out, self._kind = list(left_out), kind or name
         self._info = DetectorInfo(name, "1", name, name, name)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -55,11 +55,12 @@ class Naive(ABC):
         rows = window.operations.filter(named)
         if rows.is_empty():
             return empty(FINDING)
-        scored = self.score(rows, window.start_us).filter(
-            (pl.col("score") > 0) & ~pl.col("principal").is_in(self._left_out)
-        )
+        if (kind := f"naive.{self._kind}") not in window.memo:
+            window.memo[kind] = self.score(rows, window.start_us)
+        scored = window.memo[kind].filter((pl.col("score") > 0) & ~pl.col("principal").is_in(self._left_out))
         told = scored.sort(["score", "principal"], descending=[True, False]).head(MOST)
-        when = rows.group_by("principal").agg(pl.col("time").min(), pl.col("uid").sort_by("time").head(5))
+        theirs = rows.filter(pl.col("principal").is_in(told["principal"].to_list()))
+        when = theirs.group_by("principal").agg(pl.col("time").min(), pl.col("uid").sort_by("time").head(5))
         return build(
             self._info,
             told.join(when, on="principal", how="left", maintain_order="left").select(
@@ -105,7 +106,7 @@ class Rules(Naive):
     """Thresholds and first sights; of two that hit, the wider comes first."""
 
     def __init__(self, name: str, left_out: frozenset[str] = frozenset()) -> None:
-        super().__init__(name, left_out)
+        super().__init__(name, left_out, "rules")
         self._users, self._vaults = Seen(), Seen()
         self._day, self._today = -1, pl.DataFrame()
 

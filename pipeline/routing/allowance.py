@@ -150,12 +150,10 @@ def _levels(
     """Per family the score that makes about `allowed` units come through, each family its share of them."""
     weights = {family: share(family) for family in ranked}
     high = max((len(scores) / weights[family] for family, (scores, _) in ranked.items()), default=0.0) + 1.0
-    others = np.fromiter(free, np.uint64, len(free))
+    needed = _scales(ranked, weights, free)
 
     def told(scale: float) -> int:
-        units = [units[: int(scale * weights[family])] for family, (_, units) in ranked.items()]
-        distinct = np.unique(np.concatenate(units)) if units else others
-        return len(distinct) - int(np.isin(distinct, others).sum())
+        return int(np.searchsorted(needed, scale, "right"))
 
     if told(high) <= allowed:
         return {}
@@ -169,3 +167,18 @@ def _levels(
         for family, (scores, _) in ranked.items()
         if counts[family] < len(scores)
     }
+
+
+def _scales(ranked: dict[str, tuple[Floats, Units]], weights: Mapping[str, float], free: set[int]) -> Floats:
+    """The scale from which on each unit that is not free comes through, by its best place in any family; ascending."""
+    scales = [np.arange(1, len(units) + 1) / weights[family] for family, (_, units) in ranked.items()]
+    if len(scales) == 1 and not free:
+        return scales[0]
+    every = np.concatenate([np.empty(0, np.uint64), *(units for _, units in ranked.values())])
+    needed = np.concatenate([np.empty(0), *scales])
+    if free:
+        others = np.isin(every, np.fromiter(free, np.uint64, len(free)), invert=True)
+        every, needed = every[others], needed[others]
+    order = np.argsort(needed, kind="stable")
+    _, first = np.unique(every[order], return_index=True)
+    return np.sort(needed[order][first])
