@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.core.clock import Clock
-    from pipeline.core.ports import Source
+    from pipeline.core.ports import Detector, Source
 
 
 def version() -> str:
@@ -308,7 +308,7 @@ class Run:
         )
         return source
 
-    def _ledger(self, lake: Lake) -> SealedLedger | None:
+    def _ledger(self, lake: Lake, detectors: Sequence[Detector]) -> SealedLedger | None:
         config = self.settings.table(conf.LedgerConfig, "ledger")
         if not config.enabled:
             return None
@@ -325,9 +325,12 @@ class Run:
                 f"beside {keys.shown(path)}; set [ledger] signed"
             )
         guard = None if remembered is None else FileGuard(remembered)
-        return SealedLedger.open(
+        ledger = SealedLedger.open(
             self.options.lake, signer, head=lake.ledger_head(), guard=guard, clock=self.clock, folder=folder
         )
+        configuration = named.configuration(self.settings, detectors, version())
+        ledger.follow(self.options.worker, lake.owned(), configuration)
+        return ledger
 
     def _decoder(self) -> Any:
         wanted = self.options.input_format
@@ -364,6 +367,7 @@ class Run:
             if self.options.metrics_port is not None:
                 self._metrics.serve(self.options.metrics_port)
         states, detection = lake.states(), self.settings.table(conf.Detection, "detection")
+        detectors = named.detectors(self.settings)
         parts = Parts(
             enricher=create_enricher(self.settings.table(EnrichConfig, "enrich")),
             sequencer=Sequencer(disorder_us=int(line_config.disorder_seconds * 1e6)),
@@ -371,13 +375,13 @@ class Run:
             continuity=Continuity(),
             **self._completeness(),
             windows=Windows(detection.window_seconds, detection.look_seconds),
-            detectors=named.detectors(self.settings),
+            detectors=detectors,
             baselines=Baselines(self.settings.table(BaselinesConfig, "baselines")),
             slis=Slis(self.settings.table(SliConfig, "slis")),
             router=Router(self.settings.table(RoutingConfig, "alerts")),
             lake=lake,
             # who judges gives no leaves; only a lake that one process began has a ledger of its own to go on with
-            ledger=self._ledger(lake) if not self.options.judge or lake.ledger_head() else None,
+            ledger=self._ledger(lake, detectors) if not self.options.judge or lake.ledger_head() else None,
             metrics=self._metrics,
             clock=self.clock,
         )

@@ -14,8 +14,9 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline import commands, custody, keeping, named, probing, show, summary, tables, verification
+from pipeline import commands, custody, keeping, named, probing, recording, show, summary, tables, verification
 from pipeline import config as conf
+from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
 from pipeline.core.schema import SEVERITIES
 from pipeline.options import (
@@ -264,17 +265,26 @@ def verify_lake(  # noqa: PLR0917
         typer.Option(help="A kept copy of a ledger's checkpoint; may be given again.", metavar="FILE"),
     ] = None,
     roots: RootsOption = None,
+    record: Annotated[bool, typer.Option("--record", help="Record in the ledger what was found.")] = False,
+    signing_key: Annotated[
+        Path | None, typer.Option(help="The ledger's private key, for --record.", metavar="FILE")
+    ] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Hold the lake's rows, the ledger's tiles and its head against each other."""
+    """Hold the lake's rows, the ledger's tiles and its head against each other. With --record no run may be writing."""
     if context.invoked_subcommand is not None:
         return
     settings = conf.load(config)
     settings.allow(named.TABLES)
+    ledger, began_us = settings.table(conf.LedgerConfig, "ledger"), system_clock() // 1000
     with show.counting("verifying") as update:
-        ledger = settings.table(conf.LedgerConfig, "ledger")
         results = verification.verify_lake(lake, key, since_head or (), update, ledger, roots=roots)
     show.verification(results, format.value)
+    if record:
+        span_us, version = (began_us, system_clock() // 1000), application.version()
+        told = recording.record(lake, results, version=version, span_us=span_us, config=ledger, signing_key=signing_key)
+        for line in told:
+            show.note(line)
     if code := max(result.report.exit_code for result in results):
         raise typer.Exit(code)
 

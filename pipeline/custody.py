@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline import anchoring, erasing, named, show, tables, verification
+from pipeline import anchoring, erasing, named, show, tables, telling, verification
 from pipeline import config as conf
 from pipeline.core.model import Hold
 from pipeline.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
@@ -115,9 +116,15 @@ def release(  # noqa: PLR0917
 
 
 @ledger.command("records")
-def records(lake: LakeOption = DEFAULT_LAKE, format: FormatOption = Format.table) -> None:  # noqa: A002
-    """Every hold, release, erasure and expiry: who, and why. Refusals too."""
-    tables.rows(list(erasing.history(lake)), format.value)
+def records(
+    lake: LakeOption = DEFAULT_LAKE,
+    positions: Annotated[bool, typer.Option("--positions", help="How far streams were read, too.")] = False,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Every hold, release, erasure, expiry and refusal: who, and why. What is missing, what counters and canaries say,
+    configurations, recorded verifications."""
+    found = [*erasing.history(lake), *telling.told(lake, positions=positions)]
+    tables.rows(sorted(found, key=operator.itemgetter("at")), format.value)
 
 
 @ledger.command("purge")

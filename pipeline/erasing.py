@@ -106,13 +106,13 @@ def history(lake: Path) -> Iterator[dict[str, Any]]:
     """Every legal hold, erasure and refusal that the ledgers tell of: action, when, authority, reason, and what."""
     with _reading(lake) as opened:
         workers = opened.ledgers()
-    for worker in workers:
-        for record in control.parsed(lake / ledgers.folder_of(worker)):
+    for log in map(ledgers.folder_of, workers):
+        for record in control.parsed(lake / log):
             body = record.body
             if record.kind == leaf.REDACTION:
-                yield _line(record, str(body["action"]), f"{_count(body['leaves'])} leaves")
+                yield _line(record, str(body["action"]), f"{_count(body['leaves'])} leaves", log)
             elif record.kind == leaf.CONFIG and body.get("state") in {redaction.HELD, redaction.RELEASED}:
-                yield _line(record, str(body["state"]), f"hold {body['hold']}{_range(body)}")
+                yield _line(record, str(body["state"]), f"hold {body['hold']}{_range(body)}", log)
 
 
 def purge(lake: Path, *, now: bool) -> tuple[int, int]:
@@ -200,11 +200,11 @@ def _hold_rows(hold: Hold, cause: str, evidence: str) -> pl.DataFrame:
     return conform(frame, INTEGRITY)
 
 
-def _line(record: control.Record, action: str, what: str) -> dict[str, Any]:
+def _line(record: control.Record, action: str, what: str, log: str) -> dict[str, Any]:
     at = dt.datetime.fromtimestamp(leaf.unpack(record.leaf).ingest_ns // 10**9, tz=dt.UTC)
     return {
         "action": action, "leaf": record.index, "at": at, "authority": record.body["authority"],
-        "reason": record.body["reason"], "what": what,
+        "reason": record.body["reason"], "what": what, "log": log,
     }  # fmt: skip
 
 

@@ -81,9 +81,12 @@ def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) ->
     )
 
 
-def writable(lake: Path, worker: str) -> Lake:
-    """The lake for a command that commits as `worker`. Raises StoreError while a run of that worker writes to it."""
-    return Lake.open(lake, StoreConfig(), writer=True, clock=system_clock, worker=worker, inherit=False)
+def writable(lake: Path, worker: str, *, quiet: bool = False) -> Lake:
+    """The lake for a command that commits as `worker`. Raises StoreError while a run of that worker writes to it.
+
+    `quiet`: see `Lake.open`.
+    """
+    return Lake.open(lake, StoreConfig(), writer=True, clock=system_clock, worker=worker, inherit=False, quiet=quiet)
 
 
 def record_anchors(
@@ -100,4 +103,11 @@ def record_anchors(
 def commit(lake: Lake, ledger: SealedLedger, **more: Any) -> None:
     """A commit of what the ledger was told, with `more` of a Commit; nothing that was read moves by it."""
     lake.commit(Commit((), states=lake.states(), seal=ledger.prepare, **more), upkeep=False)
+    ledger.publish()
+
+
+def add(lake: Lake, ledger: SealedLedger, kind: int, body: Body) -> None:
+    """A commit of nothing but one record in the log over files: what no seal names is not sealed by it."""
+    head = ledger.prepare((), (), records=[(kind, body)])
+    lake.commit(Commit((), states=lake.states(), ledger=head), upkeep=False)
     ledger.publish()

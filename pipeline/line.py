@@ -242,7 +242,7 @@ class Line:
             snapshot["baselines"] = parts.baselines.view()
         states = {name: part.snapshot() for name, part in self.stateful().items()}
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
-        seal = parts.ledger.prepare if parts.ledger is not None else None
+        seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
         consumed, messages = tuple(self._consumed), tuple(self._messages)
         parts.lake.commit(
             Commit(positions, revise, snapshot, states, messages, expired=expired, seal=seal, consumed=consumed)
@@ -263,6 +263,10 @@ class Line:
                 break
             self.commit(upkeep=False)
         return positions
+
+    def _shown(self, revise: Frames) -> Frames:
+        """What a commit's verdicts say of what was read, for the ledger."""
+        return revise
 
     def stateful(self) -> dict[str, Stateful]:
         """Every part with memory, by the name its state is kept under."""
@@ -328,6 +332,8 @@ class Line:
         theirs = mine if states is None else handover.find(states, place)
         if theirs is not None and theirs.offset == position.offset:
             self._newest |= handover.put_back(self.stateful(), theirs)
+        if self.parts.ledger is not None:
+            self.parts.ledger.taken(position, ours=states is None)
         if states is not None:
             self.parts.pairing.lake_until_us = max(self.parts.pairing.lake_until_us, handover.known_until(states))
         self._positions[place] = position

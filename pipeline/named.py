@@ -11,6 +11,7 @@ from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
 from pipeline.core.errors import ConfigError
 from pipeline.enrich import Config as EnrichConfig
+from pipeline.ledger.statements import Configuration
 from pipeline.probe import Config as ProbeConfig
 from pipeline.routing import Config as RoutingConfig
 from pipeline.routing import OutboxConfig
@@ -18,6 +19,8 @@ from pipeline.sli import Config as SliConfig
 from pipeline.store import StoreConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.core.ports import Detector, Sink
 
 TABLES = (
@@ -89,15 +92,26 @@ def _sink(settings: conf.Settings, name: str) -> tuple[Any, Any]:
     return module, conf.Settings(settings.path, own).table(module.Config, "sinks", name)
 
 
-def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
-    """Every table of the config as its room understands it; a bad one raises ConfigError."""
+def configuration(settings: conf.Settings, running: Sequence[Detector], version: str) -> Configuration:
+    """What a run goes by, for the ledger: the tables with their defaults, what the file says, the detectors."""
+    own = configured(settings)
+    detectors = [[d.info.name, d.info.version, own[d.info.name]] for d in running]
+    return Configuration.of([_fixed(settings), settings.tree], detectors, version)
+
+
+def _fixed(settings: conf.Settings) -> list[tuple[str, Any]]:
     fixed: list[tuple[str, Any]] = [
         ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
         ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
         ("integrity", conf.Integrity), ("ledger", conf.LedgerConfig), ("outbox", OutboxConfig),
         ("probe", ProbeConfig),
     ]  # fmt: skip
-    found = [(name, settings.table(kind, name)) for name, kind in fixed]
+    return [(name, settings.table(kind, name)) for name, kind in fixed]
+
+
+def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
+    """Every table of the config as its room understands it; a bad one raises ConfigError."""
+    found = _fixed(settings)
     for room, prefix in (
         ("pipeline.sources", "sources"),
         ("pipeline.decoders", "decoders"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     import polars as pl
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline import rows
     from pipeline.core.clock import Clock
     from pipeline.core.metrics import Metrics
-    from pipeline.core.model import Commit, Decoded, RawBatch
+    from pipeline.core.model import Commit, Decoded, Frames, Position, RawBatch
     from pipeline.core.ports import Detector
     from pipeline.integrity.canaries import Canaries
     from pipeline.integrity.clocks import Clocks
@@ -55,7 +55,11 @@ class LedgerPort(Protocol):
 
     def expire(self, spans: Sequence[tuple[int, int]], *, authority: str) -> int: ...
 
-    def prepare(self, files: Sequence[str], replaced: Sequence[str]) -> Mapping[str, Any]: ...
+    def taken(self, position: Position, *, ours: bool) -> None: ...
+
+    def telling(
+        self, positions: Sequence[Position], shown: Frames
+    ) -> Callable[[Sequence[str], Sequence[str]], Any]: ...
 
     def publish(self) -> object: ...
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.core.schema import EVENT, OPERATION, empty
+from pipeline.core.schema import EVENT, INTEGRITY, OPERATION, empty
 from pipeline.line import Line
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class ReadingLine(Line):
         super().__init__(parts, positions)
         self._report = Report(streams, parts.clock, epoch)
         self._final = False
+        self._passed: list[pl.DataFrame] = []  # verdicts since the last commit
 
     def _judge(self, stream: str, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
         self._pass_on(events, verdicts)
@@ -79,6 +80,7 @@ class ReadingLine(Line):
             if len(frame):
                 self.parts.lake.write(table, frame)
                 self._dirty = True
+        self._passed.append(verdicts)
         self._count(empty(OPERATION), verdicts)
 
     def heard(self, quiet: Quiet) -> None:
@@ -98,6 +100,10 @@ class ReadingLine(Line):
         if self._report.say(self._live, final=self._final):
             self._dirty = True
         return super().commit(upkeep=upkeep)
+
+    def _shown(self, revise: Frames) -> Frames:
+        passed, self._passed = self._passed, []
+        return {**revise, "integrity": pl.concat([empty(INTEGRITY), *passed])}
 
     def stateful(self) -> dict[str, Stateful]:
         """What is remembered of single streams."""

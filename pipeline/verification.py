@@ -14,7 +14,7 @@ import polars as pl
 from pipeline import config as conf
 from pipeline import ledgers, store
 from pipeline.core.clock import system_clock
-from pipeline.core.errors import ConfigError, NoInputError, StoreError
+from pipeline.core.errors import ConfigError, IntegrityBrokenError, NoInputError, StoreError
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys, note, policy, proof_file
 from pipeline.ledger.errors import LedgerError
@@ -26,6 +26,7 @@ from pipeline.ledgers import MAIN, folder_of, guard_of, key_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pipeline.core.model import Owned
     from pipeline.ledger.note import Verifier
     from pipeline.ledger.timestamp import Roots
 
@@ -42,9 +43,11 @@ class Pinned:
 class Verified:
     """What verification of one worker's ledger says; `folder` is where it lies in the lake."""
 
+    worker: str
     folder: str
     report: Report
     pinned: Pinned
+    files: Report  # of the log over files alone; `report` has its rows
 
 
 def pinned(lake: Path, vkey: str | None, folder: str = "ledger", config: conf.LedgerConfig | None = None) -> Pinned:
@@ -99,7 +102,8 @@ def verify_lake(
     kept = [_kept(path) for path in since_heads]
     config = ledger or conf.LedgerConfig()
     trusted = ledgers.roots_of(config, roots)
-    found = []
+    found: dict[str, Verified] = {}
+    owned: dict[str, Owned] = {}
     with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
         workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
         known = {worker: pinned(lake, vkey, folder_of(worker), ledger) for worker in workers}
@@ -109,9 +113,19 @@ def verify_lake(
             mine = [head for head in kept if origins.get(_log_of(head), workers[0]) == worker]
             folder = folder_of(worker)
             guard = guard_of(config, key_path(config), lake, folder)
-            report = _verify(opened, worker, key.verifier, mine, guard, progress, trusted)
-            found.append(Verified(folder, report, key))
-    return found
+            report, files, owned[worker] = _verify(opened, worker, key.verifier, mine, guard, progress, trusted)
+            found[worker] = Verified(worker, folder, report, key, files)
+    return [_positions(worker, found, owned[worker]) for worker in found]
+
+
+def _positions(worker: str, found: dict[str, Verified], owned: Owned) -> Verified:
+    """A worker's result with what the lake's catalogue has otherwise than the records of reading positions."""
+    others = {name: one.files.standing for name, one in found.items() if name != worker}
+    mine = found[worker]
+    told = mine.files.standing.hold(worker, owned, others)
+    code = IntegrityBrokenError.exit_code if told.broken else mine.report.exit_code
+    rows = pl.concat([mine.report.rows, told.frame()])
+    return replace(mine, report=replace(mine.report, rows=rows, exit_code=code))
 
 
 def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
@@ -122,18 +136,21 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     guard: FileGuard,
     progress: Callable[[int, int], None] | None,
     roots: Roots,
-) -> Report:
-    """The log over what was read against the raw rows, and the log over files against all of the worker's files."""
+) -> tuple[Report, Report, Owned]:
+    """The log over what was read against the raw rows, and the log over files against all of the worker's files.
+
+    The first report has what both say, the second is of the latter. The last are the positions of that moment.
+    """
     folder, moment = folder_of(worker), []
 
     def entries() -> Snapshot:
         moment.append(_settled(lake, worker))
-        head, files = moment[0]
+        head, files, _ = moment[0]
         raw = [name for name, table in files.items() if table == "raw"]
         return Snapshot(head, _rows(lake, raw), holds=lake.holds(worker))
 
     def sealed() -> Snapshot:
-        head, files = moment[0]
+        head, files, _ = moment[0]
         return Snapshot(head.get(FILES), (), files)
 
     over_files = files_key(key)
@@ -147,18 +164,19 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     placed = report.rows.filter(~pl.col("verdict").is_in(("ok", "redacted")))["source"]
     again = (pl.col("cause") == "file") & pl.col("source").is_in(placed.implode())  # told row by row already
     rows = pl.concat([report.rows, files.rows.filter(~again)])
-    return replace(report, rows=rows, exit_code=max(report.exit_code, files.exit_code))
+    report = replace(report, rows=rows, exit_code=max(report.exit_code, files.exit_code))
+    return report, files, moment[0][2]
 
 
-def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The head and the files of a worker. What another worker has merged, this one's run seals at once: it is waited
+def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, str], Owned]:
+    """The head, the files and all positions. What another worker has merged, this one's run seals at once: it is waited
     for."""
     for wait in (*[0.2] * 10, 0.0):
-        head, files, pending = lake.evidence(worker)
+        head, files, pending, owned = lake.evidence(worker)
         if not pending:
             break
         time.sleep(wait)
-    return head, files
+    return head, files, owned
 
 
 def _log_of(head: bytes) -> str:

@@ -29,6 +29,9 @@ class Position:
     state: Mapping[str, Any] = field(default_factory=dict)
 
 
+Owned = Mapping[tuple[str, str], tuple[Position, str]]  # by stream and partition, with the worker that moved it last
+
+
 @dataclass(frozen=True, slots=True)
 class Oversize:
     """A record past the size cap: what is kept of it is in the batch, this says what it was."""

@@ -46,6 +46,11 @@ def canonical(value: object) -> bytes:
         raise LedgerError("text with half a surrogate pair has no canonical form") from error
 
 
+def number(value: int) -> int | str:
+    """A whole number as a body can hold it: text where it is too large."""
+    return value if -_SAFE < value < _SAFE else str(value)
+
+
 def _sorted(value: object) -> object:
     if value is None or isinstance(value, (bool, str)):
         return value

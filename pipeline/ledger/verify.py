@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.core.errors import ConfigError, IntegrityBrokenError
 from pipeline.core.inline import inline
 from pipeline.core.model import Hold
-from pipeline.ledger import anchor, control, merkle, note, redaction, rotation, seal
+from pipeline.ledger import anchor, control, merkle, note, redaction, rotation, seal, statements
 from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import Record
@@ -26,6 +26,7 @@ from pipeline.ledger.places import Places
 from pipeline.ledger.policy import Policy
 from pipeline.ledger.policy import read as read_policy
 from pipeline.ledger.row_check import RowCheck, RowRule
+from pipeline.ledger.source_state import Standing
 from pipeline.ledger.tiles import WIDTH, TileReader
 from pipeline.ledger.timestamp import Roots
 from pipeline.ledger.tree_check import Progress, TreeCheck
@@ -56,7 +57,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`rows` are INTEGRITY rows; `notes` say what was not looked at and change no exit code."""
+    """`rows` are INTEGRITY rows; `notes` say what was not looked at and change no exit code.
+
+    `standing` is where streams stand by the log's records; what the lake has instead is for the caller to compare.
+    """
 
     rows: pl.DataFrame
     size: int
@@ -64,6 +68,7 @@ class Report:
     leaves: int  # rows of the lake that were compared
     notes: tuple[str, ...] = ()
     exit_code: int = 0
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass(slots=True)
@@ -137,12 +142,16 @@ def verify(
     tree = TreeCheck(reader, run.places, folder, parts.of(0))
     tree.run(head.root)
     run.whole = tree.whole
-    declared, standing, stamps = redaction.Declared(), seal.Sealed(), []
+    declared, standing, stood, stamps = redaction.Declared(), seal.Sealed(), Standing(), []
+    configured = None
     for record in _records(run, reader, tree):
         declared.take(record)
         standing.take(record)
+        stood.take(record)
         if anchor.is_anchor(record):
             stamps.append(record)
+        if statements.is_configuration(record):
+            configured = record
     rows = RowCheck(
         reader,
         run.places,
@@ -163,21 +172,22 @@ def verify(
     rows.finish(tree.control)
     if lake.holds is not None:
         redaction.check_holds(declared.holds, lake.holds, run.places, f"{folder}/{control.FILE}")
+    statements.check_configuration(configured, lake.head, run.places, f"{folder}/{control.FILE}")
     seal.check(run.lake, standing.files, lake.files, run.places, required=sealed)
     told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
     run.notes += told.notes()
     _retained(run, reader, newest, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
-    return _report(run, head, rows.rows)
+    return _report(run, head, rows.rows, stood)
 
 
-def _report(run: _Run, head: Checkpoint, rows: int) -> Report:
+def _report(run: _Run, head: Checkpoint, rows: int, stood: Standing) -> Report:
     if not run.places.broken:
         evidence = f"{rows} rows, {head.size} entries, root {head.root.hex()}"
         run.places.add(run.checkpoint, "ok", "root", evidence, (0, head.size))
     if run.places.untold:
         run.notes.append(f"{run.places.untold} more places are broken and not listed")
     code = IntegrityBrokenError.exit_code if run.places.broken else 0
-    return Report(run.places.frame(), head.size, head.root, rows, tuple(run.notes), code)
+    return Report(run.places.frame(), head.size, head.root, rows, tuple(run.notes), code, stood)
 
 
 def _keys(run: _Run, key: Verifier) -> tuple[Verifier, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipeline.core.errors import FencedError, NoInputError, StoreError
-from pipeline.core.model import Hold, Position
+from pipeline.core.model import Hold, Owned, Position
 from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
 from pipeline.store.tables import PASSING
@@ -167,6 +167,12 @@ class Catalogue:
             rows = sql.execute("SELECT stream, partition, offset, worker FROM positions").fetchall()
         return {(stream, partition): (offset, worker) for stream, partition, offset, worker in rows}
 
+    def owned(self) -> Owned:
+        """Every position with the worker that moved it last. What somebody else wrote there reads as one that moved."""
+        with self.reading() as sql:
+            rows = sql.execute("SELECT stream, partition, offset, state, worker FROM positions").fetchall()
+        return {(name, part): (Position(name, part, *_where(at, text)), who) for name, part, at, text, who in rows}
+
     def expired(self, worker: str) -> list[tuple[int, int]]:
         """Spans of leaves whose entries retention has removed and the ledger was not told of yet."""
         with self.reading() as sql:
@@ -286,6 +292,15 @@ def keep_holds(sql: sqlite3.Connection, worker: str, holds: Iterable[Hold], rele
 def set_ledger(sql: sqlite3.Connection, worker: str, head: Mapping[str, Any]) -> None:
     """Keeps the ledger head that covers this commit."""
     sql.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?)", (worker, msgspec.msgpack.encode(dict(head))))
+
+
+def _where(offset: Any, text: Any) -> tuple[int, dict[str, Any]]:
+    """Offset and state as we write them; what is neither is one that we never write."""
+    try:
+        state = json.loads(text)
+    except (TypeError, ValueError):
+        state = None
+    return offset if isinstance(offset, int) else -1, state if isinstance(state, dict) else {"unreadable": True}
 
 
 def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pipeline.core.clock import Clock
-    from pipeline.core.model import Commit, Hold, Position
+    from pipeline.core.model import Commit, Hold, Owned, Position
     from pipeline.store.config import StoreConfig
 
 _LOCK_TRIES, _LOCK_SECONDS = 10, 0.02
@@ -48,7 +48,14 @@ class Lake(Outbox):
     """
 
     def __init__(  # noqa: PLR0917
-        self, path: Path, config: StoreConfig, clock: Clock, worker: str, held: Lock | None, inherit: bool = True
+        self,
+        path: Path,
+        config: StoreConfig,
+        clock: Clock,
+        worker: str,
+        held: Lock | None,
+        inherit: bool = True,
+        quiet: bool = False,
     ) -> None:
         """Use `open`."""
         super().__init__(Catalogue(path, writer=held is not None, busy_seconds=config.busy_seconds), worker)
@@ -56,6 +63,7 @@ class Lake(Outbox):
         self._held = held
         self._config, self._clock = config, clock
         self._waiting = False  # rows were written since the last commit
+        self._quiet = quiet
         self._refusal = "it was opened for reading" if held is None else ""
         if held is not None:
             try:
@@ -66,11 +74,20 @@ class Lake(Outbox):
 
     @classmethod
     def open(
-        cls, path: Path, config: StoreConfig, *, writer: bool, clock: Clock, worker: str = "main", inherit: bool = True
+        cls,
+        path: Path,
+        config: StoreConfig,
+        *,
+        writer: bool,
+        clock: Clock,
+        worker: str = "main",
+        inherit: bool = True,
+        quiet: bool = False,
     ) -> Lake:
         """Opens the lake in `path`; a writer makes it where there is none, and cleans up after one that died.
 
-        With `inherit` it takes over the undelivered messages of workers that live no more.
+        With `inherit` it takes over the undelivered messages of workers that live no more. A `quiet` one, for a commit
+        that changes no rows, cleans nothing up and publishes nothing.
 
         Raises NoInputError when there is no lake to read, StoreError when it cannot be read or another living process
         writes as `worker`, and ConfigError for a worker or a path that cannot be used.
@@ -87,7 +104,7 @@ class Lake(Outbox):
                 raise StoreError(f"the lake {path} is being written by {held.holder()} as worker {worker!r}")
             held.note(f"process {os.getpid()}")
         try:
-            return cls(path, config, clock, worker, held, inherit)
+            return cls(path, config, clock, worker, held, inherit, quiet)
         except BaseException:
             held.free()
             raise
@@ -130,7 +147,8 @@ class Lake(Outbox):
         if upkeep:
             self._upkeep.run(useless, stage=commit.seal is not None)
         faults.point("store.tidied")
-        self._publisher.request()
+        if not self._quiet:
+            self._publisher.request()
         faults.point("store.published")
         return sequence
 
@@ -208,6 +226,10 @@ class Lake(Outbox):
     def owners(self) -> dict[tuple[str, str], str]:
         """The worker that moved each position last, by (stream, partition)."""
         return {key: worker for key, (_, worker) in self._catalogue.places().items()}
+
+    def owned(self) -> Owned:
+        """Every position with the worker that moved it last, by (stream, partition)."""
+        return self._catalogue.owned()
 
     def states(self, worker: str = "", *parts: str) -> dict[str, dict[str, pl.DataFrame]]:
         """The frames of a worker's stateful parts (default: this one's), all or some, as its newest commit has them."""
@@ -310,16 +332,17 @@ class Lake(Outbox):
         waiting = self._held is not None and self._steps.staged
         return bool(waiting) or any(self._catalogue.unsealed(self.worker))
 
-    def evidence(self, worker: str) -> tuple[dict[str, Any], dict[str, str], bool]:
+    def evidence(self, worker: str) -> tuple[dict[str, Any], dict[str, str], bool, Owned]:
         """The ledger head of a worker's newest commit and its files (relative to the lake) with their tables.
 
-        Its files are those whose rows have their leaves in its ledger. The last says whether the ledger has yet to be
-        told of some, which a writer does at once. All of one moment.
+        Its files are those whose rows have their leaves in its ledger. The third says whether the ledger has yet to be
+        told of some, which a writer does at once. The last are all workers' positions. All of one moment.
         """
         with self._catalogue.reading():
             ours = (file.segment for file in self._catalogue.files() if file.worker == worker)
             files = {segment.path: segment.table for segment in ours if segment.table not in PASSING}
-            return self._catalogue.ledger(worker), files, any(self._catalogue.unsealed(worker))
+            pending = any(self._catalogue.unsealed(worker))
+            return self._catalogue.ledger(worker), files, pending, self._catalogue.owned()
 
     def read_file(self, table: str, file: str, *only: str) -> Iterator[pl.DataFrame]:
         """The rows of one file of a table, as they are stored, with all columns or some. Raises StoreError for one that
@@ -373,7 +396,7 @@ class Lake(Outbox):
                 self._writer.stop()
                 self._steps.discard()
                 self._publisher.stop()
-                if sound and self._publisher.sequence != int(self.meta("sequence") or 0):
+                if sound and not self._quiet and self._publisher.sequence != int(self.meta("sequence") or 0):
                     self._publisher.publish()
         finally:
             self._catalogue.close()
@@ -391,14 +414,16 @@ class Lake(Outbox):
     def _become_writer(self, config: StoreConfig, clock: Clock, *, inherit: bool) -> None:
         with guarded(f"opening the lake {self.path}"):
             prepare(self.path)
-            remove((*orphans(self.path, self.worker, self._catalogue), *leftovers(self.path, self.worker)))
+            if not self._quiet:
+                remove((*orphans(self.path, self.worker, self._catalogue), *leftovers(self.path, self.worker)))
         self._publisher = Publisher(self.path, self.worker, config.publish_seconds)
         self._steps = Steps(self.path, config, clock, self._catalogue, worker=self.worker, publisher=self._publisher)
         self._writer = Writer(self.path, config, self._steps.name)
         self._upkeep = Upkeep(self.path, config, clock, self._catalogue, self._steps)
         if inherit:
             self._inherit()
-        self._publisher.publish()
+        if not self._quiet:
+            self._publisher.publish()
 
     def _inherit(self) -> None:
         """Takes over undelivered messages of workers that live no more."""

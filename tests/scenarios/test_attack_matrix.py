@@ -588,6 +588,22 @@ def file_forged(kept: Kept) -> None:
     in_catalogue(kept, "UPDATE files SET path = ? WHERE path = ?", forged, name)
 
 
+def position_moved(kept: Kept) -> None:
+    """a reading position moved on in the lake's catalogue, so that lines are passed over"""
+    in_catalogue(kept, "UPDATE positions SET offset = offset + 1000")
+
+
+def position_moved_and_read_on(kept: Kept) -> None:
+    """a reading position moved back, and a run that goes on from there"""
+    in_catalogue(kept, "UPDATE positions SET offset = offset - 1000")
+    read(kept.lake.parent, kept.lake.parent / "logs" / MAIN)
+
+
+def position_forgotten(kept: Kept) -> None:
+    """a reading position taken out of the lake's catalogue"""
+    in_catalogue(kept, "DELETE FROM positions")
+
+
 def in_catalogue(kept: Kept, sql: str, *values: str) -> None:
     with closing(sqlite3.connect(kept.lake / "commit.sqlite")) as db, db:
         db.execute(sql, values)
@@ -630,6 +646,9 @@ AFTER: list[tuple[Callable[[Kept], None], set[str]]] = [
     (operation_edited, {"altered"}),
     (file_forgotten, {"gap"}),
     (file_forged, {"gap", "unsigned"}),
+    (position_moved, {"altered"}),
+    (position_moved_and_read_on, {"altered", "redacted"}),
+    (position_forgotten, {"gap"}),
     (tile_edited, {"altered"}),
     (checkpoint_edited, {"unverifiable"}),
     (lake_rolled_back, {"truncated"}),

@@ -300,7 +300,9 @@ def test_the_commands(lake: Path) -> None:
     assert keytrail("ledger", "release", "c", *common).code == 0
     done = keytrail("ledger", "redact", uid, "--whole-request", *common, "--format", "json")
     assert sorted(row["uid"] for row in done.rows) == sorted(entries)
-    records = keytrail("ledger", "records", "--lake", lake, "--format", "json").rows
+    told = keytrail("ledger", "records", "--lake", lake, "--format", "json").rows
+    assert {"configuration"} <= {row["action"] for row in told if row["log"] == "ledger/files"}
+    records = [row for row in told if row["log"] == "ledger"]
     assert [row["action"] for row in records] == ["held", "refused", "released", "erased"]
     assert records[0]["what"] == "hold c on every stream, 2026-03-02T00:00:00Z to 2026-03-03T00:00:00Z"
     assert "deleted" in keytrail("ledger", "purge", "--lake", lake, "--now").stderr
