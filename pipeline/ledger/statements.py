@@ -23,10 +23,18 @@ from pipeline.ledger.places import HARMLESS, Places
 
 TOLD: Final = "told"  # in a head of the log over files: what its next writer need not say again
 MISSING: Final = ("gap", "truncated", "torn", "unpaired", "late")  # late takes back what was missing
-EVIDENCE: Final = ("canaries", "counters")
+EVIDENCE: Final = frozenset({"canaries", "counters"})
 PER_COMMIT: Final = 100  # of each kind; more are counted
 REMEMBERED: Final = 4_096  # hours whose grade is not told again
 _RECONCILED: Final = ("canary_", "counter_")
+_VERDICT: Final = {
+    "source": "source", "verdict": "verdict", "cause": "cause", "uid": "uid", "count": "count",
+    "from_position": "from_position", "to_position": "to_position", "from_us": "from_time", "to_us": "to_time",
+}  # fmt: skip
+_HOUR: Final = {
+    "source": "source", "store": "store", "completeness": "completeness", "evidence": "evidence_kind",
+    "count": "missing_operations", "from_us": "hour",
+}  # fmt: skip
 
 
 class Completeness:
@@ -44,13 +52,13 @@ class Completeness:
                 yield kind, {name: items[:PER_COMMIT], "more": max(0, len(items) - PER_COMMIT)}
 
     def _moved(self, coverage: pl.DataFrame) -> list[Body]:
-        newest = coverage.unique(["source", "store", "hour"], keep="last", maintain_order=True)
+        newest = {(row["source"], row["store"], row["from_us"]): row for row in _rows(coverage, _HOUR)}
         moved = []
-        for row in _hours(newest.filter(pl.col("evidence_kind").is_in(EVIDENCE))):
-            hour = row["source"], row["store"], row["from_us"]
-            if self._graded.pop(hour, None) != row:
-                moved.append(row)
+        for hour, row in newest.items():
+            before = self._graded.pop(hour, row)
             self._graded[hour] = row
+            if before is row or before != row:
+                moved += [_whole(row)] if {row["evidence"], before["evidence"]} & EVIDENCE else []
         for hour in [*self._graded][: max(0, len(self._graded) - REMEMBERED)]:
             del self._graded[hour]
         return moved
@@ -58,30 +66,19 @@ class Completeness:
 
 def _told(integrity: pl.DataFrame) -> tuple[list[Body], list[Body]]:
     """What is missing, and what else canaries and counters speak against."""
-    if integrity.is_empty():
-        return [], []
-    told = integrity.unique("uid", keep="last", maintain_order=True)
-    missing = pl.col("verdict").is_in(MISSING) & (pl.col("cause") != "clock")
-    reconciled = pl.any_horizontal(pl.col("cause").str.starts_with(begin) for begin in _RECONCILED)
-    return _verdicts(told.filter(missing)), _verdicts(told.filter(reconciled & ~missing))
+    newest = {row["uid"]: row for row in _rows(integrity, _VERDICT)}
+    missing = [row for row in newest.values() if row["verdict"] in MISSING and row["cause"] != "clock"]
+    others = (row for row in newest.values() if row["verdict"] not in MISSING)
+    results = [row for row in others if str(row["cause"]).startswith(_RECONCILED)]
+    return [_whole(row) for row in missing], [_whole(row) for row in results]
 
 
-def _verdicts(rows: pl.DataFrame) -> list[Body]:
-    """INTEGRITY rows: their place, and `uid`, under which the view has the evidence."""
-    columns = rows.select(
-        "source", "verdict", "cause", "uid", "count", "from_position", "to_position",
-        from_us=pl.col("from_time").dt.epoch("us"), to_us=pl.col("to_time").dt.epoch("us"),
-    )  # fmt: skip
-    return [_whole(row) for row in columns.iter_rows(named=True)]
-
-
-def _hours(rows: pl.DataFrame) -> list[Body]:
-    """COVERAGE rows that rest on canaries or counters."""
-    columns = rows.select(
-        "source", "store", "completeness", pl.col("evidence_kind").alias("evidence"),
-        count=pl.col("missing_operations"), from_us=pl.col("hour").dt.epoch("us"),
-    )  # fmt: skip
-    return [_whole(row) for row in columns.iter_rows(named=True)]
+def _rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Some columns under other names, times in µs."""
+    if frame.is_empty():
+        return iter(())
+    shown = (frame[name].to_physical() for name in columns.values())
+    return pl.DataFrame([column.alias(name) for name, column in zip(columns, shown, strict=True)]).iter_rows(named=True)
 
 
 def _whole(row: Mapping[str, Any]) -> Body:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ledger import control
 from tests.integration.kafka.broker import Broker
 from tests.integration.kafka.cluster import feed, read, stored, until
 from tests.integration.kafka.workers import group, operations, owners, pause
@@ -35,6 +36,9 @@ def test_partitions_move_with_their_state(
         assert set(owners(some.lake).values()) == {"b"}
         assert some.end("b") in {0, 10}
         some.judged()
+        assert some.broken() == []
+        records = [r.body["sources"] for r in control.parsed(some.lake / "ledger/workers/b/files") if r.kind == 3]
+        assert {item["stream"] for items in records for item in items if item.get("taken")} == set(owners(some.lake))
     read(broker.address, topic, tmp_path / "one" / "lake")
     assert stored(tmp_path / "many" / "lake") == stored(tmp_path / "one" / "lake")
     assert operations(tmp_path / "many" / "lake").equals(operations(tmp_path / "one" / "lake"))
@@ -53,8 +57,10 @@ def test_a_killed_worker_is_replaced(broker: Broker, new_topic: NewTopic, lines:
         some.holds(produced)
         some.begin("a")
         until(lambda: "a" in owners(some.lake).values())
+        assert some.broken() == []
         produced += feed(broker.address, topic, lines[2 * third :], 4)
         some.holds(produced)
+        assert some.broken() == []
 
 
 def test_a_worker_that_was_away_commits_nothing_of_what_is_no_longer_its_own(
@@ -79,3 +85,4 @@ def test_a_worker_that_was_away_commits_nothing_of_what_is_no_longer_its_own(
         until(lambda: "a" in owners(some.lake).values())
         assert some.alive("a")
         assert stored(some.lake) == produced
+        assert some.broken() == []

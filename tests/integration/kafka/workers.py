@@ -16,6 +16,7 @@ from pipeline import config as conf
 from pipeline.app import Run, RunOptions
 from pipeline.core.clock import system_clock
 from pipeline.store import Lake, StoreConfig
+from pipeline.verification import verify_lake
 from tests.integration.kafka.cluster import Offsets, stored, until
 from tests.lakes import view
 from tests.processes import start
@@ -73,6 +74,12 @@ class Group:
     def judged(self) -> dict[str, Any]:
         """Judge what the workers have read, once they have ended; the summary."""
         return Run(RunOptions((), self.lake, judge=True), conf.load(self.home / "keytrail.toml")).execute()
+
+    def broken(self) -> list[tuple[str, ...]]:
+        """What the workers' ledgers, as they are now, say of the lake that does not hold."""
+        config = conf.LedgerConfig(signing_key=str(self.home / "signing.key"))
+        rows = pl.concat([one.report.rows for one in verify_lake(self.lake, None, (), None, config)])
+        return rows.filter(~pl.col("verdict").is_in(("ok", "redacted"))).select("source", "cause", "evidence").rows()
 
     def share(self, wanted: int = 2, seconds: float = 180) -> None:
         """Wait until `wanted` workers have committed last somewhere."""
