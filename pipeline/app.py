@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.core.clock import Clock
+    from pipeline.core.model import Position
     from pipeline.core.ports import Detector, Source
 
 
@@ -148,11 +149,14 @@ class Run:
             source = self._source(lake, positions)
             try:
                 line = self._line(lake, source, positions)
-                if isinstance(line.parts.ledger, SealedLedger):
-                    self._cosigning = Cosigning(line.parts.ledger.entries)
-                if self.options.follow:
-                    deliverer.start()
-                self._loop(line, source, progress, deliverer, lake)
+                try:
+                    if isinstance(line.parts.ledger, SealedLedger):
+                        self._cosigning = Cosigning(line.parts.ledger.entries)
+                    if self.options.follow:
+                        deliverer.start()
+                    self._loop(line, source, progress, deliverer, lake)
+                finally:
+                    line.close()
             finally:
                 source.close()
                 deliverer.close()
@@ -175,11 +179,12 @@ class Run:
             now = time.monotonic()
             if self._act(line, source, taken, now - last_news, lake, deliverer):
                 last_news = now
-            if (
-                now - last_commit > self.line_config.commit_seconds
-                or line.uncommitted_bytes > self.line_config.commit_bytes
-            ):
-                self._commit(line, source, deliverer)
+            if line.settled:
+                self._told(line.settle(), source, deliverer)
+            seconds = self.line_config.commit_seconds
+            due = now - last_commit > seconds and not (seconds and line.committing)
+            if due or line.uncommitted_bytes > self.line_config.commit_bytes:
+                self._commit(line, source, deliverer, wait=False)
                 last_commit = time.monotonic()
             deliverer.check()
             self._gauge(line, source, deliverer, lake)
@@ -231,16 +236,19 @@ class Run:
             leaves=line.parts.ledger is not None,
         )  # fmt: skip
 
-    def _commit(self, line: Line, source: Source, deliverer: Deliverer) -> None:
+    def _commit(self, line: Line, source: Source, deliverer: Deliverer, *, wait: bool = True) -> None:
+        self._told(line.settle(), source, deliverer)
         if self._cosigning is not None:
             self._cosigning.attach()
-        with line.parts.metrics.commit_seconds.time():
-            positions = line.commit()
+        self._told(line.commit(wait=wait), source, deliverer)
+
+    def _told(self, safe: Sequence[Position], source: Source, deliverer: Deliverer) -> None:
+        """What follows when a commit stands."""
         if self._cosigning is not None:
             self._cosigning.ask()
-        if positions:
+        if safe:
             deliverer.wake()
-            source.commit(positions)
+            source.commit(safe)
 
     def _gauge(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
         """Once a second, what is told by the state of things and not by what happens."""

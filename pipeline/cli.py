@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import sys
@@ -73,6 +74,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in {errno.EMFILE, errno.ENFILE}:
+            raise
+        sys.stderr.write("keytrail: no file descriptor is left to open anything with; raise the limit (ulimit -n)\n")
+        sys.exit(1)
 
 
 @cli.callback()

@@ -25,7 +25,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """`[line]`: how the stream is cut and how often the lake commits. Results do not depend on these."""
 
     batch_entries: int | None = None
-    commit_seconds: float = 2.0
+    commit_seconds: float = 2.0  # from the beginning of one commit to that of the next; 0 commits every batch
     commit_bytes: int = 256 * 1024 * 1024
     disorder_seconds: float = 0.5  # entries of one stream may step back this far without being out of order
     idle_seconds: float = 1.0  # a followed stream that is silent this long no longer holds the others back

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from pipeline import handover, rows, suite
+from pipeline.committing import Committer
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.inline import inline
@@ -68,12 +69,14 @@ class Line:
         self._viewed_us = NEVER  # until when the baselines in the lake have learned
         self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
+        self._commits = Committer(parts)
         self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
 
     @inline
     def step(self, taken: Sequence[Taken]) -> None:
         """Batches of different streams, decoded together, through every stage up to the alerts."""
-        placed = [rows.place(one.sealed.result(), self.parts.ledger) for one in taken]
+        leaves = None if self.parts.ledger is None else self._commits
+        placed = [rows.place(one.sealed.result(), leaves) for one in taken]
         resolved = self.parts.enricher.resolve(pl.concat([one.decoded.events for one in taken]))
         events = rows.events(resolved, taken, placed)
         self.parts.lake.write("raw", rows.raw(taken, placed))
@@ -201,6 +204,7 @@ class Line:
 
     def recall(self, lake: RecallPort, ids: pl.Series, low_us: int, high_us: int) -> pl.DataFrame:
         """Operations handed on before, the newest version of each; the lake knows all but the last corrections."""
+        self._commits.wait()  # what it holds is in the lake then, and no more in the way
         stored = lake.recall(ids, low_us, high_us)
         held = [frame.filter(pl.col("correlation_uid").is_in(ids.implode())) for frame in self._corrected]
         return pl.concat([stored.select(OPERATION.names()), *held]).unique("uid", keep="last", maintain_order=True)
@@ -212,27 +216,53 @@ class Line:
 
     @property
     def dirty(self) -> bool:
-        """Whether something waits for a commit."""
-        return self._dirty
+        """Whether something waits for a commit, or for the end of one."""
+        return self._dirty or self._commits.under_way
 
     @property
     def known_until_us(self) -> int:
         """Operations up to this time may stand in the lake already."""
         return self._last_us
 
-    @inline
-    def commit(self, *, upkeep: bool = True) -> Sequence[Position]:
-        """Make everything since the last commit durable at once; gives the positions that are safe now.
+    def commit(self, *, wait: bool = True) -> Sequence[Position]:
+        """Begin to make everything since the last commit durable at once; gives the positions that are safe by now.
 
-        What the lake's `upkeep` then changes, the ledger tells in a commit of its own.
+        With `wait` that is all of it, and what the lake's upkeep then changes is told by the ledger in further commits.
         """
+        safe = self.settle()
+        begun = self._begin()
+        for _ in range(UPKEEP_ROUNDS if wait else 0):
+            safe = self.settle() or safe
+            if not begun or self.parts.ledger is None or not self.parts.lake.unsealed():
+                break
+            begun = self._begin()
+        return (self.settle() if wait else ()) or safe
+
+    def settle(self) -> Sequence[Position]:
+        """Wait for the commit under way, if there is one: the positions that are safe with it. Raises its failure."""
+        return self._commits.settle()
+
+    def close(self) -> None:
+        """Wait for the commit under way; raises its failure."""
+        self._commits.close()
+
+    @property
+    def settled(self) -> bool:
+        """Whether a commit has ended that `settle` has not told of yet."""
+        return self._commits.ended
+
+    @property
+    def committing(self) -> bool:
+        """Whether a commit is under way."""
+        return self._commits.under_way
+
+    @inline
+    def _begin(self) -> bool:
         parts = self.parts
         self._catch_up()
         expired = parts.lake.expired() if parts.ledger is not None else []
         if not (self._dirty or expired or (parts.ledger is not None and parts.lake.unsealed())):
-            return ()
-        if parts.ledger is not None and expired:
-            parts.ledger.expire(expired, authority="store.retention_days")
+            return False
         faults.point("line.before_commit")
         revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
         positions = (*self._positions.values(), *self._leaving.values())
@@ -244,25 +274,13 @@ class Line:
         states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
         seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
         consumed, messages = tuple(self._consumed), tuple(self._messages)
-        parts.lake.commit(
+        self._commits.begin(
             Commit(positions, revise, snapshot, states, messages, expired=expired, seal=seal, consumed=consumed)
-        )
-        faults.point("line.after_commit")
-        if parts.ledger is not None:
-            parts.ledger.publish()
-        now_ns = parts.clock()
-        parts.metrics.last_commit.set(now_ns / 1e9)
-        parts.metrics.delays(
-            {m.alert_uid: now_ns / 1e9 - m.alert["last_time"].timestamp() for m in self._messages if m.revision == 1}
         )
         self._revise, self._messages, self._corrected = {}, [], []
         self._leaving, self._consumed = {}, []
         self._dirty, self.uncommitted_bytes = False, 0
-        for _ in range(UPKEEP_ROUNDS if upkeep and parts.ledger is not None else 0):
-            if not parts.lake.unsealed():
-                break
-            self.commit(upkeep=False)
-        return positions
+        return True
 
     def _shown(self, revise: Frames) -> Frames:
         """What a commit's verdicts say of what was read, for the ledger."""

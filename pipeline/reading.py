@@ -95,11 +95,11 @@ class ReadingLine(Line):
         self._pass_on(empty(EVENT), self.parts.continuity.finish())
         self._final = True
 
-    def commit(self, *, upkeep: bool = True) -> Sequence[Position]:
+    def commit(self, *, wait: bool = True) -> Sequence[Position]:
         """See Line.commit. What this worker has and how far it is goes along."""
         if self._report.say(self._live, final=self._final):
             self._dirty = True
-        return super().commit(upkeep=upkeep)
+        return super().commit(wait=wait)
 
     def _shown(self, revise: Frames) -> Frames:
         passed, self._passed = self._passed, []

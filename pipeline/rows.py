@@ -18,8 +18,9 @@ from pipeline.ledger import leaf
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.committing import Committer
     from pipeline.core.model import Decoded, RawBatch, Window
-    from pipeline.parts import LedgerPort, Taken
+    from pipeline.parts import Taken
 
 SAMPLE_BYTES = 200
 
@@ -69,7 +70,7 @@ def seal(raw: RawBatch, decoded: Decoded, *, leaves: bool) -> Sealed:
     return Sealed(uids, redacted, built)
 
 
-def place(sealed: Sealed, ledger: LedgerPort | None) -> Placed:
+def place(sealed: Sealed, ledger: Committer | None) -> Placed:
     """Give each piece its uid and, with a ledger, its leaf."""
     count = len(sealed.uids)
     if ledger is None or sealed.leaves is None:

@@ -41,7 +41,7 @@ def _scope(config: Config, scope: str, table: Table, texts: Sequence[pl.Series],
     slots = np.arange(len(table))
     half_life = answer.half_life_us(config)
     hours = np.maximum(exposure(table["first"], at_us, half_life), 1.0)
-    peers = table["peers"] if scope == "principal" else np.ones(len(table), np.int64)
+    peers = table["peers"].copy() if scope == "principal" else np.ones(len(table), np.int64)
     return pl.DataFrame(
         {
             "first_seen": pl.Series(table["first"].copy()).cast(TIME),

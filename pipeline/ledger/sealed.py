@@ -64,6 +64,11 @@ class SealedLedger:
         self._course = Course(places, worker, told=bool(self._told.get("sources")))
         self._configuration = configuration
 
+    @property
+    def size(self) -> int:
+        """How many leaves of entries there are; see `Ledger.size`."""
+        return self.entries.size
+
     def add(self, leaves: Leaves) -> LeafBatch:
         """See `Ledger.add`."""
         return self.entries.add(leaves)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -27,6 +28,7 @@ from pipeline.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -34,10 +36,19 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.core.model import Commit, Hold, Owned, Position
     from pipeline.store.config import StoreConfig
+    from pipeline.store.segment import Segment
 
 _LOCK_TRIES, _LOCK_SECONDS = 10, 0.02
 _FOR_EVER = 2**63 - 1  # ns
 _OTHERS_TRIES = 4  # looks at another worker's states while it commits
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What the next commit holds of what is written and remembered."""
+
+    files: Future[list[Segment]]
+    packed: states.Packed
 
 
 class Lake(Outbox):
@@ -122,8 +133,17 @@ class Lake(Outbox):
             self._waiting = True
             self._writer.put(table, frame)
 
-    def commit(self, commit: Commit, *, upkeep: bool = True) -> int:
-        """Makes all rows since the last commit, and all of `commit`, visible at once; the number of this commit.
+    def cut(self, commit: Commit) -> Cut:
+        """Takes what `commit` is to hold as it is now: what is written from here on, and done to the states that were
+        given, belongs to the next one. `commit` may then be called from another thread, one at a time.
+        """
+        self._writable()
+        with self._breaking():
+            self._waiting = False
+            return Cut(self._writer.cut(), states.pack(commit.states))
+
+    def commit(self, commit: Commit, *, upkeep: bool = True, cut: Cut | None = None) -> int:
+        """Makes all rows up to the cut (default: now), and all of `commit`, visible at once; the number of this commit.
 
         1  the writing thread finishes its files; they and their folders are synced store.drained, store.synced
         2  replacement, snapshot and state files are written and synced             store.revised
@@ -138,12 +158,12 @@ class Lake(Outbox):
         self._writable()
         with self._breaking():
             self._steps.check()
-            sealed = self._writer.seal()
+            cut = cut or self.cut(commit)
+            sealed = self._writer.sealed(cut.files)
             faults.point("store.synced")
             sequence, useless = self._steps.run(
-                commit, sealed, lambda sql, now_ns: self._enqueue(sql, commit.messages, now_ns)
+                commit, sealed, cut.packed, lambda sql, now_ns: self._enqueue(sql, commit.messages, now_ns)
             )
-        self._waiting = False
         if upkeep:
             self._upkeep.run(useless, stage=commit.seal is not None)
         faults.point("store.tidied")

@@ -35,27 +35,36 @@ class Entry:
 
 
 Entries = dict[tuple[str, str], Entry]
+Packed = dict[tuple[str, str], bytes]  # by part and name of the frame
 
 
-def pack(lake: Path, path: str, states: Mapping[str, Frames], before: Entries) -> Entries:
+def pack(states: Mapping[str, Frames]) -> Packed:
+    """The frames as they are at this moment, whatever becomes of the memory that they stand in."""
+    return {
+        (part, name): _encode(frame)
+        for part, frames in states.items()
+        for name, frame in dict(frames or {_NOTHING: pl.DataFrame()}).items()
+    }
+
+
+def write(lake: Path, path: str, packed: Packed, before: Entries) -> Entries:
     """Writes the frames that differ from `before` into `path` (no file when none does) and says where all are now.
 
     A part that is given is replaced whole; one that is not given stays as it was.
     """
-    entries = {key: entry for key, entry in before.items() if key[0] not in states}
+    given = {part for part, _ in packed}
+    entries = {key: entry for key, entry in before.items() if key[0] not in given}
     bodies: list[bytes] = []
     start = 0
-    for part, frames in states.items():
-        for name, frame in dict(frames or {_NOTHING: pl.DataFrame()}).items():
-            body = _encode(frame)
-            digest = hashlib.blake2b(body, digest_size=16).digest()
-            known = before.get((part, name))
-            if known is not None and known.digest == digest:
-                entries[part, name] = known
-                continue
-            entries[part, name] = Entry(path, start, len(body), digest)
-            bodies.append(body)
-            start += len(body)
+    for key, body in packed.items():
+        digest = hashlib.blake2b(body, digest_size=16).digest()
+        known = before.get(key)
+        if known is not None and known.digest == digest:
+            entries[key] = known
+            continue
+        entries[key] = Entry(path, start, len(body), digest)
+        bodies.append(body)
+        start += len(body)
     if bodies:
         _write(lake / path, bodies)
     return entries

@@ -73,7 +73,11 @@ class Steps:
         return f"{DATA}/{table}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.parquet"
 
     def run(
-        self, commit: Commit, sealed: Sequence[Segment], enqueue: Callable[[sqlite3.Connection, int], None]
+        self,
+        commit: Commit,
+        sealed: Sequence[Segment],
+        packed: states.Packed,
+        enqueue: Callable[[sqlite3.Connection, int], None],
     ) -> tuple[int, list[Path]]:
         """Writes what is left to write and commits it all: the commit's number, and state files of no more use."""
         with guarded("writing the commit"):
@@ -81,7 +85,7 @@ class Steps:
             replaced += [self._one(name, frame, "snapshot") for name, frame in commit.snapshot.items()]
             made = [segment for segment in replaced if segment is not None]
             sync_folders((self._lake / segment.path).parent for segment in made)
-            kept = self._keep_states(commit)
+            kept = self._keep_states(packed)
         faults.point("store.revised")
         came, went = self._moved(commit, [*sealed, *made])
         head = commit.seal(came, went) if commit.seal else commit.ledger
@@ -193,9 +197,9 @@ class Steps:
             file.abandon()
             raise
 
-    def _keep_states(self, commit: Commit) -> states.Entries:
+    def _keep_states(self, packed: states.Packed) -> states.Entries:
         path = f"{STATE}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.arrows"
-        kept = states.pack(self._lake, path, commit.states, self._states)
+        kept = states.write(self._lake, path, packed, self._states)
         if any(entry.path == path for entry in kept.values()):
             sync_folders([self._lake / STATE])
         return kept

@@ -51,11 +51,22 @@ class Writer:
         self._run(self._finish, [table])
         return [segment for segment in self._done if segment.table == table]
 
-    def seal(self) -> list[Segment]:
-        """Finishes all files; returns when they and their folders are on the disk."""
-        self._run(self._finish, list(TABLES))
+    def cut(self) -> Future[list[Segment]]:
+        """Has all files finished. What is put later goes into others."""
+        return self._pool.submit(self._seal)
+
+    def sealed(self, cut: Future[list[Segment]]) -> list[Segment]:
+        """The files of a cut, when they and their folders are on the disk."""
+        failure = cut.exception()
+        if self._failure is None:
+            self._failure = failure
+        self._check()
+        return cut.result()
+
+    def _seal(self) -> list[Segment]:
+        self._finish(list(TABLES))
         faults.point("store.drained")
-        self._run(self._sync)
+        self._sync()
         sealed, self._done = self._done, []
         return sealed
 

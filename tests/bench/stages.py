@@ -61,9 +61,12 @@ class _NoLake:
 
     def write(self, table: str, frame: Any) -> None: ...
 
-    def commit(self, commit: Any) -> int:
+    def cut(self, commit: Any) -> Any:
+        return states.pack(commit.states)
+
+    def commit(self, commit: Any, *, cut: Any) -> int:
         self._commits += 1
-        self._kept = states.pack(self._folder, f"states/{self._commits}", commit.states, self._kept)
+        self._kept = states.write(self._folder, f"states/{self._commits}", cut, self._kept)
         file = self._folder / "states" / str(self._commits)
         self.packed += file.stat().st_size if file.exists() else 0
         commit.seal((), ())
@@ -106,6 +109,8 @@ def measure(work: Path, **options: Any) -> dict[str, float]:
         watch.spent["fetch: the client, values cut out"] = time.process_time() - before
     _watch(watch, source, decoder, line)
     watch.time(states, "pack", "commit: states, packed")
+    watch.time(states, "write", "commit: states, written")
+    line._commits._pool = _AtOnce()  # type: ignore[assignment]
     watch.time(reader_module, "seal", "uids")
     entries = batches = 0
     reader = Reader(source, decoder, None, timeout=0.1, recent={})
@@ -147,6 +152,8 @@ class _AtOnce:
         done: Future[Any] = Future()
         done.set_result(work(*given, **named))
         return done
+
+    def shutdown(self) -> None: ...
 
 
 def _batches(reader: Reader) -> Iterator[Sequence[Taken]]:

@@ -74,6 +74,11 @@ class Nursery:
         )
         self._count = 0
 
+    @property
+    def pid(self) -> int:
+        """The process that is forked from."""
+        return self._process.pid
+
     def start(self, *arguments: str | Path, fault: str = "", limits: dict[str, int] | None = None) -> Child:
         """Start keytrail; `fault` is name[:count] of the step at which it dies, `limits` are resource limits."""
         self._count += 1
@@ -138,7 +143,8 @@ def _be(job: dict[str, Any]) -> None:
     for number, target in ((0, null), (1, file), (2, file)):
         os.dup2(target, number)
     for name, limit in job["limits"].items():
-        resource.setrlimit(getattr(resource, name), (limit, resource.RLIM_INFINITY))
+        kind = getattr(resource, name)
+        resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
     faults._name, _, count = job["fault"].partition(":")
     faults._left = int(count or 1)
     sys.argv = ["keytrail", *job["argv"]]

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 HERE: Final = Path(__file__).parent
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keytrail" / "kafka-4.1.1"
@@ -92,11 +92,15 @@ def free_port() -> int:
 
 @dataclass
 class Broker:
-    """One broker with its data in `folder`; `extra` are listeners by name, each with its protocol."""
+    """One broker with its data in `folder`; `extra` are listeners by name, each with its protocol.
+
+    `advertised` are ports that clients of a listener are told in place of its own.
+    """
 
     folder: Path
     extra: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    advertised: Mapping[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -157,11 +161,12 @@ class Broker:
         names = ["PLAIN", *self.extra, "CONTROLLER"]
         self.ports = {name: free_port() for name in names}
         listeners = {name: f"{name}://127.0.0.1:{port}" for name, port in self.ports.items()}
+        told = {name: f"{name}://127.0.0.1:{port}" for name, port in {**self.ports, **self.advertised}.items()}
         protocols = {"PLAIN": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **self.extra}
         text = _SERVER.format(
             controller=self.ports["CONTROLLER"],
             listeners=",".join(listeners.values()),
-            advertised=",".join(text for name, text in listeners.items() if name != "CONTROLLER"),
+            advertised=",".join(text for name, text in told.items() if name != "CONTROLLER"),
             protocols=",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             data=self.folder / "data",
             more="\n".join(f"{key}={value}" for key, value in self.settings.items()),
@@ -213,7 +218,7 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **parts: Mapping[str, str]) -> Iterator[Broker]:
+def running(folder: Path, **parts: Mapping[str, Any]) -> Iterator[Broker]:
     """A broker for the time of a with-block."""
     outside = os.environ.get("KEYTRAIL_TEST_KAFKA", "")
     broker = Running(folder, outside=outside) if outside and not parts else Broker(folder, **parts)
