@@ -76,8 +76,8 @@ class Looks:
             return
         refused = fresh.how == REFUSED
         own = refused & (fresh.edge != NONE) & (fresh.door == NONE)
-        foreign = _new_to(self._home, fresh.zone) | (fresh.who == NONE)
-        door = (fresh.door != NONE) & foreign
+        foreign = self._unknown(fresh.zone, ~refused)
+        door = (fresh.door != NONE) & (foreign | (fresh.who == NONE))
         named = np.concatenate([fresh.who, fresh.edge[own], fresh.door[door], fresh.gate[door]])
         who, row = np.unique(named, return_inverse=True)
         self._meet(who)
@@ -96,20 +96,15 @@ class Looks:
         tally(_SECRETS, mine[first])
         self._pairs, first = _more(self._pairs, np.concatenate([fresh.knock[door], fresh.push[door]]))
         tally(_LOGINS, doors[first])
-        self._strange, first = _more(self._strange, np.where(self._unknown(fresh.place), fresh.edge, NONE))
-        tally(_PLACES, mine[first])
-        self._come(fresh, mine, at, foreign & ~refused)
+        strange = self._unknown(fresh.place, ~refused)
+        self._strange, first = _more(self._strange, fresh.edge[strange])
+        tally(_PLACES, mine[np.flatnonzero(strange)[first]])
+        foreign &= ~refused
+        far = self._unknown(fresh.network, ~refused) & ~refused
+        roams = self._closed - self._of_past(self._moved, who, self._closed) < _STILL_HOURS * self._hour
+        tally(_NETWORKS, mine[far | (foreign & ~roams[mine])])
+        self._adopted[at] |= np.bincount(mine[foreign], minlength=len(who)) > 0
         self._counts[self._who == NONE] = 0
-
-    def _come(self, fresh: Seen, mine: Ints, at: Ints, foreign: Bools) -> None:
-        """Count operations from networks that are new to their principal."""
-        here = np.where(fresh.how == REFUSED, NONE, fresh.zone)
-        self._unknown(here)
-        far = self._unknown(np.where(fresh.how == REFUSED, NONE, fresh.network))
-        roams = self._closed - self._of_past(self._moved, self._who[at], self._closed) < _STILL_HOURS * self._hour
-        news = far | (foreign & ~roams[mine])
-        self._counts[at, _NETWORKS] += np.bincount(mine[news], minlength=len(at))
-        self._adopted[at] |= np.bincount(mine[foreign], minlength=len(at)) > 0
 
     def _meet(self, who: U64) -> None:
         """Rows for those who have none yet."""
@@ -120,12 +115,14 @@ class Looks:
         self._levels = np.insert(self._levels, at, -1, axis=0)
         self._adopted = np.insert(self._adopted, at, values=False)
 
-    def _unknown(self, keys: U64) -> Bools:
-        """Places or networks new to their principal; those that are not are in use for another while."""
-        new = _new_to(self._home, keys)
-        known = keys[~new & (keys != NONE)]
-        self._home_last[np.searchsorted(self._home, known)] = self._closed
-        self._new, _ = _more(self._new, keys[new])
+    def _unknown(self, keys: U64, there: Bools) -> Bools:
+        """Places or networks new to their principal. Who is `there`, not only asked to be, makes them its own."""
+        named = keys != NONE
+        at = np.minimum(np.searchsorted(self._home, keys), max(len(self._home) - 1, 0))
+        known = self._home[at] == keys if len(self._home) else np.zeros(len(keys), np.bool_)
+        self._home_last[at[known & named & there]] = self._closed
+        new: Bools = named & ~known
+        self._new, _ = _more(self._new, keys[new & there])
         return new
 
     def idle(self, fresh: Seen, uncounted: int) -> bool:

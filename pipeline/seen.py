@@ -63,12 +63,15 @@ class Seen:
     @classmethod
     def of(cls, operations: pl.DataFrame) -> Seen:
         """From OPERATION rows."""
-        who = _keys(operations["principal"], without=_NOBODY)
-        edge, place = _secrets(operations, who)
-        zone = _both(who, _keys(operations["zone"], without=("",)))
-        network = _both(who, _keys(operations["zone"], _WIDER, without=("",)) ^ _ODD)
+        (who,) = _keys(operations["principal"], without=_NOBODY)
+        secret, folder = _keys(operations["secret"], _FOLDER)
+        zone, network = _keys(operations["zone"], _WIDER)
         how = operations.select(_HOW).to_series().to_numpy()
-        return cls(who, edge, place, np.where(network != NONE, zone, NONE), network, how, *_doors(operations))
+        got = (operations["outcome"] == "success").fill_null(value=False).to_numpy()
+        place = np.where(got, _both(who, folder, 1), NONE)
+        return cls(
+            who, _both(who, secret), place, _both(who, zone, 2), _both(who, network, 3), how, *_doors(operations)
+        )
 
     @classmethod
     def all(cls, parts: Sequence[Seen]) -> Seen:
@@ -92,40 +95,34 @@ class Seen:
 _COLUMNS: Final = tuple(field.name for field in fields(Seen))
 
 
-def _secrets(operations: pl.DataFrame, who: U64) -> tuple[U64, U64]:
-    """`edge` and `place` of Seen."""
-    secrets = operations["secret"]
-    edge = _both(who, _keys(secrets, without=("",)))
-    got = (operations["outcome"] == "success").fill_null(value=False).to_numpy()
-    return edge, np.where(got & (edge != NONE), _both(who, _keys(secrets, _FOLDER) + _ODD), NONE)
-
-
 def _doors(operations: pl.DataFrame) -> tuple[U64, U64, U64, U64]:
     """`door`, `knock`, `gate` and `push` of Seen."""
     door, knock, gate, push = (np.zeros(len(operations), np.uint64) for _ in range(4))
     rows = operations.select(_REFUSED_LOGIN.arg_true()).to_series().to_numpy()
     if len(rows):
         few = operations[rows]
-        address, account = mix(_keys(few["client_ip"]) + _ODD), _keys(few.select(_ACCOUNT).to_series())
+        address, account = mix(_keys(few["client_ip"])[0] + _ODD), _keys(few.select(_ACCOUNT).to_series())[0]
         door[rows], knock[rows] = address, mix(address * _ODD + account)
-        gate[rows] = mix(_keys(few["mount"]) ^ _ODD)
+        gate[rows] = mix(_keys(few["mount"])[0] ^ _ODD)
         push[rows] = mix(gate[rows] * _ODD + knock[rows])
     return door, knock, gate, push
 
 
-def _both(who: U64, what: U64) -> U64:
-    return np.where((who != NONE) & (what != NONE), mix(who * _ODD + what), NONE)
+def _both(who: U64, what: U64, tag: int = 0) -> U64:
+    return np.where((who != NONE) & (what != NONE), mix(who * _ODD + what + np.uint64(tag)), NONE)
 
 
-def _keys(names: pl.Series, part: str = "", without: Sequence[str] = ()) -> U64:
-    """A key for each name, or for what `part` finds in it; 0 for those `without`. Null counts as empty."""
+def _keys(names: pl.Series, part: str = "", without: Sequence[str] = ("",)) -> list[U64]:
+    """A key for each name, and one for what `part` finds in it, else for all of it; 0 for those `without`.
+
+    Null counts as empty.
+    """
     coded = names.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    distinct = pl.Series(coded.dictionary, dtype=pl.String)
-    texts = distinct
+    distinct, rows = pl.Series(coded.dictionary, dtype=pl.String), coded.indices.to_numpy()
+    none = distinct.is_in(without).to_numpy()
+    texts = [distinct]
     if part:
-        texts = distinct.to_frame("name").select(pl.coalesce(pl.col("name").str.extract(part, 1), "name")).to_series()
-    keys = hash_texts(texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
-    if without:
-        keys[distinct.is_in(without).to_numpy()] = NONE
-    found: U64 = keys[coded.indices.to_numpy()]
-    return found
+        found = pl.coalesce(pl.col("name").str.extract(part, 1), "name")
+        texts.append(distinct.to_frame("name").select(found).to_series())
+    hashed = (hash_texts(each.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())) for each in texts)
+    return [np.where(none, NONE, keys)[rows] for keys in hashed]
