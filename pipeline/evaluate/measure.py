@@ -35,6 +35,7 @@ def measure(plan: Plan, nth: int, tree: dict[str, Any]) -> dict[str, Any]:
         "incidents": [
             {"attack": one.label.attack, "difficulty": one.label.difficulty, "one_line": rule}
             for one, rule in zip(recorded.incidents, recorded.one_line, strict=True)
+            if one.begin_us >= recorded.test_us
         ],
         "marks": recorded.marks,
         "methods": verdicts,
@@ -49,10 +50,10 @@ def _verdict(recorded: Recorded, name: str, budget: float, tree: dict[str, Any])
         replay(findings, config, per_day, recorded.end_us)
         for findings in (staged, recorded.quiet.get(name, empty(FINDING)))
     )
-    return _plain(judge(recorded, told, plain, staged))
+    return _plain(judge(recorded, told, plain, staged), recorded.test_us)
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
+def _plain(verdict: Verdict, test_us: int) -> dict[str, Any]:
     return {
         "true": verdict.true, "false": verdict.false, "quiet": verdict.quiet, "pages": verdict.pages,
         "explained": verdict.explained, "repeated": verdict.repeated, "by_day": verdict.by_day,
@@ -63,5 +64,6 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
             {"seconds": round(one.delay_us / 1e6), "waited": round(one.waited_us / 1e6), "accesses": one.accesses,
              "alerts": one.alerts, "detectors": list(one.detectors)}
             for one in verdict.caught
+            if one.incident.begin_us >= test_us
         ],
     }  # fmt: skip

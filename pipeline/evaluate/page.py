@@ -130,13 +130,16 @@ of {result["marks"]:.3f} (chance: 0.5)."""
 def _setting(result: dict[str, Any], seeds: str) -> str:
     plan = result["plan"]
     missing = result["asked"] - len(plan["seeds"])
+    lost = f" Of all operations, {plan['loss']:.0%} are lost." if plan.get("loss") else ""
+    spoiled = " The quiet days had incidents at the same rate, which count for nothing." if plan.get("spoiled") else ""
     broken_off = f" Broken off: {missing} of {result['asked']} estates were not measured." if missing else ""
     return (
         f"Preset `{plan['preset']}`, {result['principals']:,} principals, {result['operations_a_day']:,} operations a"
         f" day, two audit entries each. {len(plan['seeds'])} estates (seeds {seeds}):\n{plan['learn_days']} quiet days,"
         f" then {plan['test_days']} days with incidents at a rate of {plan['per_day']:g} a day and 1,000 principals."
         f" {result['incidents']} incidents in all, of\n{len(result['families'])} kinds, difficulties"
-        f" {', '.join(str(r['incidents']) + ' ' + r['difficulty'] for r in result['difficulties'])}.{broken_off}"
+        f" {', '.join(str(r['incidents']) + ' ' + r['difficulty'] for r in result['difficulties'])}."
+        f"{lost}{spoiled}{broken_off}"
     )
 
 

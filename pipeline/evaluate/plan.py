@@ -18,6 +18,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     `per_day` incidents a day and 1,000 principals, each attack and difficulty in turn, so that over the seeds all come
     equally often. `attacks` are NAME or NAME:DIFFICULTY; none means all of the catalogue.
+
+    What is measured under worse conditions: `loss` is the share of operations that no device told of; `spoiled` estates
+    have incidents at the same rate in the days before, too, which nobody knew of and which count for nothing.
     """
 
     seeds: tuple[int, ...] = (1,)
@@ -28,6 +31,8 @@ class Plan(msgspec.Struct, frozen=True):
     attacks: tuple[str, ...] = ()
     difficulties: tuple[str, ...] = LADDER
     rate: float = 1.0
+    loss: float = 0.0
+    spoiled: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming what is allowed."""
@@ -35,6 +40,8 @@ class Plan(msgspec.Struct, frozen=True):
             raise ConfigError(f"unknown preset {self.preset!r}; there are: {', '.join(PRESETS)}")
         if min(self.learn_days, self.test_days) < 1 or self.per_day <= 0 or not self.seeds:
             raise ConfigError("learn days and test days must be at least 1, incidents a day above 0, seeds given")
+        if not 0 <= self.loss < 1:
+            raise ConfigError(f"a loss of {self.loss:g} is no share of operations; at least 0, below 1")
         for name, difficulty in map(_split, self.attacks):
             if name not in known(attacks):
                 raise ConfigError(f"unknown attack {name!r}; there are: {', '.join(known(attacks))}")
@@ -55,11 +62,15 @@ class Plan(msgspec.Struct, frozen=True):
 
     def scenario(self, nth: int) -> Scenario:
         """The run of the n-th seed: it goes on in the roster where the one before it stopped."""
-        roster = self.roster()
-        count = max(1, round(self.test_days * self.per_day * principals(self.preset) / 1000))
-        chosen = tuple(roster[(nth * count + i) % len(roster)] for i in range(count))
+        roster, size = self.roster(), self.per_day * principals(self.preset) / 1000
+        count = max(1, round(self.test_days * size))
+        before = max(1, round(self.learn_days * size)) if self.spoiled else 0
+        chosen = [roster[(nth * count + i) % len(roster)] for i in range(count + before)]
+        for i in range(before):  # they are none of those that count, as long as the roster is long enough
+            one = chosen[count + i]
+            chosen[count + i] = Attack(one.name, one.difficulty, (i + 0.5) * self.learn_days / before)
         return Scenario(
-            days=self.days, preset=self.preset, seed=self.seeds[nth], rate=self.rate, attacks=chosen,
+            days=self.days, preset=self.preset, seed=self.seeds[nth], rate=self.rate, attacks=tuple(chosen),
             history=self.learn_days / self.days, devices=DEVICES,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +188,7 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
     quiet, staged = Watch(settings, methods(plot, scenario.seed)), None
     operations, who = 0, set()
     one_liners, marks, incidents = OneLiners(), Marks(scenario.seed), _incidents(plot)
-    for hour, (plain, attacked) in enumerate(twins(plot)):
+    for hour, (plain, attacked) in enumerate(heard(plot, plan.loss)):
         until_us = start_us + (hour + 1) * HOUR_US
         if staged is None and attacked is not plain:
             staged = quiet.fork()
@@ -210,6 +210,14 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
         one_line=tuple(one_liners.best(theirs, incidents, RULE_HITS * plan.test_days * len(who) / 1000)),
         happenings=_happenings(plot), since={} if staged is None or staged.evidence is None else staged.evidence.since,
     )  # fmt: skip
+
+
+def heard(plot: Plot, loss: float) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The twins hour by hour, without what is lost: the same operations in both, since a uid is a lot drawn once."""
+    kept = pl.col("uid").str.slice(-8).str.to_integer(base=16) >= loss * 2**32
+    for plain, attacked in twins(plot):
+        heard = plain.filter(kept) if loss else plain
+        yield heard, heard if attacked is plain else attacked.filter(kept) if loss else attacked
 
 
 def settings_for(plot: Plot, tree: dict[str, Any]) -> conf.Settings:

@@ -18,9 +18,9 @@ from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.plan import Plan
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import times, wilson
-from pipeline.evaluate.twins import Happening, Recorded, Staged
+from pipeline.evaluate.twins import Happening, Recorded, Staged, heard
 from pipeline.routing import Config
-from pipeline.simulate import Incident
+from pipeline.simulate import Incident, lay, twins
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 US = round(START.timestamp() * 1e6)
@@ -157,3 +157,31 @@ def test_the_time_to_an_alert_is_told_by_what_spoke() -> None:
     told = [(row["by"], row["found"], row["seconds_p50"], row["waited_p95"]) for row in times(measured)]
     single = [("rules", 1, 10, 1), ("volume", 1, 20, 2), ("slow evidence", 1, 30, 3), ("novelty", 1, 40, 4)]
     assert told == [*single, ("all", 4, 20, 4)]
+
+
+def test_spoiled_days_have_incidents_that_are_none_of_those_that_count() -> None:
+    """As many a day as later, spread over the days before; the rest of the plan stays as it was."""
+    plan = Plan(seeds=(7,), learn_days=14, test_days=28)
+    plain, spoiled = plan.scenario(0), msgspec.structs.replace(plan, spoiled=True).scenario(0)
+    added = spoiled.attacks[len(plain.attacks) :]
+    assert spoiled.attacks[: len(plain.attacks)] == plain.attacks
+    assert len(added) == len(plain.attacks) // 2
+    assert all(0 < one.day < 14 for one in added)
+    assert not {(one.name, one.difficulty) for one in added} & {(one.name, one.difficulty) for one in plain.attacks}
+
+
+def test_what_is_lost_is_lost_in_both_twins() -> None:
+    """About the share asked for, whatever the hour; an hour without attacks stays one frame."""
+    plan = Plan(seeds=(7,), preset="xs", learn_days=1, test_days=1, per_day=60, attacks=("mass_read:easy",))
+    told = sent = 0
+    for whole, (plain, attacked) in zip(twins(lay(plan.scenario(0))), heard(lay(plan.scenario(0)), 0.2), strict=True):
+        told, sent = told + len(plain), sent + len(whole[0])
+        assert (attacked is plain) == (whole[1] is whole[0])
+        assert set(plain["uid"]) <= set(attacked["uid"])
+    assert told / sent == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_loss_is_a_share() -> None:
+    """Of all operations there must be some left."""
+    with pytest.raises(ConfigError, match="share of operations"):
+        Plan(loss=1.0)
