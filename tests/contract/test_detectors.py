@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from pipeline import looks
 from pipeline.baselines import Baselines, Config
 from pipeline.core import plugins
 from pipeline.core.cases import HOUR_US, Case, compare, find_cases, make, play
@@ -110,6 +111,14 @@ def test_config_refuses_what_it_does_not_know(kind: str) -> None:
     """A misspelt setting is an error, never silence."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"no_such_setting": 1}, plugins.config_type("detectors", kind))
+
+
+@each_kind
+def test_it_goes_by_what_looks_count(kind: str) -> None:
+    """A name that nothing is counted under would never ask it; and only windows are looked at."""
+    info: DetectorInfo = plugins.load("detectors", kind).INFO
+    assert set(info.early) <= set(looks.KINDS)
+    assert info.cadence == "window" or not info.early
 
 
 @each_case

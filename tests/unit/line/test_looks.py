@@ -10,8 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.core.schema import OPERATION
-from pipeline.windows import Windows
+from detectors import denials
+from pipeline import suite
+from pipeline.baselines import Baselines, Config
+from pipeline.core.model import Window
+from pipeline.core.schema import INTEGRITY, OPERATION, empty
+from pipeline.windows import Windows, count
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -124,6 +128,19 @@ def test_it_is_shown_again_when_it_has_doubled() -> None:
     """A flood that goes on is looked at a few times, not twelve."""
     minutes = [minute for minute, _ in shown(operations(spread(LAST, 60, 600), "approle/shop", 5))]
     assert minutes == [5, 10, 20, 40, None]
+
+
+@pytest.mark.parametrize(("rises", "found"), [({"refused", "places"}, 1), ({"logins"}, 1), ({"places", "own"}, 0)])
+def test_those_are_asked_who_go_by_what_has_risen(rises: set[str], found: int) -> None:
+    """Refusals and log-ins are what `denials` goes by."""
+    rows, detector = (
+        operations(spread(0.1, 30, 30), "approle/shop", 30, "denied"),
+        denials.create(denials.Config(p=0.5)),
+    )
+    window = Window(
+        0, HOUR, count(rows), empty(INTEGRITY), None, closed=False, looked_us=50 * MINUTE, rises=frozenset(rises)
+    )
+    assert len(suite.inspect([detector], window, "window", Baselines(Config()))) == found
 
 
 def log_ins(times_us: np.ndarray, address: str) -> pl.DataFrame:
