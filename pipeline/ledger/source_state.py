@@ -115,6 +115,7 @@ class Standing:
         self.places = Places()
         self._since_seal = False  # whether positions were told of since the last seal
         self._again = False
+        self._lenient = False  # since then no record has told of every place
 
     def take(self, record: Record) -> None:
         """The next record."""
@@ -123,7 +124,7 @@ class Standing:
         elif record.kind == leaf.SOURCE_STATE and "sources" in record.body:
             self._since_seal, whole = True, bool(record.body.get("all"))
             if whole and not record.body["part"]:
-                self._again = bool(self.newest)
+                self._again, self._lenient = bool(self.newest), False
             for item in record.body["sources"]:
                 self._item(record, item, again=whole and self._again)
 
@@ -131,7 +132,8 @@ class Standing:
         place = str(item["stream"]), str(item["partition"])
         told = Told(int(item["offset"]), str(item["state_sha256"]), record.index, leaf.unpack(record.leaf).ingest_ns)
         before, base = self.newest.get(place), item if again else item.get("from")
-        if base is not None and not _same(before, int(base["offset"]), str(base["state_sha256"])):
+        unknown = before is None and self._lenient
+        if not (base is None or unknown or _same(before, int(base["offset"]), str(base["state_sha256"]))):
             known = "no record says that it was read so far" if before is None else f"{before} and another state"
             if before is not None and before.offset != int(base["offset"]):
                 known = str(before)
@@ -146,9 +148,9 @@ class Standing:
         """What read rows and told no positions is a version that did not know these records: it may have moved all."""
         files = [str(item["path"]) for item in body.get("files", ())]
         merged = any(str(name).startswith(_RAW) for name in body.get("replaces", ()))
-        if not (self._since_seal or merged) and any(name.startswith(_RAW) for name in files):
+        if self.newest and not (self._since_seal or merged) and any(name.startswith(_RAW) for name in files):
             self.newest.clear()
-            self.silent = True
+            self.silent = self._lenient = True
         self._since_seal = False
 
     def _tell(self, place: Place, verdict: str, evidence: str, index: int | None = None) -> None:
@@ -174,9 +176,9 @@ class Standing:
 
     def _mine(self, place: Place, position: Position, others: Mapping[str, Standing]) -> None:
         told, taken = self.newest.get(place), self.taken.get(place)
-        if told is None:
+        if told is None and not self._lenient:
             self._tell(place, "unsigned", f"no record says that partition {place[1]} was read to {position.offset}")
-        elif not _same(told, position.offset, digest(position.state)):
+        elif told is not None and not _same(told, position.offset, digest(position.state)):
             said = f"the catalogue {position.offset}" if told.offset != position.offset else "the state is another"
             self._tell(place, "altered", f"partition {place[1]}: {told}, {said}", told.leaf)
         never = (other.seen and not other.silent and place not in other.seen for other in others.values())

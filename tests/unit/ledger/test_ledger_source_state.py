@@ -154,8 +154,12 @@ def test_a_version_that_tells_no_positions_may_have_moved_them() -> None:
     assert verdicts(log, "main", owned("main", at(20))) == ["altered"]
     log.seal("data/raw/by-an-older-version.parquet")
     assert log.told("main", owned("main", at(20))) == []
-    log.commit(started(at(20), told=False), at(30))
-    assert log.told("main", owned("main", at(30))) == []
+    log.commit(started(at(20), at(5, "q"), told=True), at(30))
+    assert log.told("main", owned("main", at(30), at(5, "q"))) == []
+    assert verdicts(log, "main", owned("main", at(31), at(5, "q"))) == ["altered"]
+    log.seal("data/raw/by-an-older-version.parquet")
+    log.commit(started(at(40), at(5, "q"), told=False), at(50))
+    assert verdicts(log, "main", owned("main", at(50), at(6, "q"), at(9, "new"))) == ["unsigned", "altered"]
 
 
 def test_places_go_from_worker_to_worker() -> None:
