@@ -39,7 +39,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Two features at least must lie `deviation` scales away; one alone is another detector's matter. Principals seen in
     fewer than `windows` windows are neither judged nor learned from. The forest is grown anew every `refit_hours` from
-    a sample of `sample` past windows. `per_day` is about how many are told a day. `keys` bounds the memory.
+    a sample of `sample` past windows, once there are `least_sample`: of fewer, `quantile` would be the most that was
+    seen. `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
     quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9995
@@ -48,7 +49,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     windows: int = 24
     refit_hours: int = 24
     sample: int = 2_048
-    least_sample: int = 256
+    least_sample: int = 2_000
     trees: int = 64
     seed: int = 20_260_302
     per_day: float = 0.5
