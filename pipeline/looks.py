@@ -71,9 +71,10 @@ class Looks:
 
     def count(self, parts: Sequence[Seen]) -> None:
         """Add what came."""
-        fresh, self._slack = Seen.all(parts), 0
-        if not len(fresh):
+        self._slack = 0
+        if not parts:
             return
+        fresh = Seen.all(parts)
         refused = fresh.how == REFUSED
         own = refused & (fresh.edge != NONE) & (fresh.door == NONE)
         foreign = self._unknown(fresh.zone, ~refused)

@@ -92,8 +92,10 @@ class Windows:
 
     def _nothing_new(self, current: _Open) -> bool:
         """Whether a look can be done without. What came then waits to be counted."""
+        if not current.fresh:
+            return True
         fresh, current.fresh = Seen.all(current.fresh), []
-        return not len(fresh) or self._looks.idle(fresh, sum(map(len, current.unseen)))
+        return self._looks.idle(fresh, sum(map(len, current.unseen)))
 
     def turn(self) -> Iterator[Window]:
         """The clock was set back: the open window is over, and the next one may begin before it."""
