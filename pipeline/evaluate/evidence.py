@@ -7,6 +7,7 @@ nothing: a detector does not learn from a window that is still open.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
     from pipeline.core.ports import Detector
     from pipeline.evaluate.twins import Staged
 
-LATE_US: Final = 3_600_000_000  # after an incident's end it is not asked any more: then a whole window counts
 MARKS: Final = 12  # moments of a window that are asked about first; then the operations between two of them
 _ABOUT: Final = ("principal", "secret", "client_ip")
 
 
 class Evidence:
-    """Asks about what was said in the time of an incident. `since` is the answer by FINDING uid, in µs.
+    """Asks about what was said of windows with a request of an incident. `since` is the answer by FINDING uid, in µs.
 
     The first moment is one at which an operation about the same principal (or else secret, or address) was complete;
-    for a detector that says nothing of a window that is not over, the first such operation in the window. What is told
-    of single operations is no question: its evidence is complete when they are.
+    where it took more of others, too, the first of all. For a detector that says nothing before the
+    window is over, and of all other windows, it is the window's start. What is told of single operations is no
+    question: its evidence is complete when they are.
     """
 
     def __init__(self, detectors: Sequence[Detector], incidents: Sequence[Staged]) -> None:
@@ -53,7 +54,7 @@ class Evidence:
 
     def judged(self, window: Window, profiles: Any) -> None:
         """A window, before it is judged for good: what will be said of it, and since when it could have been."""
-        mine = [each for each in self._incidents if self._goes_on(each, window)]
+        mine = [each for each in self._incidents if _at_work(each, window)]
         if mine:
             known = replace(window, profiles=profiles, closed=False, memo={})
             found = suite.inspect(self._detectors.values(), known, "window", profiles)
@@ -67,9 +68,6 @@ class Evidence:
         if window.closed:
             self._rows = self._rows.filter(pl.col("complete_time").dt.epoch("us") >= window.end_us)
             self._asked = {}
-
-    def _goes_on(self, each: Staged, window: Window) -> bool:
-        return each.begin_us < window.end_us and window.start_us <= each.end_us + LATE_US
 
     def _since(self, row: dict[str, Any], window: Window) -> int:
         about = next((name for name in _ABOUT if row[name]), "")
@@ -109,6 +107,12 @@ class Evidence:
         found = suite.inspect([self._detectors[row["detector"]]], part, "window", window.profiles)
         same = found.filter(detector=row["detector"], cause=row["cause"])
         return bool(len(same.filter(pl.col(about) == row[about]) if about else same))
+
+
+def _at_work(each: Staged, window: Window) -> bool:
+    """Whether any of its requests is in the window."""
+    place = bisect_left(each.times_us, window.start_us)
+    return place < len(each.times_us) and each.times_us[place] < window.end_us
 
 
 def _last_before(moments: npt.NDArray[np.int64], window: Window) -> list[int]:

@@ -36,7 +36,7 @@ By what spoke of the incident: a rule if any did, else counts (`rate`, `breadth`
 *From the first request* to the alert: until so many requests are made, there is nothing to count, and the figures hold
 the attacker's own time as well. *From complete evidence* to the alert: what the suite let wait. Evidence is complete at
 the first moment at which the detector whose finding made the alert, asked about what its window held until then, would
-have said the same with whatever score; where it says nothing of an open window, with the window's first request; of a
+have said the same with whatever score; where it says nothing before a window is over, at the window's start; of a
 single operation, when that was complete. So it holds the time until somebody looks at an open window, and that in which
 a score was still too low for one of the day's alerts. Times are those of the log. What the line adds is told in
 performance.md: half a second to bring the streams into one order, and its own work.
