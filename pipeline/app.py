@@ -232,8 +232,8 @@ class Run:
             return DeskReader(source, lake, line.recent, timeout=0.2, patience=patience)
         limit = self.options.batch_entries or self.line_config.batch_entries
         return Reader(
-            source, self._decoder(), limit, timeout=0.2, recent=line.recent, patience=patience,
-            leaves=line.parts.ledger is not None,
+            source, self._decoder(), limit, timeout=0.2, recent=line.recent, resolve=line.parts.enricher.resolve,
+            patience=patience, leaves=line.parts.ledger is not None,
         )  # fmt: skip
 
     def _commit(self, line: Line, source: Source, deliverer: Deliverer, *, wait: bool = True) -> None:

@@ -77,13 +77,12 @@ class Line:
         """Batches of different streams, decoded together, through every stage up to the alerts."""
         leaves = None if self.parts.ledger is None else self._commits
         placed = [rows.place(one.sealed.result(), leaves) for one in taken]
-        resolved = self.parts.enricher.resolve(pl.concat([one.decoded.events for one in taken]))
-        events = rows.events(resolved, taken, placed)
+        events = rows.events(pl.concat([one.events for one in taken]), taken, placed)
         self.parts.lake.write("raw", rows.raw(taken, placed))
         self.parts.lake.write("events", events)
         first = 0
         for one in taken:
-            mine = events.slice(first, len(one.decoded.events))
+            mine = events.slice(first, len(one.events))
             first += len(mine)
             self.recent[one.raw.stream] = one.recent
             self._live = one.live

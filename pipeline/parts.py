@@ -78,6 +78,7 @@ class Taken:
 
     raw: RawBatch
     decoded: Decoded
+    events: pl.DataFrame  # the decoded ones, with who asked
     live: Mapping[str, bool]
     sealed: Future[rows.Sealed]
     recent: Sequence[int] = ()

@@ -14,6 +14,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from pipeline.core.model import Handover
 from pipeline.core.ports import BroadSource
 from pipeline.parts import Quiet, Taken
@@ -21,7 +23,7 @@ from pipeline.refused import with_refused
 from pipeline.rows import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
@@ -36,16 +38,17 @@ class Reader:
     """Yields batches in order; `Quiet` when a source had nothing new for a while.
 
     A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
-    until it has been silent for `patience` seconds, or its clock is another one altogether. With `leaves`, batches
-    come with what the ledger is to hold of them.
+    until it has been silent for `patience` seconds, or its clock is another one altogether. `resolve` says who asked
+    in DECODED rows, each row by itself. With `leaves`, batches come with what the ledger is to hold of them.
     """
 
     def __init__(
         self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]],
-        *, patience: float = 0.0, leaves: bool = True,
+        *, resolve: Callable[[pl.DataFrame], pl.DataFrame], patience: float = 0.0, leaves: bool = True,
     ) -> None:  # fmt: skip
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
         self.patience = patience
+        self._resolve = resolve
         self._heard: dict[str, float] = {}  # when each stream was last heard of
         self._behind: dict[str, int] = {}  # events of each stream, in a row, that came far behind the others
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
@@ -126,7 +129,16 @@ class Reader:
         live = self._live(*streams)
         to_come = [dict.fromkeys(streams[at:], True) for at in range(1, len(raws) + 1)]  # behind each, in this list
         lives = [live | more for more in to_come]
-        return [Taken(*one) for one in zip(raws, decoded, lives, sealed, recent, strict=True)]
+        events = self._resolved(decoded)
+        return [Taken(*one) for one in zip(raws, decoded, events, lives, sealed, recent, strict=True)]
+
+    def _resolved(self, decoded: Sequence[Decoded]) -> Iterator[pl.DataFrame]:
+        """The events of each with who asked; it is found out for all together."""
+        resolved = self._resolve(pl.concat([found.events for found in decoded]))
+        first = 0
+        for found in decoded:
+            yield resolved.slice(first, len(found.events))
+            first += len(found.events)
 
     def _poll(self) -> Sequence[RawBatch] | Handover | None:
         progress = {stream: min(times) for stream, times in self._recent.items() if times}

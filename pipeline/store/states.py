@@ -35,13 +35,13 @@ class Entry:
 
 
 Entries = dict[tuple[str, str], Entry]
-Packed = dict[tuple[str, str], bytes]  # by part and name of the frame
+Packed = dict[tuple[str, str], pl.DataFrame]  # by part and name of the frame
 
 
 def pack(states: Mapping[str, Frames]) -> Packed:
     """The frames as they are at this moment, whatever becomes of the memory that they stand in."""
     return {
-        (part, name): _encode(frame)
+        (part, name): _copied(frame)
         for part, frames in states.items()
         for name, frame in dict(frames or {_NOTHING: pl.DataFrame()}).items()
     }
@@ -56,7 +56,8 @@ def write(lake: Path, path: str, packed: Packed, before: Entries) -> Entries:
     entries = {key: entry for key, entry in before.items() if key[0] not in given}
     bodies: list[bytes] = []
     start = 0
-    for key, body in packed.items():
+    for key, frame in packed.items():
+        body = _encode(frame)
         digest = hashlib.blake2b(body, digest_size=16).digest()
         known = before.get(key)
         if known is not None and known.digest == digest:
@@ -96,6 +97,11 @@ def unpack(lake: Path, entries: Entries) -> dict[str, dict[str, pl.DataFrame]]:
         if name != _NOTHING:
             frames[name] = _decode(_read(lake / entry.path, entry), part)
     return states
+
+
+def _copied(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same in memory of its own, texts apart: a column made of a numpy array stands in that array."""
+    return pl.concat([frame, frame.head(1)], rechunk=True).head(len(frame)) if len(frame) else frame
 
 
 def _encode(frame: pl.DataFrame) -> bytes:

@@ -113,7 +113,7 @@ def measure(work: Path, **options: Any) -> dict[str, float]:
     line._commits._pool = _AtOnce()  # type: ignore[assignment]
     watch.time(reader_module, "seal", "uids")
     entries = batches = 0
-    reader = Reader(source, decoder, None, timeout=0.1, recent={})
+    reader = Reader(source, decoder, None, timeout=0.1, recent={}, resolve=line.parts.enricher.resolve)
     reader._sealing = _AtOnce()  # type: ignore[assignment]
     for taken in _batches(reader):
         batches += 1

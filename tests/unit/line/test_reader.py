@@ -9,6 +9,7 @@ import pytest
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import SourceError
 from pipeline.decoders import vault
+from pipeline.enrich import create
 from pipeline.parts import Quiet, Taken
 from pipeline.reader import Reader
 from pipeline.sources import file_tail
@@ -25,7 +26,7 @@ def taken(folder: Path, patience: float, *, follow: bool, more: Callable[[], obj
     """The batches of a folder, until nothing more comes; `more` is called once when all is read, and may write."""
     config = file_tail.Config(poll_seconds=0.01)
     source = file_tail.create(config, [str(folder)], {}, follow=follow, clock=system_clock)
-    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, patience=patience)
+    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, resolve=create().resolve, patience=patience)
     found: list[Taken] = []
     known = 0  # batches taken before `more` wrote; however slow the machine, what it wrote is waited for
     try:
@@ -105,7 +106,7 @@ class SideBySide(file_tail.FileTail):
 def test_what_was_taken_together_is_waited_for(two: Path) -> None:
     """Of streams that are read to their end in one go, each counts as live until its own batch has been handed over."""
     source = SideBySide(file_tail.Config(), [str(two)], {}, system_clock, follow=False)
-    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {})
+    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, resolve=create().resolve)
     found = [one for item in reader.batches() if isinstance(item, list) for one in item]
     source.close()
     assert [item.raw.file.rpartition("/")[2] for item in found] == ["a.log", "b.log"]
@@ -120,7 +121,7 @@ def test_what_ends_the_source_ends_the_reader(two: Path) -> None:
             raise SourceError("gone")
 
     source = Broken(file_tail.Config(), [str(two)], {}, system_clock, follow=False)
-    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {})
+    reader = Reader(source, vault.create(vault.Config()), None, 0.05, {}, resolve=create().resolve)
     with pytest.raises(SourceError, match="gone"):
         list(reader.batches())
     source.close()

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -101,6 +102,26 @@ def test_states_come_back_exactly(tmp_path: Path) -> None:
     for name, frame in states["x"].items():
         assert found["x"][name].schema == frame.schema
         assert found["x"][name].equals(frame)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_cut_is_what_a_commit_holds(tmp_path: Path, rows: int) -> None:
+    """Rows written after the cut are the next commit's, and arrays that states stand in may go on changing."""
+    counts, spans = np.arange(rows), np.arange(rows)
+    frame = pl.DataFrame({"n": counts, "at": pl.Series(spans).cast(schema.TIME), "text": ["a"] * rows})
+    before = frame.to_dict(as_series=False)
+    commit = commit_of(1, states={"part": {"frame": frame}})
+    with writer(tmp_path / "lake") as lake:
+        fill(lake, range(10))
+        cut = lake.cut(commit)
+        counts += 100
+        spans += 100
+        fill(lake, range(10, 30))
+        lake.commit(commit, cut=cut)
+        assert count(lake.path, "events") == 10
+        assert lake.states()["part"]["frame"].to_dict(as_series=False) == before
+        lake.commit(commit_of(2))
+        assert count(lake.path, "events") == 30
 
 
 def test_a_part_of_the_state_that_is_not_given_stays(tmp_path: Path) -> None:
