@@ -14,7 +14,7 @@ from pipeline import config as conf
 from pipeline import ledgers, named, summary
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
-from pipeline.core import plugins
+from pipeline.core import heap, plugins
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, FencedError, NoInputError
 from pipeline.core.metrics import Metrics
@@ -121,6 +121,7 @@ class Run:
     def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
         """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError."""
         started = time.monotonic()
+        heap.give_back()
         while True:
             try:
                 return self._session(started, progress)
