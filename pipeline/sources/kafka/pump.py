@@ -27,6 +27,7 @@ from pipeline.sources.kafka.facts import topic_id
 from pipeline.sources.kafka.listener import Moves
 from pipeline.sources.kafka.mark import Identity, earlier
 from pipeline.sources.kafka.partition import Bounds, Partition
+from pipeline.sources.kafka.places import Places
 from pipeline.sources.kafka.records import chunk_of_records
 from pipeline.sources.kafka.splitter import Batches, works
 
@@ -59,7 +60,7 @@ class Pump:
         self._news = 0.0  # when anything came last
         self.ends: dict[Any, int] = {}  # where a run that ends stops, per partition
         self._config, self._facts, self._follow = config, facts, follow
-        self._places: dict[Any, Mapping[tuple[str, str], Position]] = {}
+        self._places = Places()
         self._commits: dict[Any, int] = {}
         self._stop = threading.Event()
         self._consumer = _connected(options)
@@ -89,10 +90,10 @@ class Pump:
         """Whether the group has taken this process in and is at rest."""
         return self._consumer._coordinator.generation_if_stable() is not None  # noqa: SLF001
 
-    def place(self, positions: Mapping[tuple[str, str], Position], come: Collection[Any]) -> None:
-        """Read these partitions from where the lake says."""
+    def place(self, positions: Mapping[tuple[str, str], Position], come: Mapping[Any, Partition]) -> None:
+        """Read these partitions, as they were when they came, from where the lake says."""
         with self.turn:
-            self._places |= dict.fromkeys(come, positions)
+            self._places.say(positions, come)
 
     def tell(self, offsets: Mapping[Any, int]) -> None:
         """Commit group offsets at the next opportunity; they only show how far this reader is."""
@@ -198,16 +199,16 @@ class Pump:
     def _seek(self) -> None:
         """Begin where the lake says, as far as the log still allows it."""
         with self.turn:
-            places = {tp: positions for tp, positions in self._places.items() if tp in self.partitions}
+            places = self._places.due(self.partitions)
         if not places:
             return
         bounds = self._bounds(list(places))
         self._recreated()
         with self.turn:
-            for tp, positions in places.items():
-                self._places.pop(tp, None)
-                if tp not in self.partitions:
+            for tp, (came, positions) in places.items():
+                if self.partitions.get(tp) is not came:
                     continue
+                self._places.begun(tp, came)
                 partition = self.partitions[tp] = self._partition(tp)
                 identity = partition.identity
                 here = positions.get((identity.stream, identity.partition))
@@ -313,7 +314,6 @@ class Pump:
             for tp in gone:
                 if (partition := self.partitions.pop(tp, None)) is not None:
                     self.left[tp] = partition.identity
-                self._places.pop(tp, None)
                 self._commits.pop(tp, None)
             self.turn.notify_all()
 

@@ -27,7 +27,7 @@ class Kafka:
 
     def __init__(self, config: Own, pump: Pump, clock: Clock, *, follow: bool) -> None:
         self._config, self._pump, self._clock, self._follow = config, pump, clock, follow
-        self._handed: tuple[list[Any], list[Any]] | None = None  # what the line is being told of
+        self._handed: dict[Any, Partition] | None = None  # what came, of the move that the line is being told of
         self._waits: tuple[str, float] = ("", 0.0)  # the partition that is waited for, since when
         self._empty_since = time.monotonic()
         self._share = Share(BATCH_BYTES)
@@ -75,9 +75,8 @@ class Kafka:
     def handed_over(self, positions: Mapping[tuple[str, str], Position]) -> None:
         """What the last Handover told is acted on: partitions that came are read from these positions."""
         if self._handed is not None:
-            _, come = self._handed
+            self._pump.place(positions, self._handed)
             self._handed = None
-            self._pump.place(positions, come)
         self._pump.moves.done()
 
     def rewind(self, batch: RawBatch, consumed: int) -> None:
@@ -132,10 +131,10 @@ class Kafka:
         if moved is None:
             return None
         gone, come, lost = moved
-        self._handed = sorted(gone), sorted(come)
-        known = self._pump.left
-        left = [known[tp] for tp in self._handed[0] if tp in known]
-        came = [self._pump.partitions[tp].identity for tp in self._handed[1] if tp in self._pump.partitions]
+        partitions, known = self._pump.partitions, self._pump.left
+        self._handed = {tp: partitions[tp] for tp in sorted(come) if tp in partitions}
+        left = [known[tp] for tp in sorted(gone) if tp in known]
+        came = [partition.identity for partition in self._handed.values()]
         return Handover([(i.stream, i.partition) for i in left], [(i.stream, i.partition) for i in came], lost)
 
     def _ready(self, progress: Mapping[str, int]) -> list[Partition]:
