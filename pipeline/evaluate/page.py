@@ -188,10 +188,9 @@ def _families(result: dict[str, Any]) -> str:
 
 def _times(rows: Sequence[dict[str, Any]]) -> str:
     spans = {"seconds": "from the first request", "waited": "from complete evidence"}
-    told = {name: words for name, words in spans.items() if f"{name}_p50" in rows[0]}  # older figures know but one
-    head = ("found by", "incidents", *(w for words in told.values() for w in (f"{words}, p50", "p95")))
+    head = ("found by", "incidents", *(w for words in spans.values() for w in (f"{words}, p50", "p95")))
     lines = [
-        (r["by"], r["found"], *(_span(r[f"{name}_{share}"]) for name in told for share in ("p50", "p95")),
+        (r["by"], r["found"], *(_span(r[f"{name}_{share}"]) for name in spans for share in ("p50", "p95")),
          r["accesses_p50"], r["accesses_p95"])
         for r in rows
     ]  # fmt: skip
