@@ -81,6 +81,9 @@ class _NoLake:
     def epoch(self) -> int:
         return 1
 
+    def owned(self) -> dict[tuple[str, str], Any]:
+        return {}
+
     def expired(self) -> list[tuple[int, int]]:
         return []
 
