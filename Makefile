@@ -38,6 +38,7 @@ $(VENV)/bin/python:
 $(STAMP): pyproject.toml | $(VENV)/bin/python
 	@echo "installing keytrail and what it needs into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m compileall -q pipeline detectors
 	@touch $@
 
 $(DEV): $(STAMP) pyproject.toml
