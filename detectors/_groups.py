@@ -1,7 +1,4 @@
-"""Who belongs together by name alone: cohorts of principals, folders of secrets.
-
-What a pattern makes of a name is remembered for short columns: a look-up costs less than a pattern over a few rows.
-"""
+"""Who belongs together by name alone: cohorts of principals, folders of secrets."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from typing import Final
 
 import polars as pl
 
-_FEW: Final = 256  # rows
-_MOST: Final = 100_000  # names remembered for each pattern
+from detectors._remembered import FEW, Remembered
 
 
 @cache  # here and elsewhere: an expression costs more to make than to ask of a few rows
@@ -33,20 +29,13 @@ class _Pattern:
 
     def __init__(self, expression: pl.Expr) -> None:
         self._expression = expression
-        self._known: dict[str | None, str] = {}
+        self._remembered = Remembered(lambda names: self._worked_out(names).to_list())
 
     def of(self, names: pl.Series) -> pl.Series:
         """Row by row."""
-        if len(names) > _FEW:
+        if len(names) > FEW:
             return self._worked_out(names)
-        texts = names.to_list()
-        if fresh := [text for text in dict.fromkeys(texts) if text not in self._known]:
-            if len(self._known) + len(fresh) > _MOST:
-                self._known.clear()
-                fresh = list(dict.fromkeys(texts))
-            found = self._worked_out(pl.Series(fresh, dtype=pl.String)).to_list()
-            self._known.update(zip(fresh, found, strict=True))
-        return pl.Series(names.name, [self._known[text] for text in texts], dtype=pl.String)
+        return pl.Series(names.name, self._remembered.of(names.to_list()), dtype=pl.String)
 
     def _worked_out(self, names: pl.Series) -> pl.Series:
         return names.to_frame("name").select(self._expression).to_series().alias(names.name)

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors._remembered import FEW, Remembered
+
 Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 
@@ -33,28 +35,16 @@ def _mixed(words: Keys) -> Keys:
     return words ^ (words >> _BY[2])
 
 
-_FEW: Final = 256  # rows: up to here a look-up for each is cheaper than vectors for all
-_KNOWN_MOST: Final = 100_000
-_known: dict[str, int] = {}  # keys of names in short columns lately
-
-
 def keys_of(names: pl.Series) -> Keys:
     """A 64-bit key for each name, the same in every version and on every machine. Null counts as empty."""
-    if len(names) > _FEW:
+    if len(names) > FEW:
         return _hashed(names)
-    texts = [name or "" for name in names.to_list()]
-    fresh = list({name for name in texts if name not in _known})
-    if fresh:
-        if len(_known) + len(fresh) > _KNOWN_MOST:
-            _known.clear()
-            fresh = list(set(texts))
-        _known.update(zip(fresh, _hashed(pl.Series(fresh, dtype=pl.String)).tolist(), strict=True))
-    return np.array([_known[name] for name in texts], dtype=np.uint64)
+    return np.array(_KEYS.of(names.to_list()), dtype=np.uint64)
 
 
 def keys_of_few(names: pl.Series) -> Keys:
     """`keys_of` for a column with few distinct names."""
-    if len(names) <= _FEW:
+    if len(names) <= FEW:
         return keys_of(names)
     coded = names.fill_null("").rechunk().to_arrow().dictionary_encode()
     found: Keys = keys_of(pl.Series(coded.dictionary, dtype=pl.String))[coded.indices.to_numpy()]
@@ -74,6 +64,9 @@ def _hashed(names: pl.Series) -> Keys:
     weighted = np.append((text + np.uint64(1)) * _powers(int(sizes.max()))[place], np.uint64(0))
     sums = np.add.reduceat(weighted, starts - bounds[0])
     return _mixed(np.where(sizes > 0, sums, np.uint64(0)) + sizes.astype(np.uint64))
+
+
+_KEYS: Final = Remembered(lambda names: _hashed(names).tolist())
 
 
 def joined(tag: int, *parts: Keys) -> Keys:

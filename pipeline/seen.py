@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.baselines.hashing import U64, hash_texts, mix
+from pipeline.baselines.names import coded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +118,8 @@ def _keys(names: pl.Series, part: str = "", without: Sequence[str] = ("",)) -> l
 
     Null counts as empty.
     """
-    coded = names.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    distinct, rows = pl.Series(coded.dictionary, dtype=pl.String), coded.indices.to_numpy()
+    rows, values = coded(names.fill_null(""))
+    distinct = pl.Series(values, dtype=pl.String)
     none = distinct.is_in(without).to_numpy()
     texts = [distinct]
     if part:
