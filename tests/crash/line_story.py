@@ -18,6 +18,8 @@ from tests.lakes import differences, view
 if TYPE_CHECKING:
     from pathlib import Path
 
+BATCH = 61
+
 # Small batches and a commit after each; every kind of upkeep comes up within a run.
 CONFIG = """
 [line]

@@ -18,7 +18,7 @@ from tests.crash.line_story import words, write_config, write_logs
 from tests.lakes import view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 BEFORE = ("store.synced", "store.revised", "ledger.entries", "ledger.control", "ledger.intent", "store.transaction")
 AFTER = ("store.committed", "ledger.guard", "ledger.signed", "ledger.copy", "ledger.checkpoint", "ledger.tidied:3")
@@ -27,12 +27,6 @@ UPKEEP = (
     pytest.param("store.compact.written", (1, 3), marks=pytest.mark.slow),
     pytest.param("store.retain.committed", (1, 1), marks=pytest.mark.slow),
 )
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
 
 
 @pytest.fixture(scope="module")

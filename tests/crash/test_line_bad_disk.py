@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.line_nursery import ROOT, Nursery
-from tests.crash.line_story import unlike, words, write_config, write_logs
+from tests.crash.line_story import BATCH, unlike, words, write_config
 from tests.crash.test_line_disk_full import told_in_one_line
 from tests.crash.test_line_follow import entries, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-BATCH = 61
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +34,6 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         made = Nursery(home)
     with made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("story") / "logs"
-    write_logs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reference(nursery: Nursery, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing disturbed."""
-    home = tmp_path_factory.mktemp("reference")
-    child = nursery.start(*words(home, write_config(home, BATCH), logs))
-    assert child.wait() == 10, child.text()
-    return home
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.line_nursery import ROOT, Child, Nursery
-from tests.crash.line_story import alert_states, sent, unlike, words, write_config, write_logs
+from tests.crash.line_story import BATCH, alert_states, sent, unlike, words, write_config
 from tests.lakes import view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-BATCH = 61
 # Steps that a run comes by; the rest belongs to commands of its own.
 STEPS = tuple(
     sorted(
@@ -29,19 +28,6 @@ STEPS = tuple(
         if not name.startswith("anchor.")
     )
 )
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("story") / "logs"
-    write_logs(folder)
-    return folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,35 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.line_nursery import Nursery
-from tests.crash.line_story import sent, unlike, words, write_config, write_logs
+from tests.crash.line_story import BATCH, sent, unlike, words, write_config
 from tests.lakes import view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-BATCH = 61
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("story") / "logs"
-    write_logs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reference(nursery: Nursery, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with all the room it wants."""
-    home = tmp_path_factory.mktemp("reference")
-    child = nursery.start(*words(home, write_config(home, BATCH), logs))
-    assert child.wait() == 10, child.text()
-    return home
 
 
 @contextmanager

@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 FILE = ("file",)  # a line is read before its file is renamed, or after
 
 
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
-
-
 class Devices:
     """Two audit files that are written bit by bit; the first is renamed and begun anew twice."""
 
