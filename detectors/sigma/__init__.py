@@ -9,8 +9,10 @@ import polars as pl
 
 from detectors._operation import Told
 from detectors.sigma import tell
+from detectors.sigma.amounts import thousandths
+from detectors.sigma.judged import ROW
 from detectors.sigma.match import Matcher
-from detectors.sigma.sliding import ROW, Sliding
+from detectors.sigma.sliding import Sliding
 from pipeline.core.errors import ConfigError
 from pipeline.core.findings import build
 from pipeline.core.model import DetectorInfo
@@ -154,7 +156,11 @@ def _rows(correlation: Correlation, operations: pl.DataFrame, hits: dict[int, Co
         if place not in hits:
             continue
         group = [field.expr.cast(pl.String).fill_null("") for field in correlation.groups[member]]
-        value = correlation.counted[member].expr.cast(pl.String) if correlation.counted else pl.lit(None, pl.String)
+        value, number = pl.lit(None, pl.String), pl.lit(None, pl.Int64)
+        if correlation.asked is not None:
+            number = thousandths(correlation.counted[member].expr)
+        elif correlation.counted:
+            value = correlation.counted[member].expr.cast(pl.String)
         frames.append(
             operations[hits[place]].select(
                 (pl.concat_str(*group, separator=_NONE) if group else pl.lit("")).alias("group"),
@@ -163,6 +169,7 @@ def _rows(correlation: Correlation, operations: pl.DataFrame, hits: dict[int, Co
                 pl.coalesce("request_uid", "response_uid", "uid").alias("entry"),
                 pl.lit(member, pl.Int64).alias("member"),
                 value.alias("value"),
+                number.alias("number"),
                 pl.lit(None, pl.Int64).alias("begun"),
                 pl.lit(0, pl.Int64).alias("length"),
                 pl.lit(None, pl.List(pl.String)).alias("trail"),
@@ -173,7 +180,9 @@ def _rows(correlation: Correlation, operations: pl.DataFrame, hits: dict[int, Co
     if not frames:
         return pl.DataFrame(schema=ROW)
     rows = pl.concat(frames)
-    if correlation.counted:
+    if correlation.asked is not None:
+        rows = rows.filter(pl.col("number").is_not_null())
+    elif correlation.counted:
         rows = rows.filter(pl.col("value").fill_null("") != "")
     if not correlation.kind.startswith("temporal"):  # an operation that several rules match is one
         rows = rows.unique(["group", "uid"], keep="first", maintain_order=True)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from detectors.sigma.atoms import Impossible
-from detectors.sigma.model import answers
+from detectors.sigma.model import Atom, Node, answers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from detectors.sigma.model import Atom, Node
+    from detectors.sigma.fields import Field
 
 _MOST: Final = 4096  # ways to satisfy a condition that are looked at
-Literal = tuple["Atom", bool]
+_SIDES: Final = {"gt": "above", "gte": "of at least", "lt": "below", "lte": "of at most"}
+Literal = tuple[Atom, bool]
 
 
 def possible(test: Node) -> None:
@@ -30,6 +31,33 @@ def possible(test: Node) -> None:
         reasons.append(why)
     if reasons:
         raise Impossible("; ".join(dict.fromkeys(reasons[:3])))
+
+
+def reachable(
+    name: str, fields: Sequence[Field], tests: Sequence[Node], op: str, limit: float, *, whole: bool
+) -> None:  # fmt: skip
+    """Raises Impossible when no operations that satisfy `tests` have amounts in `fields` that come to `op` `limit`.
+
+    An average or a percentile lies between the least and the greatest amount; a sum (`whole`) needs one above zero.
+    """
+    sides = {"eq": ("gte", "lte"), "neq": ("gte",)}.get(op, (op,))
+    asked = [("gt", 0.0)] if whole else [(side, 0.0 if op == "neq" else limit) for side in sides]
+    for side, value in asked:
+        reasons = []
+        for field, test in zip(fields, tests, strict=True):
+            try:
+                possible(Node("and", (test, _bound(name, field, "gte", 0.0), _bound(name, field, side, value))))
+            except Impossible as why:
+                reasons.append(str(why))
+        if len(reasons) == len(tests):
+            what = f"its rules match nothing with {name} {_SIDES[side]} {value:g}"
+            raise Impossible(f"{what}: {'; '.join(dict.fromkeys(reasons))}")
+
+
+def _bound(name: str, field: Field, op: str, value: float) -> Node:
+    column = field.expr
+    said = {"gt": column > value, "gte": column >= value, "lt": column < value, "lte": column <= value}[op]
+    return Node("atom", atom=Atom(name, field, op, value, said, field.columns))
 
 
 def hopeless(atom: Atom) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from detectors.sigma.fields import Field
+
+THOUSANDTHS: Final = 1_000  # what amounts are counted in
+MOST_AMOUNT: Final = 10_000_000_000  # a larger one counts as this: a window's sum stays a 64-bit number
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,10 @@ class Rule:
 class Correlation:
     """A rule about several operations within `span_us` of each other that agree in `groups`.
 
-    `kind`: event_count, value_count, temporal, temporal_ordered. `members` are places in the list of rules. `groups`
-    and `counted` hold one field for each member. `need` is the count asked for; `exactly`: that many and no more.
-    `wanted` is the condition over members of a temporal rule that is not simply a count.
+    `kind`: event_count, value_count, temporal, temporal_ordered, value_sum, value_avg, value_percentile, value_median.
+    `members` are places in the list of rules. `groups` and `counted` hold one field for each member. `need` is the
+    count asked for; `exactly`: that many and no more. `wanted` is the condition over members of a temporal rule that
+    is not simply a count, `asked` the one over the amounts of a field.
     """
 
     id: str
@@ -100,6 +104,19 @@ class Correlation:
     counted: tuple[Field, ...] = dataclasses.field(default=(), compare=False, repr=False)
     counted_name: str = ""
     wanted: Wanted | None = None
+    asked: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A condition over amounts: `op` is gt, gte, lt, lte, eq or neq, `limit` in thousandths.
+
+    `percentile` is 1 to 100, 0 where a sum or an average is asked.
+    """
+
+    op: str
+    limit: int
+    percentile: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from sigma.types import SigmaExpansion
 
 from detectors.sigma import lint
 from detectors.sigma.atoms import Impossible, Refused, atom_of, unknown
-from detectors.sigma.correlation import correlation_of
+from detectors.sigma.correlation import correlation_of, unsound
 from detectors.sigma.fields import STREAMS
 from detectors.sigma.model import Atom, Node, Pack, Problem, Rule
 from pipeline.core.errors import ConfigError
@@ -122,9 +122,11 @@ def _files(paths: Iterable[str]) -> Iterator[Path]:
 
 def _collect(file: Path, found: list[_Read], filters: list[Any], problems: list[Problem]) -> None:
     """The rules of one file; what cannot be read is a problem of its own."""
+    before = len(problems)
     try:
-        collection = SigmaCollection.from_yaml(
-            file.read_text("utf-8"), collect_errors=True, collect_filters=True, resolve_references=False
+        documents = list(_sound(file, yaml.safe_load_all(file.read_text("utf-8")), problems))
+        collection = SigmaCollection.from_dicts(
+            documents, collect_errors=True, collect_filters=True, resolve_references=False
         )
     except OSError as error:
         raise ConfigError(f"[detectors.sigma] rules: {file}: {error.strerror}") from None
@@ -138,8 +140,17 @@ def _collect(file: Path, found: list[_Read], filters: list[Any], problems: list[
             problems.extend(one.problem(error) for error in rule.errors)
         else:
             found.append(one)
-    if not collection.rules and not collection.filters:
+    if not collection.rules and not collection.filters and len(problems) == before:
         problems.append(Problem(str(file), "the file", "; ".join(map(str, collection.errors)) or "holds no rule"))
+
+
+def _sound(file: Path, documents: Iterable[Any], problems: list[Problem]) -> Iterator[Any]:
+    for document in documents:
+        if why := unsound(document):
+            named = document.get("title") or document.get("name") or document.get("id") or "a rule without title"
+            problems.append(Problem(str(file), str(named), why))
+        else:
+            yield document
 
 
 def _names(rule: Any) -> list[str]:

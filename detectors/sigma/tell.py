@@ -8,6 +8,7 @@ import polars as pl
 
 from detectors._operation import caller, evidence, whence
 from detectors._text import show, shown
+from detectors.sigma.amounts import shown as amount
 from pipeline.core.schema import SEVERITIES
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ TOLD: Final = (
     "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "namespace", "outcome", "path",
     "api_operation", "request_uid", "response_uid",
 )  # fmt: skip
+_USUAL: Final = {
+    "gt": "at most", "gte": "less than", "lt": "at least", "lte": "more than", "eq": "anything but", "neq": "exactly",
+}  # fmt: skip
 # Old clients put the token itself into the path.
 _IN_PATH: Final = r"((?:^|/)(?:auth/token|sys)/[a-z/-]*(?:lookup|renew|revoke|wrap|unwrap|rewrap)[a-z-]*)/.+$"
 
@@ -68,31 +72,55 @@ def matches(rule: Rule, hits: pl.DataFrame) -> pl.DataFrame:
 def together(rule: Correlation, met: Met, rows: pl.DataFrame, uids: Sequence[Sequence[str]]) -> pl.DataFrame:
     """The same for a correlation: `rows` are the operations (columns TOLD) at which it came to hold."""
     span = _span(rule.span_us)
+    counted, less = _asked(rule)
+    amounts = pl.Series("amounts", met.observed, dtype=pl.String)
+    seen = pl.when(amounts == "").then(pl.lit(counted)).otherwise(pl.format("{} at {}", pl.lit(counted), amounts))
+    whose = f" by the same {' and '.join(rule.group_names)}" if rule.group_names else ""
+    said = pl.format(
+        "{}: {}{} within {}; the last was {}, {}{}.", pl.lit(show(rule.title)), "{seen}", pl.lit(whose),
+        pl.lit(span), "{who}", "{what}", "{where}",
+    )  # fmt: skip
+    keys = [f"{group}|{at}" for group, at in met.rows.select("group", "at").iter_rows()]
+    return (
+        _worded(rows)
+        .with_columns(
+            pl.Series("key", keys, dtype=pl.String),
+            pl.Series("evidence", uids, dtype=pl.List(pl.String)),
+            seen.alias("{seen}"),
+        )
+        .select(
+            pl.coalesce("time", "complete_time").alias("time"), "key", "principal", "secret", "store", "client_ip",
+            *_common(rule),
+            said.alias("message"),
+            pl.format("{} within {}", "{seen}", pl.lit(span)).alias("observed"),
+            pl.lit(f"{less} within {span}").alias("expected"),
+            "evidence",
+        )
+    )  # fmt: skip
+
+
+def _asked(rule: Correlation) -> tuple[str, str]:
+    """What a correlation measures, and what is usual."""
+    if rule.asked is not None:
+        what = {
+            "value_sum": "sum",
+            "value_avg": "average",
+            "value_percentile": f"{_nth(rule.asked.percentile)} percentile",
+            "value_median": "median",
+        }[rule.kind]
+        return f"{what} of {show(rule.counted_name)}", f"{_USUAL[rule.asked.op]} {amount(rule.asked.limit)}"
     counted = {
         "event_count": f"{rule.need} operations",
         "value_count": f"{rule.need} different values of {rule.counted_name}",
         "temporal": f"{rule.need} of {len(rule.members)} rules",
         "temporal_ordered": f"{len(rule.members)} rules in their order",
     }[rule.kind]
-    whose = f" by the same {' and '.join(rule.group_names)}" if rule.group_names else ""
-    said = pl.format(
-        "{}: {}{} within {}; the last was {}, {}{}.", pl.lit(show(rule.title)), pl.lit(counted), pl.lit(whose),
-        pl.lit(span), "{who}", "{what}", "{where}",
-    )  # fmt: skip
-    keys = [f"{group}|{at}" for group, at in met.rows.select("group", "at").iter_rows()]
-    less = "fewer" if rule.kind in {"event_count", "value_count"} else "not together"
-    return (
-        _worded(rows)
-        .with_columns(pl.Series("key", keys, dtype=pl.String), pl.Series("evidence", uids, dtype=pl.List(pl.String)))
-        .select(
-            pl.coalesce("time", "complete_time").alias("time"), "key", "principal", "secret", "store", "client_ip",
-            *_common(rule),
-            said.alias("message"),
-            pl.lit(f"{counted} within {span}").alias("observed"),
-            pl.lit(f"{less} within {span}").alias("expected"),
-            "evidence",
-        )
-    )  # fmt: skip
+    return counted, "fewer" if rule.kind in {"event_count", "value_count"} else "not together"
+
+
+def _nth(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number in {11, 12, 13} else ending}"
 
 
 def _span(span_us: int) -> str:

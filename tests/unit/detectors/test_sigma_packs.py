@@ -77,7 +77,7 @@ def test_each_has_what_a_reader_needs() -> None:
 def test_no_rule_that_comes_with_keytrail_is_dead() -> None:
     """Every rule and correlation of every pack can be run and can match."""
     packs = tuple(f"pack:{folder.name}" for folder in sorted(PACKS.iterdir()))
-    assert len(packs) == 2
+    assert len(packs) == 3
     assert check(Config(rules=packs, placeholders={"canary_secrets": BAIT})) == []
 
 

@@ -209,7 +209,6 @@ def test_members_are_silent_unless_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "why"),
     [
-        (correlation("value_sum", ["read"], condition={"field": "latency_ms", "gte": 3}), "value_sum are not run"),
         (correlation("event_count", ["read"], condition={"lt": 3}), "lt: what has not happened"),
         (correlation("event_count", ["read"], condition={"gte": 0}), "holds when nothing has happened"),
         (correlation("event_count", ["nobody"], condition={"gte": 3}), "needs the rule nobody"),
