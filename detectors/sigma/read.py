@@ -64,7 +64,7 @@ def read(
     problems: list[Problem] = []
     filters: list[Any] = []
     for file in _files(paths):
-        _collect(file, found, filters, problems)
+        _collect(file, off, found, filters, problems)
     found = [one for one in found if not set(_names(one.rule)) & set(off)]
     plain = [one for one in found if not isinstance(one.rule, SigmaCorrelationRule)]
     rules: list[Rule] = []
@@ -120,11 +120,13 @@ def _files(paths: Iterable[str]) -> Iterator[Path]:
             raise ConfigError(f"[detectors.sigma] rules: there is no file or folder {text}; packs are {packs}")
 
 
-def _collect(file: Path, found: list[_Read], filters: list[Any], problems: list[Problem]) -> None:
+def _collect(
+    file: Path, off: Sequence[str], found: list[_Read], filters: list[Any], problems: list[Problem]
+) -> None:  # fmt: skip
     """The rules of one file; what cannot be read is a problem of its own."""
-    before = len(problems)
     try:
-        documents = list(_sound(file, yaml.safe_load_all(file.read_text("utf-8")), problems))
+        whole = list(yaml.safe_load_all(file.read_text("utf-8")))
+        documents = list(_sound(file, whole, off, problems))
         collection = SigmaCollection.from_dicts(
             documents, collect_errors=True, collect_filters=True, resolve_references=False
         )
@@ -140,17 +142,19 @@ def _collect(file: Path, found: list[_Read], filters: list[Any], problems: list[
             problems.extend(one.problem(error) for error in rule.errors)
         else:
             found.append(one)
-    if not collection.rules and not collection.filters and len(problems) == before:
+    if not collection.rules and not collection.filters and len(documents) == len(whole):
         problems.append(Problem(str(file), "the file", "; ".join(map(str, collection.errors)) or "holds no rule"))
 
 
-def _sound(file: Path, documents: Iterable[Any], problems: list[Problem]) -> Iterator[Any]:
+def _sound(file: Path, documents: Iterable[Any], off: Sequence[str], problems: list[Problem]) -> Iterator[Any]:
+    """The documents that pySigma can read without losing others."""
     for document in documents:
-        if why := unsound(document):
+        why = unsound(document)
+        if not why:
+            yield document
+        elif not {str(document.get("name")), str(document.get("id"))} & set(off):
             named = document.get("title") or document.get("name") or document.get("id") or "a rule without title"
             problems.append(Problem(str(file), str(named), why))
-        else:
-            yield document
 
 
 def _names(rule: Any) -> list[str]:

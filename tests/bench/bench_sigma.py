@@ -2,7 +2,8 @@
 
 Batches of 50,000 operations (two entries each) of an hour of 10,000 principals on 20,000 secrets, as in
 bench_detectors. Rules are of the usual kinds (paths by prefix, part and regular expression, with operation, outcome and
-principal), a tenth of them under correlations. The first batch, in which all is new, is told apart.
+principal), a tenth of them under correlations. The first batch, in which all is new, is told apart. Then what one
+correlation costs at the worst: over every operation, with as many in its window as are remembered.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from detectors.sigma import Config, create
 from pipeline.baselines import Baselines
@@ -53,6 +55,38 @@ def correlation(number: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+WORST: dict[str, dict[str, object]] = {
+    "event_count": {"gte": 1_000_000},
+    "value_sum": {"field": "latency_ms", "gte": 1_000_000_000},
+    "value_avg": {"field": "latency_ms", "gte": 1_000},
+    "value_percentile": {"field": "latency_ms", "percentile": 99, "gte": 1_000},
+}
+
+
+def worst(kind: str, rng: np.random.Generator) -> float:
+    """Seconds for a batch, once the memory of a correlation over everything is full."""
+    every = {**rule(0), "detection": {"sel": {"store": "vault"}, "condition": "sel"}}
+    told = {
+        "type": kind, "rules": ["rule_0"], "group-by": ["principal"], "timespan": "12h", "condition": WORST[kind],
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rules.yml"
+        file.write_text(json.dumps(every) + "\n---\n" + json.dumps({"title": kind, "correlation": told}))
+        detector = create(Config(rules=(str(file),)))
+    spent = []
+    for number in range(8):
+        rows = operations(rng, START_US + number * HOUR_US, BATCH, 10_000, 20_000).sort("complete_time", "uid")
+        rows = rows.with_columns(
+            uid=pl.format("{}-{}", pl.lit(number), "uid"), latency_ms=pl.Series(rng.gamma(2.0, 4.0, BATCH)).round(3)
+        )
+        window = Window(0, HOUR_US, rows, empty(INTEGRITY), Baselines(BaselinesConfig()), closed=True)
+        began = time.perf_counter()
+        assert detector.inspect(window).is_empty()
+        spent.append(time.perf_counter() - began)
+    assert len(detector.snapshot()["windows"]) == Config().correlated
+    return sum(spent[5:]) / len(spent[5:])
+
+
 def main() -> None:
     """See the module."""
     many = int(sys.argv[1]) if len(sys.argv) > 1 else 300
@@ -76,6 +110,8 @@ def main() -> None:
     distinct = rows["path"].n_unique()
     print(f"batches of {BATCH:,} operations on {distinct:,} paths, {found} findings; first {spent[0] * 1e3:.0f} ms")
     print(f"{mean * 1e3:.0f} ms a batch: {BATCH / mean:,.0f} operations or {2 * BATCH / mean:,.0f} entries a second")
+    for kind in WORST:
+        print(f"{kind} over everything, {Config().correlated:,} remembered: {worst(kind, rng) * 1e3:.0f} ms a batch")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from detectors.sigma import Config, check
+from detectors.sigma import Config, check, create
 from detectors.sigma.amounts import shown
 from tests.unit.detectors.test_sigma_rules import START_US, rule, written
 from tests.unit.detectors.test_sigma_sliding import MEMBERS, SPAN_S, correlation, detector, fires, found, happened
@@ -292,3 +292,16 @@ def test_what_may_be_reached_passes(told: dict[str, Any], tmp_path: Path) -> Non
     quick = rule({"latency_ms|lt": 100}, name="quick", title="Quick")
     slow = rule({"latency_ms|gte": 100}, name="slow", title="Slow")
     assert check(Config(rules=(written(tmp_path, quick, slow, *MEMBERS, told),))) == []
+
+
+def test_a_condition_that_cannot_be_read_costs_its_correlation_only(tmp_path: Path) -> None:
+    """The rest of its file is run; named in `off`, it is left out without a word, also where it stands alone."""
+    broken = {**asked("value_sum", gt=3, lte=5), "title": "Broken", "name": "broken"}
+    file = written(tmp_path, *MEMBERS, broken, asked("value_sum", gt=3))
+    assert check(Config(rules=(file,))) == [
+        f"{file}: Broken: Sigma correlation condition must have exactly one condition item"
+    ]
+    one = create(Config(rules=(file,)))
+    assert fires(one, amounts([(0, "read", "ana", 4.0)])) == [0]
+    for rules in ((*MEMBERS, broken), (broken,)):
+        assert check(Config(rules=(written(tmp_path, *rules),), off=("broken",))) == []
