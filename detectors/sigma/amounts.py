@@ -104,7 +104,7 @@ class Summed(Amounts):
         return int(self._sum[place])
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Those without which the later ones do not reach the limit (go beyond it, where that is asked)."""
+        """Of each group the newest that reach the limit (for gt and eq: go beyond it); nothing before them matters."""
         running = np.cumsum(self.number)
         later = running[self.last - 1] - running
         return rows.filter(later < self.asked.limit + int(self.asked.op != "gte"))
