@@ -20,18 +20,22 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.entries import write_log
+from tests.bench.producer import Connection, Template, built, packed
 from tests.integration.kafka.broker import free_port
-from tests.integration.kafka.cluster import make_topic, producing
+from tests.integration.kafka.cluster import make_topic
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from tests.integration.kafka.broker import Broker
 
 TOPIC = "live"
 ROOT = Path(__file__).parents[2]
-TIME_END = len('{"time":"2026-03-02T00:00:00.000000Z')
+TIME = b"2026-03-02T00:00:00.000000Z"
+TIME_END = len(b'{"time":"' + TIME)
 CHUNK_SECONDS = 0.02
+ALERT_STEP = 222
 _ALERTING = ('"operation":"read"', '"operation":"update"'), ('"mount_point":"kv/"', '"mount_point":"sys/"')
 
 
@@ -46,28 +50,41 @@ class Stream(threading.Thread):
         write_log(log, 40_000)
         self.pairs = [_cut(line) for line in log.read_bytes().splitlines()]
         log.unlink()
+        each = max(1, round(options.rate * CHUNK_SECONDS / options.partitions / 2))
+        self.templates = [
+            Template(_records(self.pairs[at : at + 2 * each]), TIME)
+            for at in range(0, len(self.pairs) - 2 * each, 2 * each)
+        ]
 
     def run(self) -> None:
-        dice, partitions = random.Random(1), self.options.partitions
-        codec = None if self.options.codec == "none" else self.options.codec
-        with producing(self.address, compression_type=codec, batch_size=self.options.batch_bytes, linger_ms=20) as out:
-            begun, told = time.time(), -1
-            while (now := time.time()) < begun + self.options.live:
-                due = int((now - begun) * self.options.rate) // 2 * 2
-                stamp = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
-                for number in range(self.sent, due, 2):
-                    at = number % len(self.pairs)
-                    request = f"{dice.getrandbits(32):08x}-1111-4222-8333-{number:012x}".encode()
-                    alerting = int(now - begun) if int(now - begun) > told else -1
-                    told = max(told, alerting)
-                    for before, rest in self.pairs[at : at + 2]:
-                        line = b'{"time":"' + stamp + before + request + rest
-                        line = _alerting(line, alerting) if alerting >= 0 else line
-                        out.send(TOPIC, line, key=request, partition=zlib.crc32(request) % partitions)
-                self.alerting = told + 1
-                self.late = max(self.late, (due - self.sent) / self.options.rate - CHUNK_SECONDS)
-                self.sent = max(self.sent, due)
-                time.sleep(CHUNK_SECONDS)
+        dice, connection = random.Random(1), Connection(self.address, TOPIC)
+        turn = self.templates[0].pairs * 2 * self.options.partitions
+        begun, nth = time.time(), 0
+        while (now := time.time()) < begun + self.options.live:
+            ahead = begun + self.sent / self.options.rate - now
+            if ahead > 0:
+                time.sleep(ahead)
+                continue
+            self.late = max(self.late, -ahead)
+            stamp, batches = _stamp(), []
+            for partition in range(self.options.partitions):
+                template = self.templates[nth % len(self.templates)]
+                nth += 1
+                ids = [_id(dice, self.sent + i) for i in range(template.pairs)]
+                batches.append((partition, template.batch(stamp, ids, int(now * 1000))))
+            connection.send(batches)
+            self.sent += turn
+            if now >= begun + self.alerting:
+                self._alert(connection, _id(dice, self.sent), zlib.crc32(str(now).encode()))
+        connection.close()
+
+    def _alert(self, connection: Connection, request: bytes, lot: int) -> None:
+        """One request more, which an alert is about."""
+        at = self.alerting * ALERT_STEP % len(self.pairs) // 2 * 2  # somebody else each time, or it is no new alert
+        values = [b'{"time":"' + _stamp() + before + request + rest for before, rest in self.pairs[at : at + 2]]
+        records = [(request, _alerting(value, self.alerting)) for value in values]
+        connection.send([(lot % self.options.partitions, packed(built(records), 2, int(time.time() * 1000)))])
+        self.alerting += 1
 
 
 def measure(broker: Broker, work: Path, options: argparse.Namespace) -> None:
@@ -121,6 +138,20 @@ def resident(pid: int) -> float:
     """Memory of a process now, MiB."""
     words = Path(f"/proc/{pid}/statm").read_text().split()
     return int(words[1]) * 4096 / (1 << 20)
+
+
+def _stamp() -> bytes:
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
+
+
+def _id(dice: random.Random, number: int) -> bytes:
+    return f"{dice.getrandbits(32):08x}-1111-4222-8333-{number:012x}".encode()
+
+
+def _records(pairs: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Keys and values, two to a request, with ids that are to be replaced."""
+    ids = [f"{i // 2:08x}-1111-4222-8333-000000000000".encode() for i in range(len(pairs))]
+    return [(key, b'{"time":"' + TIME + before + key + rest) for key, (before, rest) in zip(ids, pairs, strict=True)]
 
 
 def _cut(line: bytes) -> tuple[bytes, bytes]:
