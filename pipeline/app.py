@@ -380,7 +380,7 @@ class Run:
         parts = Parts(
             enricher=create_enricher(self.settings.table(EnrichConfig, "enrich")),
             sequencer=Sequencer(disorder_us=int(line_config.disorder_seconds * 1e6)),
-            pairing=Pairing(),
+            pairing=Pairing(hold_us=int(line_config.copies_seconds * 1e6)),
             continuity=Continuity(),
             **self._completeness(),
             windows=Windows(detection.window_seconds, detection.look_seconds),

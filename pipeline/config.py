@@ -22,12 +22,17 @@ T = TypeVar("T")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[line]`: how the stream is cut and how often the lake commits. Results do not depend on these."""
+    """`[line]`: how the stream is cut, how often the lake commits, and what is waited for.
+
+    Results do not depend on the first two. With less to wait for, alerts come sooner; an entry that comes later than
+    that is out of order, a copy of an operation corrects the one that stands in the lake.
+    """
 
     batch_entries: int | None = None
     commit_seconds: float = 2.0  # from the beginning of one commit to that of the next; 0 commits every batch
     commit_bytes: int = 256 * 1024 * 1024
     disorder_seconds: float = 0.5  # entries of one stream may step back this far without being out of order
+    copies_seconds: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.5  # an operation waits for other devices' copies
     idle_seconds: float = 1.0  # a followed stream that is silent this long no longer holds the others back
     wait_seconds: float = 60.0  # of several workers: a partition whose worker has died holds the others back this long
 

@@ -1,7 +1,7 @@
 """Request + response -> operation, over all devices that told of it (INTEGRITY rules V1-V9).
 
 The entries of one request share its id. An operation is complete when one device has both halves, or when the stream
-is `PAIR_TIMEOUT` past the first entry; it is handed on `HOLD` later, so that the other devices' copies are in it.
+is `PAIR_TIMEOUT` past the first entry; it is handed on `hold_us` later, so that the other devices' copies are in it.
 Everything here depends on order_time alone, so the operations and their order are the same however the stream is cut.
 
 A copy that turns up later than that (a device read in a later run, a response after the timeout) corrects the
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints
 
 PAIR_TIMEOUT_US = 60_000_000
-HOLD_US = 500_000
+HOLD_US = 500_000  # the default, and the most: clocks.JUDGED_US counts on it
 REMEMBER_US = 600_000_000
 REMEMBER_ROWS = 50_000
 STRANGERS_MAX: Final = 10_000
@@ -62,8 +62,9 @@ class Paired:
 class Pairing:
     """Holds the entries whose operation is not complete, and a bounded memory of those handed on."""
 
-    def __init__(self, recall: Recall | None = None, *, lake_until_us: int = NEVER) -> None:
+    def __init__(self, recall: Recall | None = None, *, lake_until_us: int = NEVER, hold_us: int = HOLD_US) -> None:
         self.recall = recall
+        self.hold_us = hold_us
         self.lake_until_us = lake_until_us
         self._pool = empty(_POOL)
         self._memory = empty(_MEMORY)
@@ -123,7 +124,7 @@ class Pairing:
         """Take the entries of every operation that is complete before `watermark_us` out of the pool."""
         if self._pool.is_empty():
             return None
-        ready = ready_times(self._pool)
+        ready = ready_times(self._pool, self.hold_us)
         due = (ready < watermark_us) & (self._pool["order_time"].to_physical() <= ready)
         if not due.any():
             return None
@@ -226,7 +227,7 @@ def stretches(times: Ints) -> list[tuple[int, int]]:
     return list(zip(ordered[firsts].tolist(), ordered[lasts].tolist(), strict=True))
 
 
-def ready_times(pool: pl.DataFrame) -> pl.Series:
+def ready_times(pool: pl.DataFrame, hold_us: int) -> pl.Series:
     """For each entry, when the operation it tells of may be handed on (µs)."""
     at, phase = pl.col("order_time").to_physical(), pl.col("phase")
     first = at.min().over("key")
@@ -235,7 +236,7 @@ def ready_times(pool: pl.DataFrame) -> pl.Series:
     latest = first + PAIR_TIMEOUT_US
     complete = pl.min_horizontal(pl.max_horizontal(asked, answered), latest)
     whole = asked.is_not_null() & answered.is_not_null()
-    return pool.select(pl.when(whole).then(complete).otherwise(latest) + HOLD_US).to_series()
+    return pool.select(pl.when(whole).then(complete).otherwise(latest) + hold_us).to_series()
 
 
 def _told(entries: pl.DataFrame, operations: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
     python -m tests.bench.bench_kafka [--entries 600000] [--rounds 3] [--partitions 8] [--codec zstd] [--workers]
     python -m tests.bench.bench_kafka --stages --rounds 0 [--entries 200000]
-    python -m tests.bench.bench_kafka --live 300 [--rate 20000] [--commit 0.5]
+    python -m tests.bench.bench_kafka --live 300 [--rate 20000] [--commit 0.5] [--wait 0.1]
 
 Prints entries a second and CPU µs an entry of the client's own loop, of the source by itself, of the whole line and of
 the whole line over the same entries in a file, with the broker's share of the CPU; with --workers also one worker and
@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--live", type=int, default=0, metavar="SECONDS")
     parser.add_argument("--rate", type=int, default=20_000, help="with --live: entries a second")
     parser.add_argument("--commit", type=float, default=0.5, help="with --live: seconds between commits")
+    parser.add_argument("--wait", type=float, default=0.5, help="with --live: seconds for order, and for copies")
     options = parser.parse_args()
     if reason := missing():
         print(f"skipped: {reason}")

@@ -92,7 +92,8 @@ def measure(broker: Broker, work: Path, options: argparse.Namespace) -> None:
     make_topic(broker.address, TOPIC, options.partitions)
     port, lake = free_port(), work / "live"
     config = work / "live.toml"
-    config.write_text(f"[line]\ncommit_seconds = {options.commit}\n")
+    waits = f"disorder_seconds = {options.wait}\ncopies_seconds = {options.wait}\n"
+    config.write_text(f"[line]\ncommit_seconds = {options.commit}\n{waits}")
     stream = Stream(broker.address, work, options)
     line = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "run", "--kafka", broker.address, "--topic", TOPIC, "--group", "live",
