@@ -232,6 +232,7 @@ class Line:
         begun = self._begin()
         for _ in range(UPKEEP_ROUNDS if wait else 0):
             safe = self.settle() or safe
+            self.parts.lake.take_up(wait=True)
             if not begun or self.parts.ledger is None or not self.parts.lake.unsealed():
                 break
             begun = self._begin()
@@ -259,6 +260,7 @@ class Line:
     def _begin(self) -> bool:
         parts = self.parts
         self._catch_up()
+        parts.lake.take_up(wait=False)
         expired = parts.lake.expired() if parts.ledger is not None else []
         if not (self._dirty or expired or (parts.ledger is not None and parts.lake.unsealed())):
             return False

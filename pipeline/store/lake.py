@@ -289,7 +289,7 @@ class Lake(Outbox):
         The commit raises StoreError when another worker changed one of the files meanwhile.
         """
         self._writable()
-        self._steps.discard()
+        self._upkeep.discard()
         files = self._catalogue.files(*ERASABLE)
         exchange, pairs = Erasure(self.path, self._steps, self._config, files, found).exchange(self.worker)
         if exchange.dropped:
@@ -347,6 +347,11 @@ class Lake(Outbox):
         """The workers that have committed under a ledger of their own."""
         return tuple(name for name in self._catalogue.workers() if self._catalogue.ledger(name))
 
+    def take_up(self, *, wait: bool = False) -> None:
+        """Has the next commit exchange the files that upkeep has made ready aside by now; with `wait`, all it is at."""
+        self._writable()
+        self._upkeep.take_up(wait=wait)
+
     def unsealed(self) -> bool:
         """Whether the ledger is to be told of files that upkeep has exchanged, or will with the next commit."""
         waiting = self._held is not None and self._steps.staged
@@ -379,7 +384,7 @@ class Lake(Outbox):
     def compact(self) -> int:
         """Merges all small files and folds all replacement rows; the number of files replaced."""
         self._writable()
-        self._steps.discard()
+        self._upkeep.discard()
         replaced = self._upkeep.compact(everything=True)
         self._publisher.request()
         return replaced
@@ -391,7 +396,7 @@ class Lake(Outbox):
         Returns the number of files dropped or written anew.
         """
         self._writable()
-        self._steps.discard()
+        self._upkeep.discard()
         replaced = self._upkeep.retain(older_than)
         self._publisher.request()
         return replaced
@@ -414,7 +419,7 @@ class Lake(Outbox):
         try:
             if self._held is not None:
                 self._writer.stop()
-                self._steps.discard()
+                self._upkeep.close()
                 self._publisher.stop()
                 if sound and not self._quiet and self._publisher.sequence != int(self.meta("sequence") or 0):
                     self._publisher.publish()

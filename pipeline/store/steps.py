@@ -58,19 +58,18 @@ class Steps:
         self._config = config
         self._clock = clock
         self._catalogue = catalogue
-        self._worker = worker
+        self.worker = worker
         self._publisher = publisher
         self._epoch = catalogue.take_epoch(worker)
         self._alone = catalogue.workers() == (worker,)
-        self.staging = False  # exchanges wait for the next commit, whose ledger head seals them
-        self.staged: list[Exchange] = []
+        self.staged: list[Exchange] = []  # they go in with the next commit, whose ledger head seals them
         self._count = itertools.count(1)
         self._states = states.load(catalogue, worker)
         self.known = dict(catalogue.places())
 
     def name(self, table: str) -> str:
         """A new file's path, relative to the lake; it tells which worker made it, and no two are ever the same."""
-        return f"{DATA}/{table}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.parquet"
+        return f"{DATA}/{table}/{self._epoch:06d}-{next(self._count):08d}--{self.worker}.parquet"
 
     def run(
         self,
@@ -91,26 +90,26 @@ class Steps:
         head = commit.seal(came, went) if commit.seal else commit.ledger
         with self._catalogue.changing() as sql:
             now_ns = self._clock()
-            log.check_epoch(sql, self._worker, self._epoch)
-            log.move_positions(sql, commit.positions, self.known, self._worker)
+            log.check_epoch(sql, self.worker, self._epoch)
+            log.move_positions(sql, commit.positions, self.known, self.worker)
             sequence = log.next_sequence(sql, now_ns)
             log.drop_files(sql, self._replaced_snapshots(sql, commit.snapshot), self._until)
             log.drop_files(sql, commit.consumed, lambda _: now_ns)  # nobody else reads them
-            log.add_files(sql, (*sealed, *made), sequence, self._worker)
+            log.add_files(sql, (*sealed, *made), sequence, self.worker)
             for exchange in self.staged:
                 self._exchange(sql, exchange, sequence)
-            states.save(sql, self._worker, kept)
+            states.save(sql, self.worker, kept)
             if head:
-                log.set_ledger(sql, self._worker, head)
+                log.set_ledger(sql, self.worker, head)
             if commit.seal:
-                log.note_sealed(sql, self._worker, came, went)
-            log.forget_expired(sql, self._worker, commit.expired)
-            log.keep_holds(sql, self._worker, commit.holds, commit.released)
+                log.note_sealed(sql, self.worker, came, went)
+            log.forget_expired(sql, self.worker, commit.expired)
+            log.keep_holds(sql, self.worker, commit.holds, commit.released)
             enqueue(sql, now_ns)
             faults.point("store.transaction")
         faults.point("store.committed")
         self.staged = []
-        self.known |= {(place.stream, place.partition): (place.offset, self._worker) for place in commit.positions}
+        self.known |= {(place.stream, place.partition): (place.offset, self.worker) for place in commit.positions}
         useless = {entry.path for entry in self._states.values()} - {entry.path for entry in kept.values()}
         self._states = kept
         return sequence, [self._lake / path for path in sorted(useless)]
@@ -118,55 +117,49 @@ class Steps:
     def _moved(self, commit: Commit, made: Sequence[Segment]) -> tuple[list[str], list[str]]:
         """Files that the ledger has to name, with those of this commit, and those it has to let go of."""
         with self._catalogue.reading() as sql:
-            came, went = self._catalogue.unsealed(self._worker)
+            came, went = self._catalogue.unsealed(self.worker)
             replaced = self._replaced_snapshots(sql, commit.snapshot)
         dropped = {*replaced, *(path for exchange in self.staged for path in exchange.dropped)}
-        added = [segment for exchange in self.staged for segment in exchange.added.get(self._worker, ())]
+        added = [segment for exchange in self.staged for segment in exchange.added.get(self.worker, ())]
         fresh = [segment.path for segment in (*made, *added) if segment.table not in PASSING]
         return [path for path in came if path not in dropped] + fresh, sorted({*went, *dropped})
 
     def check(self) -> None:
         """FencedError when this writer has been replaced: better told before its files are missed."""
         with self._catalogue.reading() as sql:
-            log.check_epoch(sql, self._worker, self._epoch)
-
-    def swap(self, dropped: Sequence[str], added: Sequence[Segment], owner: str = "") -> bool:
-        """Puts files in the place of others in one transaction; False, and nothing done, when one is gone already.
-
-        `owner` is the worker whose ledger has the rows' leaves; this one where it is not said.
-        """
-        return self.swap_all(dropped, {owner or self._worker: added}, {})
+            log.check_epoch(sql, self.worker, self._epoch)
 
     def swap_all(
         self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]]
     ) -> bool:
-        """The same with files of several owners. `expired` are the leaves of each whose entries go with it.
+        """Puts files, by the worker whose ledger has the leaves of their rows, in the place of others in one
+        transaction; False, and nothing done, when one is gone already.
 
-        While `staging`, and nobody else writes here, it waits for the next commit and is part of that transaction: the
-        lake then never holds a file that its ledger does not name.
+        `expired` are the leaves of each worker whose entries go with it.
         """
         exchange = Exchange(dropped, added, expired)
-        if self.staging and self._catalogue.workers() == (self._worker,):
-            self.staged.append(exchange)
-            return True
         try:
             with self._catalogue.changing() as sql:
-                log.check_epoch(sql, self._worker, self._epoch)
+                log.check_epoch(sql, self.worker, self._epoch)
                 sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0])
                 self._exchange(sql, exchange, sequence)
         except log.ReplacedError:
             return False
         return True
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other worker ever wrote here."""
+        return self._catalogue.workers() == (self.worker,)
+
     def staged_expired(self) -> list[Span]:
         """Leaves of this worker whose entries go with the next commit."""
-        return [span for exchange in self.staged for span in exchange.expired.get(self._worker, ())]
+        return [span for exchange in self.staged for span in exchange.expired.get(self.worker, ())]
 
     def discard(self) -> None:
         """Forgets what was to be exchanged with the next commit, and removes the files made for it."""
         staged, self.staged = self.staged, []
-        made = [segment for exchange in staged for segments in exchange.added.values() for segment in segments]
-        remove(self._lake / segment.path for segment in made)
+        unmake(self._lake, staged)
 
     def _exchange(self, sql: sqlite3.Connection, exchange: Exchange, sequence: int) -> None:
         log.drop_files(sql, exchange.dropped, self._until)
@@ -185,7 +178,7 @@ class Steps:
         if frame.is_empty():
             return None
         if name == "slis":
-            frame = frame.with_columns(worker=pl.lit(self._worker))
+            frame = frame.with_columns(worker=pl.lit(self.worker))
         rows = conform(frame, table.columns)
         if table.keys:
             rows = rows.unique(table.keys, keep="last", maintain_order=True)
@@ -198,7 +191,7 @@ class Steps:
             raise
 
     def _keep_states(self, packed: states.Packed) -> states.Entries:
-        path = f"{STATE}/{self._epoch:06d}-{next(self._count):08d}--{self._worker}.arrows"
+        path = f"{STATE}/{self._epoch:06d}-{next(self._count):08d}--{self.worker}.arrows"
         kept = states.write(self._lake, path, packed, self._states)
         if any(entry.path == path for entry in kept.values()):
             sync_folders([self._lake / STATE])
@@ -209,7 +202,7 @@ class Steps:
             path
             for name in names
             for (path,) in sql.execute(
-                "SELECT path FROM files WHERE tbl = ? AND kind = 'snapshot' AND worker = ?", (name, self._worker)
+                "SELECT path FROM files WHERE tbl = ? AND kind = 'snapshot' AND worker = ?", (name, self.worker)
             ).fetchall()
         ]
 
@@ -218,6 +211,12 @@ class Steps:
         seen = self._publisher.shows(sequence) or not self._alone
         seconds = self._config.keep_removed_seconds if seen else self._config.keep_unpublished_seconds
         return self._clock() + int(seconds * 1e9)
+
+
+def unmake(lake: Path, exchanges: Sequence[Exchange]) -> None:
+    """Removes the files that were made for exchanges which do not take place."""
+    made = [segment for exchange in exchanges for segments in exchange.added.values() for segment in segments]
+    remove(lake / segment.path for segment in made)
 
 
 def prepare(lake: Path) -> None:

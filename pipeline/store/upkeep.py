@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core import faults
@@ -9,17 +10,18 @@ from pipeline.core.errors import StoreError
 from pipeline.store.compact import Compactor
 from pipeline.store.files import guarded, remove
 from pipeline.store.retain import Retention
-from pipeline.store.steps import DATA, STATE
+from pipeline.store.steps import DATA, STATE, Exchange, unmake
 from pipeline.store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.core.clock import Clock
     from pipeline.store.catalogue import Catalogue
     from pipeline.store.config import StoreConfig
-    from pipeline.store.steps import Steps
+    from pipeline.store.segment import Segment
+    from pipeline.store.steps import Span, Steps
 
 _HOUR_NS: Final = 3_600 * 10**9
 _RETRY_NS: Final = 60 * 10**9
@@ -38,38 +40,87 @@ class Upkeep:
         self._steps = steps
         self._retained_ns: int | None = None
         self._retry_ns = 0
+        self._pool = ThreadPoolExecutor(1, "keytrail-upkeep")
+        self._aside: Future[None] | None = None
+        self._staging = False  # what is made waits in `_ready`
+        self._ready: list[Exchange] = []
         self.failures = 0
         self.failure = ""
 
     def run(self, useless: Sequence[Path], *, stage: bool = False) -> None:
         """What is due after a commit; `useless` are files that nothing names.
 
-        With `stage` files are not exchanged at once but with the next commit, one kind of upkeep at a time.
+        With `stage`, and where nobody else writes, it goes on in a thread of its own, which commits do not wait for.
+        Files are then exchanged by a commit that comes after `take_up`, one kind of upkeep at a time: the lake never
+        holds a file that its ledger does not name.
         """
-        now_ns = self._clock()
-        self._steps.staging = stage
         try:
             with guarded("removing state files"):
                 remove(useless)
-            if now_ns < self._retry_ns:
-                return
+        except StoreError as failure:
+            self._failed(failure)
+            return
+        if not (stage and self._steps.alone):
+            self._work()
+        elif self._aside is None:
+            self._staging = True
+            self._aside = self._pool.submit(self._work)
+
+    def take_up(self, *, wait: bool = False) -> None:
+        """Has the next commit exchange what was made aside, if that is done by now. With `wait` it will be."""
+        if self._aside is None or not (wait or self._aside.done()):
+            return
+        self._aside.result()
+        self._aside, self._staging = None, False
+        self._steps.staged += self._ready
+        self._ready = []
+
+    def discard(self) -> None:
+        """Wait for what goes on aside, and undo it."""
+        self.take_up(wait=True)
+        self._steps.discard()
+
+    def close(self) -> None:
+        """The same, for good."""
+        self.discard()
+        self._pool.shutdown()
+
+    def _work(self) -> None:
+        now_ns = self._clock()
+        if now_ns < self._retry_ns:
+            return
+        try:
             self.expire(now_ns)
             self.compact()
-            if not self._steps.staged:
+            if not self._ready:
                 self._retain(now_ns)
             self.failure = ""
         except StoreError as failure:
-            self._steps.discard()
-            self.failures += 1
-            self.failure = str(failure)
-            self._retry_ns = now_ns + _RETRY_NS
-        finally:
-            self._steps.staging = False
+            self._failed(failure)
+
+    def _failed(self, failure: StoreError) -> None:
+        ready, self._ready = self._ready, []
+        unmake(self._lake, ready)
+        self.failures += 1
+        self.failure = str(failure)
+        self._retry_ns = self._clock() + _RETRY_NS
+
+    def _swap(self, dropped: Sequence[str], added: Sequence[Segment], owner: str = "") -> bool:
+        return self._swap_all(dropped, {owner or self._steps.worker: added}, {})
+
+    def _swap_all(
+        self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]]
+    ) -> bool:
+        """As `Steps.swap_all`, or later."""
+        if self._staging:
+            self._ready.append(Exchange(dropped, added, expired))
+            return True
+        return self._steps.swap_all(dropped, added, expired)
 
     def compact(self, *, everything: bool = False) -> int:
         """One pass over the tables that have come to a limit, or over all; the number of files replaced."""
         crowded = _KEPT if everything else self._crowded()
-        compactor = Compactor(self._lake, self._config, self._steps.name, self._steps.swap)
+        compactor = Compactor(self._lake, self._config, self._steps.name, self._swap)
         replaced = 0
         if crowded:
             replaced = compactor.run(self._catalogue.files(*crowded), everything=everything)
@@ -112,19 +163,19 @@ class Upkeep:
         if days is None or (self._retained_ns is not None and now_ns - self._retained_ns < _HOUR_NS):
             return
         self._fold()
-        if not self._steps.staged:  # else once they are folded in
+        if not self._ready:  # else once they are folded in
             self._forget(now_ns // 1000 - days * _DAY_US)
             self._retained_ns = now_ns
 
     def _fold(self) -> None:
         operations = self._catalogue.files("operations")
         if any(file.segment.kind == "revision" for file in operations):
-            Compactor(self._lake, self._config, self._steps.name, self._steps.swap).run(operations, everything=True)
+            Compactor(self._lake, self._config, self._steps.name, self._swap).run(operations, everything=True)
 
     def _forget(self, cut_us: int) -> int:
         holds = tuple(self._catalogue.holds().values())
         retention = Retention(self._lake, self._config, self._steps.name, cut_us, holds)
-        replaced = retention.run(self._catalogue.files(), self._steps.swap_all)
+        replaced = retention.run(self._catalogue.files(), self._swap_all)
         faults.point("store.retain.committed")
         return replaced
 

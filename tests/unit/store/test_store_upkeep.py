@@ -215,7 +215,7 @@ def test_two_workers_do_not_compact_the_same_file_twice(tmp_path: Path) -> None:
         from pipeline.store.compact import Compactor  # noqa: PLC0415  only here
 
         files = len(list(tmp_path.rglob("*.parquet")))
-        late = Compactor(b.path, KEEP, b._steps.name, b._steps.swap)
+        late = Compactor(b.path, KEEP, b._steps.name, b._upkeep._swap)
         assert late.run(seen, everything=True) == 0
         assert len(list(tmp_path.rglob("*.parquet"))) == files
         assert column(a.path, "SELECT leaf_index FROM events ORDER BY 1") == list(range(30))

@@ -1,0 +1,124 @@
+"""Upkeep of a lake with a ledger: commits do not wait for it, and exchange what it has made."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import StoreError
+from pipeline.store import Lake, StoreConfig, query
+from pipeline.store.compact import Compactor
+from tests.unit.store.store_frames import commit_of, events, operations, raw
+from tests.unit.store.test_store_upkeep import Clock
+
+CONFIG = StoreConfig(publish_seconds=0, compact_files=3, fold_files=3)
+
+
+class Sealed:
+    """Commits under a ledger; `named` are the files that it knows, as it was told."""
+
+    def __init__(self) -> None:
+        self.named: set[str] = set()
+        self.count = 0
+
+    def commit(self, lake: Lake, numbers: range) -> None:
+        lake.take_up()
+        lake.write("events", events(numbers))
+        lake.write("operations", operations(numbers))
+        lake.write("raw", raw(numbers))
+        lake.commit(commit_of(numbers.stop, seal=self._seal))
+
+    def _seal(self, came: Sequence[str], went: Sequence[str]) -> dict[str, int]:
+        self.named = (self.named | set(came)) - set(went)
+        self.count += 1
+        return {"size": self.count}
+
+
+class Gate:
+    """Holds merging up until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open, self.reached = threading.Event(), threading.Event()
+        run: Callable[..., int] = Compactor.run
+
+        def held(compactor: Compactor, *args: object, **more: object) -> int:
+            self.reached.set()
+            assert self.open.wait(30)
+            return run(compactor, *args, **more)
+
+        monkeypatch.setattr(Compactor, "run", held)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    held = Gate(monkeypatch)
+    yield held
+    held.open.set()
+
+
+def live(lake: Lake) -> set[str]:
+    return {file.segment.path for file in lake._catalogue.files()}
+
+
+def fill(lake: Lake, sealed: Sealed, *, first: int, count: int) -> None:
+    for start in range(first, first + 10 * count, 10):
+        sealed.commit(lake, range(start, start + 10))
+
+
+def numbers(lake: Path) -> list[int]:
+    return [row["leaf_index"] for row in query(lake, "SELECT leaf_index FROM events ORDER BY 1").to_pylist()]
+
+
+def test_commits_go_on_while_files_are_merged(tmp_path: Path, gate: Gate) -> None:
+    """None waits, none sees a file half made; once merging is through, the next commit makes the exchange."""
+    sealed = Sealed()
+    with Lake.open(tmp_path / "lake", CONFIG, writer=True, clock=Clock()) as lake:
+        fill(lake, sealed, first=0, count=4)
+        assert gate.reached.wait(30)
+        fill(lake, sealed, first=40, count=3)
+        assert (len(live(lake)), live(lake) == sealed.named) == (21, True)
+        gate.open.set()
+        lake.take_up(wait=True)
+        assert (len(live(lake)), lake.unsealed()) == (21, True)
+        fill(lake, sealed, first=70, count=1)
+        assert (len(live(lake)) < 21, live(lake) == sealed.named) == (True, True)
+        assert lake.upkeep_failure == ""
+    assert numbers(tmp_path / "lake") == list(range(80))
+
+
+def test_a_lake_that_is_closed_meanwhile_keeps_its_files_and_nothing_else(tmp_path: Path, gate: Gate) -> None:
+    """What was made and not exchanged is removed; every row is there once."""
+    sealed, path = Sealed(), tmp_path / "lake"
+    lake = Lake.open(path, CONFIG, writer=True, clock=Clock())
+    fill(lake, sealed, first=0, count=4)
+    assert gate.reached.wait(30)
+    expected = live(lake)
+    gate.open.set()
+    lake.close()
+    assert {str(file.relative_to(path)) for file in path.glob("data/*/*.parquet")} == expected
+    assert numbers(path) == list(range(40))
+
+
+def test_a_failure_aside_is_told_and_stops_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files stay as they are; a minute later it is tried again."""
+
+    def failing(*_: object, **__: object) -> int:
+        raise StoreError("no room for the merged file")
+
+    sealed, clock = Sealed(), Clock()
+    with Lake.open(tmp_path / "lake", CONFIG, writer=True, clock=clock) as lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(Compactor, "run", failing)
+            fill(lake, sealed, first=0, count=5)
+            lake.take_up(wait=True)
+            assert (lake.upkeep_failure, lake.upkeep_failures) == ("no room for the merged file", 1)
+        clock.now += 61 * 10**9
+        fill(lake, sealed, first=50, count=1)
+        lake.take_up(wait=True)
+        fill(lake, sealed, first=60, count=1)
+        assert (lake.upkeep_failure, live(lake) == sealed.named) == ("", True)
+        assert len(live(lake)) < 21
+    assert numbers(tmp_path / "lake") == list(range(70))
