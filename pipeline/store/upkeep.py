@@ -58,22 +58,29 @@ class Upkeep:
             with guarded("removing state files"):
                 remove(useless)
         except StoreError as failure:
-            self._failed(failure)
+            self._note(failure)
+        if self._aside is not None:
             return
-        if not (stage and self._steps.alone):
-            self._work()
-        elif self._aside is None:
+        if stage and self._steps.alone:
             self._staging = True
             self._aside = self._pool.submit(self._work)
+        else:
+            self._work()
 
     def take_up(self, *, wait: bool = False) -> None:
-        """Has the next commit exchange what was made aside, if that is done by now. With `wait` it will be."""
+        """Has the next commit exchange what was made aside, if that is done by now. With `wait` it will be.
+
+        When another worker has come meanwhile, who may have changed the same files, it is undone.
+        """
         if self._aside is None or not (wait or self._aside.done()):
             return
         self._aside.result()
         self._aside, self._staging = None, False
-        self._steps.staged += self._ready
-        self._ready = []
+        if self._steps.alone:
+            self._steps.staged += self._ready
+            self._ready = []
+        else:
+            self._undo()
 
     def discard(self) -> None:
         """Wait for what goes on aside, and undo it."""
@@ -96,11 +103,14 @@ class Upkeep:
                 self._retain(now_ns)
             self.failure = ""
         except StoreError as failure:
-            self._failed(failure)
+            self._undo()
+            self._note(failure)
 
-    def _failed(self, failure: StoreError) -> None:
+    def _undo(self) -> None:
         ready, self._ready = self._ready, []
         unmake(self._lake, ready)
+
+    def _note(self, failure: StoreError) -> None:
         self.failures += 1
         self.failure = str(failure)
         self._retry_ns = self._clock() + _RETRY_NS

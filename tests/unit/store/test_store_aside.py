@@ -102,6 +102,23 @@ def test_a_lake_that_is_closed_meanwhile_keeps_its_files_and_nothing_else(tmp_pa
     assert numbers(path) == list(range(40))
 
 
+def test_what_was_made_is_undone_when_another_worker_has_come(tmp_path: Path, gate: Gate) -> None:
+    """He may have merged the same files: what is exchanged under several workers is exchanged at once."""
+    sealed, path = Sealed(), tmp_path / "lake"
+    with Lake.open(path, CONFIG, writer=True, clock=Clock()) as lake:
+        fill(lake, sealed, first=0, count=4)
+        assert gate.reached.wait(30)
+        before = live(lake)
+        with Lake.open(path, CONFIG, writer=True, clock=Clock(), worker="other"):
+            gate.open.set()
+            lake.take_up(wait=True)
+            assert (lake.unsealed(), live(lake)) == (False, before)
+            assert {str(file.relative_to(path)) for file in path.glob("data/*/*.parquet")} == before
+            fill(lake, sealed, first=40, count=1)
+        assert lake.upkeep_failure == ""
+    assert numbers(path) == list(range(50))
+
+
 def test_a_failure_aside_is_told_and_stops_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files stay as they are; a minute later it is tried again."""
 
