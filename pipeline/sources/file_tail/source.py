@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core.errors import NoInputError, SourceError
@@ -27,6 +27,7 @@ _LOOKS: Final = 6  # at most, while files are changing their names
 _PATIENCE: Final = 50  # times as many at the start, where every stream must be known
 _PAUSE: Final = 0.0025  # seconds after the first of them, doubled each time
 _OPEN_FILES: Final = 256
+_TOGETHER: Final = 4 << 20  # bytes; what is decoded together is no more than this and a block
 _ATTEMPTS: Final = 5  # looks within one poll while files move about
 
 
@@ -51,7 +52,7 @@ class FileTail:
         self._streams: dict[str, Stream] = {}
         self._active: dict[str, Stream] = {}  # of a run that ends: not read to their end yet, by name
         self._current: tuple[Stream, Tail] | None = None
-        self._last: Tail | None = None
+        self._last: list[Tail] = []
         self._open: dict[Tail, None] = {}  # least recently used first
         self._scanned = self._scan_cost = 0.0
         self._begin()
@@ -68,6 +69,20 @@ class FileTail:
             if not self._follow or rest <= 0:
                 return None
             time.sleep(min(rest, self._config.poll_seconds))
+
+    def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> Sequence[RawBatch] | None:
+        """See ports.BroadSource. Blocks of several streams, while they are small; with a limit those of one."""
+        first = self.poll(limit, timeout, progress)
+        if first is None:
+            return None
+        taken = {first.stream: first}
+        while limit is None and self._current is None and sum(len(b.data) for b in taken.values()) < _TOGETHER:
+            chosen = self._another(progress, taken)
+            if chosen is None:
+                break
+            batch = self._take(*chosen, limit)
+            taken[batch.stream] = batch
+        return list(taken.values())
 
     def rewind(self, batch: RawBatch, consumed: int) -> None:
         """See ports.Source. A block that had come to its end stays ended: what is given back joins the next one."""
@@ -190,9 +205,10 @@ class FileTail:
 
     def _put_down(self) -> None:
         """What was given back is known by now: let go of the buffer when its block is over."""
-        if self._last is not None and (self._current is None or self._current[1] is not self._last):
-            self._last.set_aside()
-        self._last = None
+        for tail in self._last:
+            if self._current is None or self._current[1] is not tail:
+                tail.set_aside()
+        self._last = []
 
     def _choose(self, progress: Mapping[str, int]) -> tuple[Stream, Tail] | None:
         for _ in range(_ATTEMPTS):
@@ -200,25 +216,34 @@ class FileTail:
                 if self._current is not None and self._current[0].has_records(self._current[1]):
                     return self._current
                 self._current = None
-                return self._next(progress)
+                if self._follow:
+                    self._watch()
+                return self._next(progress, ())
             except MovedError:
                 self._current = None
                 self._scan()
         return None
 
-    def _next(self, progress: Mapping[str, int]) -> tuple[Stream, Tail] | None:
+    def _another(self, progress: Mapping[str, int], taken: Collection[str]) -> tuple[Stream, Tail] | None:
+        """One more for the same poll. Files are not looked for anew before it is known what was given back of these."""
+        try:
+            return self._next(progress, taken)
+        except MovedError:
+            return None
+
+    def _next(self, progress: Mapping[str, int], without: Collection[str]) -> tuple[Stream, Tail] | None:
         if self._follow:
-            self._watch()
-            waiting = {name: stream for name, stream in sorted(self._streams.items()) if stream.grew()}
+            known = {name: stream for name, stream in sorted(self._streams.items()) if stream.grew()}
         else:
-            waiting = self._active
+            known = self._active
+        waiting = {name: stream for name, stream in known.items() if name not in without}
         while waiting:
             name = self._furthest_behind(waiting, progress)
             self._midway.discard(name)
             tail = waiting[name].ready()
             if tail is not None:
                 return waiting[name], tail
-            del waiting[name]
+            del waiting[name], known[name]
         return None
 
     def _furthest_behind(self, waiting: Mapping[str, Stream], progress: Mapping[str, int]) -> str:
@@ -231,7 +256,7 @@ class FileTail:
     def _take(self, stream: Stream, tail: Tail, limit: int | None) -> RawBatch:
         batch = stream.take(tail, limit, self._clock())
         self._current = None if tail.block_done or tail.done else (stream, tail)
-        self._last = tail
+        self._last.append(tail)
         self._keep(tail)
         return batch
 
