@@ -1,4 +1,4 @@
-"""The source: many streams read side by side, a block of one at a time."""
+"""The source: many streams read side by side, a block of one at a time, small first blocks of several at once."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class FileTail:
             time.sleep(min(rest, self._config.poll_seconds))
 
     def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> Sequence[RawBatch] | None:
-        """See ports.BroadSource. Blocks of several streams, while they are small; with a limit those of one."""
+        """See ports.BroadSource. With the first block of a stream come those of others that nothing is known of either,
+        while they are small. Without a limit, that is; the order is the same.
+        """
         first = self.poll(limit, timeout, progress)
         if first is None:
             return None
@@ -225,9 +227,14 @@ class FileTail:
         return None
 
     def _another(self, progress: Mapping[str, int], taken: Collection[str]) -> tuple[Stream, Tail] | None:
-        """One more for the same poll. Files are not looked for anew before it is known what was given back of these."""
+        """A stream for the same poll that would be the next whatever is in those taken.
+
+        Files are not looked for anew before it is known what was given back of these.
+        """
+        if self._midway or progress.keys() & taken:
+            return None
         try:
-            return self._next(progress, taken)
+            return self._next(progress, {*taken, *progress})
         except MovedError:
             return None
 
