@@ -72,6 +72,8 @@ class _NoLake:
         commit.seal((), ())
         return self._commits
 
+    def take_up(self, *, wait: bool) -> None: ...
+
     def unsealed(self) -> bool:
         return False
 
