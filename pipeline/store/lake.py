@@ -149,7 +149,8 @@ class Lake(Outbox):
         2  replacement, snapshot and state files are written and synced             store.revised
         3  one SQLite transaction names the files, moves positions, states, outbox
            and ledger head, if the epoch still holds                                store.transaction, store.committed
-        4  files are tidied, audit.duckdb is published (every `publish_seconds`)    store.tidied, store.published
+        4  files are tidied (with `seal`, and alone: in a thread of its own), audit.duckdb is published (every
+           `publish_seconds`)                                                       store.tidied, store.published
 
         A death before the end of 3 leaves the previous commit, after it this one. Raises FencedError when another
         writer has gone on from the same place, StoreError when anything of 1 to 3 could not be written; what fails in 4
@@ -418,9 +419,11 @@ class Lake(Outbox):
         sound, self._refusal = not self._refusal, "it is closed"
         try:
             if self._held is not None:
-                self._writer.stop()
-                self._upkeep.close()
-                self._publisher.stop()
+                try:
+                    self._writer.stop()
+                    self._upkeep.close()
+                finally:
+                    self._publisher.stop()
                 if sound and not self._quiet and self._publisher.sequence != int(self.meta("sequence") or 0):
                     self._publisher.publish()
         finally:

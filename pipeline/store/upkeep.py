@@ -42,8 +42,7 @@ class Upkeep:
         self._retry_ns = 0
         self._pool = ThreadPoolExecutor(1, "keytrail-upkeep")
         self._aside: Future[None] | None = None
-        self._staging = False  # what is made waits in `_ready`
-        self._ready: list[Exchange] = []
+        self._ready: list[Exchange] | None = None  # what is made aside; None: exchanged at once
         self.failures = 0
         self.failure = ""
 
@@ -62,7 +61,7 @@ class Upkeep:
         if self._aside is not None:
             return
         if stage and self._steps.alone:
-            self._staging = True
+            self._ready = []
             self._aside = self._pool.submit(self._work)
         else:
             self._work()
@@ -70,17 +69,19 @@ class Upkeep:
     def take_up(self, *, wait: bool = False) -> None:
         """Has the next commit exchange what was made aside, if that is done by now. With `wait` it will be.
 
-        When another worker has come meanwhile, who may have changed the same files, it is undone.
+        When another worker has come meanwhile, who may have changed the same files, it is undone. Raises once what
+        nobody foresaw.
         """
         if self._aside is None or not (wait or self._aside.done()):
             return
-        self._aside.result()
-        self._aside, self._staging = None, False
-        if self._steps.alone:
-            self._steps.staged += self._ready
-            self._ready = []
+        unforeseen = self._aside.exception()
+        ready, self._aside, self._ready = self._ready or [], None, None
+        if unforeseen is None and self._steps.alone:
+            self._steps.staged += ready
         else:
-            self._undo()
+            unmake(self._lake, ready)
+        if unforeseen is not None:
+            raise unforeseen
 
     def discard(self) -> None:
         """Wait for what goes on aside, and undo it."""
@@ -89,26 +90,28 @@ class Upkeep:
 
     def close(self) -> None:
         """The same, for good."""
-        self.discard()
-        self._pool.shutdown()
+        try:
+            self.discard()
+        finally:
+            self._pool.shutdown()
 
     def _work(self) -> None:
         now_ns = self._clock()
         if now_ns < self._retry_ns:
             return
+        failures = self.failures
         try:
             self.expire(now_ns)
             self.compact()
             if not self._ready:
                 self._retain(now_ns)
-            self.failure = ""
+            if self.failures == failures:  # else something failed in the commit meanwhile
+                self.failure = ""
         except StoreError as failure:
-            self._undo()
+            if self._ready:
+                unmake(self._lake, self._ready)
+                self._ready.clear()
             self._note(failure)
-
-    def _undo(self) -> None:
-        ready, self._ready = self._ready, []
-        unmake(self._lake, ready)
 
     def _note(self, failure: StoreError) -> None:
         self.failures += 1
@@ -122,7 +125,7 @@ class Upkeep:
         self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]]
     ) -> bool:
         """As `Steps.swap_all`, or later."""
-        if self._staging:
+        if self._ready is not None:
             self._ready.append(Exchange(dropped, added, expired))
             return True
         return self._steps.swap_all(dropped, added, expired)

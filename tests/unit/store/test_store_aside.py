@@ -119,6 +119,31 @@ def test_what_was_made_is_undone_when_another_worker_has_come(tmp_path: Path, ga
     assert numbers(path) == list(range(50))
 
 
+def test_an_error_nobody_foresaw_is_raised_once_and_the_lake_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends what was at work, leaves no file behind, and neither the lake's lock nor its threads."""
+
+    def mistaken(*_: object, **__: object) -> int:
+        raise ZeroDivisionError
+
+    sealed, path, threads = Sealed(), tmp_path / "lake", set(threading.enumerate())
+    lake = Lake.open(path, CONFIG, writer=True, clock=Clock())
+    monkeypatch.setattr(Compactor, "run", mistaken)
+    fill(lake, sealed, first=0, count=3)
+    sealed.commit(lake, range(30, 40))
+    with pytest.raises(ZeroDivisionError):
+        lake.take_up(wait=True)
+    lake.take_up(wait=True)
+    sealed.commit(lake, range(40, 50))
+    with pytest.raises(ZeroDivisionError):
+        lake.close()
+    assert set(threading.enumerate()) <= threads
+    with Lake.open(path, CONFIG, writer=True, clock=Clock()) as again:
+        assert live(again) == sealed.named
+    assert numbers(path) == list(range(50))
+
+
 def test_a_failure_aside_is_told_and_stops_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files stay as they are; a minute later it is tried again."""
 
