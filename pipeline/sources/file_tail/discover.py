@@ -136,3 +136,14 @@ def neighbours(path: str) -> Iterator[str]:
     except OSError:
         return
     yield from (os.path.join(folder, name) for name in names if not name.startswith("."))
+
+
+def nothing(paths: Sequence[str], found: Found) -> str:
+    """Why there is nothing to read, for the person who gave the paths."""
+    if found.unreadable:
+        return "; ".join(f"{path}: {reason}" for path, reason in found.unreadable.items())
+    left_out = f"; {len(found.skipped)} files were left out as no logs" if found.skipped else ""
+    return (
+        f"nothing to read in {', '.join(paths)}: looked in every folder for log files, plain, .gz or .zst, "
+        f"not hidden{left_out}"
+    )

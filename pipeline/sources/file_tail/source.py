@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.core.errors import NoInputError, SourceError
 from pipeline.sources.fault import Fault
-from pipeline.sources.file_tail.discover import Found, discover, neighbours
+from pipeline.sources.file_tail.discover import Found, discover, neighbours, nothing
 from pipeline.sources.file_tail.look import MovedError
 from pipeline.sources.file_tail.pace import Rules
 from pipeline.sources.file_tail.rotation import group
@@ -27,7 +27,8 @@ _LOOKS: Final = 6  # at most, while files are changing their names
 _PATIENCE: Final = 50  # times as many at the start, where every stream must be known
 _PAUSE: Final = 0.0025  # seconds after the first of them, doubled each time
 _OPEN_FILES: Final = 256
-_TOGETHER: Final = 4 << 20  # bytes; what is decoded together is no more than this and a block
+_TOGETHER: Final = 4 << 20  # bytes of records; what is decoded together is no more than this and a block
+_SIDE_BY_SIDE: Final = 64  # streams at most: each keeps a buffer until the next poll
 _ATTEMPTS: Final = 5  # looks within one poll while files move about
 
 
@@ -72,18 +73,19 @@ class FileTail:
 
     def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> Sequence[RawBatch] | None:
         """See ports.BroadSource. With the first block of a stream come those of others that nothing is known of either,
-        while they are small. Without a limit, that is; the order is the same.
+        while they are small. With a limit those of one stream come, in the same order, as long as there is an event in
+        each block.
         """
         first = self.poll(limit, timeout, progress)
-        if first is None:
-            return None
-        taken = {first.stream: first}
-        while limit is None and self._current is None and sum(len(b.data) for b in taken.values()) < _TOGETHER:
-            chosen = self._another(progress, taken)
-            if chosen is None:
+        if first is None or limit is not None:
+            return None if first is None else [first]
+        taken, size = {first.stream: first}, len(first.data)
+        while self._current is None and size < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
+            if (chosen := self._another(progress, taken)) is None:
                 break
             batch = self._take(*chosen, limit)
             taken[batch.stream] = batch
+            size += len(batch.data)
         return list(taken.values())
 
     def rewind(self, batch: RawBatch, consumed: int) -> None:
@@ -139,7 +141,7 @@ class FileTail:
                 break
             time.sleep(_PAUSE * 2**look)
         else:
-            raise NoInputError(_nothing(self._paths, found))
+            raise NoInputError(nothing(self._paths, found))
         return found
 
     def _scan(self) -> None:
@@ -293,14 +295,3 @@ class FileTail:
             del self._open[other]
             if not other.orphan:
                 other.close()
-
-
-def _nothing(paths: Sequence[str], found: Found) -> str:
-    """Why there is nothing to read, for the person who gave the paths."""
-    if found.unreadable:
-        return "; ".join(f"{path}: {reason}" for path, reason in found.unreadable.items())
-    left_out = f"; {len(found.skipped)} files were left out as no logs" if found.skipped else ""
-    return (
-        f"nothing to read in {', '.join(paths)}: looked in every folder for log files, plain, .gz or .zst, "
-        f"not hidden{left_out}"
-    )

@@ -58,6 +58,16 @@ def test_what_is_large_comes_by_itself(tmp_path: Path, start: Start, monkeypatch
     assert [len(all_of(run)) for _ in range(3)] == [2, 1, 0]
 
 
+def test_no_more_than_so_many_streams_come_at_once(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little is in each: every one of them keeps a buffer."""
+    monkeypatch.setattr("pipeline.sources.file_tail.source._SIDE_BY_SIDE", 2)
+    files(tmp_path)
+    run = start(tmp_path)
+    assert [len(all_of(run)) for _ in range(3)] == [2, 1, 0]
+
+
 def test_each_may_be_given_back(tmp_path: Path, start: Start) -> None:
     """What the decoder could not finish of any of them comes again with what follows it."""
     told = files(tmp_path)
