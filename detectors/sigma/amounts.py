@@ -35,8 +35,8 @@ def thousandths(amount: pl.Expr) -> pl.Expr:
 
 def shown(amount: Fraction | int) -> str:
     """Thousandths as a person reads them: 1,204.5."""
-    whole, part = divmod(round(amount), THOUSANDTHS)
-    return f"{whole:,}" + (f".{part:03}".rstrip("0") if part else "")
+    whole, part = divmod(abs(round(amount)), THOUSANDTHS)
+    return ("-" if amount < 0 else "") + f"{whole:,}" + (f".{part:03}".rstrip("0") if part else "")
 
 
 class Amounts(Judged):

@@ -239,6 +239,7 @@ def test_amounts_are_held_to_what_can_be_counted(tmp_path: Path) -> None:
     [said] = found(detector(tmp_path, told), amounts([(0, "read", "ana", float("inf"))]))
     assert "at 10,000,000,000 over 1 operation" in said["observed"]
     assert [shown(Fraction(n)) for n in (0, 5, 1_000, 1_204_500)] == ["0", "0.005", "1", "1,204.5"]
+    assert [shown(n) for n in (-5, -4_500, -1_000)] == ["-0.005", "-4.5", "-1"]
 
 
 @pytest.mark.parametrize(
