@@ -179,7 +179,12 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=600_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--partitions", type=int, default=8)
-    parser.add_argument("--codec", default="zstd", choices=("none", "gzip", "snappy", "lz4", "zstd"))
+    parser.add_argument(
+        "--codec",
+        default="zstd",
+        choices=("none", "gzip", "snappy", "lz4", "zstd"),
+        help="not of --live, which packs by zstd",
+    )
     parser.add_argument("--batch-bytes", type=int, default=64 << 10, help="the producer's batches, before packing")
     parser.add_argument("--workers", action="store_true")
     parser.add_argument("--stages", action="store_true")

@@ -24,9 +24,7 @@ from kafka.record.util import calc_crc32c  # isort: skip
 Bytes = npt.NDArray[np.uint8]
 Record = tuple[bytes, bytes]  # key, value
 
-HEADER: Final = struct.Struct(">qiibIhiqqqhii")
-CRC_AT, CRC_FROM = 17, 21
-ZSTD: Final = 4
+HEADER: Final = DefaultRecordBatchBuilder.HEADER_STRUCT
 VERSION: Final = 9
 
 
@@ -62,10 +60,11 @@ class Template:
 def packed(body: bytes, count: int, now_ms: int) -> bytes:
     """A record batch around packed records (KIP-98, message format 2)."""
     data = zstd_encode(body)
-    size = HEADER.size + len(data)
-    head = HEADER.pack(0, size - 12, -1, 2, 0, ZSTD, count - 1, now_ms, now_ms, -1, -1, -1, count)
+    of = DefaultRecordBatchBuilder
+    size = HEADER.size + len(data) - of.AFTER_LEN_OFFSET
+    head = HEADER.pack(0, size, -1, 2, 0, of.CODEC_ZSTD, count - 1, now_ms, now_ms, -1, -1, -1, count)
     batch = bytearray(head + data)
-    struct.pack_into(">I", batch, CRC_AT, calc_crc32c(memoryview(batch)[CRC_FROM:]))
+    struct.pack_into(">I", batch, of.CRC_OFFSET, calc_crc32c(memoryview(batch)[of.ATTRIBUTES_OFFSET :]))
     return bytes(batch)
 
 

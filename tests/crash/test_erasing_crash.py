@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -16,9 +15,6 @@ from pipeline.verification import verify_lake
 from tests.crash.line_nursery import Nursery
 from tests.crash.line_story import words, write_config, write_logs
 from tests.lakes import view
-
-if TYPE_CHECKING:
-    pass
 
 BEFORE = ("store.synced", "store.revised", "ledger.entries", "ledger.control", "ledger.intent", "store.transaction")
 AFTER = ("store.committed", "ledger.guard", "ledger.signed", "ledger.copy", "ledger.checkpoint", "ledger.tidied:3")
