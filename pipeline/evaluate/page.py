@@ -39,7 +39,8 @@ the first moment at which the detector whose finding made the alert, asked about
 have said the same with whatever score; where it says nothing before a window is over, at the window's start; of a
 single operation, when that was complete. So it holds the time until somebody looks at an open window, and that in which
 a score was still too low for one of the day's alerts. Times are those of the log. What the line adds is told in
-performance.md: half a second to bring the streams into one order, and its own work.
+performance.md: half a second to bring the streams into one order, as long for what other devices tell of an
+operation (both can be set), and its own work.
 """
 
 
