@@ -39,6 +39,7 @@ class Upkeep:
         self._catalogue = catalogue
         self._steps = steps
         self._retained_ns: int | None = None
+        self._folded = False  # replacement rows, for the retention that is due
         self._retry_ns = 0
         self._pool = ThreadPoolExecutor(1, "keytrail-upkeep")
         self._aside: Future[None] | None = None
@@ -80,6 +81,7 @@ class Upkeep:
             self._steps.staged += ready
         else:
             unmake(self._lake, ready)
+            self._retained_ns, self._folded = None, False
         if unforeseen is not None:
             raise unforeseen
 
@@ -111,6 +113,7 @@ class Upkeep:
             if self._ready:
                 unmake(self._lake, self._ready)
                 self._ready.clear()
+            self._folded = False
             self._note(failure)
 
     def _note(self, failure: StoreError) -> None:
@@ -175,10 +178,12 @@ class Upkeep:
         days = self._config.retention_days
         if days is None or (self._retained_ns is not None and now_ns - self._retained_ns < _HOUR_NS):
             return
-        self._fold()
-        if not self._ready:  # else once they are folded in
+        if not self._folded:
+            self._fold()
+            self._folded = True
+        if not self._ready:  # else once they are folded in; what comes meanwhile is folded and ages the next time
             self._forget(now_ns // 1000 - days * _DAY_US)
-            self._retained_ns = now_ns
+            self._retained_ns, self._folded = now_ns, False
 
     def _fold(self) -> None:
         operations = self._catalogue.files("operations")

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pipeline.core.errors import StoreError
 from pipeline.store import Lake, StoreConfig, query
 from pipeline.store.compact import Compactor
-from tests.unit.store.store_frames import commit_of, events, operations, raw
+from tests.unit.store.store_frames import at, commit_of, events, operations, raw
 from tests.unit.store.test_store_upkeep import Clock
 
 CONFIG = StoreConfig(publish_seconds=0, compact_files=3, fold_files=3)
@@ -24,14 +25,14 @@ class Sealed:
         self.named: set[str] = set()
         self.count = 0
 
-    def commit(self, lake: Lake, numbers: range) -> None:
-        lake.take_up()
+    def commit(self, lake: Lake, numbers: range, *, wait: bool = True) -> None:
+        lake.take_up(wait=wait)
         lake.write("events", events(numbers))
         lake.write("operations", operations(numbers))
         lake.write("raw", raw(numbers))
-        lake.commit(commit_of(numbers.stop, seal=self._seal))
+        lake.commit(commit_of(numbers.stop, seal=self.seal))
 
-    def _seal(self, came: Sequence[str], went: Sequence[str]) -> dict[str, int]:
+    def seal(self, came: Sequence[str], went: Sequence[str]) -> dict[str, int]:
         self.named = (self.named | set(came)) - set(went)
         self.count += 1
         return {"size": self.count}
@@ -63,9 +64,10 @@ def live(lake: Lake) -> set[str]:
     return {file.segment.path for file in lake._catalogue.files()}
 
 
-def fill(lake: Lake, sealed: Sealed, *, first: int, count: int) -> None:
+def fill(lake: Lake, sealed: Sealed, *, first: int, count: int, wait: bool = True) -> None:
+    """So many commits, each when the upkeep after the one before is through, or not."""
     for start in range(first, first + 10 * count, 10):
-        sealed.commit(lake, range(start, start + 10))
+        sealed.commit(lake, range(start, start + 10), wait=wait)
 
 
 def numbers(lake: Path) -> list[int]:
@@ -78,7 +80,7 @@ def test_commits_go_on_while_files_are_merged(tmp_path: Path, gate: Gate) -> Non
     with Lake.open(tmp_path / "lake", CONFIG, writer=True, clock=Clock()) as lake:
         fill(lake, sealed, first=0, count=4)
         assert gate.reached.wait(30)
-        fill(lake, sealed, first=40, count=3)
+        fill(lake, sealed, first=40, count=3, wait=False)
         assert (len(live(lake)), live(lake) == sealed.named) == (21, True)
         gate.open.set()
         lake.take_up(wait=True)
@@ -100,6 +102,23 @@ def test_a_lake_that_is_closed_meanwhile_keeps_its_files_and_nothing_else(tmp_pa
     lake.close()
     assert {str(file.relative_to(path)) for file in path.glob("data/*/*.parquet")} == expected
     assert numbers(path) == list(range(40))
+
+
+def test_retention_comes_about_though_every_commit_corrects_something(tmp_path: Path) -> None:
+    """What came while replacement rows were folded in does not put it off again."""
+    sealed, clock = Sealed(), Clock()
+    config = StoreConfig(publish_seconds=0, compact_files=10_000, fold_files=10_000, retention_days=1)
+    with Lake.open(tmp_path / "lake", config, writer=True, clock=clock) as lake:
+        clock.now = at(100) * 1000 + 86_400 * 10**9  # what is older than number 100 is past its time
+        for turn in range(8):
+            lake.take_up(wait=True)
+            written = range(200 * turn, 200 * turn + 200)
+            lake.write("events", events(written))
+            lake.write("operations", operations(written))
+            changed = operations(range(300, 320)).with_columns(outcome=pl.lit(f"turn {turn}"))
+            lake.commit(commit_of(turn, seal=sealed.seal, expired=lake.expired(), revise={"operations": changed}))
+        assert lake.upkeep_failure == ""
+    assert min(numbers(tmp_path / "lake")) == 100
 
 
 def test_what_was_made_is_undone_when_another_worker_has_come(tmp_path: Path, gate: Gate) -> None:
