@@ -95,7 +95,9 @@ class Line:
             self._newest[raw.stream] = int(events["time"].to_physical()[-1])
         self.parts.lake.write("rejected", rejected)
         newest = self._newest.get(raw.stream)
-        verdicts = self.parts.continuity.stream(raw.stream, events, rejected, raw.fault, raw.file, raw.lost, newest)
+        verdicts = self.parts.continuity.stream(
+            raw.stream, events, rejected, raw.fault, raw.file, raw.partition, raw.lost, newest
+        )
         self._note(raw, decoded, rejected)
         return verdicts
 

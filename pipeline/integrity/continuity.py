@@ -49,19 +49,20 @@ class Continuity:
         self._undated: dict[str, list[dict[str, Any]]] = {}  # places before the first entry of their stream
 
     def stream(  # noqa: PLR0917  a batch and what was noticed of it
-        self, source: str, events: pl.DataFrame, rejected: pl.DataFrame, fault: str, file: str,
+        self, source: str, events: pl.DataFrame, rejected: pl.DataFrame, fault: str, file: str, partition: str,
         lost: Lost | None = None, newest_us: int | None = None,
     ) -> pl.DataFrame:  # fmt: skip
         """Rows that one batch of one stream gives: torn remains, faults of the source, clear text, device starts.
 
-        `lost` are the positions a fault concerns, `newest_us` the time of the last entry of the stream.
+        `partition` is the file behind that name: positions are its own. `lost` are those a fault concerns, `newest_us`
+        the time of the last entry of the stream.
         """
         rows: list[dict[str, Any]] = []
         if fault and lost is not None:
-            rows.append(_loss(source, file, fault, lost, newest_us))
+            rows.append(_loss(source, file, partition, fault, lost, newest_us))
         elif fault:
-            rows.append(_fault(source, file, fault, events, rejected, self._open.get((source, "last"))))
-        rows += self._torn(source, rejected)
+            rows.append(_fault(source, file, partition, fault, events, rejected, self._open.get((source, "last"))))
+        rows += self._torn(source, partition, rejected)
         rows += self._clear(source, events)
         rows += self._starts(source, events)
         if len(events):
@@ -90,10 +91,10 @@ class Continuity:
         time = events["time"][0]
         return [{**row, "from_time": time, "to_time": time, "known": time} for row in undated] + rows
 
-    def _torn(self, source: str, rejected: pl.DataFrame) -> list[dict[str, Any]]:
+    def _torn(self, source: str, partition: str, rejected: pl.DataFrame) -> list[dict[str, Any]]:
         remains = rejected.filter(pl.col("reason").is_in(TORN))
         return [
-            _row(source, "torn", position, time, str(position), file, cause=reason,
+            _row(source, "torn", position, time, f"{partition}:{position}", file, cause=reason,
                  evidence=f"{size} bytes that are no entry")
             for position, time, reason, size, file in remains.select(
                 "position", "time", "reason", "size", "file").iter_rows()
@@ -189,15 +190,16 @@ def _joined(place: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fault(  # noqa: PLR0917
-    source: str, file: str, fault: str, events: pl.DataFrame, rejected: pl.DataFrame, last: dict[str, Any] | None
-) -> dict[str, Any]:
+    source: str, file: str, partition: str, fault: str, events: pl.DataFrame, rejected: pl.DataFrame,
+    last: dict[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
     """A fault between the `last` line of the stream, where one is known, and the first of this batch.
 
     What was changed lies before the last line.
     """
     position = int(events["position"][0]) if len(events) else int(rejected["position"][0]) if len(rejected) else 0
     time = events["time"][0] if len(events) else None
-    row = _row(source, FAULTS.get(fault, "unverifiable"), position, time, f"{fault}:{file}:{position}", file,
+    row = _row(source, FAULTS.get(fault, "unverifiable"), position, time, f"{fault}:{partition}:{position}", file,
                cause=fault, evidence=f"the source reported: {fault}")  # fmt: skip
     if last is None:
         return row
@@ -209,10 +211,12 @@ def _fault(  # noqa: PLR0917
     return {**row, "known": time or last["to_time"]}
 
 
-def _loss(source: str, file: str, fault: str, lost: Lost, newest_us: int | None) -> dict[str, Any]:
+def _loss(  # noqa: PLR0917
+    source: str, file: str, partition: str, fault: str, lost: Lost, newest_us: int | None
+) -> dict[str, Any]:
     """A fault whose positions the source knows; it happened after the last entry of the stream."""
     time = None if newest_us is None else dt.datetime.fromtimestamp(newest_us // 1_000_000, dt.UTC)
-    row = _row(source, FAULTS.get(fault, "unverifiable"), lost.first, time, f"{fault}:{file}:{lost.first}", file,
+    row = _row(source, FAULTS.get(fault, "unverifiable"), lost.first, time, f"{fault}:{partition}:{lost.first}", file,
                cause=fault, evidence=lost.note)  # fmt: skip
     return {**row, "to_position": lost.last, "count": lost.count}
 

@@ -26,7 +26,7 @@ def verdicts(rows: list[dict[str, object]], cut: int = 1000) -> list[tuple[str, 
 
     for at in range(0, len(events), cut):
         batch = events[at : at + cut]
-        parts.append(continuity.stream("a", batch, empty(REJECTED), "", "a"))
+        parts.append(continuity.stream("a", batch, empty(REJECTED), "", "a", "f1"))
         order.push("a", batch)
         advance(order.watermark({"a": True}))
     order.confirm()
@@ -116,3 +116,16 @@ def test_clear_text_is_one_growing_place() -> None:
     """A device that logs in clear is one place from its first to its last such line."""
     rows = [{**row, "clear": True} for row in pairs(0, 6)]
     assert verdicts(rows, cut=1) == [("in_clear", "in_clear", 12)]
+
+
+def test_what_happens_to_each_file_of_a_stream_is_told() -> None:
+    """Two files cut back under one name, and remains at the same position of both, are places of their own."""
+    continuity = Continuity()
+    remains = pl.DataFrame({"position": [0], "reason": ["nul_run"], "size": [9], "file": ["a"], "time": [None]})
+    rejected = pl.concat([empty(REJECTED), remains], how="diagonal_relaxed").select(*REJECTED).cast(dict(REJECTED))
+    read = [continuity.stream("a", frame(pairs(0, 5)), empty(REJECTED), "", "a", "f1")]
+    for n, partition in enumerate(("f2", "f3"), 1):
+        events = frame(pairs(n * 10, n * 10 + 5))
+        read.append(continuity.stream("a", events, rejected, "truncated", "a", partition))
+    places = pl.concat(read).unique("uid")
+    assert sorted(places["cause"]) == ["nul_run", "nul_run", "truncated", "truncated"]

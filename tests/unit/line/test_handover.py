@@ -43,7 +43,7 @@ def filled() -> dict[str, object]:
         events = frame([entry(name, f"r{number}-{name}", "request", number) for number in range(12)])
         rejected = pl.DataFrame(schema={"position": pl.Int64, "time": pl.Int64, "reason": pl.String,
                                         "size": pl.Int64, "file": pl.String})  # fmt: skip
-        continuity.stream(name, events, rejected, "", name)
+        continuity.stream(name, events, rejected, "", name, name)
         order.push(name, events)
     order.confirm()
     released = order.release(int(frame([entry("a", "x", "request", 6.5)])["time"].to_physical()[0]))
