@@ -15,7 +15,7 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline import commands, custody, keeping, named, probing, recording, show, summary, tables, verification
+from pipeline import commands, custody, keeping, named, probing, proving, recording, show, summary, tables, verification
 from pipeline import config as conf
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, KeytrailError, NoInputError
@@ -303,7 +303,7 @@ def verify_proof(
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Check an inclusion proof: exit 0 good, 10 refused."""
-    tables.rows([verification.verify_proof(file, event, key)], format.value)
+    tables.rows([proving.verify_proof(file, event, key)], format.value)
 
 
 @verify.command("cloudtrail")
@@ -344,7 +344,7 @@ def proof(
 ) -> None:
     """Write a .tlog-proof and an .event.json for each event."""
     conf.load(config).allow(named.TABLES)
-    files = verification.prove(lake, uids, None if out == "-" else Path(out))
+    files = proving.prove(lake, uids, None if out == "-" else Path(out))
     for name, data in files:
         sys.stdout.write(data.decode() if out == "-" else f"{Path(out) / name}\n")
 

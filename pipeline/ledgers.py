@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from pipeline.ledger.control import Body
     from pipeline.ledger.timestamp import Roots
 
+MAIN_FOLDER = "ledger"
 MAIN = "main"  # the worker that judges: alone, or for all who only read
 
 
 def folder_of(worker: str) -> str:
     """Where a worker's ledger lies in the lake."""
-    return "ledger" if worker == MAIN else f"ledger/workers/{worker}"
+    return MAIN_FOLDER if worker == MAIN else f"{MAIN_FOLDER}/workers/{worker}"
 
 
 def key_path(config: LedgerConfig, named: str | Path | None = None) -> Path:

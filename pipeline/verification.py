@@ -1,8 +1,7 @@
-"""Proving: the lake against its ledger, the proof of one event, a proof against a key; a CloudTrail bucket."""
+"""The lake against its ledgers; a CloudTrail bucket against its digests."""
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from operator import methodcaller
@@ -14,29 +13,24 @@ import polars as pl
 from pipeline import config as conf
 from pipeline import ledgers, store
 from pipeline.core.clock import system_clock
-from pipeline.core.errors import ConfigError, IntegrityBrokenError, NoInputError, StoreError
+from pipeline.core.errors import ConfigError, DamagedError, IntegrityBrokenError, NoInputError, StoreError
+from pipeline.core.model import Hold
 from pipeline.integrity import cloudtrail
-from pipeline.ledger import FileGuard, keys, note, policy, proof_file
-from pipeline.ledger.errors import LedgerError
+from pipeline.ledger import FileGuard, keys
+from pipeline.ledger.head import readable
 from pipeline.ledger.row_check import COLUMNS
 from pipeline.ledger.sealed import FILES, files_key, files_origin
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
-from pipeline.ledgers import MAIN, folder_of, guard_of, key_path
+from pipeline.ledgers import MAIN, MAIN_FOLDER, folder_of, guard_of, key_path
+from pipeline.pinning import pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline.core.model import Owned
     from pipeline.ledger.note import Verifier
     from pipeline.ledger.timestamp import Roots
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """The key that a ledger is held to, and where it was taken from."""
-
-    verifier: Verifier
-    origin: str
+    from pipeline.pinning import Pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +44,6 @@ class Verified:
     files: Report  # of the log over files alone; `report` has its rows
 
 
-def pinned(lake: Path, vkey: str | None, folder: str = "ledger", config: conf.LedgerConfig | None = None) -> Pinned:
-    """The given key, else that of the configured signer or of this user's key, else the one that the lake names itself.
-
-    Every worker's log has a name of its own: the given key is held to under that name. Raises ConfigError for a text
-    that is no key, NoInputError for a lake without a ledger.
-    """
-    known = policy.read(lake / folder / "policy")
-    if vkey:
-        given = parse_key(vkey)
-        named = [log for log in known.logs if log.public == given.public] if known and folder != "ledger" else []
-        return Pinned(named[0] if named else given, "given")
-    if known is None or not known.logs:
-        raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")
-    if config is not None and config.signer == "command":
-        public = ledgers.configured(config).public
-        if named := [log for log in known.logs if log.public == public]:
-            return Pinned(named[0], "the configured signer")
-    own = keys.default_key_path()
-    if own.exists() and any(log.public == note.verifier_of(keys.load(own)).public for log in known.logs):
-        return Pinned(known.logs[0], f"the signing key {keys.shown(own)}")
-    return Pinned(known.logs[0], "the lake itself: pin a key with --key to rule out a ledger that was made anew")
-
-
-def parse_key(vkey: str) -> Verifier:
-    """A verifier key text (or a file that holds one). Raises ConfigError."""
-    try:
-        text = Path(vkey).read_text("utf-8").strip() if "+" not in vkey and Path(vkey).is_file() else vkey
-        return note.parse_vkey(text)
-    except (LedgerError, ValueError) as error:
-        raise ConfigError(f"--key is no verifier key: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"--key {vkey}: {error.strerror}") from None
-
-
 def verify_lake(
     lake: Path,
     vkey: str | None,
@@ -93,7 +53,8 @@ def verify_lake(
     *,
     roots: Path | None = None,
 ) -> list[Verified]:
-    """Everything the ledgers promise about a lake, one for each worker. Raises NoInputError, ConfigError, StoreError.
+    """Everything the ledgers promise about a lake, one for each worker. Raises NoInputError, ConfigError, StoreError;
+    IntegrityBrokenError or DamagedError where what the lake consists of cannot be told.
 
     `ledger` says where the key lies and where what it signed is remembered, by default in the user's folders. A kept
     head is held against the log it names; one that names none of them is held against the first. `roots` are the
@@ -104,18 +65,40 @@ def verify_lake(
     trusted = ledgers.roots_of(config, roots)
     found: dict[str, Verified] = {}
     owned: dict[str, Owned] = {}
-    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
-        workers = sorted(opened.ledgers() or (MAIN,), key=lambda name: (name != MAIN, name))
-        known = {worker: pinned(lake, vkey, folder_of(worker), ledger) for worker in workers}
+    with _opened(lake) as opened:
+        workers = sorted(_workers(opened) or (MAIN,), key=lambda name: (name != MAIN, name))
+        known = {one: pinned(lake, vkey, folder_of(one), config, opened.evidence(one)[0]) for one in workers}
         origins = {key.verifier.name: worker for worker, key in known.items()}
         origins |= {files_origin(name): worker for name, worker in origins.items()}
         for worker, key in known.items():
             mine = [head for head in kept if origins.get(_log_of(head), workers[0]) == worker]
             folder = folder_of(worker)
             guard = guard_of(config, key_path(config), lake, folder)
-            report, files, owned[worker] = _verify(opened, worker, key.verifier, mine, guard, progress, trusted)
+            alone = workers == [MAIN]  # one of several may have merged files of another's
+            report, files, owned[worker] = _verify(
+                opened, worker, key.verifier, mine, guard, progress, trusted, alone=alone
+            )
             found[worker] = Verified(worker, folder, report, key, files)
     return [_positions(worker, found, owned[worker]) for worker in found]
+
+
+def _opened(lake: Path) -> store.Lake:
+    try:
+        return store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock)
+    except NoInputError as error:
+        if (lake / MAIN_FOLDER).is_dir():
+            raise IntegrityBrokenError(
+                f"{lake} has a ledger, and the file that says what it consists of is gone"
+            ) from error
+        raise
+
+
+def _workers(lake: store.Lake) -> set[str]:
+    """Who has a ledger here: by the lake's commit, by the folders, and all whose rows there are when anybody has."""
+    there = {name for name in lake.workers() if (lake.path / folder_of(name) / "policy").exists()}
+    there |= {path.name for path in (lake.path / MAIN_FOLDER / "workers").glob("*") if (path / "policy").exists()}
+    found = there | set(lake.ledgers())
+    return found | lake.raw_owners() if found else found
 
 
 def _positions(worker: str, found: dict[str, Verified], owned: Owned) -> Verified:
@@ -136,6 +119,8 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     guard: FileGuard,
     progress: Callable[[int, int], None] | None,
     roots: Roots,
+    *,
+    alone: bool,
 ) -> tuple[Report, Report, Owned]:
     """The log over what was read against the raw rows, and the log over files against all of the worker's files.
 
@@ -147,11 +132,11 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
         moment.append(_settled(lake, worker))
         head, files, _ = moment[0]
         raw = [name for name, table in files.items() if table == "raw"]
-        return Snapshot(head, _rows(lake, raw), holds=lake.holds(worker))
+        return Snapshot(head, _rows(lake, raw), holds=_holds(lake, worker))
 
     def sealed() -> Snapshot:
         head, files, _ = moment[0]
-        return Snapshot(head.get(FILES), (), files)
+        return Snapshot(head.get(FILES) if readable(head) else {}, (), files)
 
     over_files = files_key(key)
     heads = {over: [head for head in kept if (_log_of(head) == over_files.name) is over] for over in (False, True)}
@@ -159,8 +144,9 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
         lake.path, key, entries, since_heads=heads[False], guard=guard, progress=progress, folder=folder, roots=roots
     )
     files = verify(
-        lake.path, over_files, sealed, since_heads=heads[True], guard=guard, folder=f"{folder}/{FILES}", sealed=True
-    )
+        lake.path, over_files, sealed, since_heads=heads[True], guard=guard, folder=f"{folder}/{FILES}", sealed=True,
+        alone=alone,
+    )  # fmt: skip
     placed = report.rows.filter(~pl.col("verdict").is_in(("ok", "redacted")))["source"]
     again = (pl.col("cause") == "file") & pl.col("source").is_in(placed.implode())  # told row by row already
     rows = pl.concat([report.rows, files.rows.filter(~again)])
@@ -177,6 +163,14 @@ def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, s
             break
         time.sleep(wait)
     return head, files, owned
+
+
+def _holds(lake: store.Lake, worker: str) -> Mapping[str, Hold]:
+    """The legal holds the lake keeps to; one that no record places, when any cannot be read."""
+    try:
+        return lake.holds(worker)
+    except DamagedError:
+        return {"that cannot be read": Hold("", (), 0, 0)}
 
 
 def _log_of(head: bytes) -> str:
@@ -220,62 +214,6 @@ def rotate_key(lake: Path, old: Path | None, new: Path | None, worker: str, conf
             if (signed := guard.last(log.origin)) is not None:
                 remembered.advance(signed)
     return ledger.entries.verifier.vkey()
-
-
-def prove(lake: Path, uids: Sequence[str], out: Path | None) -> list[tuple[str, bytes]]:
-    """The proof and event files of events, by name; written to `out` when that is given.
-
-    Raises NoInputError for a uid that the lake does not hold, LedgerError when nothing is published yet, ConfigError
-    when `out` cannot be written.
-    """
-    wanted = ", ".join("?" for _ in uids)
-    columns = "uid, source, file, position, leaf_index, salt, raw, redacted, leaf"
-    sql = f"SELECT {columns} FROM raw WHERE uid IN ({wanted})"  # noqa: S608
-    found = pl.DataFrame(pl.from_arrow(store.query(lake, sql, list(uids))))
-    missing = sorted(set(uids) - set(found["uid"]))
-    if missing:
-        raise NoInputError(
-            f"the lake holds no event {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
-        )
-    if bare := found.filter(pl.col("leaf_index").is_null())["uid"].to_list():
-        raise NoInputError(f"event {bare[0]} was stored while the ledger was off: there is nothing to prove")
-    folders = [lake / "ledger", *sorted((lake / "ledger" / "workers").glob("*"))]
-    files = []
-    for row in found.iter_rows(named=True):
-        files.append((f"{row['uid']}.tlog-proof", proof_file.proof_of(folders, row["leaf_index"], row["leaf"])))
-        files.append((f"{row['uid']}.event.json", proof_file.make_event(row)))
-    if out is not None:
-        _keep(out, files)
-    return files
-
-
-def _keep(out: Path, files: Sequence[tuple[str, bytes]]) -> None:
-    """Write what only its owner may read: an event file holds a line of the log."""
-    try:
-        out.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, data in files:
-            with open(os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(data)
-    except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror}") from None
-
-
-def verify_proof(proof: Path, event: Path | None, vkey: str) -> dict[str, Any]:
-    """What a proof file shows. Raises LedgerError (exit 10) when it is refused, NoInputError, ConfigError."""
-    try:
-        data = proof.read_bytes()
-        told = None if event is None else event.read_bytes()
-    except OSError as error:
-        raise NoInputError(f"{error.filename} cannot be read: {error.strerror}") from None
-    proven = proof_file.verify_files(data, [parse_key(vkey)], event=told)
-    return {
-        "index": proven.index,
-        "origin": proven.checkpoint.origin,
-        "size": proven.checkpoint.size,
-        "root": proven.checkpoint.root.hex(),
-        "position": proven.entry.position,
-        "content_checked": proven.content,
-    }
 
 
 def verify_cloudtrail(

@@ -36,6 +36,12 @@ class StoreError(KeytrailError):
     """The lake could not be read or written; nothing was committed."""
 
 
+class DamagedError(StoreError):
+    """What says what the lake is cannot be what was written there."""
+
+    exit_code = 10
+
+
 class FencedError(StoreError):
     """Another writer has taken this lake over; what this one holds must be dropped."""
 

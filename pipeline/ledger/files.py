@@ -123,10 +123,10 @@ def _make(folder: Path) -> list[Path]:
 
 
 def read_optional(path: Path) -> bytes | None:
-    """What a file holds, None when there is no such file. Raises StoreError."""
+    """What a file holds, None when there is no such file, a folder in its place included. Raises StoreError."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
     except OSError as error:
         raise StoreError(f"{path.name} could not be read: {error.strerror}") from error
@@ -142,7 +142,7 @@ def read_small(path: str, limit: int) -> bytes | None:
                 data += more
         finally:
             os.close(handle)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
     except OSError as error:
         raise StoreError(f"{path.rpartition('/')[2]} could not be read: {error.strerror}") from error

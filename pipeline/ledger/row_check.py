@@ -42,7 +42,8 @@ class _Where:
     def tell(self, wrong: Mask, evidence: str, *, cause: str = "row", verdict: str = "altered") -> None:
         for row in np.flatnonzero(wrong).tolist():
             index = int(self.indexes[row])
-            self.places.add(str(self.files[row]), verdict, cause, evidence, (index, index + 1))
+            span = (index, index + 1) if index >= 0 else (0, 0)
+            self.places.add(str(self.files[row]), verdict, cause, evidence, span)
 
 
 class RowCheck:

@@ -22,15 +22,19 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = ()) -> Body:
-    """The body of a seal over files of the lake (relative paths), in place of those it replaces. Raises StoreError."""
+def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = (), found: Sequence[str] = ()) -> Body:
+    """The body of a seal over files of the lake (relative paths), in place of those it replaces. Raises StoreError.
+
+    `found` are those of both that somebody else had put there, or taken away, before the commit came.
+    """
     try:
         sealed = [
             {"path": name, "sha256": file_sha256(lake / name), "bytes": (lake / name).stat().st_size} for name in files
         ]
     except OSError as error:
         raise StoreError(f"{error.filename} could not be read to be sealed: {error.strerror}") from error
-    return {"files": sealed, "replaces": list(replaces)}
+    told = {"found": list(found)} if found else {}
+    return {"files": sealed, "replaces": list(replaces), **told}
 
 
 class Sealed:
@@ -38,6 +42,7 @@ class Sealed:
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[str, int]] = {}
+        self.found: dict[tuple[str, int], bool] = {}  # found in the lake, or no longer in it (False), by a seal
 
     def take(self, record: Record) -> None:
         """The next record."""
@@ -47,6 +52,17 @@ class Sealed:
             self.files.pop(str(name), None)
         for item in record.body.get("files", ()):
             self.files[str(item["path"])] = (str(item["sha256"]), record.index)
+        for name in record.body.get("found", ()):
+            standing = self.files.get(str(name))
+            self.found[str(name), record.index] = standing is not None and standing[1] == record.index
+
+
+def check_found(found: Mapping[tuple[str, int], bool], places: Places, log: str) -> None:
+    """Report what a lake's only writer found done to its files: nobody else may add or remove any."""
+    for (name, index), there in found.items():
+        verdict, done = ("unsigned", "was in the lake") if there else ("gap", "was gone from the lake")
+        evidence = f"{name} {done} before the seal of leaf {index}, and no run had done that"
+        places.add(log, verdict, "exchange", evidence, (index, index + 1))
 
 
 def check(

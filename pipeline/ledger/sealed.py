@@ -16,6 +16,7 @@ from pipeline.core.model import Frames, Owned, Position
 from pipeline.ledger import leaf, seal
 from pipeline.ledger.control import Body
 from pipeline.ledger.guard import Guard
+from pipeline.ledger.head import checked
 from pipeline.ledger.keys import Key
 from pipeline.ledger.leaf import Leaves
 from pipeline.ledger.log import LeafBatch, Ledger
@@ -51,7 +52,7 @@ class SealedLedger:
         folder: str = "ledger",
     ) -> SealedLedger:
         """See `Ledger.open`."""
-        files, over_files = signer.renamed(files_origin(signer.name)), (head or {}).get(FILES)
+        files, over_files = signer.renamed(files_origin(signer.name)), (checked(head) or {}).get(FILES)
         return cls(
             lake_dir,
             Ledger.open(lake_dir, signer, head=head, guard=guard, clock=clock, folder=folder),
@@ -91,7 +92,7 @@ class SealedLedger:
         if self._course is not None:
             self._course.taken(position, ours=ours)
 
-    def telling(self, positions: Sequence[Position], shown: Frames) -> Callable[[Sequence[str], Sequence[str]], Any]:
+    def telling(self, positions: Sequence[Position], shown: Frames) -> Callable[..., dict[str, Any]]:
         """`prepare` for a commit that moves to these positions, with what its INTEGRITY and COVERAGE rows show."""
         records: list[tuple[int, Body]] = []
         if self._configuration is not None and self._configuration.sha256 != self._told.get("configuration"):
@@ -102,8 +103,11 @@ class SealedLedger:
             self._told["sources"] = True
         return partial(self.prepare, records=[*records, *self._completeness.records(shown)])
 
-    def prepare(self, files: Sequence[str], replaced: Sequence[str], *, records: Records = ()) -> dict[str, Any]:
-        """The head of both logs, committed to every byte of these files of the lake, in the place of those replaced.
+    def prepare(
+        self, files: Sequence[str], replaced: Sequence[str], found: Sequence[str] = (), *, records: Records = ()
+    ) -> dict[str, Any]:
+        """The head of both logs, committed to every byte of these files of the lake, in the place of those replaced;
+        `found` are those among both that this worker neither made nor removed.
 
         `records` go into the log over files. Raises StoreError, also when a file cannot be read.
         """
@@ -111,7 +115,7 @@ class SealedLedger:
         for kind, body in records:
             self.files.append_control(kind, body)
         if files or replaced:
-            body = seal.body(self._lake, files, replaces=replaced)
+            body = seal.body(self._lake, files, replaces=replaced, found=found)
             log = {"size": head["size"], "root": head["root_hex"]}
             self.files.append_control(leaf.SEAL, {**body, "log": log})
         return {**head, FILES: {**self.files.prepare(), TOLD: dict(self._told)}}

@@ -109,7 +109,8 @@ def is_configuration(record: Record) -> bool:
 
 def check_configuration(newest: Record | None, head: Mapping[str, Any] | None, places: Places, source: str) -> None:
     """Report a head that says another configuration was told of than the newest record's."""
-    said = (head or {}).get(TOLD, {}).get("configuration")
+    told = (head or {}).get(TOLD)
+    said = told.get("configuration") if isinstance(told, Mapping) else None
     known = None if newest is None else Configuration(newest.body).sha256
     if said is not None and said != known:
         evidence = "the lake's commit names another configuration than the newest record of one"

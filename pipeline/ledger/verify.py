@@ -21,6 +21,7 @@ from pipeline.ledger.control import Record
 from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.files import read_optional
 from pipeline.ledger.guard import Guard
+from pipeline.ledger.head import checked
 from pipeline.ledger.note import Verifier
 from pipeline.ledger.places import Places
 from pipeline.ledger.policy import Policy
@@ -30,6 +31,8 @@ from pipeline.ledger.source_state import Standing
 from pipeline.ledger.tiles import WIDTH, TileReader
 from pipeline.ledger.timestamp import Roots
 from pipeline.ledger.tree_check import Progress, TreeCheck
+
+_COMMITTED = "ledger head of the last commit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class _Run:
     earlier: tuple[Verifier, ...] = ()  # keys that handed the log over before the pinned one had it
     places: Places = field(default_factory=Places)
     notes: list[str] = field(default_factory=list)
+    committed: bool = False  # something was committed under this log
     whole: bool = True  # the tree's hashes are all known
 
     @property
@@ -118,6 +122,7 @@ def verify(
     progress: Progress | None = None,
     folder: str = "ledger",
     sealed: bool = False,
+    alone: bool = False,
     roots: Roots = (),
 ) -> Report:
     """Everything the ledger promises about a lake, with the place of everything that does not hold.
@@ -125,7 +130,8 @@ def verify(
     `key` is the pinned key; rotations that it signed are followed. `snapshot` is called once, after the published
     checkpoint was read, so that a lake that is being written to is never ahead of itself. `since_heads` are kept copies
     of checkpoints, `guard` the record beside the key. `rule` says which rows' other columns follow from their bytes,
-    `sealed` that every file of the lake must be named by a seal in this log, `roots` who vouches for time stamps.
+    `sealed` that every file of the lake must be named by a seal in this log, `alone` that nobody else may exchange any,
+    `roots` who vouches for time stamps.
     Raises StoreError when the disk does not answer, ConfigError for roots without the extra to use them.
     """
     run = _Run(lake_dir, (key,), folder)
@@ -136,6 +142,7 @@ def verify(
     lake = snapshot()
     run.keys = _keys(run, key)
     run.earlier = _earlier(run, key)
+    run.committed = bool(lake.head or published)
     head = _head(run, published, lake.head)
     reader = TileReader(run.folder, head.size)
     parts = _Parts(progress, head.size, head.size, copies)  # leaves, rows, kept checkpoints
@@ -174,6 +181,8 @@ def verify(
         redaction.check_holds(declared.holds, lake.holds, run.places, f"{folder}/{control.FILE}")
     statements.check_configuration(configured, lake.head, run.places, f"{folder}/{control.FILE}")
     seal.check(run.lake, standing.files, lake.files, run.places, required=sealed)
+    if alone:
+        seal.check_found(standing.found, run.places, f"{folder}/{control.FILE}")
     told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
     run.notes += told.notes()
     _retained(run, reader, newest, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
@@ -217,11 +226,15 @@ def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | Non
         if checkpoint is None:
             run.notes.append("the ledger is empty: nothing was committed yet")
             return checkpoints.empty(run.keys[0].name)
+        if checkpoint.size:
+            evidence = f"the lake's commit has none, its checkpoint is of {checkpoint.size} entries"
+            run.places.add(_COMMITTED, "gap", "head", evidence, (0, checkpoint.size))
         return checkpoint
     try:
-        intent = checkpoints.open_intent(str(committed["intent"]).encode(), run.keys[-1:])
-    except (LedgerError, KeyError) as error:
-        run.places.add("ledger head of the last commit", "unverifiable", "head", str(error))
+        checked(committed)
+        intent = checkpoints.open_intent(committed["intent"].encode(), run.keys[-1:])
+    except LedgerError as error:
+        run.places.add(_COMMITTED, "unverifiable", "head", str(error))
         return checkpoint or checkpoints.empty(run.keys[0].name)
     if checkpoint is None:
         if published is None:
@@ -263,9 +276,13 @@ def _policy(run: _Run) -> Policy:
     """The lake's own policy file: it names witnesses; the log's key is the pinned one whatever it says."""
     source = f"{run.name}/policy"
     try:
-        policy = read_policy(run.folder / "policy") or Policy()
+        policy = read_policy(run.folder / "policy")
     except ConfigError as error:
         run.places.add(source, "unverifiable", "policy", str(error))
+        return Policy()
+    if policy is None:
+        if run.committed:
+            run.places.add(source, "gap", "policy", "the file that names the log's key and its witnesses is missing")
         return Policy()
     if policy.logs and not set(policy.logs) & set(run.keys):
         run.places.add(source, "altered", "policy", f"it names {policy.logs[0].vkey()}, not the key given")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from pipeline.core.errors import FencedError, NoInputError, StoreError
+from pipeline.core.errors import DamagedError, FencedError, NoInputError, StoreError
 from pipeline.core.model import Hold, Owned, Position
 from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
@@ -88,7 +88,9 @@ class Catalogue:
             found = sql.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found is None or found[0] != FORMAT:
             self.close()
-            raise StoreError(f"{self._path} has format {found and found[0]}; this keytrail reads format {FORMAT}")
+            if found is None:
+                raise DamagedError(f"{self._path} does not say its format")
+            raise StoreError(f"{self._path} has format {found[0]}; this keytrail reads format {FORMAT}")
 
     def close(self) -> None:
         """Ends the connection; the last one to do so also tidies SQLite's log away."""
@@ -194,18 +196,26 @@ class Catalogue:
         return [path for (path,) in came], [path for (path,) in went]
 
     def holds(self, worker: str = "") -> dict[str, Hold]:
-        """The legal holds that stand, by name: of one worker's ledger or of all."""
+        """The legal holds that stand, by name: of one worker's ledger or of all. DamagedError for what is no hold."""
         with self.reading() as sql:
             if sql.execute("SELECT count(*) FROM sqlite_master WHERE name = 'holds'").fetchone()[0] == 0:
                 return {}  # a lake that only older versions have written
             rows = sql.execute("SELECT hold, worker, body FROM holds ORDER BY hold").fetchall()
-        return {name: msgspec.json.decode(body, type=Hold) for name, owner, body in rows if worker in {"", owner}}
+        ours = [(name, body) for name, owner, body in rows if worker in {"", owner}]
+        try:
+            return {name: msgspec.json.decode(body, type=Hold) for name, body in ours}
+        except (msgspec.MsgspecError, TypeError):
+            raise DamagedError(f"{self._path}: a legal hold there cannot be read") from None
 
     def ledger(self, worker: str) -> dict[str, Any]:
-        """The ledger head as it was committed, {} before the first."""
+        """The ledger head as it was committed, {} before the first. What somebody else wrote there reads as one without
+        a signature."""
         with self.reading() as sql:
             found = sql.execute("SELECT head FROM ledger WHERE worker = ?", (worker,)).fetchone()
-        return dict(msgspec.msgpack.decode(found[0])) if found else {}
+        try:
+            return msgspec.msgpack.decode(found[0], type=dict[str, Any]) if found else {}
+        except (msgspec.MsgspecError, TypeError):
+            return {"unreadable": True}
 
 
 def check_epoch(sql: sqlite3.Connection, worker: str, epoch: int) -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import pyarrow as pa
 
-from pipeline.core.errors import ConfigError, StoreError
+from pipeline.core.errors import ConfigError, DamagedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+_NO_DATABASE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: no such table
 _WORKER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.]|-(?!-)){0,62}")
 
 
@@ -30,13 +31,16 @@ def worker_name(name: str) -> str:
 
 @contextlib.contextmanager
 def guarded(doing: str) -> Iterator[None]:
-    """Turns what the disk, SQLite, Arrow or Polars raise into a StoreError
+    """Turns what the disk, SQLite, Arrow or Polars raise into a StoreError, DamagedError where a database is none.
 
     The text of a Polars error stays out of it: that may quote values.
-    ."""
+    """
     try:
         yield
-    except (OSError, sqlite3.Error, pa.ArrowException) as error:
+    except sqlite3.Error as error:
+        kind = DamagedError if getattr(error, "sqlite_errorcode", None) in _NO_DATABASE else StoreError
+        raise kind(f"{doing}: {error}") from error
+    except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{doing}: {error}") from error
     except pl.exceptions.PolarsError as error:
         raise StoreError(f"{doing}: {type(error).__name__}") from None

@@ -348,6 +348,10 @@ class Lake(Outbox):
         """The workers that have committed under a ledger of their own."""
         return tuple(name for name in self._catalogue.workers() if self._catalogue.ledger(name))
 
+    def raw_owners(self) -> set[str]:
+        """The workers whose ledgers have the leaves of raw rows, or should have."""
+        return {file.worker for file in self._catalogue.files("raw")}
+
     def take_up(self, *, wait: bool = False) -> None:
         """Has the next commit exchange the files that upkeep has made ready aside by now; with `wait`, all it is at."""
         self._writable()

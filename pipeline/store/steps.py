@@ -86,8 +86,8 @@ class Steps:
             sync_folders((self._lake / segment.path).parent for segment in made)
             kept = self._keep_states(packed)
         faults.point("store.revised")
-        came, went = self._moved(commit, [*sealed, *made])
-        head = commit.seal(came, went) if commit.seal else commit.ledger
+        came, went, found = self._moved(commit, [*sealed, *made])
+        head = commit.seal(came, went, found) if commit.seal else commit.ledger
         with self._catalogue.changing() as sql:
             now_ns = self._clock()
             log.check_epoch(sql, self.worker, self._epoch)
@@ -114,15 +114,17 @@ class Steps:
         self._states = kept
         return sequence, [self._lake / path for path in sorted(useless)]
 
-    def _moved(self, commit: Commit, made: Sequence[Segment]) -> tuple[list[str], list[str]]:
-        """Files that the ledger has to name, with those of this commit, and those it has to let go of."""
+    def _moved(self, commit: Commit, made: Sequence[Segment]) -> tuple[list[str], list[str], list[str]]:
+        """Files that the ledger has to name, with those of this commit, and those it has to let go of; last, which of
+        both this commit found so."""
         with self._catalogue.reading() as sql:
             came, went = self._catalogue.unsealed(self.worker)
             replaced = self._replaced_snapshots(sql, commit.snapshot)
         dropped = {*replaced, *(path for exchange in self.staged for path in exchange.dropped)}
         added = [segment for exchange in self.staged for segment in exchange.added.get(self.worker, ())]
         fresh = [segment.path for segment in (*made, *added) if segment.table not in PASSING]
-        return [path for path in came if path not in dropped] + fresh, sorted({*went, *dropped})
+        stayed = [path for path in came if path not in dropped]
+        return [*stayed, *fresh], sorted({*went, *dropped}), sorted({*stayed, *went} - dropped)
 
     def check(self) -> None:
         """FencedError when this writer has been replaced: better told before its files are missed."""
@@ -204,6 +206,7 @@ class Steps:
             for (path,) in sql.execute(
                 "SELECT path FROM files WHERE tbl = ? AND kind = 'snapshot' AND worker = ?", (name, self.worker)
             ).fetchall()
+            if path.startswith(f"{DATA}/{name}/")  # a row that says so of another table's file is not ours
         ]
 
     def _until(self, sequence: int) -> int:

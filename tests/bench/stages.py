@@ -69,7 +69,7 @@ class _NoLake:
         self._kept = states.write(self._folder, f"states/{self._commits}", cut, self._kept)
         file = self._folder / "states" / str(self._commits)
         self.packed += file.stat().st_size if file.exists() else 0
-        commit.seal((), ())
+        commit.seal((), (), ())
         return self._commits
 
     def take_up(self, *, wait: bool) -> None: ...

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from pipeline import config as conf
-from pipeline import erasing, store, verification
+from pipeline import erasing, proving, store, verification
 from pipeline.app import Run, RunOptions
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError, StoreError
@@ -147,11 +147,11 @@ def test_other_proofs_hold_and_the_erased_one_still_names_its_leaf(lake: Path) -
     _, entries = request(lake)
     other = view(lake, "events").filter(correlation_uid="r-101")["uid"][0]
     erasing.redact(order(lake), entries)
-    key = verification.pinned(lake, None).verifier.vkey()
+    key = verification.verify_lake(lake, None, (), None)[0].pinned.verifier.vkey()
     for uid, checked in ((other, True), (entries[0], False)):
-        verification.prove(lake, [uid], lake.parent)
+        proving.prove(lake, [uid], lake.parent)
         proof, event = (lake.parent / f"{uid}.{kind}" for kind in ("tlog-proof", "event.json"))
-        assert verification.verify_proof(proof, event, key)["content_checked"] is checked
+        assert proving.verify_proof(proof, event, key)["content_checked"] is checked
 
 
 def test_many_are_erased_one_after_another_and_runs_go_on(lake: Path) -> None:
@@ -164,11 +164,11 @@ def test_many_are_erased_one_after_another_and_runs_go_on(lake: Path) -> None:
     assert len(erasing.redact(order(lake), entries[:10])) == 0
     assert verified(lake).filter(cause="erased")["count"].sum() == 120
     device = lake.parent / "logs" / SECOND
-    device.write_bytes(device.read_bytes() + device.read_bytes().splitlines(keepends=True)[-1])
-    run(lake, device, tables=TABLES)
-    with store.Lake.open(lake, store.StoreConfig(), writer=True, clock=system_clock) as writer:
-        writer.compact()
-    run(lake, device, tables=TABLES)
+    for _ in range(3):
+        device.write_bytes(device.read_bytes() + device.read_bytes().splitlines(keepends=True)[-1])
+        run(lake, device, tables={**TABLES, "store": {"compact_files": 2}})
+    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as reader:
+        assert sum(table == "raw" for table in reader.evidence("main")[1].values()) < 4, "they were merged"
     assert verified(lake).filter(cause="erased")["count"].sum() == 120
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline import config as conf
-from pipeline import store, verification
+from pipeline import proving, store, verification
 from pipeline.app import Run, RunOptions
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import NoInputError
@@ -66,9 +66,9 @@ def test_a_proof_is_of_the_ledger_that_has_the_leaf(lake: Path) -> None:
     events = view(lake, "events")
     for device, worker in ((MAIN, "a"), (SECOND, "b")):
         uid = events.filter(pl.col("source").str.ends_with(device))["uid"][0]
-        files = dict(verification.prove(lake, [uid], lake.parent))
+        files = dict(proving.prove(lake, [uid], lake.parent))
         proof, event = (lake.parent / f"{uid}.{kind}" for kind in ("tlog-proof", "event.json"))
-        shown = verification.verify_proof(proof, event, keys[f"ledger/workers/{worker}"])
+        shown = proving.verify_proof(proof, event, keys[f"ledger/workers/{worker}"])
         assert (shown["content_checked"], len(files)) == (True, 2)
 
 
@@ -114,7 +114,7 @@ def test_an_event_stored_without_a_ledger_has_no_proof(tmp_path: Path) -> None:
     run(tmp_path / "lake", path, tables={**TABLES, "ledger": {"enabled": False}})
     uid = view(tmp_path / "lake", "events")["uid"][0]
     with pytest.raises(NoInputError, match="while the ledger was off"):
-        verification.prove(tmp_path / "lake", [uid], None)
+        proving.prove(tmp_path / "lake", [uid], None)
 
 
 def test_a_ledger_is_handed_over_to_another_key(tmp_path: Path) -> None:

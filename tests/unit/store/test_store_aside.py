@@ -32,7 +32,7 @@ class Sealed:
         lake.write("raw", raw(numbers))
         lake.commit(commit_of(numbers.stop, seal=self.seal))
 
-    def seal(self, came: Sequence[str], went: Sequence[str]) -> dict[str, int]:
+    def seal(self, came: Sequence[str], went: Sequence[str], found: Sequence[str]) -> dict[str, int]:
         self.named = (self.named | set(came)) - set(went)
         self.count += 1
         return {"size": self.count}
