@@ -101,6 +101,14 @@ class ControlLog:
         self.size += len(data)
         self._waiting.clear()
 
+    def make(self) -> None:
+        """An empty file where there is none yet: other tools read it, too."""
+        if not self._path.exists():
+            try:
+                os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o644))
+            except OSError as error:
+                raise StoreError(f"the ledger's {FILE} could not be made: {error.strerror}") from error
+
     def cut(self) -> None:
         """Drop from the file what no commit covers. Raises LedgerError when the commit covers more than there is."""
         there = self._path.stat().st_size if self._path.exists() else 0
@@ -130,7 +138,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 def lines(folder: Path) -> Iterator[bytes]:
     """The lines of ctl.jsonl, line ends included; the last may be what a crash left."""
     path = folder / FILE
-    if path.exists():
+    if path.is_file():
         with path.open("rb") as file:
             yield from file
 
@@ -154,7 +162,7 @@ def parse(number: int, line: bytes) -> Record:
     try:
         parsed = msgspec.json.decode(line, type=_Line)
         data = bytes.fromhex(parsed.leaf)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise LedgerError(f"{where} is not a control record") from error
     if canonical(msgspec.to_builtins(parsed)) + b"\n" != line:
         raise LedgerError(f"{where} is not in canonical form")

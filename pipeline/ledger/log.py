@@ -3,7 +3,7 @@
     append …  in memory
     prepare   1 entries, 2 tiles, 3 control records, all fsynced; 4 the intent is signed and handed to the commit
     (commit)  the lake's own transaction, which holds the head
-    publish   5 the guard remembers (size, root), 6 it is signed, 7 the immutable copy, 8 `checkpoint`, 9 tidying
+    publish   5 the guard remembers (size, root), 6 it is signed, 7 `checkpoint`, 8 the immutable copy, 9 tidying
 
 No checkpoint is signed before its commit stands, so what a crash throws away was never signed, and what was signed is
 never thrown away. README.md has the argument for each step.
@@ -192,10 +192,9 @@ class Ledger:
         known = read_optional(path)
         if known is None or checkpoints.parse(note.parse(known).text) != committed or len(self._signers) > 1:
             known = self._sign(committed)
-            self._keep_copy(committed.size, known)  # 7
-            faults.point("ledger.copy")
-            self._replace(path, known)  # 8
+            self._replace(path, known)  # 7
             faults.point("ledger.checkpoint")
+        self._keep_copy(committed.size, known)  # 8
         self._signers = self._signers[-1:]
         self._tidy()  # 9
         return known.decode()
@@ -292,10 +291,13 @@ class Ledger:
     def _keep_copy(self, size: int, signed: bytes) -> None:
         path = self.folder / "checkpoints" / str(size)
         known = read_optional(path)
-        if known is not None and note.parse(known).text != note.parse(signed).text:
-            raise ForkError(f"checkpoints/{size} holds another root")
+        if known is not None:
+            if note.parse(known).text != note.parse(signed).text:
+                raise ForkError(f"checkpoints/{size} holds another root")
+            return  # it may be stamped: its bytes stay
         path.parent.mkdir(parents=True, exist_ok=True)
         self._replace(path, signed)
+        faults.point("ledger.copy")
 
     def _tidy(self) -> None:
         for level, index in self._filled:
@@ -329,6 +331,7 @@ class Ledger:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / "policy").exists():
             self._write_policy()
+        self._control.make()
 
     def _write_policy(self) -> None:
         known = policy.read(self.folder / "policy") or policy.Policy()

@@ -1,9 +1,12 @@
 -- The ledger's root recomputed from the lake's Parquet files by DuckDB alone: none of keytrail's code takes part.
 --
---   duckdb -c ".read root.sql"      after   set variable raw = 'lake/.../*.parquet'; set variable ctl = 'lake/ledger/ctl.jsonl';
+--   duckdb -c "set variable raw = 'lake/data/raw/*.parquet'; set variable ctl = 'lake/ledger/ctl.jsonl'" \
+--          -c ".read pipeline/ledger/root.sql"
 --
 -- Leaves are the `leaf` column of the raw rows, plus the control leaves that ctl.jsonl holds in hexadecimal. Compare
--- `root_base64` and `size` with the second and third line of lake/ledger/checkpoint.
+-- `size` and `root_base64` with the second and third line of lake/ledger/checkpoint. A file that was merged into another
+-- stays for an hour: the same leaf at the same place counts once. Rows that expired have no leaf here any more; the
+-- tiles have.
 --
 -- RFC 6962: a leaf's hash is SHA-256(00 || leaf), a node's SHA-256(01 || left || right). Level by level, hashes 2i and
 -- 2i+1 become hash i of the next; an odd last one is carried up as it is. `size` must be `last_index` + 1: no hole.
@@ -11,7 +14,7 @@
 with recursive
 leaves as (
     select leaf_index, leaf from read_parquet(getvariable('raw'))
-    union all
+    union
     select leaf_index, unhex(leaf) as leaf
     from read_json(getvariable('ctl'), format = 'newline_delimited',
                    columns = {leaf_index: 'bigint', leaf: 'varchar'})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from pipeline.core.model import Bytes
 from pipeline.ledger import leaf, merkle
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.files import read_small
+from pipeline.ledger.files import read_optional, read_small
 from pipeline.ledger.merkle import HASH_SIZE, halve, peaks
 
 WIDTH = 256
@@ -141,6 +142,14 @@ class TileReader:
         if not 0 <= index < self.size:
             raise LedgerError(f"leaf {index} is not in a tree of {self.size}")
         return bytes(self.bundle(index // WIDTH)[index % WIDTH])
+
+    def partials(self, level: int | str, index: int) -> Iterator[tuple[int, bytes]]:
+        """Width and bytes of every partial form of a tile that is there."""
+        folder = self.folder / f"{tile_path(level, index)}.p"
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            data = read_optional(path)  # a writer may have removed it
+            if data is not None and path.name.isdecimal():
+                yield int(path.name), data
 
     def subtree(self, start: int, end: int) -> bytes:
         """The hash of a subtree, right-edge ones included."""

@@ -47,6 +47,10 @@ class TreeCheck:
             width = width_at(self._reader.size, level, index)
             if width:
                 self._below(level, index, width, edge.get(level))
+                self._older(level, index, edge.get(level))
+        at = self._reader.size // WIDTH
+        if self._reader.size % WIDTH and at not in self.suspect:
+            self._older(ENTRIES, at, self._reader.framed(at))
 
     # --- the unfinished tiles on the right, which lead to the root together -----------------------------------
 
@@ -140,6 +144,16 @@ class TreeCheck:
         elif other.any():
             for at in (np.flatnonzero(other) + index * WIDTH).tolist():
                 self.control.add(at, at + 1)
+
+    def _older(self, level: int | str, index: int, genuine: bytes | None) -> None:
+        """What was left of an unfinished tile for readers of earlier checkpoints must be its beginning."""
+        height, unit = (0, leaf.ENTRY_SIZE + 2) if level == ENTRIES else (int(level), HASH_SIZE)
+        start = index * WIDTH << (8 * height)
+        for width, data in self._reader.partials(level, index):
+            if genuine is not None and width * unit < len(genuine) and data != genuine[: width * unit]:
+                path = f"{self._name}/{tile_path(level, index, width)}"
+                evidence = "an earlier form of the tile is not its beginning"
+                self._places.add(path, "altered", "tile", evidence, (start, start + (width << (8 * height))))
 
     # --- help -------------------------------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ class _Run:
     places: Places = field(default_factory=Places)
     notes: list[str] = field(default_factory=list)
     committed: bool = False  # something was committed under this log
+    newest: int = -1  # size of the newest kept copy of a checkpoint, older than what is published
     whole: bool = True  # the tree's hashes are all known
 
     @property
@@ -135,9 +136,9 @@ def verify(
     Raises StoreError when the disk does not answer, ConfigError for roots without the extra to use them.
     """
     run = _Run(lake_dir, (key,), folder)
-    newest, copies = 0, 0
+    copies = 0
     for copy in _copies(run.folder):
-        newest, copies = max(newest, _size_of(copy)), copies + 1
+        run.newest, copies = max(run.newest, _size_of(copy)), copies + 1
     published = read_optional(run.folder / "checkpoint")
     lake = snapshot()
     run.keys = _keys(run, key)
@@ -185,7 +186,7 @@ def verify(
         seal.check_found(standing.found, run.places, f"{folder}/{control.FILE}")
     told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
     run.notes += told.notes()
-    _retained(run, reader, newest, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
+    _retained(run, reader, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
     return _report(run, head, rows.rows, stood)
 
 
@@ -237,9 +238,15 @@ def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | Non
         run.places.add(_COMMITTED, "unverifiable", "head", str(error))
         return checkpoint or checkpoints.empty(run.keys[0].name)
     if checkpoint is None:
-        if published is None:
+        if published is None and run.newest >= 0:
+            evidence = f"it is missing, and there is a copy of the one of {run.newest} entries"
+            run.places.add(run.checkpoint, "gap", "checkpoint", evidence, (0, run.newest))
+        elif published is None:
             run.notes.append("the newest commit is not published yet; the next run does it")
         return intent
+    if checkpoint.size < run.newest <= intent.size:
+        evidence = f"it is of {checkpoint.size} entries, and there is a copy of the one of {run.newest}"
+        run.places.add(run.checkpoint, "truncated", "rollback", evidence, (checkpoint.size, run.newest))
     if checkpoint.size > intent.size:
         evidence = f"the lake holds {intent.size} entries, its checkpoint {checkpoint.size}"
         run.places.add(run.checkpoint, "truncated", "rollback", evidence, (intent.size, checkpoint.size))
@@ -349,14 +356,13 @@ def _size_of(copy: Path) -> int:
 def _retained(
     run: _Run,
     reader: TileReader,
-    newest: int,
     *,
     since_heads: Sequence[bytes],
     guard: Guard | None,
     origin: str,
     progress: Progress | None,
 ) -> None:
-    """Earlier statements: each must be a beginning of this tree. Copies past `newest` came while this was looking."""
+    """Earlier statements: each must be a beginning of this tree. Copies past the newest came while this was looking."""
     remembered = None if guard is None else guard.last(origin)
     if not since_heads:
         alone = "a rollback together with its checkpoints would go unnoticed"
@@ -368,7 +374,7 @@ def _retained(
     for done, path in enumerate(_copies(run.folder)):
         if progress is not None:
             progress(done + 1, done + 1)
-        if _size_of(path) > newest:
+        if _size_of(path) > run.newest:
             continue
         source = f"{run.name}/checkpoints/{path.name}"
         kept = _opened(run, source, read_optional(path))

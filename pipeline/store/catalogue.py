@@ -204,7 +204,7 @@ class Catalogue:
         ours = [(name, body) for name, owner, body in rows if worker in {"", owner}]
         try:
             return {name: msgspec.json.decode(body, type=Hold) for name, body in ours}
-        except (msgspec.MsgspecError, TypeError):
+        except (msgspec.MsgspecError, TypeError, RecursionError):
             raise DamagedError(f"{self._path}: a legal hold there cannot be read") from None
 
     def ledger(self, worker: str) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class Catalogue:
             found = sql.execute("SELECT head FROM ledger WHERE worker = ?", (worker,)).fetchone()
         try:
             return msgspec.msgpack.decode(found[0], type=dict[str, Any]) if found else {}
-        except (msgspec.MsgspecError, TypeError):
+        except (msgspec.MsgspecError, TypeError, RecursionError):
             return {"unreadable": True}
 
 

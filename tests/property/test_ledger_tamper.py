@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.ledger import leaf, merkle, proof, seal
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.tiles import Edge, parse_tile_path
+from pipeline.ledger.tiles import Edge
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
 from tests.unit.ledger.small_lake import SmallLake, records
 
@@ -69,24 +69,16 @@ def found(report: Report, source: str) -> pl.DataFrame:
 @MANY
 @given(pick=st.integers(0, 10**9), at=st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_a_flipped_bit_of_any_ledger_file_is_found_in_that_file(lake: SmallLake, pick: int, at: int, bit: int) -> None:
-    """Tiles, bundles, control records, checkpoints, their copies, the policy: the file is named, and no other."""
+    """Tiles and what is left of earlier forms, bundles, control records, checkpoints, their copies, the policy: the
+    file is named, and no other."""
     folder = lake.folder / "ledger"
-    kept = {path for path in folder.rglob("*") if path.is_file() and not stale(path.relative_to(folder))}
-    path = sorted(kept)[pick % len(kept)]
+    kept = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = kept[pick % len(kept)]
     with flipped(path, at, bit):
         report = check(lake)
     broken = report.rows.filter(~pl.col("verdict").is_in(["ok", "redacted"]))
     assert set(broken["source"]) == {f"ledger/{path.relative_to(folder)}"}, broken
     assert report.exit_code == 10
-
-
-def stale(path: Path) -> bool:
-    """Partial tiles of earlier sizes: kept for those who hold an earlier checkpoint, no part of this tree."""
-    if path.parts[0] != "tile":
-        return False
-    level, index, width = parse_tile_path(path.as_posix())
-    height = 0 if level == "entries" else int(level)
-    return width < 256 and width != ((SIZE + 6) >> (8 * height)) - index * 256
 
 
 @MANY

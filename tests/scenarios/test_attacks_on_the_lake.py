@@ -246,6 +246,21 @@ def checkpoint_edited(kept: Kept) -> None:
     kept.ledger("checkpoint").write_text("\n".join(lines))
 
 
+def checkpoint_removed(kept: Kept) -> None:
+    """the checkpoint removed"""
+    kept.ledger("checkpoint").unlink()
+
+
+def checkpoint_put_back(kept: Kept) -> None:
+    """an older checkpoint put in the newest one's place"""
+    shutil.copy(kept.ledger("checkpoints/303"), kept.ledger("checkpoint"))
+
+
+def older_tile_edited(kept: Kept) -> None:
+    """an earlier form of an unfinished tile edited, as readers of an older checkpoint have it"""
+    flipped(kept.ledger("files/tile/0/000.p/4"), 40)
+
+
 def policy_removed(kept: Kept) -> None:
     """the file that names the log's key and its witnesses removed"""
     kept.ledger("policy").unlink()
@@ -309,6 +324,9 @@ AFTER: list[tuple[Callable[[Kept], None], set[Place]]] = [
     (tile_removed, {("gap", "tile", 256, 511)}),
     (bundle_cut, {("altered", "tile", 256, 511)}),
     (checkpoint_edited, {("unverifiable", "checkpoint", None, None)}),
+    (checkpoint_removed, {("gap", "checkpoint", 0, 602)}),
+    (checkpoint_put_back, {("truncated", "rollback", 303, 602)}),
+    (older_tile_edited, {("altered", "tile", 0, 3)}),
     (policy_removed, {("gap", "policy", None, None)}),
     (policy_overwritten, {("unverifiable", "policy", None, None)}),
     (lake_rolled_back, {("truncated", "rollback", 303, 602)}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -206,11 +207,15 @@ def test_its_merkle_trees_agree_with_the_ledgers() -> None:
                 verifier.verify_consistency(old, size, path, bytes(32), root)
 
 
+@pytest.mark.parametrize("control", [0, 3])
 @pytest.mark.parametrize("count", [1, 2, 255, 256, 1000])
-def test_the_documented_sql_recomputes_the_signed_root(tmp_path: Path, count: int) -> None:
-    """DuckDB alone, from Parquet and ctl.jsonl, arrives at size and root of the checkpoint."""
+def test_the_documented_sql_recomputes_the_signed_root(tmp_path: Path, count: int, control: int) -> None:
+    """DuckDB alone, from Parquet and ctl.jsonl, arrives at size and root of the checkpoint: also where there are no
+    control records, and where files that were merged are still there."""
     lake = SmallLake(tmp_path / "lake")
-    lake.write(records(count), control=[(leaf.CONFIG, {"n": n}) for n in range(3)])
+    lake.write(records(count), control=[(leaf.CONFIG, {"n": n}) for n in range(control)])
+    (file,) = lake.folder.glob("raw-*.parquet")
+    shutil.copy(file, file.with_name("raw-merged.parquet"))
     with duckdb.connect() as con:
         con.execute(f"set variable raw = '{lake.folder}/raw-*.parquet'")
         con.execute(f"set variable ctl = '{lake.folder}/ledger/ctl.jsonl'")
