@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NULL, EMPTY = "null_value", "empty_value"
 _BLANK: Final = b" \t\r\n"
+_LF: Final = 10
 _CR: Final = 13
 _BLANKS: Final = np.frombuffer(_BLANK, np.uint8)
 
@@ -74,12 +75,12 @@ def chunk_of(
 ) -> Chunk:
     """Lay values side by side; a line end at the end of one is not part of it."""
     nulls = [row for row, value in enumerate(values) if value is None]
-    parts = [value or b"" for value in values] if nulls else values
-    laid: Any = [*parts, b""]  # so that the last value has its LF without a second copy
-    data = np.frombuffer(b"\n".join(laid), np.uint8)
-    sizes = np.fromiter(map(len, parts), np.int64, len(parts))  # type: ignore[arg-type]
+    parts: Any = [value or b"" for value in values] if nulls else values
+    lines = all(part and part[-1] == _LF for part in parts)  # each brings the LF that follows it
+    data = np.frombuffer(b"".join(parts) if lines else b"\n".join([*parts, b""]), np.uint8)
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts))
     starts = np.zeros(len(parts), np.int64)
-    np.cumsum(sizes[:-1] + 1, out=starts[1:])
+    np.cumsum(sizes[:-1] + (not lines), out=starts[1:])
     ends = _without_line_end(data, starts, starts + sizes)
     refused = dict.fromkeys(_blank(data, starts, ends), EMPTY) | dict.fromkeys(nulls, NULL)
     return Chunk(data, starts, ends, offsets, after, refused, tuple(holes), leader_epoch)

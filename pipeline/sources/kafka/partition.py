@@ -225,21 +225,31 @@ class Partition:
             return self._fault(self._items.popleft(), ingest_ns)
         chunks = self._front()
         wanted = _ALL if limit is None else max(limit, self._want)
-        count, rows, there = 1, len(chunks[0]), len(chunks[0].data)
-        while count < len(chunks) and rows < wanted and (there < size or rows <= self._refused):
+        count = rows = there = fitting = 0
+        while count < len(chunks) and (not count or (rows < wanted and (there < size or rows <= self._refused))):
+            fitting += int(np.searchsorted(chunks[count].ends, size - there))
             rows, there = rows + len(chunks[count]), there + len(chunks[count].data)
             count += 1
-        for _ in range(count):
-            self._items.popleft()
-        chunk = joined(chunks[:count])
-        fitting = max(int(np.searchsorted(chunk.ends, size)), self._want, 1)
-        if (wanted := min(wanted, fitting)) < len(chunk):
-            self._items.appendleft(chunk.cut(wanted, len(chunk)))
-            chunk = chunk.cut(0, wanted)
+        chunk = joined(self._next_rows(count, min(wanted, max(fitting, self._want, 1))))
         self._measure()
         self._refused = self._want = 0
         last = isinstance(self._items[0], Told) if self._items else self._finished
         return self._batch(chunk, ingest_ns, final=last)
+
+    def _next_rows(self, count: int, wanted: int) -> list[Chunk]:
+        """Take `wanted` rows of the first `count` chunks, or all that there are; what is left of the last stays."""
+        taken: list[Chunk] = []
+        for _ in range(count):
+            chunk = self._items.popleft()
+            assert isinstance(chunk, Chunk)  # noqa: S101  the caller has counted them
+            if wanted < len(chunk):
+                self._items.appendleft(chunk.cut(wanted, len(chunk)))
+                chunk = chunk.cut(0, wanted)
+            if len(chunk):
+                taken.append(chunk)
+            if not (wanted := wanted - len(chunk)):
+                break
+        return taken
 
     def _batch(self, chunk: Chunk, ingest_ns: int, *, final: bool) -> RawBatch:
         stream = self.identity.stream

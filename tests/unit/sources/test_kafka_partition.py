@@ -90,6 +90,26 @@ def test_cuts(sizes: list[int], limit: int | None) -> None:
     assert part.buffered == 0
 
 
+@given(st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=6), min_size=1, max_size=6), st.integers(1, 120))
+def test_no_more_bytes_are_handed_out_than_asked_for(sizes: list[list[int]], size: int) -> None:
+    """A batch holds as many records as fit, one at least, and of a larger chunk only its part is copied."""
+    part = partition()
+    texts = [[b"x" * width for width in some] for some in sizes]
+    every = [text for some in texts for text in some]
+    part.begin(None, None, Bounds(0, len(every)))
+    at = 0
+    for some in texts:
+        part.put(chunk(at, some))
+        at += len(some)
+    batches = []
+    while part.has_news:
+        batches.append(part.take(None, 7, size))
+    assert records(batches) == list(enumerate(every))
+    for batch, behind in zip(batches, [*(b.record(0) for b in batches[1:]), b"y" * size], strict=True):
+        assert len(batch) == 1 or len(batch.data) <= size + 1  # the LF behind the last record is nobody's
+        assert len(batch.data) + len(behind) >= size  # the next one would not have fitted
+
+
 @pytest.mark.parametrize("consumed", [0, 2, 3])
 def test_what_is_given_back_comes_again(consumed: int) -> None:
     """Records the decoder could not finish wait for more behind them, and come first."""
@@ -247,3 +267,17 @@ def test_line_ends_are_no_part_of_a_value() -> None:
     """One LF or CR LF at the end goes; one inside, or a second one, stays."""
     (batch,) = partition_with([b"a\n", b"b\r\n", b"c\nd", b"e\n\n", b"f\r"])
     assert [record for _, record in records([batch])] == [b"a", b"b", b"c\nd", b"e\n", b"f\r"]
+
+
+@given(st.lists(st.sampled_from([b"a\n", b"bc\n", b"\n", b"\n\n", b"d\r\n", b"e", b"", None]), max_size=6))
+def test_values_lie_side_by_side(some: list[bytes | None]) -> None:
+    """Each without its line end, in its place; lines that bring their own LF get no second one."""
+    laid = chunk_of(some, np.arange(len(some), dtype=np.int64), len(some), (), 0)
+    whole = [value or b"" for value in some]
+    assert [laid.value(row) for row in range(len(laid))] == [
+        value.removesuffix(b"\n").removesuffix(b"\r") if value.endswith(b"\n") else value for value in whole
+    ]
+    assert laid.data[laid.ends].tobytes().replace(b"\r", b"\n") == b"\n" * len(some)
+    if whole and all(value.endswith(b"\n") for value in whole):
+        assert laid.data.tobytes() == b"".join(whole)
+    assert set(laid.refused) == {row for row, value in enumerate(whole) if not value.strip()}
