@@ -125,7 +125,7 @@ def parse_event(data: bytes) -> Event:
     """An event file in its one canonical form; anything else is a LedgerError."""
     try:
         event = msgspec.json.decode(data, type=Event)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerError("not an event file") from error
     if _encode(event) != data:
         raise LedgerError("an event file that is not in canonical form")

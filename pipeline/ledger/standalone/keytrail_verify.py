@@ -27,8 +27,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-Options = argparse.Namespace
-
 
 class RefusedError(Exception):
     """What was given does not hold."""
@@ -286,11 +284,11 @@ class Tiles:
             rest //= 1000
         path = self.folder / "tile" / str(level) / digits
         partial = path.with_name(path.name + ".p") / str(width)
-        path = partial if width < 256 and partial.exists() else path
-        need(path.exists(), f"{path} is missing")
-        data = path.read_bytes()[: width * unit]
-        need(len(data) == width * unit, f"{path} has the wrong length")
-        return data
+        path, there = (partial, width) if width < 256 and partial.is_file() else (path, 256)
+        need(path.is_file(), f"{path} is missing")
+        data = path.read_bytes()
+        need(len(data) == there * unit, f"{path} has the wrong length")
+        return data[: width * unit]
 
     def width(self, level: int, index: int) -> int:
         return min(256, (self.size >> (8 * level)) - index * 256)
@@ -353,12 +351,12 @@ def verify_tiles(tiles: Tiles, root: bytes) -> None:
 # --- commands -----------------------------------------------------------------------------------------------------
 
 
-def command_note(options: Options) -> str:
+def command_note(options: argparse.Namespace) -> str:
     size, root = open_checkpoint(read(options.file), options.key)
     return f"signed: size {size}, root {root.hex()}"
 
 
-def command_proof(options: Options) -> str:
+def command_proof(options: argparse.Namespace) -> str:
     data = read(options.file)
     head, blank, checkpoint = data.partition(b"\n\n")
     lines = decode_text(head).split("\n")
@@ -394,7 +392,7 @@ def event_told(data: bytes, index: int, entry: bytes) -> str:
     return ", and the event is the one it commits to" if compared else "; the event's bytes are redacted, not compared"
 
 
-def command_consistency(options: Options) -> str:
+def command_consistency(options: argparse.Namespace) -> str:
     old, old_root = open_checkpoint(read(options.old), options.key)
     size, root = open_checkpoint(read(options.new), options.key)
     need(old <= size, f"rollback: the old checkpoint has {old} entries, the new one {size}")
@@ -404,7 +402,7 @@ def command_consistency(options: Options) -> str:
     return f"the log of {size} entries begins with the one of {old}"
 
 
-def command_tree(options: Options) -> str:
+def command_tree(options: argparse.Namespace) -> str:
     folder = pathlib.Path(options.folder)
     size, root = open_checkpoint(read(folder / "checkpoint"), options.key)
     tiles = Tiles(folder, size)
@@ -437,7 +435,7 @@ def verify_control(tiles: Tiles, path: pathlib.Path) -> int:
     return count
 
 
-def command_rows(options: Options) -> str:
+def command_rows(options: argparse.Namespace) -> str:
     try:
         import duckdb  # noqa: PLC0415  only this command needs it
     except ImportError:
@@ -449,15 +447,17 @@ def command_rows(options: Options) -> str:
     names = "source, position, salt, raw, redacted, leaf, leaf_index"
     connection = duckdb.connect().execute("set enable_progress_bar = false")
     cursor = connection.execute(f"select {names} from read_parquet(?) order by leaf_index", [options.glob])  # noqa: S608
-    count, expected = 0, {}
+    count, expected, last = 0, {}, -1
     for source, position, salt, raw, redacted, leaf, index in iter(cursor.fetchone, None):
-        need(index < size, f"a row beyond the log's {size} entries")
+        need(None not in (source, position, redacted, leaf, index), "a row without source, position or leaf")
+        need(last < index < size, f"row {index}: a second row for a leaf, or one beyond the log's {size} entries")
+        last = index
         if index // 256 not in expected:
             expected = {index // 256: tiles.hashes(0, index // 256)}
         need(leaf_hash(leaf) == expected[index // 256][index % 256], f"row {index}: the leaf is not the log's")
         verify_row(leaf, source, position, salt, raw, redacted=redacted)
         count += 1
-    return f"{count} rows are those that the log of {size} entries commits to"
+    return f"{count} rows are those of the log of {size} entries; {size - count} entries (records, expired) have no row"
 
 
 def read(path: str | pathlib.Path) -> bytes:

@@ -166,3 +166,10 @@ def test_malformed_proofs_raise_the_declared_error(data: bytes) -> None:
     """Parsing never ends in another exception."""
     with pytest.raises(LedgerError):
         proof.parse(data)
+
+
+@pytest.mark.parametrize("data", [b'{"uid":"\xff"}', b'{"uid":' + b"[" * 100_000, b"", b"[]"])
+def test_malformed_events_raise_the_declared_error(data: bytes) -> None:
+    """What is no JSON, no text or far too deep is refused like any other."""
+    with pytest.raises(LedgerError, match="not an event file"):
+        proof_file.parse_event(data)

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -223,3 +224,30 @@ def test_the_documented_sql_recomputes_the_signed_root(tmp_path: Path, count: in
     _, stated, stated_root = (lake.folder / "ledger/checkpoint").read_text().split("\n")[:3]
     assert (size, last + 1, encoded) == (int(stated), int(stated), stated_root)
     assert root.lower() == lake.head()["root_hex"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda rows: rows.vstack(rows[7:8]), "a second row for a leaf"),
+        (lambda rows: rows.with_columns(leaf_index=pl.lit(9_999, pl.Int64)), "beyond the log"),
+        (lambda rows: rows.with_columns(leaf=pl.lit(None, pl.Binary)), "without source, position or leaf"),
+    ],
+)
+def test_rows_that_are_no_rows_of_the_log_are_refused(
+    lake: SmallLake, change: Callable[[pl.DataFrame], pl.DataFrame], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice, beyond the log, or without a leaf: with the reason, never a traceback."""
+    path = next(iter(sorted(lake.folder.glob("raw-*.parquet"))))
+    change(pl.read_parquet(path)).write_parquet(path)
+    words = ["rows", str(lake.folder / "ledger"), str(lake.folder / "raw-*.parquet")]
+    assert verifier.main([*words, "--key", lake.ledger.verifier.vkey()]) == 10
+    assert reason in capsys.readouterr().out
+
+
+def test_a_tile_that_goes_on_behind_its_end_is_refused(lake: SmallLake, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its first hashes are right, its length is not."""
+    (path,) = (lake.folder / "ledger/tile/1").rglob("2")
+    path.write_bytes(path.read_bytes() + bytes(32))
+    assert verifier.main(["tree", str(lake.folder / "ledger"), "--key", lake.ledger.verifier.vkey()]) == 10
+    assert "wrong length" in capsys.readouterr().out
