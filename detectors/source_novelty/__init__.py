@@ -118,6 +118,7 @@ class SourceNovelty:
         sessions = set(there["session"].drop_nulls()) & set(elsewhere["session"].drop_nulls()) - {""}
         values = int(there.filter("discloses_value")["n"].sum())
         used = int(self._zones.of_principal(visits, principal))
+        usual = f"one of its {used} zones" if used > 1 else "its one zone"
         grave = (values > 0 and one["kind"] in ("service", "pod")) + bool(sessions)
         also = " One of its tokens is in use there and in its usual network at the same time." if sessions else ""
         return Found(
@@ -127,7 +128,7 @@ class SourceNovelty:
             score=_tails.score(surprise + 2 * bool(sessions)),
             message=f"{show(principal)} came from {several(new)} for the first time, reading {values} values.{also}",
             observed=f"{len(new)} new {'zones' if len(new) > 1 else 'zone'}, used by {one['share']:.1%} of principals",
-            expected=f"one of its {used} zones; {figure(one['mean'])} new ones in an hour",
+            expected=f"{usual}; {figure(one['mean'])} new ones in an hour",
             next_step="Ask the owner whether the workload moved. If not: revoke its tokens and its log-in credential"
             " (secret-id, key), then look at what was read from there (view operations).",
             principal=principal,

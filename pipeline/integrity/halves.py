@@ -116,8 +116,12 @@ def _merged(entries: pl.DataFrame, told: pl.DataFrame, halves: pl.DataFrame) -> 
 
 
 def _milliseconds(span: pl.Expr | pl.Series) -> pl.Expr:
-    """Exact to the microsecond: a division alone differs in the last bit between one row and many."""
-    return (pl.lit(span) if isinstance(span, pl.Series) else span).dt.total_microseconds().truediv(1000.0).round(3)
+    """Exact to the microsecond: a division alone differs in the last bit between one row and many.
+
+    Null where the answer is dated before its request: a clock moved, and how long it took nobody knows.
+    """
+    spent = (pl.lit(span) if isinstance(span, pl.Series) else span).dt.total_microseconds()
+    return pl.when(spent >= 0).then(spent.truediv(1000.0).round(3))
 
 
 def is_login() -> pl.Expr:
@@ -150,7 +154,7 @@ def correct(copies: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     answers = ~base["paired"] & (late["paired"] | late["response_uid"].is_not_null() & base["response_uid"].is_null())
     late_by = pl.select(_milliseconds(late["time"] - base["time"])).to_series()
     one_device = base["devices"].list.set_intersection(late["devices"]).list.len() > 0
-    latency = late["latency_ms"].fill_null(late_by.set(~one_device, None))
+    latency = late["latency_ms"].fill_null(late_by.set(~one_device | late["paired"], None))
     taken = base.with_columns(pl.when(answers).then(late[name]).otherwise(base[name]).alias(name) for name in _ADDED)
     united = taken.with_columns(
         devices=base["devices"].list.concat(late["devices"]).list.unique().list.sort(),

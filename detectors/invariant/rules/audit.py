@@ -37,7 +37,7 @@ RULES: Final = (
         "Audit device enabled or re-created",
         "medium",
         is_vault() & at(r"^sys/audit/.") & writes() & ~flag("log_raw"),
-        "{who} enabled the audit device {name}; a re-created device hashes with a new key",
+        "{who} enabled the audit device {name} (one that is made again hashes with a new key)",
         "Check with the owner of the platform where this copy of the trail goes. If an old device of that name went"
         " before, hashes from before and after cannot be compared: note the time.",
         _OFF,

@@ -142,7 +142,12 @@ def nothing(paths: Sequence[str], found: Found) -> str:
     """Why there is nothing to read, for the person who gave the paths."""
     if found.unreadable:
         return "; ".join(f"{path}: {reason}" for path, reason in found.unreadable.items())
-    left_out = f"; {len(found.skipped)} files were left out as no logs" if found.skipped else ""
+    count = len(found.skipped)
+    left_out = (
+        f"; {f'{count} files were left out as no logs' if count > 1 else 'a file was left out as no log'}"
+        if count
+        else ""
+    )
     return (
         f"nothing to read in {', '.join(paths)}: looked in every folder for log files, plain, .gz or .zst, "
         f"not hidden{left_out}"
