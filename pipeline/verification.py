@@ -18,6 +18,7 @@ from pipeline.core.model import Hold
 from pipeline.integrity import cloudtrail
 from pipeline.ledger import FileGuard, keys
 from pipeline.ledger.head import readable
+from pipeline.ledger.places import HARMLESS, Places
 from pipeline.ledger.row_check import COLUMNS
 from pipeline.ledger.sealed import FILES, files_key, files_origin
 from pipeline.ledger.verify import Report, Snapshot, Unreadable, verify
@@ -150,8 +151,19 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
     placed = report.rows.filter(~pl.col("verdict").is_in(("ok", "redacted")))["source"]
     again = (pl.col("cause") == "file") & pl.col("source").is_in(placed.implode())  # told row by row already
     rows = pl.concat([report.rows, files.rows.filter(~again)])
-    report = replace(report, rows=rows, exit_code=max(report.exit_code, files.exit_code))
-    return report, files, moment[0][2]
+    described = _described(lake, worker, rows)
+    code = IntegrityBrokenError.exit_code if len(described) else max(report.exit_code, files.exit_code)
+    return replace(report, rows=pl.concat([rows, described]), exit_code=code), files, moment[0][2]
+
+
+def _described(lake: store.Lake, worker: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """INTEGRITY rows for files that hold, and of which the lake's catalogue has other numbers than they have."""
+    wrong = set(rows.filter(~pl.col("verdict").is_in(HARMLESS))["file"])
+    told = Places()
+    for file, names in lake.misdescribed(worker):
+        if file not in wrong:
+            told.add(file, "altered", "catalogue", f"the lake's catalogue does not have what the file has: {names}")
+    return told.frame()
 
 
 def _settled(lake: store.Lake, worker: str) -> tuple[dict[str, Any], dict[str, str], Owned]:

@@ -21,6 +21,7 @@ from pipeline.store.files import Lock, guarded, private_folder, remove, worker_n
 from pipeline.store.outbox import Outbox
 from pipeline.store.publish import Publisher, leftovers
 from pipeline.store.read import groups, in_order, rows
+from pipeline.store.segment import measured
 from pipeline.store.steps import Steps, prepare
 from pipeline.store.tables import PASSING, table_of
 from pipeline.store.upkeep import Upkeep, orphans
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _LOCK_TRIES, _LOCK_SECONDS = 10, 0.02
 _FOR_EVER = 2**63 - 1  # ns
+_NUMBERS = ("rows", "size", "min_time", "max_time", "min_leaf", "max_leaf")
 _OTHERS_TRIES = 4  # looks at another worker's states while it commits
 
 
@@ -373,6 +375,19 @@ class Lake(Outbox):
             files = {segment.path: segment.table for segment in ours if segment.table not in PASSING}
             pending = any(self._catalogue.unsealed(worker))
             return self._catalogue.ledger(worker), files, pending, self._catalogue.owned()
+
+    def misdescribed(self, worker: str) -> Iterator[tuple[str, str]]:
+        """Files of a worker of which the catalogue has other numbers than they have, with the names of those numbers.
+
+        By them files are passed over and forgotten unread. What cannot be read is left out.
+        """
+        for file in self._catalogue.files():
+            if file.worker == worker and file.segment.table not in PASSING:
+                with contextlib.suppress(StoreError):
+                    found = measured(self.path, file.segment, table_of(file.segment.table))
+                    wrong = [name for name in _NUMBERS if getattr(found, name) != getattr(file.segment, name)]
+                    if wrong:
+                        yield file.segment.path, ", ".join(wrong)
 
     def read_file(self, table: str, file: str, *only: str) -> Iterator[pl.DataFrame]:
         """The rows of one file of a table, as they are stored, with all columns or some. Raises StoreError for one that

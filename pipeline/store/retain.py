@@ -1,7 +1,7 @@
 """Forgetting by age: rows of events, operations, rejected and raw whose event time is before a cut.
 
-Whole files go without being read; the file on the boundary is written anew. Raw entries carry no time of their own:
-one goes with its event, or with its row in `rejected`.
+Of whole files that go only the times are read; the file on the boundary is written anew. Raw entries carry no time of
+their own: one goes with its event, or with its row in `rejected`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import polars as pl
 from pipeline.store.compact import Rewrite
 from pipeline.store.files import remove
 from pipeline.store.read import groups
+from pipeline.store.segment import measured
 from pipeline.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -87,11 +88,12 @@ class Retention:
         """A file under a hold is looked into first: what the hold keeps is not written anew every time."""
         table = TABLES[file.segment.table]
         goes = self._goes(table)
-        high = file.segment.max_time
-        if high is not None and high < self._cut_us and not self._holds:
-            self._dropped.append(file.segment.path)
-            return
-        if self._holds:
+        if not self._holds:
+            high = measured(self._lake, file.segment, table).max_time  # by the file: a catalogue can be edited
+            if high is not None and high < self._cut_us:
+                self._dropped.append(file.segment.path)
+                return
+        else:
             columns = pl.Schema({name: table.columns[name] for name in ("time", _whose(table))})
             rest = [frame.select(goes).to_series() for frame in groups(self._lake / file.segment.path, columns)]
             if not any(column.any() for column in rest):

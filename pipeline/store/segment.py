@@ -7,14 +7,15 @@ the CPU time of Polars' writer, if only the columns that repeat get a dictionary
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.files import private_file, sync_file
+from pipeline.store.files import guarded, private_file, sync_file
+from pipeline.store.read import groups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,24 @@ class _Range:
         if isinstance(low, int) and isinstance(high, int):
             self.low = low if self.low is None else min(self.low, low)
             self.high = high if self.high is None else max(self.high, high)
+
+
+def measured(lake: Path, segment: Segment, table: Table) -> Segment:
+    """What a file says of itself, in the place of what a catalogue says of it. Raises StoreError for one that cannot be
+    read."""
+    time, leaf = _Range(), _Range()
+    names = [name for name in (table.time, "leaf_index") if name in table.columns]
+    wanted = pl.Schema({name: table.columns[name] for name in names})
+    file = lake / segment.path
+    for frame in groups(file, wanted) if names else ():
+        for name, seen in ((table.time, time), ("leaf_index", leaf)):
+            if name in wanted:
+                seen.see(frame[name])
+    with guarded(f"reading {file}"):
+        rows, size = pq.read_metadata(file).num_rows, file.stat().st_size
+    return replace(
+        segment, rows=rows, size=size, min_time=time.low, max_time=time.high, min_leaf=leaf.low, max_leaf=leaf.high
+    )
 
 
 class SegmentFile:

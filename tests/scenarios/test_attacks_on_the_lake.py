@@ -183,6 +183,16 @@ def expiry_forged_and_read_on(kept: Kept) -> None:
     kept.read()
 
 
+def file_misdated(kept: Kept) -> None:
+    """a file's times changed in the lake's catalogue, so that it is passed over and forgotten as old"""
+    kept.catalogue("UPDATE files SET min_time = 1, max_time = 2 WHERE path = ?", kept.file("events"))
+
+
+def file_miscounted(kept: Kept) -> None:
+    """the number of a file's rows changed in the lake's catalogue"""
+    kept.catalogue("UPDATE files SET rows = rows + 1 WHERE path = ?", kept.file("raw"))
+
+
 def position_moved(kept: Kept) -> None:
     """a reading position moved on in the lake's catalogue, so that lines are passed over"""
     kept.catalogue("UPDATE positions SET offset = offset + 1000")
@@ -310,6 +320,8 @@ AFTER: list[tuple[Callable[[Kept], None], set[Place]]] = [
     (file_forged, {("unsigned", "file", None, None), ("gap", "file", None, None)}),
     (file_forged_and_read_on, {("gap", "exchange", 7, 7), ("unsigned", "exchange", 7, 7)}),
     (expiry_forged_and_read_on, {("gap", "exchange", 7, 7), ("redacted", "expired", 0, 302)}),
+    (file_misdated, {("altered", "catalogue", None, None)}),
+    (file_miscounted, {("altered", "catalogue", None, None)}),
     (position_moved, {("altered", "position", 4, 4)}),
     (position_moved_and_read_on, {("altered", "position", 7, 7), ("redacted", "ingest", 603, 603)}),
     (position_forgotten, {("gap", "position", 4, 4)}),

@@ -48,8 +48,8 @@ def discover(paths: Sequence[str], exclude: Sequence[str], known: Collection[str
         if os.path.isdir(path):
             _walk(path, exclude, found)
         elif os.path.lexists(path):
-            found.explicit.append(path)
-            _add(path, found)
+            if _add(path, found):
+                found.explicit.append(path)
         elif path in known:
             found.explicit.append(path)
         else:
@@ -64,6 +64,11 @@ def no_log(name: str, exclude: Sequence[str] = ()) -> bool:
     suffix = plain.rpartition(".")[2] if "." in plain else ""
     by_name = plain in _NO_LOG_NAMES or suffix in _NO_LOG_SUFFIXES or bool(_NO_LOG.search(plain))
     return by_name or any(fnmatch(name, pattern) for pattern in exclude)
+
+
+def printable(path: str) -> str:
+    """A path as it can be told: bytes that are no UTF-8 are written out (`\\xff`)."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _walk(root: str, exclude: Sequence[str], found: Found) -> None:
@@ -96,18 +101,22 @@ def _seen_before(folder: str, seen: set[tuple[int, int]]) -> bool:
 
 def _note(found: Found) -> Callable[[OSError], None]:
     def note(error: OSError) -> None:
-        found.unreadable[str(error.filename)] = error.strerror or "cannot be listed"
+        found.unreadable[printable(str(error.filename))] = error.strerror or "cannot be listed"
 
     return note
 
 
-def _add(path: str, found: Found) -> None:
+def _add(path: str, found: Found) -> bool:
+    """Note what stands there; whether its name can be that of a stream."""
+    if (shown := printable(path)) != path:
+        found.unreadable[shown] = "its name is not UTF-8; rename it, or pipe it in and give `-` as the path"
+        return False
     try:
         status = os.stat(path)
     except OSError as error:
         if os.path.lexists(path):  # else it changed its name since it was listed: the next look finds it
             found.unreadable[path] = error.strerror or "cannot be read"
-        return
+        return True
     if not stat.S_ISREG(status.st_mode):
         found.unreadable[path] = "not a regular file; pipe it in and give `-` as the path"
     elif not os.access(path, os.R_OK):
@@ -115,6 +124,7 @@ def _add(path: str, found: Found) -> None:
             found.unreadable[path] = "permission denied"
     else:
         found.files.setdefault(path, (status.st_dev, status.st_ino))
+    return True
 
 
 def _once(found: Found) -> None:

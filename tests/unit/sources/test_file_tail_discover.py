@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.core.errors import NoInputError, SourceError
 from pipeline.core.model import Position
+from pipeline.sources.file_tail.discover import discover
 
 from .conftest import Start
 
@@ -78,7 +79,7 @@ def test_a_path_that_does_not_exist_is_no_input(tmp_path: Path, start: Start) ->
 def test_a_folder_without_logs_is_no_input(tmp_path: Path, start: Start) -> None:
     """The message says what was looked for and that something else was there."""
     (tmp_path / "notes.md").write_text("x")
-    with pytest.raises(NoInputError, match=r"plain, \.gz or \.zst.*1 files were left out"):
+    with pytest.raises(NoInputError, match=r"plain, \.gz or \.zst.*a file was left out"):
         start(tmp_path)
 
 
@@ -141,3 +142,21 @@ def test_a_position_of_another_make_stops_the_source(tmp_path: Path, start: Star
     bad = Position(str(path), "p", 4, {"head_len": "four"})
     with pytest.raises(SourceError, match="head_len"):
         start(path, positions={(str(path), "p"): bad})
+
+
+@pytest.mark.parametrize("given", ["folder", "file"])
+def test_a_name_that_is_no_utf8_is_told_and_its_neighbours_are_read(given: str, tmp_path: Path, start: Start) -> None:
+    """No stream can have such a name: the reason shows its bytes, whether it was met in a folder or named."""
+    odd = os.fsencode(tmp_path) + b"/odd-\xff.log"
+    try:
+        Path(os.fsdecode(odd)).write_text("odd\n")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    (tmp_path / "main.log").write_text("main\n")
+    paths = [tmp_path] if given == "folder" else [tmp_path / "main.log", Path(os.fsdecode(odd))]
+    found = discover([str(path) for path in paths], ())
+    assert [os.path.basename(path) for path in found.files] == ["main.log"]
+    assert {os.path.basename(path): why for path, why in found.unreadable.items()} == {
+        "odd-\\xff.log": "its name is not UTF-8; rename it, or pipe it in and give `-` as the path"
+    }
+    assert start(*paths).read() == [b"main"]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,7 +135,7 @@ def test_files_that_no_catalogue_ever_named_go_sooner(tmp_path: Path) -> None:
 
 
 def test_retention_removes_old_rows_and_their_raw_entries(tmp_path: Path) -> None:
-    """Rows before the cut go from events, operations, rejected and raw; files wholly older are dropped unread."""
+    """Rows before the cut go from events, operations, rejected and raw; files wholly older are dropped."""
     refused = schema.conform(
         pl.DataFrame({"source": "audit.log", "file": "audit.log", "position": [-5, -6], "reason": "torn"}),
         schema.REJECTED,
@@ -163,6 +165,18 @@ def test_retention_removes_old_rows_and_their_raw_entries(tmp_path: Path) -> Non
         assert lake.retain(at(150)) == 0
         lake.retain(at(10_000))
         assert [live(lake, table) for table in ("events", "operations", "raw", "rejected")] == [[], [], [], []]
+
+
+def test_retention_goes_by_the_times_in_a_file(tmp_path: Path) -> None:
+    """A catalogue that calls young rows old, or old ones young, makes nothing go that is young."""
+    with Lake.open(tmp_path / "lake", KEEP, writer=True, clock=Clock()) as lake:
+        lake.write("events", events(range(200, 300)))
+        lake.commit(commit_of(0))
+        with closing(sqlite3.connect(lake.path / "commit.sqlite")) as db, db:
+            db.execute("UPDATE files SET min_time = 1, max_time = 2")
+        lake.retain(at(150))
+        assert column(lake.path, "SELECT leaf_index FROM events ORDER BY 1") == list(range(200, 300))
+        assert dict(lake.misdescribed("main")) == {}  # written anew, and described as it is
 
 
 def test_retention_by_days_runs_by_itself(tmp_path: Path) -> None:
