@@ -7,6 +7,7 @@ Leaves go into the ledger with their commit; until then only their numbers are g
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,25 @@ from pipeline.ledger.log import LeafBatch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.core.model import Commit, Position
+    from pipeline.core.model import Commit, Frames, Position
     from pipeline.ledger.leaf import Leaves
     from pipeline.parts import Parts
+
+
+class Snapshots(Mapping[str, "Frames"]):
+    """What parts remember, each taken when it is asked for: never the snapshots of all at once."""
+
+    def __init__(self, take: Mapping[str, Callable[[], Frames]]) -> None:
+        self.take = dict(take)
+
+    def __getitem__(self, name: str) -> Frames:
+        return self.take[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.take)
+
+    def __len__(self) -> int:
+        return len(self.take)
 
 
 class Committer:

@@ -17,12 +17,13 @@ Between poll and commit everything is a function of (batch, state, config): no c
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from pipeline import handover, rows, suite
-from pipeline.committing import Committer
+from pipeline.committing import Committer, Snapshots
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.inline import inline
@@ -273,8 +274,8 @@ class Line:
         if parts.baselines.learned_until_us != self._viewed_us:
             self._viewed_us = parts.baselines.learned_until_us
             snapshot["baselines"] = parts.baselines.view()
-        states = {name: part.snapshot() for name, part in self.stateful().items()}
-        states |= {"line": self.snapshot(), "set_aside": handover.packed(self._set_aside)}
+        states = Snapshots({name: part.snapshot for name, part in self.stateful().items()})
+        states.take |= {"line": self.snapshot, "set_aside": partial(handover.packed, self._set_aside)}
         seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
         consumed, messages = tuple(self._consumed), tuple(self._messages)
         self._commits.begin(

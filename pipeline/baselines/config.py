@@ -26,4 +26,4 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shrink_operations: Positive = 24.0
     shrink_days: Positive = 3.0
     shrink_weeks: Positive = 2.0
-    view_hours: Annotated[int, msgspec.Meta(ge=0)] = 50_000
+    view_hours: Annotated[int, msgspec.Meta(ge=0)] = 20_000

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from pipeline.baselines import answer
 from pipeline.baselines.exposure import exposure
@@ -71,12 +72,13 @@ def _busiest(config: Config, tables: Mapping[str, Table]) -> dict[str, Rows]:
 
 
 def _hours(config: Config, table: Table, slots: Rows, at_us: int) -> pl.Series:
+    """Null but for `slots`, ascending; the lists lie where they were computed: together they are the largest column."""
     shares = answer.hours_of_week(config, table, slots, at_us)
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-    place = np.full(len(table), len(slots), np.int64)
-    place[slots] = np.arange(len(slots))
-    flat = pl.Series(shares.reshape(-1), dtype=pl.Float64)
-    if not len(slots):
-        return pl.Series("hours_of_week", [None] * len(table), pl.List(pl.Float64))
-    lists = flat.reshape((len(slots), 168)).arr.to_list()
-    return lists.append(pl.Series([None], dtype=pl.List(pl.Float64))).gather(place).alias("hours_of_week")
+    hidden = np.ones(len(table), np.bool_)
+    hidden[slots] = False
+    ends = np.cumsum(np.where(hidden, 0, 168))
+    lists = pa.LargeListArray.from_arrays(
+        pa.array(np.concatenate([[0], ends])), pa.array(shares.reshape(-1)), mask=pa.array(hidden)
+    )
+    return pl.Series("hours_of_week", lists)

@@ -50,14 +50,15 @@ def pack(states: Mapping[str, Frames]) -> Packed:
 def write(lake: Path, path: str, packed: Packed, before: Entries) -> Entries:
     """Writes the frames that differ from `before` into `path` (no file when none does) and says where all are now.
 
-    A part that is given is replaced whole; one that is not given stays as it was.
+    A part that is given is replaced whole; one that is not given stays as it was. `packed` is empty afterwards: each
+    frame goes when it is encoded.
     """
     given = {part for part, _ in packed}
     entries = {key: entry for key, entry in before.items() if key[0] not in given}
     bodies: list[bytes] = []
     start = 0
-    for key, frame in packed.items():
-        body = _encode(frame)
+    for key in list(packed):
+        body = _encode(packed.pop(key))
         digest = hashlib.blake2b(body, digest_size=16).digest()
         known = before.get(key)
         if known is not None and known.digest == digest:
