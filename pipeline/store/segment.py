@@ -105,7 +105,7 @@ class SegmentFile:
         if "leaf_index" in self.table.columns:
             self._leaf.see(frame["leaf_index"])
         size = int(frame.estimated_size())
-        self._waiting.append(frame)
+        self._waiting.append(frame.clone())  # no other thread may ask for what is locked to be encoded
         self._waiting_rows += frame.height
         self._waiting_bytes += size
         self.rows += frame.height

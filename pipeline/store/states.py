@@ -101,8 +101,12 @@ def unpack(lake: Path, entries: Entries) -> dict[str, dict[str, pl.DataFrame]]:
 
 
 def _copied(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same in memory of its own, texts apart: a column made of a numpy array stands in that array."""
-    return pl.concat([frame, frame.head(1)], rechunk=True).head(len(frame)) if len(frame) else frame
+    """The same in memory of its own, texts apart: a column made of a numpy array stands in that array.
+
+    Another object, too: encoding locks a frame and then waits for the interpreter, and whoever asks the same frame for
+    anything meanwhile has the interpreter and waits for the frame.
+    """
+    return pl.concat([frame, frame.head(1)], rechunk=True).head(len(frame)) if len(frame) else frame.clear()
 
 
 def _encode(frame: pl.DataFrame) -> bytes:
