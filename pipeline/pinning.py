@@ -42,7 +42,7 @@ def pinned(lake: Path, vkey: str | None, folder: str, config: LedgerConfig, head
     logs = _named(lake / folder)
     if vkey:
         given = parse_key(vkey)
-        named = [log for log in logs if log.public == given.public] if folder != "ledger" else []
+        named = [log for log in logs if log.public == given.public] if folder != ledgers.MAIN_FOLDER else []
         return Pinned(named[0] if named else given, "given")
     if not logs:
         return _signed_by(lake / folder, config, head)
@@ -61,10 +61,13 @@ def _signed_by(folder: Path, config: LedgerConfig, head: Mapping[str, Any]) -> P
     intent, published = str(head.get("intent", "")).encode(), read_optional(folder / "checkpoint")
     if not intent and published is None:
         raise NoInputError(f"{folder.parent} has no ledger: nothing was committed to it yet")
+    signed = ((intent, checkpoints.open_intent, 1), (published or b"", checkpoints.open_checkpoint, 0))
     for public, origin in _here(config):
-        for data, opened in ((intent, checkpoints.open_intent), (published or b"", checkpoints.open_checkpoint)):
-            name = data.decode("utf-8", "replace").split("\n")[1 if data is intent else 0]
-            key = Verifier(name, note.ED25519, public)
+        for data, opened, line in signed:  # the line that has the log's name
+            lines = data.decode("utf-8", "replace").split("\n")
+            if line >= len(lines):
+                continue
+            key = Verifier(lines[line], note.ED25519, public)
             with contextlib.suppress(LedgerError):
                 opened(data, [key])
                 return Pinned(key, origin)

@@ -363,6 +363,21 @@ def test_what_is_done_to_the_lake_is_found(harm: Callable[[Kept], None], expecte
     assert places(report) == expected, report.rows.to_dicts()
 
 
+@pytest.mark.parametrize(
+    ("harm", "head"),
+    [(head_removed, ("gap", "head", 0, 602)), (head_overwritten, ("unverifiable", "head", None, None))],
+)
+def test_without_head_and_policy_the_checkpoint_tells_the_logs_name(
+    harm: Callable[[Kept], None], head: Place, kept: Kept
+) -> None:
+    """Both that name the log are gone: it is still held to this host's key, and all of it is told."""
+    harm(kept)
+    policy_removed(kept)
+    report = kept.verified()
+    assert report.exit_code == 10
+    assert places(report) == {head, ("gap", "head", 0, 6), ("gap", "policy", None, None)}
+
+
 def places(report: Report) -> set[Place]:
     """What is told, but for what holds."""
     told = report.rows.filter(pl.col("verdict") != "ok").select("verdict", "cause", "from_position", "to_position")
