@@ -26,16 +26,16 @@ class Snapshots(Mapping[str, "Frames"]):
     """What parts remember, each taken when it is asked for: never the snapshots of all at once."""
 
     def __init__(self, take: Mapping[str, Callable[[], Frames]]) -> None:
-        self.take = dict(take)
+        self._take = take
 
     def __getitem__(self, name: str) -> Frames:
-        return self.take[name]()
+        return self._take[name]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.take)
+        return iter(self._take)
 
     def __len__(self) -> int:
-        return len(self.take)
+        return len(self._take)
 
 
 class Committer:

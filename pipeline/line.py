@@ -274,12 +274,14 @@ class Line:
         if parts.baselines.learned_until_us != self._viewed_us:
             self._viewed_us = parts.baselines.learned_until_us
             snapshot["baselines"] = parts.baselines.view()
-        states = Snapshots({name: part.snapshot for name, part in self.stateful().items()})
-        states.take |= {"line": self.snapshot, "set_aside": partial(handover.packed, self._set_aside)}
+        take = {name: part.snapshot for name, part in self.stateful().items()}
+        take |= {"line": self.snapshot, "set_aside": partial(handover.packed, self._set_aside)}
         seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
         consumed, messages = tuple(self._consumed), tuple(self._messages)
         self._commits.begin(
-            Commit(positions, revise, snapshot, states, messages, expired=expired, seal=seal, consumed=consumed)
+            Commit(
+                positions, revise, snapshot, Snapshots(take), messages, expired=expired, seal=seal, consumed=consumed
+            )
         )
         self._revise, self._messages, self._corrected = {}, [], []
         self._leaving, self._consumed = {}, []

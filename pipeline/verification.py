@@ -148,7 +148,7 @@ def _verify(  # noqa: PLR0917  all of what one worker's two logs are held to
         lake.path, over_files, sealed, since_heads=heads[True], guard=guard, folder=f"{folder}/{FILES}", sealed=True,
         alone=alone,
     )  # fmt: skip
-    placed = report.rows.filter(~pl.col("verdict").is_in(("ok", "redacted")))["source"]
+    placed = report.rows.filter(~pl.col("verdict").is_in(HARMLESS))["source"]
     again = (pl.col("cause") == "file") & pl.col("source").is_in(placed.implode())  # told row by row already
     rows = pl.concat([report.rows, files.rows.filter(~again)])
     described = _described(lake, worker, rows)

@@ -7,7 +7,7 @@ the CPU time of Polars' writer, if only the columns that repeat get a dictionary
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -45,7 +45,7 @@ class Segment:
 
 
 class _Range:
-    """Smallest and largest of what it was shown."""
+    """Smallest and largest of what it was shown of one column."""
 
     def __init__(self) -> None:
         self.low: int | None = None
@@ -59,22 +59,34 @@ class _Range:
             self.high = high if self.high is None else max(self.high, high)
 
 
+class _Ranges:
+    """Those of times and leaves, of a table that has them."""
+
+    def __init__(self, table: Table) -> None:
+        self._seen = {name: _Range() for name in (table.time, "leaf_index") if name in table.columns}
+        self._time = table.time
+        self.columns = pl.Schema({name: table.columns[name] for name in self._seen})
+
+    def see(self, frame: pl.DataFrame) -> None:
+        for name, seen in self._seen.items():
+            seen.see(frame[name])
+
+    def told(self) -> tuple[int | None, int | None, int | None, int | None]:
+        """As the last fields of a Segment."""
+        nothing = _Range()
+        time, leaf = self._seen.get(self._time, nothing), self._seen.get("leaf_index", nothing)
+        return time.low, time.high, leaf.low, leaf.high
+
+
 def measured(lake: Path, segment: Segment, table: Table) -> Segment:
     """What a file says of itself, in the place of what a catalogue says of it. Raises StoreError for one that cannot be
     read."""
-    time, leaf = _Range(), _Range()
-    names = [name for name in (table.time, "leaf_index") if name in table.columns]
-    wanted = pl.Schema({name: table.columns[name] for name in names})
-    file = lake / segment.path
-    for frame in groups(file, wanted) if names else ():
-        for name, seen in ((table.time, time), ("leaf_index", leaf)):
-            if name in wanted:
-                seen.see(frame[name])
+    ranges, file = _Ranges(table), lake / segment.path
+    for frame in groups(file, ranges.columns) if ranges.columns else ():
+        ranges.see(frame)
     with guarded(f"reading {file}"):
         rows, size = pq.read_metadata(file).num_rows, file.stat().st_size
-    return replace(
-        segment, rows=rows, size=size, min_time=time.low, max_time=time.high, min_leaf=leaf.low, max_leaf=leaf.high
-    )
+    return Segment(segment.path, segment.table, segment.kind, rows, size, segment.layout, *ranges.told())
 
 
 class SegmentFile:
@@ -91,7 +103,7 @@ class SegmentFile:
         self._waiting: list[pl.DataFrame] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
-        self._time, self._leaf = _Range(), _Range()
+        self._ranges = _Ranges(table)
         self._writer: Any = None
         private_file(self._file)
         self._sink = pa.OSFile(str(self._file), "wb")
@@ -100,10 +112,7 @@ class SegmentFile:
         """Adds rows; `frame` has exactly the table's columns."""
         if frame.is_empty():
             return
-        if self.table.time:
-            self._time.see(frame[self.table.time])
-        if "leaf_index" in self.table.columns:
-            self._leaf.see(frame["leaf_index"])
+        self._ranges.see(frame)
         size = int(frame.estimated_size())
         self._waiting.append(frame.clone())  # no other thread may ask for what is locked to be encoded
         self._waiting_rows += frame.height
@@ -127,7 +136,7 @@ class SegmentFile:
         sync_file(self._file)
         return Segment(
             self.path, self.table.name, self.kind, self.rows, self._file.stat().st_size, self.table.layout,
-            self._time.low, self._time.high, self._leaf.low, self._leaf.high,
+            *self._ranges.told(),
         )  # fmt: skip
 
     def abandon(self) -> None:

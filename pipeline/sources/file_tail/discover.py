@@ -153,11 +153,8 @@ def nothing(paths: Sequence[str], found: Found) -> str:
     if found.unreadable:
         return "; ".join(f"{path}: {reason}" for path, reason in found.unreadable.items())
     count = len(found.skipped)
-    left_out = (
-        f"; {f'{count} files were left out as no logs' if count > 1 else 'a file was left out as no log'}"
-        if count
-        else ""
-    )
+    several = f"; {count} files were left out as no logs"
+    left_out = several if count > 1 else "; a file was left out as no log" if count else ""
     return (
         f"nothing to read in {', '.join(paths)}: looked in every folder for log files, plain, .gz or .zst, "
         f"not hidden{left_out}"

@@ -245,8 +245,7 @@ class Partition:
             if wanted < len(chunk):
                 self._items.appendleft(chunk.cut(wanted, len(chunk)))
                 chunk = chunk.cut(0, wanted)
-            if len(chunk):
-                taken.append(chunk)
+            taken.append(chunk)
             if not (wanted := wanted - len(chunk)):
                 break
         return taken
