@@ -16,6 +16,8 @@ from detectors._remembered import FEW, Remembered
 
 Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _WORD: Final = 1 << 64
@@ -77,6 +79,40 @@ def joined(tag: int, *parts: Keys) -> Keys:
     return out
 
 
+def _distinct(keys: Keys) -> tuple[Keys, Places]:
+    """`np.unique` with the inverse; quick where few keys come often."""
+    if len(keys) <= FEW:
+        return np.unique(keys, return_inverse=True)
+    coded = pl.Series(keys).to_arrow().dictionary_encode()
+    found: Keys = coded.dictionary.to_numpy()
+    order = np.argsort(found)
+    ranks = np.empty(len(found), dtype=np.int64)
+    ranks[order] = np.arange(len(found))
+    return found[order], ranks[coded.indices.to_numpy()]
+
+
+class _Starts:
+    """Where keys begin with which bits, among sorted ones: hashes spread evenly, so that leaves a few steps each.
+
+    A byte or two for each key.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        bits = max(len(keys).bit_length() - 2, 1)
+        self._shift = np.uint64(64 - bits)
+        counts = np.bincount((keys >> self._shift).astype(np.int64), minlength=1 << bits)
+        self._starts = (np.cumsum(counts) - counts).astype(np.uint32)
+        self._steps = int(counts.max()).bit_length()
+
+    def search(self, asked: Keys) -> Places:
+        """`np.searchsorted(keys, asked)`."""
+        at: Places = self._starts[(asked >> self._shift).astype(np.int64)].astype(np.int64)
+        for step in range(self._steps - 1, -1, -1):
+            at += (self.keys.take(at + ((1 << step) - 1), mode="clip") < asked).astype(np.int64) << step
+        return np.minimum(at, len(self.keys))
+
+
 class Table:
     """`columns` numbers per key. Values halve every `half_life_us` of event time (None: they stay)."""
 
@@ -85,15 +121,28 @@ class Table:
         self._half_life = half_life_us
         self._keys: Keys = np.empty(0, dtype=np.uint64)
         self._values: Floats = np.empty((0, columns))
-        self._seen: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._seen: Places = np.empty(0, dtype=np.int64)
+        self._starts = _Starts(self._keys)
+        self._asked: tuple[Keys, Places, Bools] | None = None  # until the next put, and what was found
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def _find(self, keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        inside = np.searchsorted(self._keys, keys)
+    def _find(self, keys: Keys) -> tuple[Places, Bools]:
+        """Where each key is, and whether it is; the same array is asked for time and again, and looked up once."""
+        if self._asked is None or self._asked[0] is not keys:
+            self._asked = (keys, *self._searched(keys))
+        return self._asked[1:]
+
+    def _searched(self, keys: Keys) -> tuple[Places, Bools]:
         if not len(self._keys):
-            return inside, np.zeros(len(keys), dtype=np.bool_)
+            return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
+        if len(keys) <= FEW:
+            inside = np.searchsorted(self._keys, keys)
+        else:
+            if self._starts.keys is not self._keys:
+                self._starts = _Starts(self._keys)
+            inside = self._starts.search(keys)
         inside[inside == len(self._keys)] = 0
         return inside, self._keys[inside] == keys
 
@@ -108,41 +157,46 @@ class Table:
 
     def get(self, keys: Keys, at_us: int) -> Floats:
         """The values of each key as they stand at `at_us`, shape (len(keys), columns); zeros where unknown."""
-        out = np.zeros((len(keys), self._values.shape[1]))
         at, known = self._find(keys)
-        if known.any():
-            at = at[known]
-            out[known] = self._values[at]
-            if self._half_life is not None:
-                out[known] *= np.exp2(-np.maximum(at_us - self._seen[at], 0) / self._half_life)[:, None]
+        if not known.any():
+            return np.zeros((len(keys), self._values.shape[1]))
+        out = self._values.take(at, axis=0)
+        if self._half_life is not None:
+            out *= np.exp2(-np.maximum(at_us - self._seen[at], 0) / self._half_life)[:, None]
+        if not known.all():
+            out[~known] = 0.0
         return out
 
     def put(self, keys: Keys, values: Floats, at_us: int) -> None:
         """Set the values of distinct `keys`, shape (len(keys), columns), as of `at_us`."""
         at, known = self._find(keys)
+        self._asked = None
+        if known.all():
+            self._values[at] = values
+            self._seen[at] = at_us
+            return
         self._values[at[known]] = values[known]
         self._seen[at[known]] = at_us
         fresh = keys[~known]
-        if len(fresh):
-            order = np.argsort(fresh)
-            place = np.searchsorted(self._keys, fresh[order])
-            self._keys = np.insert(self._keys, place, fresh[order])
-            self._values = np.insert(self._values, place, values[~known][order], axis=0)
-            self._seen = np.insert(self._seen, place, at_us)
+        order = np.argsort(fresh)
+        place = np.searchsorted(self._keys, fresh[order])
+        self._keys = np.insert(self._keys, place, fresh[order])
+        self._values = np.insert(self._values, place, values[~known][order], axis=0)
+        self._seen = np.insert(self._seen, place, at_us)
         self._bound()
 
     def add(self, keys: Keys, values: Floats, at_us: int) -> None:
         """Add to the values of `keys`, which may repeat."""
         if not len(keys):
             return
-        distinct, place = np.unique(keys, return_inverse=True)
+        distinct, place = _distinct(keys)
         sums = np.stack([np.bincount(place, weights=column, minlength=len(distinct)) for column in values.T], axis=1)
         self.put(distinct, self.get(distinct, at_us) + sums, at_us)
 
     def _bound(self) -> None:
         if len(self._keys) <= self._limit:
             return
-        newest = np.lexsort((self._keys, -self._seen))[: int(self._limit * _KEEP)]
+        newest = np.argsort(-self._seen, kind="stable")[: int(self._limit * _KEEP)]  # of equals the smaller keys
         kept = np.sort(newest)
         self._keys, self._values, self._seen = self._keys[kept], self._values[kept], self._seen[kept]
 
@@ -156,3 +210,4 @@ class Table:
         self._keys = frame["key"].to_numpy().astype(np.uint64)
         self._seen = frame["seen"].to_numpy().astype(np.int64)
         self._values = np.array(frame.select(pl.exclude("key", "seen")).to_numpy(), dtype=np.float64, order="C")
+        self._asked = None

@@ -80,8 +80,8 @@ class Isolation:
         found, odd = self._judge(vectors, vectors.values - usual, settled, window)
         if window.closed:
             self._budget.note(window.start_us, odd)
-            ones = np.ones((len(keys), 1))
-            self._means.add(keys, np.concatenate([ones, vectors.values], axis=1), window.start_us)
+            more = np.concatenate([np.ones((len(keys), 1)), vectors.values], axis=1)
+            self._means.put(keys, past + more, window.start_us)
             self._sample.offer(keys[settled], (vectors.values - usual)[settled], window.start_us)
             self._forest.refit(self._sample, window.end_us, self._config.refit_hours, self._config.least_sample)
         return tell(self.info, window, found)

@@ -42,6 +42,29 @@ def test_joined_keys_tell_order_and_tag() -> None:
     assert len({int(joined(tag, *pair)[0]) for tag in (1, 2) for pair in ((a, b), (b, a))}) == 4
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 2**64 - 1), max_size=300),
+    st.sampled_from((0, 1, 40, 56)),
+    st.integers(1, 2_000),
+)
+def test_many_keys_are_found_as_few_are(known: list[int], shift: int, count: int) -> None:
+    """Whether keys are asked for one by one or all at once, spread evenly or all close together."""
+    table = Table(1, limit=10_000)
+    mine = np.unique(np.array(known, dtype=np.uint64) >> np.uint64(shift))
+    table.add(mine, np.arange(1.0, len(mine) + 1)[:, None], 0)
+    near = np.concatenate([mine, mine + np.uint64(1), mine - np.uint64(1), np.array([0, 2**64 - 1], dtype=np.uint64)])
+    asked = np.resize(near, count)
+    single = [table.get(asked[i : i + 1], 0)[0, 0] for i in range(count)]
+    assert table.get(asked, 0)[:, 0].tolist() == single
+    table.add(asked, np.ones((count, 1)), 1)
+    distinct, times = np.unique(asked, return_counts=True)
+    before = dict(zip(asked.tolist(), single, strict=True))
+    assert table.get(distinct, 1)[:, 0].tolist() == [
+        before[key] + n for key, n in zip(distinct.tolist(), times.tolist(), strict=True)
+    ]
+
+
 def test_table_adds_up_and_halves() -> None:
     """Values of a repeated key add up, and are half after the half-life."""
     table = Table(2, limit=10, half_life_us=1_000)
