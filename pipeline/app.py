@@ -394,15 +394,16 @@ class Run:
             metrics=self._metrics,
             clock=self.clock,
         )
-        line = self._made(parts, source, positions, lake.epoch())
+        line = self._made(parts, source, positions, lake)
         (line.resume if self.options.kafka else line.restore)(states)
         parts.pairing.lake_until_us = line.known_until_us
         parts.pairing.recall = lambda ids, low_us, high_us: line.recall(lake, ids, low_us, high_us)
         return line
 
-    def _made(self, parts: Parts, source: Source, positions: Sequence[Any], epoch: int) -> Line:
+    def _made(self, parts: Parts, source: Source, positions: Sequence[Any], lake: Lake) -> Line:
         if self.options.judge:
             return JudgingLine(parts, ())
         if self.options.reads_only:
-            return ReadingLine(parts, (), source.every_stream, epoch)  # type: ignore[attr-defined]
+            told = lambda: int(lake.meta("sequence") or 0)  # noqa: E731
+            return ReadingLine(parts, (), source.every_stream, told, lake.epoch())  # type: ignore[attr-defined]
         return Line(parts, () if self.options.kafka else positions)

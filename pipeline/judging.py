@@ -79,7 +79,7 @@ class _Stream:
     epoch: int = 0
     ended: bool = False
     final: bool = False
-    at_ns: int = 0
+    at: int = _NEVER  # the lake's newest commit when it was written
     since: float = 0.0
 
 
@@ -154,12 +154,14 @@ class Desk:
                 report = self._lake.states(worker, REPORT).get(REPORT, {}).get("streams")
             except StoreError:  # it commits at this moment; the next look finds what it said
                 continue
-            for name, mine, ended, final, at_ns, epoch in () if report is None else report.iter_rows():
+            for name, mine, ended, final, at, epoch in () if report is None else _dated(report).iter_rows():
                 known = self._streams.setdefault(name, _Stream(since=now))
-                if mine and at_ns > known.at_ns:
-                    self._streams[name] = _Stream(worker, epoch, ended, final, at_ns, now)
+                said = _Stream(worker, epoch, ended, final, at, known.since)
+                again = (known.owner, known.epoch, known.at) == (worker, epoch, at) and said != known
+                if mine and (at > known.at or again):
+                    self._streams[name] = _Stream(worker, epoch, ended, final, at, now)
                 elif not mine and known.owner == worker:
-                    self._streams[name] = _Stream("", at_ns=at_ns, since=now, final=final)
+                    self._streams[name] = _Stream("", at=at, since=now, final=final)
 
     def _choose(self, progress: Mapping[str, int]) -> Passed | None:
         """The commit whose streams are furthest behind, unless a stream further behind still brings something."""
@@ -234,6 +236,11 @@ class Desk:
             living = self._lake.epoch(worker) if self._lake.alive(worker) else 0
             self._alive[worker] = now, living
         return living
+
+
+def _dated(report: pl.DataFrame) -> pl.DataFrame:
+    """Of an earlier version, that wrote the time instead: older than all that is told by commits."""
+    return report if "at" in report.columns else report.with_columns(pl.col("at_ns") + _NEVER).rename({"at_ns": "at"})
 
 
 def _as_they_are(events: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ show of their own wholeness, and passes the events on in the same commit. `judgi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -20,7 +20,6 @@ from pipeline.line import Line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.core.clock import Clock
     from pipeline.core.model import Frames, Position
     from pipeline.core.ports import Stateful
     from pipeline.parts import Parts, Quiet
@@ -28,19 +27,22 @@ if TYPE_CHECKING:
 REPORT: Final = "report"
 _STREAMS: Final = pl.Schema(
     {
-        "stream": pl.String(), "mine": pl.Boolean(), "ended": pl.Boolean(), "final": pl.Boolean(), "at_ns": pl.Int64(),
+        "stream": pl.String(), "mine": pl.Boolean(), "ended": pl.Boolean(), "final": pl.Boolean(), "at": pl.Int64(),
         "epoch": pl.Int64(),
     }
 )  # fmt: skip
 
 
 class Report:
-    """One row a stream of the topics: `mine` this worker has it, `ended` read to its end, `final` it reads no more."""
+    """One row a stream of the topics: `mine` this worker has it, `ended` read to its end, `final` it reads no more.
 
-    def __init__(self, streams: Iterable[str], clock: Clock, epoch: int) -> None:
-        self._streams, self._clock, self._epoch = tuple(streams), clock, epoch
+    What was said later is told by `sequence`, the number of the lake's newest commit: workers' clocks differ, and step.
+    """
+
+    def __init__(self, streams: Iterable[str], sequence: Callable[[], int], epoch: int) -> None:
+        self._streams, self._sequence, self._epoch = tuple(streams), sequence, epoch
         self._said: dict[str, tuple[bool, bool, bool]] = {}
-        self._at_ns = 0
+        self._at = 0
 
     def say(self, live: Mapping[str, bool], *, final: bool) -> bool:
         """Take note of the streams this worker has; whether that is news."""
@@ -49,12 +51,12 @@ class Report:
         }
         news = said != self._said
         if news:
-            self._said, self._at_ns = said, self._clock()
+            self._said, self._at = said, self._sequence()
         return news
 
     def snapshot(self) -> Frames:
-        """The rows; `at_ns` is when they last changed, `epoch` that of the process which says so."""
-        rows = [(stream, *said, self._at_ns, self._epoch) for stream, said in self._said.items()]
+        """The rows; `at` is the commit after which they last changed, `epoch` that of the process which says so."""
+        rows = [(stream, *said, self._at, self._epoch) for stream, said in self._said.items()]
         return {"streams": pl.DataFrame(rows, schema=_STREAMS, orient="row")}
 
     def restore(self, frames: Frames) -> None:
@@ -64,9 +66,16 @@ class Report:
 class ReadingLine(Line):
     """Stores and passes on."""
 
-    def __init__(self, parts: Parts, positions: Sequence[Position], streams: Iterable[str], epoch: int) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        positions: Sequence[Position],
+        streams: Iterable[str],
+        sequence: Callable[[], int],
+        epoch: int,
+    ) -> None:
         super().__init__(parts, positions)
-        self._report = Report(streams, parts.clock, epoch)
+        self._report = Report(streams, sequence, epoch)
         self._final = False
         self._passed: list[pl.DataFrame] = []  # verdicts since the last commit
 

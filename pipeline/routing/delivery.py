@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.clock import Clock, system_clock
+from pipeline.core.clock import Clock, steady_clock, system_clock
 from pipeline.core.errors import DeliveryError, PartialDeliveryError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.core.ports import Outbox, Sink
 
 _SECOND = 1_000_000_000
+_FOR_EVER = 2**62  # ns
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,6 +69,9 @@ class Deliverer:
 
     Use it from the line's loop (`step`) or with a thread per sink (`start`, `stop`), not both at once. `rng` spreads
     the retries. An exception of the outbox itself is not survived: `step` raises it, a thread keeps it for `check`.
+
+    Waiting goes by the `steady` clock. The wall clock only dates the note of it that a later process finds; that one
+    holds to it for at most `retry_max_seconds`, since the wall clock may have been set back meanwhile.
     """
 
     def __init__(
@@ -77,12 +81,16 @@ class Deliverer:
         config: OutboxConfig,
         clock: Clock = system_clock,
         rng: Random | None = None,
+        *,
+        steady: Clock = steady_clock,
     ) -> None:
         self.config = config
         self.counts = {name: SinkCounts() for name in sinks}
-        self._outbox, self._sinks, self._clock = outbox, dict(sinks), clock
+        self._outbox, self._sinks, self._clock, self._steady = outbox, dict(sinks), clock, steady
         self._rng = rng or Random()  # noqa: S311  spreads retries, guards nothing
-        self._until_ns = dict.fromkeys(sinks, 0)
+        self._began_ns = steady()
+        self._until_ns = dict.fromkeys(sinks, self._began_ns)  # steady
+        self._noted_ns = dict.fromkeys(sinks, 0)  # the same as the outbox has it
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._woken = {name: threading.Event() for name in sinks}
@@ -99,33 +107,34 @@ class Deliverer:
 
     # --- one step
 
-    def step(self, now_ns: int | None = None) -> int:
+    def step(self) -> int:
         """Try every sink that is due once; how many messages were settled (delivered or dead)."""
-        return sum(self._step(name, self._clock() if now_ns is None else now_ns) for name in self._sinks)
+        return sum(self._step(name) for name in self._sinks)
 
     def due_ns(self) -> int:
-        """When the next sink may be tried."""
+        """When the next sink may be tried, by the steady clock."""
         return min(self._until_ns.values(), default=0)
 
     def drain(self, seconds: float, wait: Callable[[float], object] | None = None) -> bool:
         """Step until every sink has everything, for at most `seconds`; whether it came to that."""
         wait = wait or self._stopping.wait
-        end_ns = self._clock() + round(seconds * _SECOND)
+        end_ns = self._steady() + round(seconds * _SECOND)
         while any(self._outbox.depth(name) for name in self._sinks):
             settled = self.step()
-            now_ns = self._clock()
+            now_ns = self._steady()
             if now_ns >= end_ns:
                 return not any(self._outbox.depth(name) for name in self._sinks)
             if not settled:
                 wait(min(max(self.due_ns() - now_ns, _SECOND // 20), end_ns - now_ns) / _SECOND)
         return True
 
-    def _step(self, name: str, now_ns: int) -> int:
+    def _step(self, name: str) -> int:
+        now_ns = self._steady()
         if now_ns < self._until_ns[name]:
             return 0
         counts = self.counts[name]
         limit = 1 if counts.failures >= self.config.break_after else self.config.batch
-        messages = self._outbox.pending(name, limit, now_ns)
+        messages = self._outbox.pending(name, limit, self._past_notes(name, now_ns))
         if not messages:
             return 0
         counts.attempts += 1
@@ -133,6 +142,12 @@ class Deliverer:
         self._send(self._sinks[name], messages, done)
         self._settle(name, done, now_ns)
         return len(done.delivered) + len(done.refused)
+
+    def _past_notes(self, name: str, now_ns: int) -> int:
+        """The time to tell the outbox: after our own note, whose time is over, and in the end after any."""
+        if now_ns - self._began_ns > self.config.retry_max_seconds * _SECOND:
+            return _FOR_EVER
+        return max(self._clock(), self._noted_ns[name])
 
     def _send(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
         """Hand over; a batch refused for good is halved until the one that is at fault stands alone."""
@@ -175,8 +190,9 @@ class Deliverer:
         counts.failed += 1
         counts.failures = 1 if done.delivered else counts.failures + 1
         counts.last_error = str(done.error)
-        self._until_ns[name] = now_ns + self._delay_ns(counts.failures, done.error.retry_after)
-        self._outbox.postpone(name, self._until_ns[name], counts.last_error)
+        delay_ns = self._delay_ns(counts.failures, done.error.retry_after)
+        self._until_ns[name], self._noted_ns[name] = now_ns + delay_ns, self._clock() + delay_ns
+        self._outbox.postpone(name, self._noted_ns[name], counts.last_error)
 
     def _delay_ns(self, failures: int, retry_after: float | None) -> int:
         """Full jitter: anywhere up to the doubled ceiling, and never before the receiver wants to be asked again."""
@@ -225,9 +241,8 @@ class Deliverer:
         try:
             while not self._stopping.is_set():
                 self._woken[name].clear()
-                now_ns = self._clock()
-                if self._step(name, now_ns) == 0:
-                    left = (self._until_ns[name] - now_ns) / _SECOND
+                if self._step(name) == 0:
+                    left = (self._until_ns[name] - self._steady()) / _SECOND
                     self._woken[name].wait(1.0 if left <= 0 else min(left, 1.0))
         except Exception as error:  # noqa: BLE001  the state of the outbox is unknown: `check` hands it to the line
             self._broken = error

@@ -60,12 +60,12 @@ class Group:
         self._running[worker] = process
         return process
 
-    def judge(self) -> subprocess.Popen[str]:
+    def judge(self, **popen: Any) -> subprocess.Popen[str]:
         """Start the process that judges what the workers read; it goes by the name of `judge`."""
         out = (self.home / "judge.txt").open("a")
         process = start(
             "judge", "--follow", "--lake", self.lake, "--config", self.home / "keytrail.toml", "--format", "json",
-            home=self.home, stdout=out, stderr=out,
+            home=self.home, stdout=out, stderr=out, **popen,
         )  # fmt: skip
         out.close()
         self._running["judge"] = process

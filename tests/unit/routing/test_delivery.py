@@ -60,7 +60,7 @@ def made(count: int, sink: Receiving, **config: float) -> tuple[Deliverer, Memor
     outbox, clock = MemoryOutbox(["s"]), Clock()
     messages = [message(number) for number in range(count)]
     outbox.commit(messages)
-    deliverer = Deliverer(outbox, {"s": sink}, OutboxConfig(**config), clock, Random(1))
+    deliverer = Deliverer(outbox, {"s": sink}, OutboxConfig(**config), clock, Random(1), steady=clock)
     return deliverer, outbox, clock, [m.event_id for m in messages]
 
 
@@ -95,6 +95,34 @@ def test_backs_off_with_full_jitter_under_a_doubling_ceiling() -> None:
     assert min(waits[5:]) < 2
     assert outbox.depth("s") == 1
     assert outbox.reasons == {"s": "down"}
+
+
+@pytest.mark.parametrize("leap", [-3600, 86_400, -50 * 365 * 86_400])
+def test_a_wall_clock_that_is_set_changes_no_waiting(leap: int) -> None:
+    """Neither sooner nor later is asked again, though the note that the outbox has is of another time by then."""
+    sink, outbox, wall, steady = Receiving(failing(DeliveryError("down"))), MemoryOutbox(["s"]), Clock(), Clock()
+    wall.ns = 1_700_000_000 * SECOND
+    outbox.commit([message(1)])
+    deliverer = Deliverer(outbox, {"s": sink}, OutboxConfig(retry_first_seconds=60), wall, Random(1), steady=steady)
+    deliverer.step()
+    wall.ns += leap * SECOND
+    for number in range(2, 6):
+        steady.ns = deliverer.due_ns() - 1
+        assert (deliverer.step(), len(sink.calls)) == (0, number - 1)
+        steady.ns += 1
+        assert (deliverer.step(), len(sink.calls)) == (0, number)
+
+
+def test_what_an_earlier_process_noted_is_held_to_for_so_long_as_a_wait_may_be() -> None:
+    """A note that the clock, set back since, puts an hour away holds a sink up for `retry_max_seconds`, not an hour."""
+    sink, outbox, wall, steady = Receiving(), MemoryOutbox(["s"]), Clock(), Clock()
+    outbox.commit([message(1)])
+    outbox.postpone("s", wall.ns + 3600 * SECOND, "down")
+    deliverer = Deliverer(outbox, {"s": sink}, OutboxConfig(retry_max_seconds=20), wall, Random(1), steady=steady)
+    steady.ns += 20 * SECOND
+    assert deliverer.step() == 0
+    steady.ns += 1
+    assert deliverer.step() == 1
 
 
 def test_a_receivers_wish_is_honoured_and_not_believed_beyond_reason() -> None:
@@ -205,7 +233,7 @@ def test_a_dead_sink_does_not_hold_up_another() -> None:
     outbox, clock = MemoryOutbox(["down", "up"]), Clock()
     outbox.commit([message(1)], clock.ns)
     down, up = Receiving(failing(DeliveryError("no"))), Receiving()
-    deliverer = Deliverer(outbox, {"down": down, "up": up}, OutboxConfig(), clock)
+    deliverer = Deliverer(outbox, {"down": down, "up": up}, OutboxConfig(), clock, steady=clock)
     assert deliverer.step() == 1
     assert (outbox.depth("down"), outbox.depth("up")) == (1, 0)
     assert outbox.oldest_ns("down") == clock.ns

@@ -52,7 +52,7 @@ def deliver(sink: Any, receiver_ready: Any = None, tries: int = 30) -> MemoryOut
     """Run the real deliverer until all is settled or `tries` steps are over, on a clock that jumps."""
     outbox, clock = MemoryOutbox(["s"]), [1]
     outbox.commit(THREE)
-    deliverer = Deliverer(outbox, {"s": sink}, OutboxConfig(), lambda: clock[0], Random(1))
+    deliverer = Deliverer(outbox, {"s": sink}, OutboxConfig(), rng=Random(1), steady=lambda: clock[0])
     for _ in range(tries):
         deliverer.step()
         clock[0] = max(clock[0], deliverer.due_ns())

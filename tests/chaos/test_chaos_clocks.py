@@ -1,0 +1,164 @@
+"""A wall clock that steps, runs fast or slow, or passes the end of summer time under a run: nothing changes."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import random
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.clocks import MOVES, NOTICED_SECONDS, STEADY, WallClock
+from tests.crash.line_nursery import Child, Nursery
+from tests.crash.line_story import broken, sent, words, write_config, write_logs
+from tests.crash.test_line_follow import Devices, entries, same, wait_until, write_on
+from tests.lakes import VIEWS
+from tests.receivers.hooks import Hook
+from tests.receivers.http import Answer, BadDay
+
+KEY: Final = b"chaos-key-of-thirty-two-bytes-ok"
+ZONE: Final = "Europe/Berlin"
+AWAY: Final = [BadDay(Answer(503))] * 10_000
+BATCH: Final = 211
+PATIENCE_SECONDS: Final = 15  # for a receiver whose next try is at most half a second away
+
+
+class Together(Devices):
+    """Two devices that write at the same times, as those of one store do, also when all is held up for a while."""
+
+    def _steps(self) -> Iterator[None]:
+        told = [
+            *((time, number, line) for number, part in enumerate(self.parts) for time, line in _timed(part)),
+            *((time, None, line) for time, line in _timed(self.other)),
+        ]
+        at, begun = 0, 0
+        for place, (_, number, line) in enumerate(sorted(told, key=lambda one: one[0])):
+            if number is not None and number > begun:
+                self._rotate()
+                begun = number
+            self._append("audit-2.log" if number is None else "audit.log", line)
+            if place == at:
+                at += self.dice.randrange(1, 12)
+                yield
+
+
+def _timed(part: bytes) -> Iterator[tuple[str, bytes]]:
+    """Lines with their times; one that has none is told with the line before it."""
+    newest = ""
+    for line in part.splitlines(keepends=True):
+        with contextlib.suppress(ValueError):
+            newest = max(newest, json.loads(line)["time"])
+        yield newest, line
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> WallClock:
+    return WallClock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="module")
+def nursery(clock: WallClock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """One whose children live by `clock`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in clock.environment(ZONE).items():
+            patch.setenv(name, value)
+        made = Nursery(tmp_path_factory.mktemp("nursery"))
+    with made:
+        yield made
+
+
+def _asked_again(hook: Hook, child: Child) -> None:
+    """A receiver that is away goes on being asked, at its usual pace."""
+    before, until = len(hook.requests), time.monotonic() + PATIENCE_SECONDS
+    while len(hook.requests) < before + 2:
+        assert not child.ended(0.02), child.text()
+        assert time.monotonic() < until, f"not asked again: {before}, {len(hook.requests)}"
+
+
+def _config(home: Path, hook: Hook) -> Path:
+    """A config with the story's sink and one that is asked over HTTP."""
+    (home / "secret").write_text("whsec_" + base64.b64encode(KEY).decode(), "utf-8")
+    config = write_config(home, BATCH)
+    text = config.read_text("utf-8").replace("[line]\n", "[line]\nidle_seconds = 1000\n")
+    text += f'\n[sinks.hook]\nkind = "webhook"\nurl = "{hook.url}"\nsecret = {{ file = "{home}/secret" }}\n'
+    config.write_text(text, "utf-8")
+    return config
+
+
+def followed(nursery: Nursery, clock: WallClock, home: Path, seed: int, moves: Sequence[str]) -> None:
+    """Follow logs while the clock moves and the receiver is away; then let it be back, and end."""
+    devices = Together(home / "story", home / "logs", random.Random(seed))
+    (home / "followed").mkdir()
+    with Hook(KEY) as hook:
+        hook.bad_days.extend(AWAY)
+        arguments = words(home / "followed", _config(home / "followed", hook), home / "logs")
+        child = nursery.start(*arguments, "--follow")
+        try:
+            _followed(devices, clock, hook, child, moves)
+        finally:
+            child.send(signal.SIGTERM)
+            code = child.wait()
+        assert code in {0, 10}, child.text()
+        clock.says(STEADY)
+        child = nursery.start(*arguments)
+        assert child.wait() in {0, 10}, child.text()
+        assert set(hook.taken) == set(_sent(home / "followed"))
+
+
+def _followed(devices: Devices, clock: WallClock, hook: Hook, child: Child, moves: Sequence[str]) -> None:
+    home = devices.folder.parent / "followed"
+    wait_until(child.listens, child)
+    while not hook.requests:
+        assert write_on(devices, 20), "all is written, and nothing was told of"
+        assert not child.ended(0.5), child.text()
+    for name in moves:
+        MOVES[name](clock)
+        write_on(devices, 4)
+        assert not child.ended(NOTICED_SECONDS), child.text()
+        _asked_again(hook, child)
+    hook.bad_days.clear()
+    while write_on(devices, 10):
+        pass
+    written = sum(part.count(b"\n") for part in (*devices.parts, devices.other))
+    wait_until(lambda: entries(home) >= written - 5, child)
+
+
+def _sent(home: Path) -> dict[str, dict[str, Any]]:
+    """What the file of alerts was given, in all that were rotated: a day of the clock has one."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in home.glob("siem.jsonl*"):
+        for line in path.read_text("utf-8").splitlines():
+            message = json.loads(line)
+            assert found.setdefault(message["metadata"]["uid"], message) == message
+    return found
+
+
+def _unlike(home: Path, once: Path) -> list[str]:
+    found = [f"view {name}" for name in VIEWS if not same(home / "lake", once / "lake", name)]
+    ours, theirs = _sent(home), sent(once)
+    found += [f"message {name}" for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
+    return found + broken(home)
+
+
+QUICK = ("an hour back", "a day forward", "fifty times as fast")
+
+
+@pytest.mark.parametrize(
+    ("seed", "moves"), [(3, QUICK), *(pytest.param(n, tuple(MOVES), marks=pytest.mark.slow) for n in range(4, 8))]
+)
+def test_followed_by_a_clock_that_moves(
+    nursery: Nursery, clock: WallClock, tmp_path: Path, seed: int, moves: Sequence[str]
+) -> None:
+    """Every view, id and message is as without it; a receiver that is away is asked again in its usual time."""
+    write_logs(tmp_path / "story")
+    followed(nursery, clock, tmp_path, seed, random.Random(seed).sample(moves, len(moves)))
+    (once := tmp_path / "once").mkdir()
+    child = nursery.start(*words(once, write_config(once, BATCH), tmp_path / "logs"))
+    assert child.wait() in {0, 10}, child.text()
+    assert _unlike(tmp_path / "followed", once) == []
