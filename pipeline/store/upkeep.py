@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core import faults
+from pipeline.core.clock import steady_clock
 from pipeline.core.errors import StoreError
 from pipeline.store.compact import Compactor
 from pipeline.store.files import guarded, remove
@@ -26,13 +27,21 @@ if TYPE_CHECKING:
 _HOUR_NS: Final = 3_600 * 10**9
 _RETRY_NS: Final = 60 * 10**9
 _DAY_US: Final = 86_400 * 10**6
+_DAY_NS: Final = _DAY_US * 1000
 _KEPT: Final = tuple(name for name, table in TABLES.items() if not table.passing)
 
 
 class Upkeep:
-    """Compaction, retention, removal. A failure is kept, counted, and tried again a minute later."""
+    """Compaction, retention, removal. A failure is kept, counted, and tried again a minute later.
 
-    def __init__(self, lake: Path, config: StoreConfig, clock: Clock, catalogue: Catalogue, steps: Steps) -> None:
+    What retention removes is gone for good, so a clock that goes forward by more than a day during a run is believed a
+    day later. `steady` measures that.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self, lake: Path, config: StoreConfig, clock: Clock, catalogue: Catalogue, steps: Steps,
+        steady: Clock = steady_clock,
+    ) -> None:  # fmt: skip
         self._lake = lake
         self._config = config
         self._clock = clock
@@ -40,7 +49,9 @@ class Upkeep:
         self._steps = steps
         self._retained_ns: int | None = None
         self._folded = False  # replacement rows, for the retention that is due
-        self._retry_ns = 0
+        self._failed_ns: int | None = None
+        self._steady = steady
+        self._ahead_ns, self._doubted_ns = clock() - steady(), 0  # of the clock before the steady one; until when
         self._pool = ThreadPoolExecutor(1, "keytrail-upkeep")
         self._aside: Future[None] | None = None
         self._ready: list[Exchange] | None = None  # what is made aside; None: exchanged at once
@@ -99,7 +110,7 @@ class Upkeep:
 
     def _work(self) -> None:
         now_ns = self._clock()
-        if now_ns < self._retry_ns:
+        if _within(_RETRY_NS, self._failed_ns, now_ns):
             return
         failures = self.failures
         try:
@@ -119,7 +130,7 @@ class Upkeep:
     def _note(self, failure: StoreError) -> None:
         self.failures += 1
         self.failure = str(failure)
-        self._retry_ns = self._clock() + _RETRY_NS
+        self._failed_ns = self._clock()
 
     def _swap(self, dropped: Sequence[str], added: Sequence[Segment], owner: str = "") -> bool:
         return self._swap_all(dropped, {owner or self._steps.worker: added}, {})
@@ -176,14 +187,26 @@ class Upkeep:
 
     def _retain(self, now_ns: int) -> None:
         days = self._config.retention_days
-        if days is None or (self._retained_ns is not None and now_ns - self._retained_ns < _HOUR_NS):
+        if days is None or _within(_HOUR_NS, self._retained_ns, now_ns):
             return
+        self._believe(now_ns)
         if not self._folded:
             self._fold()
             self._folded = True
         if not self._ready:  # else once they are folded in; what comes meanwhile is folded and ages the next time
             self._forget(now_ns // 1000 - days * _DAY_US)
             self._retained_ns, self._folded = now_ns, False
+
+    def _believe(self, now_ns: int) -> None:
+        """Raises StoreError while the clock is not to be believed."""
+        steady_ns = self._steady()
+        leap_ns, self._ahead_ns = now_ns - steady_ns - self._ahead_ns, now_ns - steady_ns
+        if leap_ns < -_DAY_NS:
+            self._doubted_ns = 0
+        elif leap_ns > _DAY_NS:
+            self._doubted_ns = steady_ns + _DAY_NS
+        if steady_ns < self._doubted_ns:
+            raise StoreError("the clock went forward by more than a day: retention waits for a day to see it stay so")
 
     def _fold(self) -> None:
         operations = self._catalogue.files("operations")
@@ -196,6 +219,11 @@ class Upkeep:
         replaced = retention.run(self._catalogue.files(), self._swap_all)
         faults.point("store.retain.committed")
         return replaced
+
+
+def _within(span_ns: int, then_ns: int | None, now_ns: int) -> bool:
+    """Whether it is so short a time ago. What lies ahead is so since the clock was set back, and does not count."""
+    return then_ns is not None and 0 <= now_ns - then_ns < span_ns
 
 
 def orphans(lake: Path, worker: str, catalogue: Catalogue) -> list[Path]:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.core import schema
+from pipeline.core.errors import StoreError
 from pipeline.store import Lake, StoreConfig, query
 from pipeline.store.publish import FILE
 from tests.unit.store.store_frames import START_US, at, commit_of, events, operations, raw, slis, uid
@@ -193,6 +194,46 @@ def test_retention_by_days_runs_by_itself(tmp_path: Path) -> None:
         clock.now += 3_600 * 10**9
         fill(lake, range(7_300, 7_310))
         assert column(lake.path, "SELECT min(leaf_index) FROM events") == [7_300]
+
+
+def test_a_clock_that_goes_forward_does_not_empty_the_lake(tmp_path: Path) -> None:
+    """Retention waits a day for a clock that went a year ahead within a run; set right again, it goes on at once."""
+    clock, steady = Clock(), Clock()
+    clock.now = (START_US + 86_400 * 10**6) * 1000 + 50 * 10**9
+    config = StoreConfig(publish_seconds=0, retention_days=1)
+    with Lake.open(tmp_path / "lake", config, writer=True, clock=clock) as lake:
+        lake._upkeep._steady, lake._upkeep._ahead_ns = steady, clock.now - steady.now
+        fill(lake, range(100))
+
+        def first_left(numbers: range, *, forward: int, real: int) -> int:
+            clock.now += forward * 10**9
+            steady.now += real * 10**9
+            fill(lake, numbers)
+            return int(column(lake.path, "SELECT min(leaf_index) FROM events")[0])
+
+        year, day = 365 * 86_400, 86_400
+        assert first_left(range(100, 110), forward=year, real=10) == 50
+        assert "retention waits" in lake.upkeep_failure
+        assert first_left(range(3_800, 3_810), forward=3_700 - year, real=3_690) == 3_800
+        assert lake.upkeep_failure == ""
+        assert first_left(range(3_810, 3_820), forward=year, real=3_690) == 3_800
+        newest = 3_800 + year + day + 90
+        assert first_left(range(newest, newest + 10), forward=day + 90, real=day + 90) == newest
+
+
+def test_upkeep_goes_on_by_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """What failed is tried again, and what is old forgotten, though both were last done in what is the future now."""
+    clock = Clock()
+    clock.now = (START_US + 86_400 * 10**6) * 1000 + 50 * 10**9
+    config = StoreConfig(publish_seconds=0, retention_days=1)
+    with Lake.open(tmp_path / "lake", config, writer=True, clock=clock) as lake:
+        fill(lake, range(10))
+        lake._upkeep._note(StoreError("a disk that was full"))
+        lake._upkeep._retained_ns = clock.now
+        clock.now -= 7 * 10**9
+        fill(lake, range(10, 100))
+        assert lake.upkeep_failure == ""
+        assert column(lake.path, "SELECT min(leaf_index) FROM events") == [43]
 
 
 def test_a_failing_upkeep_is_told_and_the_commit_stands(tmp_path: Path) -> None:
