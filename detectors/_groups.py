@@ -14,7 +14,8 @@ from detectors._remembered import FEW, Remembered
 def cohort(name: str = "principal") -> pl.Expr:
     """Those a principal belongs with: its auth mount, Kubernetes namespace, account or mail domain."""
     column = pl.col(name)
-    placed = column.str.extract(r"^(.*)[/:][^/:]*$", 1)
+    above = column.str.replace(r"[/:][^/:]*$", "")  # the pattern with a group in it takes five times as long
+    placed = pl.when((above != column) & ~above.str.contains("\n", literal=True)).then(above)
     return pl.coalesce(placed, column.str.extract(r"(@.*)$", 1), pl.lit(""))
 
 
@@ -38,7 +39,8 @@ class _Pattern:
         return pl.Series(names.name, self._remembered.of(names.to_list()), dtype=pl.String)
 
     def _worked_out(self, names: pl.Series) -> pl.Series:
-        return names.to_frame("name").select(self._expression).to_series().alias(names.name)
+        told = names.to_frame("name").lazy().select(self._expression).collect()  # works common parts out once
+        return told.to_series().alias(names.name)
 
 
 _COHORTS: Final = _Pattern(cohort("name"))

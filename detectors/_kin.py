@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import hours, theirs
+from detectors._window import hours
 
 if TYPE_CHECKING:
     from pipeline.core.model import Window
@@ -22,7 +23,7 @@ LEAST: Final = 4  # members of a group, so that one of them alone cannot excuse 
 def of_principals(window: Window) -> pl.DataFrame:
     """Distinct (key, name): whose requests went to folders of which name, worked out once a window."""
     if "kin" not in window.memo:
-        pairs = theirs(window).filter(pl.col("secret") != "").select("principal", "secret").unique()
+        pairs = People.of(window).rows.filter(pl.col("secret") != "").select("principal", "secret").unique()
         window.memo["kin"] = _distinct(pairs, "principal")
     found: pl.DataFrame = window.memo["kin"]
     return found
@@ -32,11 +33,16 @@ def of_users(window: Window, secrets: pl.Series, asked: Bools) -> Floats:
     """For each of the secrets `asked` the median jump of those who used it, at least 1: a team that deploys."""
     out = np.ones(len(secrets))
     rows = pl.DataFrame({"secret": secrets, "row": np.arange(len(secrets))}).filter(pl.Series(asked))
-    pairs = theirs(window).select("principal", "secret").unique().join(rows, on="secret")
+    pairs = People.of(window).rows.select("principal", "secret").unique().join(rows, on="secret")
     if pairs.is_empty():
         return out
     users = pairs.select("principal").unique().sort("principal")
-    counts = users.join(theirs(window), on="principal").group_by("principal").agg(pl.col("n").sum()).sort("principal")
+    counts = (
+        users.join(People.of(window).rows, on="principal")
+        .group_by("principal")
+        .agg(pl.col("n").sum())
+        .sort("principal")
+    )
     usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us, ("expected_per_hour",))
     jump = (counts["n"] + 1) / (usual["expected_per_hour"] * hours(window) + 1)
     moved = pairs.join(counts.select("principal", jump=jump), on="principal").group_by("row")

@@ -6,6 +6,7 @@ key is a hash of names, so memory holds no name; two names sharing a key is a ch
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _WORD: Final = 1 << 64
 _BY: Final = tuple(map(np.uint64, (30, 27, 31)))
 _TIMES: Final = tuple(map(np.uint64, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
+_BLOCK: Final = 2_048  # names
 _KEEP: Final = 0.9  # of a full table, after the oldest keys are dropped
 
 
@@ -54,6 +56,8 @@ def keys_of_few(names: pl.Series) -> Keys:
 
 
 def _hashed(names: pl.Series) -> Keys:
+    if len(names) > _BLOCK:  # what is made of a block stays in the processor's cache
+        return np.concatenate([_hashed(names[i : i + _BLOCK]) for i in range(0, len(names), _BLOCK)])
     array = (names.fill_null("") if names.has_nulls() else names).rechunk().to_arrow()
     _, offsets, data = array.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
@@ -73,10 +77,15 @@ _KEYS: Final = Remembered(lambda names: _hashed(names).tolist())
 
 def joined(tag: int, *parts: Keys) -> Keys:
     """One key from several, in order; `tag` keeps kinds of key apart."""
-    out = np.full(len(parts[0]), np.uint64(tag * 0xD1342543DE82EF95 % _WORD))
-    for part in parts:
+    out = _mixed(parts[0] + _begun(tag))
+    for part in parts[1:]:
         out = _mixed(out * _ODD + part)
     return out
+
+
+@lru_cache(1024)
+def _begun(tag: int) -> np.uint64:
+    return np.uint64(tag * 0xD1342543DE82EF95 * int(_ODD) % _WORD)
 
 
 def _distinct(keys: Keys) -> tuple[Keys, Places]:
@@ -143,7 +152,7 @@ class Table:
             if self._starts.keys is not self._keys:
                 self._starts = _Starts(self._keys)
             inside = self._starts.search(keys)
-        inside[inside == len(self._keys)] = 0
+        np.minimum(inside, len(self._keys) - 1, out=inside)
         return inside, self._keys[inside] == keys
 
     def knows(self, keys: Keys) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -20,22 +19,6 @@ if TYPE_CHECKING:
 
 EVIDENCE: Final = 5  # operations named as evidence
 HOUR_US: Final = 3_600_000_000
-KIND: Final = pl.col("principal_type").fill_null("").max().alias("kind")  # of a principal's rows
-
-
-@cache
-def somebody() -> pl.Expr:
-    """Rows of a principal that is one: what nobody did has no habit."""
-    shared = pl.col("principal").is_in(("", "anonymous", "token", "wrapping", "unknown"))
-    return pl.col("principal").is_not_null() & ~shared & (pl.col("principal_type") != "anonymous").fill_null(value=True)
-
-
-def theirs(window: Window) -> pl.DataFrame:
-    """The WINDOW rows of `somebody`, picked out once a window."""
-    if "theirs" not in window.memo:
-        window.memo["theirs"] = window.operations.filter(somebody())
-    rows: pl.DataFrame = window.memo["theirs"]
-    return rows
 
 
 def hours(window: Window) -> float:

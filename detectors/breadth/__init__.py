@@ -12,11 +12,12 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
-from detectors._groups import cohorts, place
-from detectors._memory import Keys, keys_of, keys_of_few
+from detectors._groups import place
+from detectors._memory import Keys
+from detectors._people import Each, People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import KIND, Found, seen_in, tell, theirs, ways
+from detectors._window import Found, seen_in, tell, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -86,30 +87,30 @@ class Breadth:
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        counts = distinct(window)
-        if counts.is_empty():
+        each = distinct(window)
+        if each is None:
             return empty(FINDING)
-        judged = self._judge(counts, window)
+        judged = self._judge(each, window)
         enough = self._budget.threshold(window.start_us)
         odd = np.flatnonzero(judged.odd & (judged.surprise >= enough)).tolist()
         found = [self._found(judged, i, window) for i in odd]
         if window.closed:
             mean = np.where(judged.trusted, judged.mean, np.nan)
-            ones = np.ones(len(counts))
+            ones = np.ones(len(each.frame))
             self._budget.note(window.start_us, judged.surprise[judged.odd].tolist())
             self._habits.learn(window.start_us, judged.keys, judged.kinds, count=judged.n, exposure=ones, mean=mean)
         return tell(self.info, window, found)
 
-    def _judge(self, counts: pl.DataFrame, window: Window) -> Judged:
+    def _judge(self, each: Each, window: Window) -> Judged:
         config, at_us = self._config, window.start_us
-        keys, kinds = keys_of(counts["principal"]), keys_of_few(counts["kind"])
+        counts, keys, kinds = each.frame, each.keys, each.kinds
         n = counts["n"].to_numpy().astype(np.float64)
         usual = self._habits.usual(keys, kinds, np.ones(len(n)), at_us, _PRIOR)
         trusted = usual.windows >= config.windows
         cold, cold_size = self._habits.of_kind(kinds, at_us, config.cold_mean)
         mean = np.where(trusted, usual.mean, np.maximum(usual.mean, cold))
         size = np.where(trusted, usual.size, cold_size)
-        factor = common_mode(keys_of_few(counts["cohort"]), (n + 1) / (mean + 1))
+        factor = common_mode(each.cohorts, (n + 1) / (mean + 1))
         settled = trusted | (self._habits.age_hours(at_us) >= config.settle_hours)
 
         def chance(factor: Floats) -> Floats:
@@ -161,11 +162,11 @@ class Breadth:
         self._budget.restore(frames)
 
 
-def distinct(window: Window) -> pl.DataFrame:
-    """Columns principal, kind, n (secrets not refused), cohort; one row per principal, in the order of names."""
-    rows = theirs(window).filter((pl.col("secret") != "") & (pl.col("outcome") != "denied"))
-    counts = rows.group_by("principal").agg(KIND, _DISTINCT).sort("principal")
-    return counts.with_columns(cohorts(counts["principal"]).alias("cohort"))
+def distinct(window: Window) -> Each | None:
+    """With n (secrets not refused); None when nobody asked for any."""
+    people = People.of(window)
+    rows = people.rows.filter((pl.col("secret") != "") & (pl.col("outcome") != "denied"))
+    return None if rows.is_empty() else people.each(rows, _DISTINCT)
 
 
 _DISTINCT: Final = pl.struct("namespace", "secret").n_unique().alias("n")

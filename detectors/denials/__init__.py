@@ -13,9 +13,10 @@ import polars as pl
 from detectors import _tails
 from detectors._groups import cohorts
 from detectors._memory import Keys, joined, keys_of
+from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits
-from detectors._window import Found, seen_in, tell, theirs, ways
+from detectors._window import Found, seen_in, tell, ways
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ class Denials:
         """FINDING rows of WINDOW rows."""
         found: list[Found] = []
         for who in WHO:
-            counts = counted(who, window)
+            counts, keys = counted(who, window)
             if counts.is_empty():
                 continue
-            judged = self._judge(who, counts, window.start_us)
+            judged = self._judge(who, counts, keys, window.start_us)
             common = self._cohorts(judged) if who == "principal" else []
             found += [self._common(judged, name, window) for name in common]
             odd = [i for i in np.flatnonzero(judged.odd).tolist() if counts["cohort"][i] not in common]
@@ -93,8 +94,7 @@ class Denials:
                 self._learn(who, judged, window.start_us)
         return tell(self.info, window, found)
 
-    def _judge(self, who: str, counts: pl.DataFrame, at_us: int) -> Judged:
-        keys = keys_of(counts["key"])
+    def _judge(self, who: str, counts: pl.DataFrame, keys: Keys, at_us: int) -> Judged:
         denied, total = (counts[name].to_numpy().astype(np.float64) for name in ("denied", "n"))
         usual = self._habits[who].usual(keys, _kind(who, keys), total, at_us, _PRIOR[who])
         mean, size = usual.mean, usual.size
@@ -208,13 +208,16 @@ def _refused_login() -> pl.Expr:
     return _login() & (pl.col("outcome") == "denied")
 
 
-def counted(who: str, window: Window) -> pl.DataFrame:
+def counted(who: str, window: Window) -> tuple[pl.DataFrame, Keys]:
     """Columns key, n, denied, paths, accounts, cohort; one row per principal or address, in the order of names."""
-    rows = theirs(window) if who == "principal" else window.operations.filter(_login())
+    people = People.of(window)
+    rows = people.rows if who == "principal" else window.operations.filter(_login())
     numbers = _numbers() if "denied" in rows["outcome"] else _NO_NUMBERS
-    by = pl.col("principal" if who == "principal" else "client_ip").alias("key")
-    counts = rows.group_by(by).agg(numbers).sort("key")
-    return counts.with_columns(cohorts(counts["key"]).alias("cohort"))
+    if who == "principal":
+        each = people.each(rows, *numbers)
+        return each.frame.rename({"principal": "key"}), each.keys
+    counts = rows.group_by(pl.col("client_ip").alias("key")).agg(numbers).sort("key")
+    return counts.with_columns(cohorts(counts["key"]).alias("cohort")), keys_of(counts["key"])
 
 
 @cache

@@ -11,7 +11,6 @@ import polars as pl
 
 from detectors import _tails
 from detectors._budget import Budget
-from detectors._memory import keys_of_few
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell, ways
@@ -152,7 +151,7 @@ class Dormancy:
 
 def _shared(present: Present, late: Bools, together: int) -> Bools:
     """Of a cohort of which at least `together` are there at an hour that is not theirs."""
-    groups = keys_of_few(present.frame["cohort"])
+    groups = present.cohorts
     distinct, count = np.unique(groups[late], return_counts=True)
     many: Bools = np.isin(groups, distinct[count >= together])
     return many

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._groups import cohorts
-from detectors._memory import Keys, Table, keys_of, keys_of_few
+from detectors._memory import Keys, Table
+from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, KIND, theirs
+from detectors._window import HOUR_US
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -38,20 +38,17 @@ class Present:
     frame: pl.DataFrame  # principal, kind, cohort, values: in the order of names
     keys: Keys
     kinds: Keys
+    cohorts: Keys
 
     @classmethod
     def of(cls, window: Window) -> Present | None:
         """None when nobody was."""
-        rows = theirs(window).filter(pl.col("outcome") == "success")
-        frame = rows.group_by("principal").agg(
-            KIND,
-            pl.col("n").filter("discloses_value").sum().alias("values"),
-        )
-        if frame.is_empty():
+        people = People.of(window)
+        rows = people.rows.filter(pl.col("outcome") == "success")
+        if rows.is_empty():
             return None
-        frame = frame.sort("principal")
-        frame = frame.with_columns(cohorts(frame["principal"]).alias("cohort"))
-        return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))
+        each = people.each(rows, pl.col("n").filter("discloses_value").sum().alias("values"))
+        return cls(each.frame, each.keys, each.kinds, each.cohorts)
 
 
 @dataclass(frozen=True, slots=True)

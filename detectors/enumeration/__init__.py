@@ -13,11 +13,12 @@ import polars as pl
 
 from detectors import _tails
 from detectors._budget import Budget
-from detectors._groups import cohorts, place
-from detectors._memory import Keys, keys_of, keys_of_few
+from detectors._groups import place
+from detectors._memory import Keys
+from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import KIND, Found, seen_in, tell, theirs, ways
+from detectors._window import Found, seen_in, tell, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -59,6 +60,7 @@ class Walks:
     counts: pl.DataFrame  # principal, kind, n, cohort, names, listed, missing, refused; in the order of names
     keys: Keys
     kinds: Keys
+    cohorts: Keys
     n: Floats
     operations: Floats
 
@@ -79,7 +81,7 @@ class Enumeration:
         if walks is None:
             return empty(FINDING)
         mean, size = self._usual(walks, window.start_us)
-        factor = common_mode(keys_of_few(walks.counts["cohort"]), (walks.n + 1) / (mean + 1))
+        factor = common_mode(walks.cohorts, (walks.n + 1) / (mean + 1))
         loud = self._loud(walks, factor, window.start_us)
         n = walks.n.copy()
         if loud.any():
@@ -169,16 +171,16 @@ def _numbers() -> tuple[pl.Expr, ...]:
 
 def _walks(window: Window) -> Walks | None:
     """Everybody present, with the number of names it asked for in vain; None when nobody is."""
-    rows = theirs(window)
-    if rows.is_empty():
+    people = People.of(window)
+    if people.rows.is_empty():
         return None
-    present = rows.group_by("principal").agg(KIND, pl.col("n").sum())
-    asked = rows.filter(_asked()).group_by("principal").agg(_numbers())
-    counts = present.sort("principal").join(asked, on="principal", how="left", maintain_order="left")
-    counts = counts.with_columns(cohorts(counts["principal"]).alias("cohort"), pl.col("names", *_WORDS).fill_null(0))
+    present = people.each(people.rows, pl.col("n").sum())
+    asked = people.rows.filter(_asked()).group_by("principal").agg(_numbers())
+    counts = present.frame.join(asked, on="principal", how="left", maintain_order="left")
+    counts = counts.with_columns(pl.col("names", *_WORDS).fill_null(0))
     n = counts["names"].to_numpy().astype(np.float64)
     operations = counts["n"].to_numpy().astype(np.float64)
-    return Walks(counts, keys_of(counts["principal"]), keys_of_few(counts["kind"]), n, operations)
+    return Walks(counts, present.keys, present.kinds, present.cohorts, n, operations)
 
 
 def _its_own(principals: pl.Series, window: Window) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from detectors._budget import Budget
-from detectors._memory import Table, keys_of
+from detectors._memory import Table
 from detectors._text import figure, show
 from detectors._usual import DAY_US, Bools, Floats
 from detectors._window import Found, seen_in, tell
@@ -73,7 +73,7 @@ class Isolation:
         vectors = Vectors.of(window)
         if vectors is None:
             return empty(FINDING)
-        keys = keys_of(vectors.frame["principal"])
+        keys = vectors.keys
         past = self._means.get(keys, window.start_us)
         settled = past[:, 0] >= self._config.windows * 0.5  # what is left of them after decay
         usual = past[:, 1:] / np.maximum(past[:, :1], 1.0)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from detectors._memory import Keys
+from detectors._people import People
 from detectors._usual import Floats
-from detectors._window import hours, theirs
+from detectors._window import hours
 
 if TYPE_CHECKING:
     from pipeline.core.model import Window
@@ -46,19 +48,22 @@ class Vectors:
     """Row i of `values` (n x len(FEATURES)) is row i of `frame`."""
 
     frame: pl.DataFrame  # principal, in the order of names
+    keys: Keys
     values: Floats
 
     @classmethod
     def of(cls, window: Window) -> Vectors | None:
         """None when nobody did anything."""
-        counts = theirs(window).group_by("principal").agg(_features()).sort("principal")
-        if counts.is_empty():
+        people = People.of(window)
+        if people.rows.is_empty():
             return None
+        each = people.each(people.rows, *_features())
+        counts = each.frame
         usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us, _USUAL)
         expected = usual["expected_per_hour"].to_numpy() * hours(window)
         values = np.log1p(counts.select(FEATURES).to_numpy().astype(np.float64))
         values[:, FEATURES.index("hour")] = np.maximum(values[:, FEATURES.index("hour")] - np.log1p(expected), 0.0)
-        return cls(counts.select("principal"), values)
+        return cls(counts.select("principal"), each.keys, values)
 
 
 @cache

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from detectors._groups import cohorts, places
+from detectors._groups import places
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
+from detectors._people import Each, People
 from detectors._usual import Bools, Floats
-from detectors._window import KIND, theirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,13 +43,9 @@ class Actors:
     probation: Bools
 
     @classmethod
-    def of(cls, pairs: pl.DataFrame) -> Actors:
-        """From rows of principal, secret, kind; nobody in probation."""
-        frame = pairs.group_by("principal").agg(pl.col("kind").max()).sort("principal")
-        frame = frame.with_columns(cohorts(frame["principal"]).alias("cohort"))
-        kind, group = keys_of_few(frame["kind"]), keys_of_few(frame["cohort"])
-        principal = keys_of(frame["principal"])
-        return cls(frame, principal, kind, group, np.zeros(len(frame), dtype=np.bool_))
+    def of(cls, each: Each) -> Actors:
+        """Nobody in probation."""
+        return cls(each.frame, each.keys, each.kinds, each.cohorts, np.zeros(len(each.frame), dtype=np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +105,12 @@ def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] 
 
 def _seen(window: Window) -> tuple[Actors, News] | None:
     used = (pl.col("secret") != "") & (pl.col("outcome") == "success")
-    pairs = theirs(window).filter(used).group_by("principal", "secret").agg(KIND)
-    if pairs.is_empty():
+    people = People.of(window)
+    rows = people.rows.filter(used)
+    if rows.is_empty():
         return None
-    actors = Actors.of(pairs)
-    return actors, News.of(pairs, actors, window)
+    actors = Actors.of(people.each(rows))
+    return actors, News.of(rows.select("principal", "secret").unique(), actors, window)
 
 
 class Acquaintance:

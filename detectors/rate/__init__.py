@@ -12,11 +12,12 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
-from detectors._groups import cohorts, places
+from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few
+from detectors._people import People
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import KIND, Found, hours, seen_in, tell, theirs, ways
+from detectors._window import Found, hours, seen_in, tell, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -67,6 +68,7 @@ class Keyed:
     counts: pl.DataFrame  # key, kind, cohort, place, n
     keys: Keys
     kinds: Keys
+    cohorts: Keys
 
     @property
     def n(self) -> Floats:
@@ -105,10 +107,10 @@ class Rate:
         surprises: list[float] = []
         enough = self._budget.threshold(window.start_us)
         for scope in SCOPES:
-            counts = counted(scope, window)
+            keyed = counted(scope, window)
+            counts = keyed.counts
             if counts.is_empty():
                 continue
-            keyed = Keyed(counts, keys_of(counts["key"]), keys_of_few(counts["kind"]))
             mean = np.full(len(counts), np.nan)
             if self._loud(scope, keyed, window.start_us).any():
                 judged = self._judge(scope, keyed, window)
@@ -143,7 +145,7 @@ class Rate:
         cold, cold_size = habits.of_kind(kinds, window.start_us, config.cold_mean)
         mean = np.where(trusted, own, np.maximum(own, cold))
         size = np.where(trusted, habits.size(kinds, profile["alpha"].to_numpy(), window.start_us), cold_size)
-        factor = _factor(counts, n, mean, trusted)
+        factor = _factor(keyed, n, mean, trusted)
         peak = habits.peak(keyed.keys, window.start_us)
         settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
 
@@ -195,27 +197,30 @@ class Rate:
         self._budget.restore(frames)
 
 
-def counted(scope: str, window: Window) -> pl.DataFrame:
-    """Columns key, kind, cohort, place, n; one row per principal or secret, in the order of names."""
+def counted(scope: str, window: Window) -> Keyed:
+    """One row per principal or secret, in the order of names."""
     if scope == "principal":
-        rows, kind = theirs(window), KIND
-    else:
-        rows, kind = window.operations.filter(pl.col("secret") != ""), _SECRET
-    counts = rows.group_by(pl.col(scope).alias("key")).agg(kind, pl.col("n").sum(), _LAST).sort("key")
-    together = cohorts(counts["key"]) if scope == "principal" else places(counts["key"], 1)
-    return counts.with_columns(together.alias("cohort"), places(counts["place"], 2))
+        people = People.of(window)
+        each = people.each(people.rows, pl.col("n").sum(), _LAST)
+        counts = each.frame.rename({"principal": "key"}).with_columns(places(each.frame["place"], 2))
+        return Keyed(counts, each.keys, each.kinds, each.cohorts)
+    rows = window.operations.filter(pl.col("secret") != "")
+    counts = rows.group_by(pl.col("secret").alias("key")).agg(_SECRET, pl.col("n").sum()).sort("key")
+    mounts = places(counts["key"], 1).alias("cohort")
+    counts = counts.with_columns(mounts, places(counts["key"], 2).alias("place"))
+    return Keyed(counts, keys_of(counts["key"]), keys_of_few(counts["kind"]), keys_of_few(mounts))
 
 
 _SECRET: Final = pl.lit("secret").first().alias("kind")
 _LAST: Final = pl.col("secret").max().alias("place")
 
 
-def _factor(counts: pl.DataFrame, n: Floats, mean: Floats, trusted: Bools) -> Floats:
+def _factor(keyed: Keyed, n: Floats, mean: Floats, trusted: Bools) -> Floats:
     """The jump shared with the cohort, or with those who mostly use the same folder, whichever is larger."""
     jump = (n + 1) / (mean + 1)
     factor = np.ones(len(n))
-    for tag, name in enumerate(("cohort", "place")):
-        groups = joined(tag, keys_of_few(counts[name]))
+    for tag, names in enumerate((keyed.cohorts, keys_of_few(keyed.counts["place"]))):
+        groups = joined(tag, names)
         shared = common_mode(groups[trusted], jump[trusted])
         distinct, first = np.unique(groups[trusted], return_index=True)
         at = np.minimum(np.searchsorted(distinct, groups), max(len(distinct) - 1, 0))

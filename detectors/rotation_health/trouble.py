@@ -11,8 +11,9 @@ import polars as pl
 from detectors import _tails
 from detectors._groups import cohorts
 from detectors._memory import Keys, Table, joined, keys_of
+from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, hours, theirs
+from detectors._window import HOUR_US, hours
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -60,7 +61,7 @@ class Trouble:
 
     def of(self, window: Window, written: pl.Series, least: int) -> Pairs | None:
         """Pairs that are refused, or read a lately `written` secret more than a few times; None when there is none."""
-        mine = theirs(window).filter(_READS)
+        mine = People.of(window).rows.filter(_READS)
         if mine.is_empty():
             return None
         reason = (pl.col("outcome") == "denied") | pl.col("secret").is_in(written.implode())

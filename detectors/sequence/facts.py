@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
+from detectors._memory import Keys, Table, joined, keys_of
+from detectors._people import People, somebody
 from detectors._usual import DAY_US
-from detectors._window import HOUR_US, somebody, theirs
+from detectors._window import HOUR_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -133,9 +134,10 @@ class Facts:
 def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys]:
     """Columns principal and zone of who succeeded where, each pair once and in order; and the keys of both."""
     if "seen_where" not in window.memo:
-        used = theirs(window).filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
-        pairs = used.group_by("principal", "zone").agg().sort("principal", "zone")
-        window.memo["seen_where"] = (pairs, keys_of(pairs["principal"]), keys_of_few(pairs["zone"]))
+        people = People.of(window)
+        used = people.rows.filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
+        pairs, zones, at = people.pairs(used, "zone")
+        window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), pairs.keys, keys_of(zones)[at])
     found: tuple[pl.DataFrame, Keys, Keys] = window.memo["seen_where"]
     return found
 

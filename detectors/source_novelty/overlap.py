@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
+from detectors._memory import Keys, Table, joined
+from detectors._people import People
 from detectors._usual import Floats
-from detectors._window import KIND, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 _SPLIT, _ACTIVE, _KIND, _KIND_ACTIVE = range(4)
 _BORROWED: Final = 50.0
 _INTERLEAVED: Final = 2.0  # surprise added when the session went back and forth instead of moving once
-_SPAN: Final = (KIND, pl.col("time").min(), pl.col("last_time").max())
+_KIND_OF: Final = pl.col("type").max()
+_SPAN: Final = (_KIND_OF, pl.col("time").min(), pl.col("last_time").max())
 _BACK: Final = (pl.len() > 1) & (pl.col("time").max() < pl.col("last_time").min())
-_WIDTH: Final = (pl.col("kind").max(), pl.len().alias("zones"), _BACK.alias("interleaved"))
+_WIDTH: Final = (_KIND_OF, pl.len().alias("zones"), _BACK.alias("interleaved"))
 _ZONES: Final = pl.col("zone").n_unique().alias("zones")
 _ONE: Final = (
-    pl.col("kind").sort_by("session").first(),
+    pl.col("type").sort_by("session").first(),
     pl.lit(1, pl.UInt32).first().alias("zones"),
     pl.lit(value=False).first().alias("interleaved"),
     pl.col("session").min(),
@@ -42,18 +43,19 @@ class Sessions:
     @classmethod
     def of(cls, window: Window) -> Sessions | None:
         """None when no session can be told."""
-        rows = theirs(window).filter((pl.col("session") != "") & (pl.col("zone") != ""))
+        people = People.of(window)
+        rows = people.rows.filter((pl.col("session") != "") & (pl.col("zone") != ""))
         if rows.is_empty():
             return None
-        alone = rows.group_by("principal", "session").agg(KIND, _ZONES)
+        alone = rows.group_by("who", "session").agg(_KIND_OF, _ZONES)
         if (alone["zones"] == 1).all():
-            frame = alone.group_by("principal").agg(_ONE).sort("principal")
-            return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))
-        by_zone = rows.group_by("principal", "session", "zone").agg(_SPAN)
-        sessions = by_zone.group_by("principal", "session").agg(_WIDTH)
-        widest = sessions.sort(["principal", "interleaved", "zones", "session"], descending=[False, True, True, False])
-        frame = widest.group_by("principal", maintain_order=True).first()
-        return cls(frame, keys_of(frame["principal"]), keys_of_few(frame["kind"]))
+            each = people.named(alone.group_by("who").agg(_ONE).sort("who"))
+        else:
+            by_zone = rows.group_by("who", "session", "zone").agg(_SPAN)
+            sessions = by_zone.group_by("who", "session").agg(_WIDTH)
+            widest = sessions.sort(["who", "interleaved", "zones", "session"], descending=[False, True, True, False])
+            each = people.named(widest.group_by("who", maintain_order=True).first())
+        return cls(each.frame, each.keys, each.kinds)
 
 
 class Overlap:

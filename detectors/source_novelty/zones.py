@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
+from detectors._memory import Keys, Table, joined, keys_of
+from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import KIND, theirs
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -40,13 +40,14 @@ class Visits:
     @classmethod
     def of(cls, window: Window) -> Visits | None:
         """None when there is no pair."""
-        rows = theirs(window).filter(pl.col("zone") != "")
-        frame = rows.group_by("principal", "zone").agg(KIND).sort("principal", "zone")
-        if frame.is_empty():
+        people = People.of(window)
+        rows = people.rows.filter(pl.col("zone") != "")
+        if rows.is_empty():
             return None
-        wide = frame.select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
-        who, its_kind = keys_of(frame["principal"]), keys_of_few(frame["kind"])
-        return cls(frame, who, keys_of_few(frame["zone"]), its_kind, joined(0, its_kind, keys_of_few(wide)))
+        pairs, zones, at = people.pairs(rows, "zone")
+        wide = zones.to_frame().select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
+        zone, wider = (keys_of(names)[at] for names in (zones, wide))
+        return cls(pairs.frame, pairs.keys, zone, pairs.kinds, joined(0, pairs.kinds, wider))
 
 
 class Zones:
