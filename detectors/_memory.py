@@ -205,8 +205,10 @@ class Table:
     def _bound(self) -> None:
         if len(self._keys) <= self._limit:
             return
-        newest = np.argsort(-self._seen, kind="stable")[: int(self._limit * _KEEP)]  # of equals the smaller keys
-        kept = np.sort(newest)
+        dropped = len(self._keys) - max(int(self._limit * _KEEP), 1)
+        oldest = np.partition(self._seen, dropped)[dropped]
+        kept, equal = self._seen > oldest, np.flatnonzero(self._seen == oldest)
+        kept[equal[: len(self._keys) - dropped - np.count_nonzero(kept)]] = True  # of equals the smaller keys
         self._keys, self._values, self._seen = self._keys[kept], self._values[kept], self._seen[kept]
 
     def snapshot(self) -> pl.DataFrame:

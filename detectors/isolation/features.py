@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors._memory import Keys
-from detectors._people import People
+from detectors._people import People, numbered
 from detectors._usual import Floats
 from detectors._window import hours
 
 if TYPE_CHECKING:
     from pipeline.core.model import Window
 
-_KINDS: Final = {
-    "read": ("read",),
-    "list": ("list",),
-    "write": ("write",),
-    "remove": ("delete", "revoke", "rotate"),
-    "auth": ("auth",),
-    "admin": ("policy", "audit_control", "seal"),
+_COUNTED: Final = {
+    "read": ("operation", ("read",)),
+    "list": ("operation", ("list",)),
+    "write": ("operation", ("write",)),
+    "remove": ("operation", ("delete", "revoke", "rotate")),
+    "auth": ("operation", ("auth",)),
+    "admin": ("operation", ("policy", "audit_control", "seal")),
+    "denied": ("outcome", ("denied",)),
+    "failed": ("outcome", ("not_found", "failure")),
 }
 WORDS: Final = {
     "read": "reads",
@@ -57,25 +59,31 @@ class Vectors:
         people = People.of(window)
         if people.rows.is_empty():
             return None
-        each = people.each(people.rows, *_features())
-        counts = each.frame
-        usual = window.profiles.lookup("principal", counts.select("principal"), window.start_us, _USUAL)
+        each = people.each(people.rows, *_DISTINCT)
+        names = each.frame.select("principal")
+        counts = _sums(people.rows) | {name: each.frame[name].to_numpy() for name in ("secrets", "zones", "sessions")}
+        usual = window.profiles.lookup("principal", names, window.start_us, _USUAL)
         expected = usual["expected_per_hour"].to_numpy() * hours(window)
-        values = np.log1p(counts.select(FEATURES).to_numpy().astype(np.float64))
+        values = np.log1p(np.stack([counts[name] for name in FEATURES], axis=1).astype(np.float64))
         values[:, FEATURES.index("hour")] = np.maximum(values[:, FEATURES.index("hour")] - np.log1p(expected), 0.0)
-        return cls(counts.select("principal"), each.keys, values)
+        return cls(names, each.keys, values)
 
 
-@cache
-def _features() -> tuple[pl.Expr, ...]:
-    """One column per feature; `hour` is the plain count until what the hour has is taken off."""
-    n, kind, outcome = pl.col("n"), pl.col("operation"), pl.col("outcome")
-    return (
-        *(n.filter(kind.is_in(words)).sum().alias(name) for name, words in _KINDS.items()),
-        n.filter(outcome == "denied").sum().alias("denied"),
-        n.filter(outcome.is_in(("not_found", "failure"))).sum().alias("failed"),
-        pl.col("secret").filter(pl.col("secret") != "").n_unique().alias("secrets"),
-        pl.col("zone").n_unique().alias("zones"),
-        pl.col("session").n_unique().alias("sessions"),
-        n.sum().alias("hour"),
-    )
+_DISTINCT: Final = (
+    pl.col("secret").filter(pl.col("secret") != "").n_unique().alias("secrets"),
+    pl.col("zone").n_unique().alias("zones"),
+    pl.col("session").n_unique().alias("sessions"),
+)
+
+
+def _sums(rows: pl.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    """Of each principal; `rows` are in its order. `hour` is the plain count until what the hour has is taken off."""
+    n, who = rows["n"].to_numpy(), rows["who"].to_numpy()
+    begins = np.flatnonzero(np.diff(who, prepend=who[0] + 1))
+    coded = {name: numbered(rows[name]) for name in ("operation", "outcome")}
+    sums = {"hour": np.add.reduceat(n, begins)}
+    for name, (column, words) in _COUNTED.items():
+        texts, at = coded[column]
+        asked = np.array([text in words for text in texts.to_list()])
+        sums[name] = np.add.reduceat(np.where(asked[at.to_numpy()], n, 0), begins)
+    return sums

@@ -86,6 +86,18 @@ def test_table_forgets_the_oldest() -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 5)), min_size=1, max_size=80, unique_by=lambda x: x[0]))
+def test_of_those_touched_at_one_time_the_smaller_keys_stay(touched: list[tuple[int, int]]) -> None:
+    """What a full table keeps follows from times and keys, not from the order in which they came."""
+    table, limit = Table(1, limit=len(touched)), len(touched)
+    for key, at in touched:
+        table.put(np.array([key], dtype=np.uint64), np.ones((1, 1)), at)
+    table.put(np.array([1_000], dtype=np.uint64), np.ones((1, 1)), 9)
+    order = sorted([*touched, (1_000, 9)], key=lambda one: (-one[1], one[0]))
+    assert table.snapshot()["key"].to_list() == sorted(key for key, _ in order[: max(int(limit * 0.9), 1)])
+
+
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 50)), max_size=120), st.integers(0, 119))
 def test_table_restored_goes_on_the_same(steps: list[tuple[int, int]], cut: int) -> None:
     """Snapshot and restore at any point change nothing."""
