@@ -486,6 +486,7 @@ def evaluate(  # noqa: PLR0917
     attack: Annotated[str, typer.Option(help="Default: all.", metavar="NAME[:DIFFICULTY][,...]")] = "",
     incidents: Annotated[float, typer.Option(help="A day and 1,000 principals.", metavar="N")] = 1.0,
     loss: Annotated[float, typer.Option(help="Share of operations that no device told of.", metavar="SHARE")] = 0.0,
+    skew: Annotated[float, typer.Option(help="How far nodes' clocks may be off.", metavar="MINUTES")] = 0.0,
     spoiled: Annotated[bool, typer.Option("--spoiled", help="Incidents in the days before, too.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.", metavar="N")] = 0,
     out: Annotated[
@@ -499,7 +500,7 @@ def evaluate(  # noqa: PLR0917
 
     plan = trials.Plan(
         seeds=trials.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
-        attacks=_words(attack), loss=loss, spoiled=spoiled,
+        attacks=_words(attack), loss=loss, skew_minutes=skew, spoiled=spoiled,
     )  # fmt: skip
     with show.counting("evaluating") as update:
         result, files = trials.evaluate(

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
-# What is counted per principal (`own`, refusals: with a secret; `logins`, refused: per address and per mount), and from
-# where on it is worth a look at all.
+# What is counted per principal (`walked`: names listed, not there, refused; `own`, refusals: with a secret; `logins`,
+# refused: per address and per mount), and from where on it is worth a look at all.
 KINDS: Final = ("operations", "secrets", "refused", "walked", "own", "places", "networks", "return", "logins")
 _N, _SECRETS, _REFUSED, _WALKED, _OWN, _PLACES, _NETWORKS, _RETURN, _LOGINS = range(len(KINDS))
 _LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0])
@@ -90,7 +90,7 @@ class Looks:
 
         tally(_N, mine)
         tally(_REFUSED, mine[refused])
-        tally(_WALKED, mine[fresh.how == WALKED])
+        tally(_WALKED, mine[(fresh.how == WALKED) | own])
         tally(_RETURN, mine[fresh.how == DONE])
         tally(_OWN, theirs)
         self._pairs, first = _more(self._pairs, fresh.edge)

@@ -12,6 +12,7 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
+from detectors._conformal import Conformal
 from detectors._groups import place
 from detectors._memory import Keys
 from detectors._people import Each, People
@@ -76,13 +77,14 @@ class Judged:
 
 
 class Breadth:
-    """Remembers per principal how many different secrets a window had, and the most."""
+    """Remembers per principal how many different secrets a window had, and the most; per kind what that is worth."""
 
     info = INFO
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._habits = Habits(config.keys)
+        self._conformal = Conformal()
         self._budget = Budget(-math.log10(config.p), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -93,12 +95,15 @@ class Breadth:
         judged = self._judge(each, window)
         enough = self._budget.threshold(window.start_us)
         odd = np.flatnonzero(judged.odd & (judged.surprise >= enough)).tolist()
-        found = [self._found(judged, i, window) for i in odd]
+        kinds = np.where(judged.trusted | (judged.surprise == 0), judged.kinds, 0)
+        worth = self._conformal.worth(kinds, judged.surprise, window.start_us)
+        found = [self._found(judged, i, float(worth[i]), window) for i in odd]
         if window.closed:
             mean = np.where(judged.trusted, judged.mean, np.nan)
             ones = np.ones(len(each.frame))
             self._budget.note(window.start_us, judged.surprise[judged.odd].tolist())
             self._habits.learn(window.start_us, judged.keys, judged.kinds, count=judged.n, exposure=ones, mean=mean)
+            self._conformal.learn(kinds, judged.surprise, window.start_us)
         return tell(self.info, window, found)
 
     def _judge(self, each: Each, window: Window) -> Judged:
@@ -124,7 +129,7 @@ class Breadth:
             p = chance(factor)
         return Judged(counts, keys, kinds, n, mean * factor, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
-    def _found(self, judged: Judged, i: int, window: Window) -> Found:
+    def _found(self, judged: Judged, i: int, worth: float, window: Window) -> Found:
         principal, n, mean = judged.counts["principal"][i], float(judged.n[i]), float(judged.mean[i])
         mine = (pl.col("principal") == principal) & (pl.col("secret") != "")
         rows = window.operations.filter(mine & (pl.col("outcome") != "denied"))
@@ -142,7 +147,7 @@ class Breadth:
             if judged.trusted[i]
             else "low",
             confidence=0.8 if judged.trusted[i] else 0.5,
-            score=_tails.score(float(judged.surprise[i])),
+            score=_tails.score(worth),
             message=f"{show(principal)} asked for {figure(n)} different secrets in an hour and got {read} values,"
             f" mostly in {folders}.",
             observed=f"{figure(n)} distinct secrets",
@@ -153,12 +158,14 @@ class Breadth:
         )
 
     def snapshot(self) -> Frames:
-        """Two tables and an age; the budget."""
-        return {**self._habits.snapshot("breadth"), **self._budget.snapshot()}
+        """Two tables and an age; what surprises are worth; the budget."""
+        kept = self._habits.snapshot("breadth"), self._conformal.snapshot("breadth"), self._budget.snapshot()
+        return {name: frame for frames in kept for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._habits.restore("breadth", frames)
+        self._conformal.restore("breadth", frames)
         self._budget.restore(frames)
 
 

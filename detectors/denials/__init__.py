@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._conformal import Conformal
 from detectors._groups import cohorts
 from detectors._memory import Keys, joined, keys_of
 from detectors._people import People
@@ -66,17 +67,20 @@ class Judged:
     total: Floats
     mean: Floats
     p: Floats
+    surprise: Floats  # where it is odd, else 0
+    worth: Floats  # of that
     odd: Bools
 
 
 class Denials:
-    """Remembers per principal and per address how many of its operations were refused."""
+    """Remembers per principal and per address how many operations were refused, and what a surprise is worth."""
 
     info = INFO
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._habits = {who: Habits(config.keys) for who in WHO}
+        self._conformal = {who: Conformal() for who in WHO}
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -105,12 +109,15 @@ class Denials:
         odd = (p <= self._config.p) & (denied >= self._config.least) & (denied > 1.5 * usual.peak)
         if who == "address":
             odd &= counts["accounts"].to_numpy() >= self._config.accounts
-        return Judged(counts, keys, denied, total, mean, p, odd)
+        surprise = np.where(odd, _tails.surprise(p), 0.0)
+        worth = self._conformal[who].worth(_kind(who, keys), surprise, at_us)
+        return Judged(counts, keys, denied, total, mean, p, surprise, worth, odd)
 
     def _learn(self, who: str, judged: Judged, at_us: int) -> None:
         self._habits[who].learn(
             at_us, judged.keys, _kind(who, judged.keys), count=judged.denied, exposure=judged.total, mean=judged.mean
         )
+        self._conformal[who].learn(_kind(who, judged.keys), judged.surprise, at_us)
 
     def _cohorts(self, judged: Judged) -> list[str]:
         """Cohorts with enough members of which at least half is refused far more than usual."""
@@ -154,7 +161,7 @@ class Denials:
             key=f"principal:{key}",
             severity="high" if broad and paths >= 3 * self._config.paths else "medium",
             confidence=0.8,
-            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            score=_tails.score(float(judged.worth[i])),
             message=f"{show(key)} was refused {figure(judged.denied[i])} times on {paths} different paths:"
             f" {ways(rows, 'secret') or ways(rows, 'path')}.",
             observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} operations refused",
@@ -178,7 +185,7 @@ class Denials:
             title="Log-ins to many accounts refused",
             severity="high" if hit else "medium",
             confidence=0.85,
-            score=_tails.score(float(_tails.surprise(judged.p[i]))),
+            score=_tails.score(float(judged.worth[i])),
             message=f"{figure(judged.denied[i])} log-ins to {accounts} accounts were refused from {show(key)}.{told}",
             observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} log-ins refused, {accounts} accounts",
             expected=f"{figure(judged.mean[i])} of {figure(judged.total[i])}",
@@ -189,13 +196,15 @@ class Denials:
         )
 
     def snapshot(self) -> Frames:
-        """For principals and for addresses two tables and an age."""
-        return {name: frame for who in WHO for name, frame in self._habits[who].snapshot(who).items()}
+        """For principals and for addresses two tables and an age, and what surprises are worth."""
+        parts = [part[who].snapshot(who) for part in (self._habits, self._conformal) for who in WHO]
+        return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         for who in WHO:
             self._habits[who].restore(who, frames)
+            self._conformal[who].restore(who, frames)
 
 
 @cache
@@ -241,7 +250,7 @@ _NO_NUMBERS: Final = (
 
 def _kind(who: str, keys: Keys) -> Keys:
     """One kind for all principals and one for all addresses: the share of refusals scatters alike."""
-    return joined(WHO.index(who), np.zeros_like(keys))
+    return joined(1 + WHO.index(who), np.zeros_like(keys))
 
 
 def create(config: Config) -> Denials:

@@ -13,6 +13,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._budget import Budget
+from detectors._conformal import Conformal
 from detectors._groups import place
 from detectors._memory import Keys
 from detectors._people import People
@@ -66,13 +67,14 @@ class Walks:
 
 
 class Enumeration:
-    """Remembers per principal how many names it asks for in vain, of so many operations."""
+    """Remembers per principal how many names it asks for in vain, of so many operations; what that is worth."""
 
     info = INFO
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._habits = Habits(config.keys)
+        self._conformal = Conformal()
         self._budget = Budget(-math.log10(config.p), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -89,12 +91,14 @@ class Enumeration:
             loud &= n >= self._config.least
         surprise = _tails.surprise(_tails.upper_where(loud, n, (mean + 1) * factor - 1, size))
         odd = np.flatnonzero(loud & (surprise >= self._budget.threshold(window.start_us))).tolist()
+        worth = self._conformal.worth(walks.kinds, surprise, window.start_us)
         found = [
-            self._found(walks.counts.row(i, named=True), (n[i], mean[i], surprise[i], factor[i]), window) for i in odd
+            self._found(walks.counts.row(i, named=True), (n[i], mean[i], worth[i], factor[i]), window) for i in odd
         ]
         if window.closed:
             self._budget.note(window.start_us, surprise[loud].tolist())
             self._habits.learn(window.start_us, walks.keys, walks.kinds, count=n, exposure=walks.operations, mean=mean)
+            self._conformal.learn(walks.kinds, surprise, window.start_us)
         return tell(self.info, window, found)
 
     def _usual(self, walks: Walks, at_us: int) -> tuple[Floats, Floats]:
@@ -108,7 +112,7 @@ class Enumeration:
         return loud & settled
 
     def _found(self, one: dict[str, Any], judged: tuple[float, float, float, float], window: Window) -> Found:
-        n, mean, surprise, factor = judged
+        n, mean, worth, factor = judged
         principal = one["principal"]
         rows = window.operations.filter((pl.col("principal") == principal) & _asked())
         folders = rows.with_columns(folder=place("secret", 3)).filter(pl.col("folder") != "")
@@ -118,7 +122,7 @@ class Enumeration:
             key=principal,
             severity="high" if n >= 30 and prefixes >= 10 else "medium",
             confidence=0.75,
-            score=_tails.score(float(surprise)),
+            score=_tails.score(float(worth)),
             message=f"{show(principal)} walked over {figure(n)} names under {prefixes} prefixes in an hour"
             f" ({', '.join(parts)}): {ways(folders, 'folder')}.",
             observed=f"{figure(n)} names: {', '.join(parts)}",
@@ -130,12 +134,14 @@ class Enumeration:
         )
 
     def snapshot(self) -> Frames:
-        """Two tables and an age; the budget."""
-        return {**self._habits.snapshot("walks"), **self._budget.snapshot()}
+        """Two tables and an age; what surprises are worth; the budget."""
+        kept = self._habits.snapshot("walks"), self._conformal.snapshot("walks"), self._budget.snapshot()
+        return {name: frame for frames in kept for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._habits.restore("walks", frames)
+        self._conformal.restore("walks", frames)
         self._budget.restore(frames)
 
 

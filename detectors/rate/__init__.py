@@ -12,6 +12,7 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
+from detectors._conformal import Conformal
 from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._people import People
@@ -90,13 +91,14 @@ class Judged:
 
 
 class Rate:
-    """Remembers per key the most it had at once, and per kind how much counts scatter."""
+    """Remembers per key the most it had at once, and per kind how much counts scatter and what a surprise is worth."""
 
     info = INFO
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._habits = {scope: Habits(config.keys) for scope in SCOPES}
+        self._conformal = {scope: Conformal() for scope in SCOPES}
         self._budget = Budget(-math.log10(config.p), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -111,17 +113,23 @@ class Rate:
             counts = keyed.counts
             if counts.is_empty():
                 continue
-            mean = np.full(len(counts), np.nan)
+            mean, kinds, surprise = np.full(len(counts), np.nan), keyed.kinds, np.zeros(len(counts))
             if self._loud(scope, keyed, window.start_us).any():
                 judged = self._judge(scope, keyed, window)
                 odd = self._odd(scope, judged, window.operations)
                 surprises += judged.surprise[odd].tolist()
-                found += [self._found(scope, judged, i, window) for i in odd if judged.surprise[i] >= enough]
+                surprise = np.where(judged.odd, 0.0, judged.surprise)
+                surprise[odd] = judged.surprise[odd]
+                kinds = np.where(judged.trusted | (surprise == 0), kinds, 0)
+                worth = self._conformal[scope].worth(kinds, surprise, window.start_us)
+                told = [i for i in odd if surprise[i] >= enough]
+                found += [self._found(scope, judged, i, float(worth[i]), window) for i in told]
                 mean = np.where(judged.trusted, judged.mean * judged.factor, np.nan)
             if window.closed:
                 n, ones = keyed.n, np.ones(len(counts))
                 habits = self._habits[scope]
                 habits.learn(window.start_us, keyed.keys, keyed.kinds, count=n, exposure=ones, mean=mean)
+                self._conformal[scope].learn(kinds, surprise, window.start_us)
         if window.closed:
             self._budget.note(window.start_us, surprises)
         return tell(self.info, window, found)
@@ -163,7 +171,7 @@ class Rate:
             p = chance(factor)
         return Judged(counts, mean, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
-    def _found(self, scope: str, judged: Judged, i: int, window: Window) -> Found:
+    def _found(self, scope: str, judged: Judged, i: int, worth: float, window: Window) -> Found:
         key, n = judged.counts["key"][i], float(judged.counts["n"][i])
         mean, factor = float(judged.mean[i] * judged.factor[i]), float(judged.factor[i])
         rows = window.operations.filter(pl.col(scope) == key)
@@ -175,7 +183,7 @@ class Rate:
             key=f"{scope}:{key}",
             severity=_severity(n, mean, cold=not judged.trusted[i]),
             confidence=0.8 if judged.trusted[i] else 0.5,
-            score=_tails.score(float(judged.surprise[i])),
+            score=_tails.score(worth),
             message=f"{show(key)} {done}, {figure(n / max(mean, 0.1))} times the usual{': ' + most if most else ''}.",
             observed=f"{figure(n)} operations",
             expected=f"{figure(mean)} (p95 {p95}, {usual}) for {hour_of(window.start_us)}, cohort factor {factor:.1f}",
@@ -186,14 +194,15 @@ class Rate:
         )
 
     def snapshot(self) -> Frames:
-        """Per scope two tables and an age; the budget."""
-        habits = {name: frame for scope in SCOPES for name, frame in self._habits[scope].snapshot(scope).items()}
-        return {**habits, **self._budget.snapshot()}
+        """Per scope two tables and an age, and what surprises are worth; the budget."""
+        parts = [part[scope].snapshot(scope) for part in (self._habits, self._conformal) for scope in SCOPES]
+        return {name: frame for frames in (*parts, self._budget.snapshot()) for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         for scope in SCOPES:
             self._habits[scope].restore(scope, frames)
+            self._conformal[scope].restore(scope, frames)
         self._budget.restore(frames)
 
 

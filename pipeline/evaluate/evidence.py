@@ -35,7 +35,7 @@ class Evidence:
     """Asks about what was said of windows with a request of an incident. `since` is the answer by FINDING uid, in µs.
 
     The first moment is one at which an operation about the same principal (or else secret, or address) was complete;
-    where it took more of others, too, the first of all. For a detector that says nothing before the
+    where it took those of others, too, one at which any was. For a detector that says nothing before the
     window is over, and of all other windows, it is the window's start. What is told of single operations is no
     question: its evidence is complete when they are.
     """
@@ -77,28 +77,32 @@ class Evidence:
         return self._asked[key]
 
     def _ask(self, row: dict[str, Any], about: str, window: Window) -> int:
-        """The first of the moments at which it is said: of the marks the first, then of the operations before it."""
+        """The first moment at which it is said, of those of its own operations, or else of all that there were."""
         rows = self._rows.filter(pl.col("complete_time").dt.epoch("us") < (window.looked_us or window.end_us))
-        theirs = rows.filter(pl.col(about) == row[about]) if about else rows
-        moments = np.unique(theirs["complete_time"].to_physical().to_numpy())
-        if not len(moments):
-            return int(window.start_us)
+        for theirs in (rows.filter(pl.col(about) == row[about]), rows) if about else (rows,):
+            moments = np.unique(theirs["complete_time"].to_physical().to_numpy())
+            if (first := self._first(row, about, window, rows, moments)) is not None:
+                return first
+        return int(window.start_us)
 
-        def said(at: int) -> bool:
-            return self._said(row, about, window, rows, int(moments[at]))
-
-        marks = _last_before(moments, window)
-        low = -1
-        for mark in marks:
-            if said(mark):
+    def _first(
+        self, row: dict[str, Any], about: str, window: Window, rows: pl.DataFrame, moments: npt.NDArray[np.int64]
+    ) -> int | None:
+        """Of the marks the first at which it is said, then of the moments before it; None if at none of them."""
+        low, high = -1, None
+        for mark in _last_before(moments, window) if len(moments) else ():
+            if self._said(row, about, window, rows, int(moments[mark])):
                 high = mark
                 break
             low = mark
-        else:
-            return int(moments[0])
+        if high is None:
+            return None
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if said(middle) else (middle, high)
+            if self._said(row, about, window, rows, int(moments[middle])):
+                high = middle
+            else:
+                low = middle
         return int(moments[high])
 
     def _said(self, row: dict[str, Any], about: str, window: Window, rows: pl.DataFrame, at_us: int) -> bool:

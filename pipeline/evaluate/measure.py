@@ -38,6 +38,7 @@ def measure(plan: Plan, nth: int, tree: dict[str, Any]) -> dict[str, Any]:
             if one.begin_us >= recorded.test_us
         ],
         "marks": recorded.marks,
+        "checks": recorded.checks,
         "methods": verdicts,
     }
 

@@ -117,6 +117,7 @@ By what happened at the time to the principal they are about, and by the detecto
         }
 
 {_table(("detector", "false alerts"), list(result["false_by_detector"].items()))}""",
+        _calibration(rows) if (rows := result.get("calibration")) else "",
         f"""\
 ## Whether the test is one
 
@@ -128,10 +129,29 @@ of {result["marks"]:.3f} (chance: 0.5)."""
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
+def _calibration(rows: list[dict[str, Any]]) -> str:
+    levels = list(rows[0]["inflation"]) if rows else []
+    told = [
+        (row["of"], f"{row['tests']:,}", *(f"{row['inflation'].get(level, 0.0):.2g}" for level in levels))
+        for row in rows
+    ]
+    table = _table(("count", "tests", *(f"at {level}" for level in levels)), told)
+    return f"""\
+## Whether probabilities come true
+
+How often a level came true in the twin without attacks, over how often it says: 1 is exact, above it tells too much,
+below it too little. A test is one principal, secret or address in one hour. Its probability is conformal: known by how
+often the same kind came to it before, and as learned by then. What is below its own peak, or too small to tell, is no
+surprise at all, so levels of one in a hundred are never reached by the rest.
+
+{table}"""
+
+
 def _setting(result: dict[str, Any], seeds: str) -> str:
     plan = result["plan"]
     missing = result["asked"] - len(plan["seeds"])
     lost = f" Of all operations, {plan['loss']:.0%} are lost." if plan.get("loss") else ""
+    off = f" The nodes' clocks are off by up to {skew:g} minutes." if (skew := plan.get("skew_minutes")) else ""
     spoiled = " The quiet days had incidents at the same rate, which count for nothing." if plan.get("spoiled") else ""
     broken_off = f" Broken off: {missing} of {result['asked']} estates were not measured." if missing else ""
     return (
@@ -140,7 +160,7 @@ def _setting(result: dict[str, Any], seeds: str) -> str:
         f" then {plan['test_days']} days with incidents at a rate of {plan['per_day']:g} a day and 1,000 principals."
         f" {result['incidents']} incidents in all, of\n{len(result['families'])} kinds, difficulties"
         f" {', '.join(str(r['incidents']) + ' ' + r['difficulty'] for r in result['difficulties'])}."
-        f"{lost}{spoiled}{broken_off}"
+        f"{lost}{off}{spoiled}{broken_off}"
     )
 
 

@@ -11,6 +11,7 @@ BUDGETS = (1.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # alerts a day per 1,000 principals
 LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is told apart
 BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone, see `bytes`
 DEVICES = 2
+MOST_SKEW = 30.0  # minutes; hours are cut one ahead
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -19,8 +20,9 @@ class Plan(msgspec.Struct, frozen=True):
     `per_day` incidents a day and 1,000 principals, each attack and difficulty in turn, so that over the seeds all come
     equally often. `attacks` are NAME or NAME:DIFFICULTY; none means all of the catalogue.
 
-    What is measured under worse conditions: `loss` is the share of operations that no device told of; `spoiled` estates
-    have incidents at the same rate in the days before, too, which nobody knew of and which count for nothing.
+    What is measured under worse conditions: `loss` is the share of operations that no device told of; the clocks of a
+    cluster's nodes lie evenly within `skew_minutes` of the true time; `spoiled` estates have incidents at the same rate
+    in the days before, too, which nobody knew of and which count for nothing.
     """
 
     seeds: tuple[int, ...] = (1,)
@@ -32,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     difficulties: tuple[str, ...] = LADDER
     rate: float = 1.0
     loss: float = 0.0
+    skew_minutes: float = 0.0
     spoiled: bool = False
 
     def __post_init__(self) -> None:
@@ -42,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True):
             raise ConfigError("learn days and test days must be at least 1, incidents a day above 0, seeds given")
         if not 0 <= self.loss < 1:
             raise ConfigError(f"a loss of {self.loss:g} is no share of operations; at least 0, below 1")
+        if not 0 <= self.skew_minutes <= MOST_SKEW:
+            raise ConfigError(f"clocks off by {self.skew_minutes:g} minutes; at least 0, at most {MOST_SKEW:g}")
         for name, difficulty in map(_split, self.attacks):
             if name not in known(attacks):
                 raise ConfigError(f"unknown attack {name!r}; there are: {', '.join(known(attacks))}")

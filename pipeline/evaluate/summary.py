@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pipeline.evaluate.calibration import inflation
 from pipeline.evaluate.plan import BUDGETS
 from pipeline.evaluate.twins import SUITE
 
@@ -59,6 +60,7 @@ def summarize(plan: Plan, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "families": _families(measured),
         "difficulties": _difficulties(measured),
         "times": times(measured),
+        "calibration": inflation(measured),
         "confusers": _confusers(measured),
         "false_by_detector": dict(_counts(measured, "by_detector").most_common()),
         "marks": _mean([one["marks"] for one in measured if one["marks"] is not None]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,14 @@ from pipeline.core.errors import KeytrailError
 from pipeline.core.inline import inline
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, empty
+from pipeline.evaluate.calibration import Checks, checks
+from pipeline.evaluate.calibration import since as checked_since
 from pipeline.evaluate.checks import Marks, OneLiners
 from pipeline.evaluate.evidence import Evidence
+from pipeline.evaluate.hearing import heard
 from pipeline.evaluate.naive import Naive, methods
 from pipeline.evaluate.plan import BUDGETS, principals
-from pipeline.simulate import Incident, Plot, frames, lay, twins
+from pipeline.simulate import Incident, Plot, frames, lay
 from pipeline.sli import Config as SliConfig
 from pipeline.sli import Slis
 from pipeline.windows import Windows
@@ -46,16 +49,17 @@ class Staged:
 
     label: Incident
     times_us: tuple[int, ...]
+    skew_us: int = 0  # how far a clock may be off that dated them
 
     @property
     def begin_us(self) -> int:
-        """When it began."""
-        return _micros(self.label.begin)
+        """When it began, at the earliest."""
+        return _micros(self.label.begin) - self.skew_us
 
     @property
     def end_us(self) -> int:
-        """When it was over."""
-        return _micros(self.label.end)
+        """When it was over, at the latest."""
+        return _micros(self.label.end) + self.skew_us
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Recorded:
     marks: float | None  # see checks.Marks
     happenings: tuple[Happening, ...]
     since: Mapping[str, int] = field(default_factory=dict)  # see evidence.Evidence, of `staged`
+    checks: Checks = field(default_factory=dict)  # of the quiet twin, in the test days
 
     @property
     def days(self) -> float:
@@ -186,9 +191,9 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
     start_us = scenario.start_ns // 1000
     test_us = start_us + plan.learn_days * DAY_US
     quiet, staged = Watch(settings, methods(plot, scenario.seed)), None
-    operations, who = 0, set()
-    one_liners, marks, incidents = OneLiners(), Marks(scenario.seed), _incidents(plot)
-    for hour, (plain, attacked) in enumerate(heard(plot, plan.loss)):
+    operations, who, before = 0, set(), checks(quiet.detectors)
+    one_liners, marks, incidents = OneLiners(), Marks(scenario.seed), _incidents(plot, plan.skew_minutes)
+    for hour, (plain, attacked) in enumerate(heard(plot, plan)):
         until_us = start_us + (hour + 1) * HOUR_US
         if staged is None and attacked is not plain:
             staged = quiet.fork()
@@ -196,6 +201,8 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
         quiet.take(plain, until_us)
         if staged is not None:
             staged.take(attacked, until_us)
+        if until_us == test_us:
+            before = checks(quiet.detectors)
         if until_us > test_us:
             operations += len(plain)
             who.update(plain["principal"].unique().to_list())
@@ -209,15 +216,8 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
         incidents=incidents, marks=marks.score(theirs),
         one_line=tuple(one_liners.best(theirs, incidents, RULE_HITS * plan.test_days * len(who) / 1000)),
         happenings=_happenings(plot), since={} if staged is None or staged.evidence is None else staged.evidence.since,
+        checks=checked_since(before, checks(quiet.detectors)),
     )  # fmt: skip
-
-
-def heard(plot: Plot, loss: float) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The twins hour by hour, without what is lost: the same operations in both, since a uid is a lot drawn once."""
-    kept = pl.col("uid").str.slice(-8).str.to_integer(base=16) >= loss * 2**32
-    for plain, attacked in twins(plot):
-        heard = plain.filter(kept) if loss else plain
-        yield heard, heard if attacked is plain else attacked.filter(kept) if loss else attacked
 
 
 def settings_for(plot: Plot, tree: dict[str, Any]) -> conf.Settings:
@@ -228,10 +228,10 @@ def settings_for(plot: Plot, tree: dict[str, Any]) -> conf.Settings:
     return conf.Settings(None, {**tree, "detectors": detectors})
 
 
-def _incidents(plot: Plot) -> tuple[Staged, ...]:
-    times = plot.rows["t"] // 1000
+def _incidents(plot: Plot, skew_minutes: float) -> tuple[Staged, ...]:
+    times, skew_us = plot.rows["t"] // 1000, round(skew_minutes * HOUR_US / 60)
     return tuple(
-        Staged(label, tuple(np.sort(times[plot.rows["incident"] == number]).tolist()))
+        Staged(label, tuple(np.sort(times[plot.rows["incident"] == number]).tolist()), skew_us)
         for number, label in enumerate(plot.incidents)
     )
 

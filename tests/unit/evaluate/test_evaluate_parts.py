@@ -13,12 +13,13 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.core.findings import uid_of
 from pipeline.core.schema import FINDING
+from pipeline.evaluate.hearing import NODES, heard
 from pipeline.evaluate.judge import judge
 from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.plan import Plan
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import times, wilson
-from pipeline.evaluate.twins import Happening, Recorded, Staged, heard
+from pipeline.evaluate.twins import Happening, Recorded, Staged
 from pipeline.routing import Config
 from pipeline.simulate import Incident, lay, twins
 
@@ -174,11 +175,44 @@ def test_what_is_lost_is_lost_in_both_twins() -> None:
     """About the share asked for, whatever the hour; an hour without attacks stays one frame."""
     plan = Plan(seeds=(7,), preset="xs", learn_days=1, test_days=1, per_day=60, attacks=("mass_read:easy",))
     told = sent = 0
-    for whole, (plain, attacked) in zip(twins(lay(plan.scenario(0))), heard(lay(plan.scenario(0)), 0.2), strict=True):
+    for whole, (plain, attacked) in zip(
+        twins(lay(plan.scenario(0))), heard(lay(plan.scenario(0)), msgspec.structs.replace(plan, loss=0.2)), strict=True
+    ):
         told, sent = told + len(plain), sent + len(whole[0])
         assert (attacked is plain) == (whole[1] is whole[0])
         assert set(plain["uid"]) <= set(attacked["uid"])
     assert told / sent == pytest.approx(0.8, abs=0.02)
+
+
+def test_clocks_that_are_off_lose_nothing_and_keep_a_principal_to_one_clock() -> None:
+    """Hours are cut by what the clocks show; every principal is off by one of five amounts, all of them in use."""
+    plan = Plan(seeds=(7,), preset="xs", learn_days=1, test_days=1, per_day=60, attacks=("mass_read:easy",))
+    true = pl.concat([attacked for _, attacked in twins(lay(plan.scenario(0)))])
+    start_us = lay(plan.scenario(0)).world.scenario.start_ns // 1000
+    skewed = msgspec.structs.replace(plan, skew_minutes=5)
+    hours = list(heard(lay(plan.scenario(0)), skewed))
+    assert len(hours) == plan.days * 24
+    for hour, (plain, attacked) in enumerate(hours):
+        assert set(plain["uid"]) <= set(attacked["uid"])
+        at = attacked["complete_time"].to_physical()
+        assert hour == len(hours) - 1 or (at < start_us + (hour + 1) * HOUR).all()
+        assert hour == 0 or (at >= start_us + hour * HOUR).all()
+        assert attacked["time"].is_sorted()
+    told = pl.concat([attacked for _, attacked in hours])
+    both = told.join(true.select("uid", was="time"), on="uid", how="inner")
+    assert len(both) == len(told) == len(true)
+    off = both.select("principal", off=(pl.col("time") - pl.col("was")).dt.total_minutes()).unique()
+    assert off["off"].n_unique() == NODES
+    assert off["off"].abs().max() == 5
+    assert off["principal"].is_unique().all()
+    assert hours[0][1] is hours[0][0]
+
+
+@pytest.mark.parametrize("minutes", [-1, 31])
+def test_clocks_are_off_by_half_an_hour_at_the_most(minutes: float) -> None:
+    """Hours are cut with one hour in hand."""
+    with pytest.raises(ConfigError, match="clocks off"):
+        Plan(skew_minutes=minutes)
 
 
 def test_a_loss_is_a_share() -> None:

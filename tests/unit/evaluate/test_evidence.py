@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from detectors import denials
+from detectors import auth_pressure, denials
 from pipeline.baselines import Baselines, Config
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, conform, empty
@@ -46,6 +46,22 @@ def test_the_first_moment_at_which_the_detector_would_have_said_it(closed: bool)
     window = Window(US, US + HOUR, count(rows), empty(INTEGRITY), None, closed, **looked)
     evidence.judged(window, profiles)
     assert all(each.equals(before[name]) for name, each in detector.snapshot().items())
+    assert list(evidence.since.values()) == [US + 9 * MINUTE]
+
+
+def test_what_takes_many_addresses_is_known_when_enough_of_them_have_come() -> None:
+    """A finding that names one address of many: its own first attempt is not yet enough, the eighth account is."""
+    rows = refused(*(2 + i for i in range(30))).with_columns(
+        principal=pl.lit("anonymous"), operation=pl.lit("auth"), mount=pl.lit("auth/userpass/"),
+        secret=pl.lit(None, pl.String),
+        path=pl.Series([f"auth/userpass/login/user{i}" for i in range(30)]),
+        client_ip=pl.Series([f"203.0.113.{i}" for i in range(30)]),
+    )  # fmt: skip
+    rows = conform(rows, OPERATION)
+    one = incident(0, 1, "anonymous", uids=tuple(rows["uid"]))
+    evidence = Evidence([auth_pressure.create(auth_pressure.Config())], [one])
+    evidence.take(rows)
+    evidence.judged(Window(US, US + HOUR, count(rows), empty(INTEGRITY), None, closed=True), Baselines(Config()))
     assert list(evidence.since.values()) == [US + 9 * MINUTE]
 
 

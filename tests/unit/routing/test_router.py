@@ -434,12 +434,12 @@ def test_a_restored_router_continues_exactly() -> None:
 
 def test_a_score_below_its_family_s_floor_is_no_alert_however_quiet_the_day() -> None:
     """It stays a finding, takes nothing of the day's room, and what has no score or no floor is told as ever."""
-    low = frame(*(finding(i, family="pair", score=0.49, principal=f"approle/{i}") for i in range(3)))
+    low = frame(*(finding(i, family="pair", score=0.44, principal=f"approle/{i}") for i in range(3)))
     router = Router(Config())
     assert router.push(low, us(5)).alerts.is_empty()
     assert router.counts.held == 3
     assert len(router.snapshot()["allowance"]) == 0
-    told = frame(finding(6, family="pair", score=0.5), finding(6, family="token", score=0.3, principal="approle/b"))
+    told = frame(finding(6, family="pair", score=0.45), finding(6, family="token", score=0.3, principal="approle/b"))
     assert len(router.push(told, us(7)).alerts) == 2
 
 
