@@ -16,7 +16,7 @@ from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import heap, plugins
 from pipeline.core.clock import system_clock
-from pipeline.core.errors import ConfigError, FencedError, NoInputError
+from pipeline.core.errors import ConfigError, FencedError, NoInputError, ReplacedError
 from pipeline.core.metrics import Metrics
 from pipeline.core.model import Handover
 from pipeline.core.ports import Lagging
@@ -112,7 +112,7 @@ class Run:
         self.line_config = within(settings.table(conf.Line, "line"), options.max_memory)
         self.stopping = False
         self.undelivered: dict[str, int] = {}
-        self.fenced = 0  # how often this run began again because a partition was another's
+        self.fenced = 0  # how often this run began again because a partition, or a file to merge, was another's
         self._metrics: Metrics | None = None
         self._gauged = -GAUGE_SECONDS
         self._cosigning: Cosigning | None = None
@@ -125,10 +125,13 @@ class Run:
         while True:
             try:
                 return self._session(started, progress)
-            except FencedError:
-                if not self.options.kafka or self.stopping:
+            except (FencedError, ReplacedError) as error:
+                repeatable = self.options.kafka if isinstance(error, FencedError) else self.options.paths != ("-",)
+                if not repeatable or self.stopping:
                     raise
-                self.fenced += 1  # what is not committed is dropped; another worker has read on from there
+                self.fenced += (
+                    1  # what is not committed is dropped, and read again unless another has read on from there
+                )
                 if self.fenced > FENCED_MAX:
                     raise
 

@@ -46,6 +46,12 @@ class FencedError(StoreError):
     """Another writer has taken this lake over; what this one holds must be dropped."""
 
 
+class ReplacedError(StoreError):
+    """A file that was to be replaced is no longer part of the lake: another worker was faster. The exchange was taken
+    back, and a commit that was to make it with it.
+    """
+
+
 class SourceError(KeytrailError):
     """A source cannot go on; what it delivered so far is safe."""
 

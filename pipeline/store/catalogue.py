@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from pipeline.core.errors import DamagedError, FencedError, NoInputError, StoreError
+from pipeline.core.errors import DamagedError, FencedError, NoInputError, ReplacedError, StoreError
 from pipeline.core.model import Hold, Owned, Position
 from pipeline.store.files import guarded, private_file, sync_folder
 from pipeline.store.segment import Segment
@@ -70,10 +70,6 @@ class LiveFile:
     segment: Segment
     sequence: int
     worker: str
-
-
-class ReplacedError(StoreError):
-    """A file that was to be replaced is no longer part of the lake; the exchange was taken back."""
 
 
 class Catalogue:

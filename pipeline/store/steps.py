@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline.core import faults
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import ReplacedError, StoreError
 from pipeline.core.schema import conform
 from pipeline.store import catalogue as log
 from pipeline.store import states
@@ -145,7 +145,7 @@ class Steps:
                 log.check_epoch(sql, self.worker, self._epoch)
                 sequence = int(sql.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()[0])
                 self._exchange(sql, exchange, sequence)
-        except log.ReplacedError:
+        except ReplacedError:
             return False
         return True
 
