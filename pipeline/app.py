@@ -323,8 +323,19 @@ class Run:
     def _ledger(self, lake: Lake, detectors: Sequence[Detector]) -> SealedLedger | None:
         config = self.settings.table(conf.LedgerConfig, "ledger")
         if not config.enabled:
+            if lake.ledgers():
+                raise ConfigError(
+                    f"{self.options.lake} has a ledger, and what is written without one fails every later verify: "
+                    "leave [ledger] enabled as it was, or write to another lake"
+                )
             return None
         path, folder = ledgers.key_path(config, self.options.signing_key), ledgers.folder_of(self.options.worker)
+        begun = lake.ledger_head() or (self.options.lake / folder).exists()
+        if not begun and self.options.worker in lake.raw_owners():
+            raise ConfigError(
+                f"{self.options.lake} holds entries from before there was a ledger, which it would never cover: leave "
+                "[ledger] enabled = false for this lake, or read the logs into a new one"
+            )
         if not path.exists() and (self.options.signing_key or config.signer == "file"):
             self.notes.append(
                 f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"

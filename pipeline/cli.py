@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,11 +41,35 @@ ORDER = (
 )  # fmt: skip
 
 
+HUNG_UP = 128 + signal.SIGPIPE
+
+
+class _ReaderGoneError(Exception):
+    """Whoever read what is printed wants no more."""
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """Typer would end with 1, as for an error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderGoneError from None
+
+
 class _Ordered(typer.core.TyperGroup):
     """Commands in the order of the documentation."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _heard():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _heard():
+            return super().invoke(ctx)
 
 
 cli = typer.Typer(
@@ -65,15 +90,23 @@ def _version(wanted: bool) -> None:
 
 
 def main() -> None:
-    """Entry point: keytrail's own errors become one line on stderr and their exit code."""
+    """Entry point: keytrail's own errors become one line on stderr and their exit code.
+
+    Where what is printed is not read to its end (`| head`), it ends as if by SIGPIPE: without a word, and without
+    passing for a verification that went well.
+    """
     try:
-        cli()
+        try:
+            cli()
+        finally:
+            sys.stdout.flush()
     except KeytrailError as error:
         show.note(f"keytrail: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except (_ReaderGoneError, BrokenPipeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())  # what is left in its buffer goes there when the interpreter ends
+        sys.exit(HUNG_UP)
     except OSError as error:
         if error.errno not in {errno.EMFILE, errno.ENFILE}:
             raise

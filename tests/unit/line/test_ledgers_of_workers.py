@@ -12,7 +12,7 @@ from pipeline import config as conf
 from pipeline import proving, store, verification
 from pipeline.app import Run, RunOptions
 from pipeline.core.clock import system_clock
-from pipeline.core.errors import NoInputError
+from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.ledger import ForkError, LedgerError
 from tests.lakes import run, view
 from tests.trail import MAIN, SECOND, START, trail
@@ -115,6 +115,22 @@ def test_an_event_stored_without_a_ledger_has_no_proof(tmp_path: Path) -> None:
     uid = view(tmp_path / "lake", "events")["uid"][0]
     with pytest.raises(NoInputError, match="while the ledger was off"):
         proving.prove(tmp_path / "lake", [uid], None)
+
+
+@pytest.mark.parametrize(("before", "said"), [(True, "has a ledger"), (False, "from before there was a ledger")])
+def test_a_lake_keeps_its_ledger_or_has_none(tmp_path: Path, before: bool, said: str) -> None:
+    """A run that would leave rows which `verify` can never approve is refused, and the lake is as it was."""
+    lake, paths = tmp_path / "lake", trail().write(tmp_path / "logs")
+    with_it, without = TABLES, {**TABLES, "ledger": {"enabled": False}}
+    run(lake, paths[0], tables=with_it if before else without)
+    rows = len(view(lake, "raw"))
+    with pytest.raises(ConfigError, match=said):
+        run(lake, paths[1], tables=without if before else with_it)
+    assert len(view(lake, "raw")) == rows
+    run(lake, paths[1], tables=with_it if before else without)
+    assert len(view(lake, "raw")) > rows
+    if before:
+        assert told(lake) == {"ledger": {"ok"}}
 
 
 def test_a_ledger_is_handed_over_to_another_key(tmp_path: Path) -> None:
