@@ -53,9 +53,20 @@ def decay(cells: U8, rows: Rows, steps: Rows) -> None:
     old = np.flatnonzero(steps > 0)
     if not len(old):
         return
-    rows = rows[old]
+    rows, steps = rows[old], steps[old]
+    coarse = cells[rows, _SCALE] > 0
+    if coarse.any():
+        _decay_coarse(cells, rows[coarse], steps[coarse])
+        rows, steps = rows[~coarse], steps[~coarse]
+    codes = cells[rows]
+    codes -= np.minimum(codes, np.minimum(steps, 255).astype(np.uint8)[:, None])
+    cells[rows] = codes
+
+
+def _decay_coarse(cells: U8, rows: Rows, steps: Rows) -> None:
+    """The same where a unit is more than an operation: it becomes finer as far as the codes have room."""
     codes = cells[rows, :_SCALE].astype(np.int64)
-    aged = np.where(codes > 0, codes - steps[old, None], -_FAR)
+    aged = np.where(codes > 0, codes - steps[:, None], -_FAR)
     finer = np.clip((_ROOM - aged.max(axis=1, initial=-_FAR)) // PER_OCTAVE, 0, cells[rows, _SCALE])
     cells[rows, :_SCALE] = np.maximum(aged + finer[:, None] * PER_OCTAVE, 0).astype(np.uint8)
     cells[rows, _SCALE] -= finer.astype(np.uint8)
