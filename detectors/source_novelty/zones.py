@@ -128,8 +128,8 @@ class Zones:
         self._add(at_us, _ZONES, visits.principal[new])
         self._add(at_us, _NEW, visits.principal[moved & alone])
         self._add(at_us, _KIND, visits.kind[moved & alone])
-        wide = joined(_WIDE, visits.principal, visits.wide)
-        self._tally.put(np.unique(wide), np.ones((len(np.unique(wide)), 1)), at_us)
+        wide = np.unique(joined(_WIDE, visits.principal, visits.wide))
+        self._tally.put(wide, np.ones((len(wide), 1)), at_us)
         _, one = np.unique(joined(0, visits.principal[moved], visits.wide[moved]), return_index=True)
         self._remember(np.concatenate([visits.zone[moved], visits.wide[moved][one]]), at_us)
 
