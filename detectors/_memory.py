@@ -103,12 +103,12 @@ def _distinct(keys: Keys) -> tuple[Keys, Places]:
 class _Starts:
     """Where keys begin with which bits, among sorted ones: hashes spread evenly, so that leaves a few steps each.
 
-    A byte or two for each key.
+    A quarter of a byte for each key at the most.
     """
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
-        bits = max(len(keys).bit_length() - 2, 1)
+        bits = max(len(keys).bit_length() - 5, 1)
         self._shift = np.uint64(64 - bits)
         counts = np.bincount((keys >> self._shift).astype(np.int64), minlength=1 << bits)
         self._starts = (np.cumsum(counts) - counts).astype(np.uint32)
