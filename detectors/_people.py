@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.uint32]
 
 _KIND: Final = pl.col("type").max()  # of a principal's rows
+_ASKED: Final = (  # columns that somebody asks for: the others need not be put in order
+    "principal", "namespace", "secret", "path", "operation", "outcome", "discloses_value", "zone", "session", "n",
+    "time", "last_time",
+)  # fmt: skip
 _WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _FEW: Final = 1_024  # rows: up to here a dictionary is quicker than columns
 
@@ -44,7 +48,9 @@ class Each:
 class People:
     """The principals of a window: item i of names, keys and cohorts is principal number i."""
 
-    rows: pl.DataFrame  # their WINDOW rows, with number and type as `who` and `type` (UInt32), by `who`
+    rows: (
+        pl.DataFrame
+    )  # what is asked for of their WINDOW rows, with number and type as `who` and `type` (UInt32), by `who`
     names: pl.Series
     keys: Keys
     cohorts: pl.Series
@@ -64,7 +70,7 @@ class People:
     def _of(cls, rows: pl.DataFrame) -> People:
         names, who = numbered(rows["principal"])
         kinds, kind = numbered(rows["principal_type"])
-        rows = rows.with_columns(who.alias("who"), kind.alias("type")).sort("who", maintain_order=True)
+        rows = rows.select(_ASKED).with_columns(who.alias("who"), kind.alias("type")).sort("who", maintain_order=True)
         group = cohorts(names)
         return cls(rows, names, keys_of(names), group, keys_of_few(group), kinds, keys_of(kinds))
 
