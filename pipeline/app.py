@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline import config as conf
-from pipeline import ledgers, named, summary
+from pipeline import edition, ledgers, named, summary
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import heap, plugins
@@ -279,7 +279,9 @@ class Run:
         line.forget(place for place, owner in owners.items() if owner != me and place not in moved.come)
         for place in moved.come:
             if place in positions:
-                line.take_over(positions[place], None if owners[place] == me else lake.states(owners[place]))
+                theirs = None if owners[place] == me else lake.states(owners[place])
+                edition.check(theirs or {}, f"{place[0]}, by worker {owners[place]},")
+                line.take_over(positions[place], theirs)
         self._commit(line, source, deliverer)
         source.handed_over(positions)
 
@@ -390,6 +392,7 @@ class Run:
             if self.options.metrics_port is not None:
                 self._metrics.serve(self.options.metrics_port)
         states, detection = lake.states(), self.settings.table(conf.Detection, "detection")
+        edition.check(states, str(self.options.lake))
         detectors = named.detectors(self.settings)
         parts = Parts(
             enricher=create_enricher(self.settings.table(EnrichConfig, "enrich")),

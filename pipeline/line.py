@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from pipeline import handover, rows, suite
+from pipeline import edition, handover, rows, suite
 from pipeline.committing import Committer, Snapshots
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
@@ -276,6 +276,7 @@ class Line:
             snapshot["baselines"] = parts.baselines.view()
         take = {name: part.snapshot for name, part in self.stateful().items()}
         take |= {"line": self.snapshot, "set_aside": partial(handover.packed, self._set_aside)}
+        take[edition.PART] = edition.written
         seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
         consumed, messages = tuple(self._consumed), tuple(self._messages)
         self._commits.begin(

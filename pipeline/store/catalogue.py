@@ -323,8 +323,9 @@ def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:
             [("lake_id", uuid.uuid4().hex), ("sequence", "0"), ("committed_ns", "0"), ("format", FORMAT)],
         )
         sync_folder(path.parent)
-    for statement in _ADDED:
-        connection.execute(statement)
+    if connection.execute("SELECT count(*) FROM meta WHERE key = 'format' AND value = ?", (FORMAT,)).fetchone()[0]:
+        for statement in _ADDED:
+            connection.execute(statement)
     return connection
 
 
