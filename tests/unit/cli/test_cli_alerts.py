@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import commands
+from pipeline.cli.options import Severity
 from pipeline.core.schema import SEVERITIES
-from pipeline.options import Severity
 from tests.command import keytrail
 from tests.lakes import SAMPLES, run
 from tests.processes import start

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import show
+from pipeline.cli import show
 from tests.command import keytrail
 from tests.lakes import SAMPLES
 from tests.processes import keytrail as process

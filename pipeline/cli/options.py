@@ -54,3 +54,8 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 DEFAULT_LAKE = Path("lake")
 SAMPLES = Path("sample_logs")  # what `run` reads where nothing is named
+
+
+def words(text: str) -> tuple[str, ...]:
+    """An option's parts, set apart by commas."""
+    return tuple(filter(None, (word.strip() for word in text.split(","))))

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from pipeline import anchoring, erasing, named, show, tables, telling, verification
+from pipeline import anchoring, erasing, named, tables, telling, verification
 from pipeline import config as conf
+from pipeline.cli import show
+from pipeline.cli.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
 from pipeline.core.model import Hold
-from pipeline.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys and time stamps; erasing entries, holding them.")
 

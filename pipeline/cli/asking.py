@@ -1,0 +1,108 @@
+"""`keytrail query`, `alerts`, `outbox` and `report`: what a lake holds, told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import commands, named, tables
+from pipeline import config as conf
+from pipeline.cli import show
+from pipeline.cli.options import (
+    DEFAULT_LAKE,
+    AlertFormat,
+    ConfigOption,
+    Format,
+    FormatOption,
+    LakeOption,
+    Severity,
+)
+from pipeline.cli.running import stop_on_signals
+from pipeline.store import letters
+
+outbox = typer.Typer(invoke_without_command=True, help="What waits for sinks, what they refused; replay it.")
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, or - to read it from stdin.")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Read-only SQL on the lake, also while run writes."""
+    conf.load(config).allow(named.TABLES)
+    text = sys.stdin.read() if sql == "-" else sql
+    tables.table(commands.query(lake, text), format.value)
+
+
+def alerts(  # noqa: PLR0917
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new states.")] = False,
+    since: Annotated[str | None, typer.Option(help="RFC 3339 time, or a span such as 24h.", metavar="TIME")] = None,
+    min_severity: Annotated[Severity, typer.Option(help="Leave out what is below.")] = Severity.informational,
+    format: Annotated[AlertFormat, typer.Option(help="How to print.")] = AlertFormat.table,  # noqa: A002
+) -> None:
+    """The alert feed."""
+    conf.load(config).allow(named.TABLES)
+    feed = commands.AlertFeed(lake, since, min_severity)
+    stop_on_signals(feed.stop)
+    for rows in feed.follow() if follow else [feed.read()]:
+        if format is AlertFormat.ocsf:
+            show.lines(commands.ocsf(rows))
+        elif format is AlertFormat.json:
+            tables.table(commands.in_view(rows), format.value)
+        else:
+            show.alerts(rows)
+
+
+def report(  # noqa: PLR0917
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A report's name, or list.")],
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="RFC 3339 time, or a span back such as 30d.", metavar="TIME")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; default: the last entry.", metavar="TIME")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the files go.", metavar="DIR")] = Path("out"),
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Write a report: HTML for people, CSV and JSON for machines."""
+    conf.load(config).allow(named.TABLES)
+    if name == "list":
+        tables.rows(commands.report_rows(), format.value)
+        return
+    for path in commands.report(lake, name, (start, end), out):
+        sys.stdout.write(f"{path}\n")
+
+
+@outbox.callback()
+def outbox_sinks(
+    context: typer.Context,
+    lake: LakeOption = DEFAULT_LAKE,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """What waits for each sink, and what it refused."""
+    if context.invoked_subcommand is None:
+        conf.load(config).allow(named.TABLES)
+        tables.table(letters.sinks(lake), format.value)
+
+
+@outbox.command("refused")
+def outbox_refused(lake: LakeOption = DEFAULT_LAKE, format: FormatOption = Format.table) -> None:  # noqa: A002
+    """What sinks refused for good, with their reasons."""
+    tables.table(letters.refused(lake), format.value)
+
+
+@outbox.command("replay")
+def outbox_replay(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="Its name in [sinks.NAME].")],
+    lake: LakeOption = DEFAULT_LAKE,
+) -> None:
+    """Let what a sink refused wait for it again."""
+    count = letters.replay(lake, sink)
+    show.note(f"{count:,} refused by {sink} wait for it again")
