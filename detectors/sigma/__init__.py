@@ -13,7 +13,7 @@ from detectors.sigma.amounts import thousandths
 from detectors.sigma.judged import ROW
 from detectors.sigma.match import Matcher
 from detectors.sigma.sliding import Sliding
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import MissingExtraError
 from pipeline.core.findings import build
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -139,7 +139,7 @@ def load(config: Config) -> Pack | None:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] not in {"sigma", "yaml"}:
             raise
-        raise ConfigError("[detectors.sigma] rules need pySigma: install keytrail[sigma]") from None
+        raise MissingExtraError("[detectors.sigma] rules need pySigma: install keytrail[sigma]") from None
     return read(config.rules, config.placeholders, off=config.off, ours_only=config.ours_only)
 
 

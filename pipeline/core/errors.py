@@ -20,6 +20,10 @@ class ConfigError(KeytrailError):
     exit_code = 2
 
 
+class MissingExtraError(ConfigError):
+    """What is asked for needs an extra that is not installed."""
+
+
 class NoInputError(KeytrailError):
     """There is nothing to read: no such path, or a folder without a readable log."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,19 @@ def test_cases_are_run() -> None:
     assert {row["detector"] for row in rows} == {"silence"}
     assert {row["case"].split("_")[0] for row in rows} == {"fires", "quiet"}
     assert all(row["ok"] for row in rows)
+
+
+def test_a_detector_whose_extra_is_not_installed_is_told_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an installation without extras: its row says what to install, the others are played."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "sigma" or name.startswith("detectors.sigma.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sigma", None)
+    done = keytrail("detectors", "test", "sigma", "silence", "--format", "json")
+    assert done.code == 0, done.error
+    told = {row["detector"]: row for row in done.rows}
+    assert told["sigma"]["ok"] is None
+    assert "keytrail[sigma]" in told["sigma"]["differences"]
+    assert told["silence"]["ok"] is True
 
 
 @pytest.mark.parametrize("words", [["explain", "nonsense"], ["test", "nonsense"]])
