@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from pipeline import config as conf
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
+from pipeline.job import Run
 from pipeline.store import query
 
 SHARED = Path(os.environ.get("KEYTRAIL_SHARED", Path(__file__).parents[2] / "shared")) / "real_logs"

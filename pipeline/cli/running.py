@@ -15,6 +15,7 @@ from pipeline.cli import show
 from pipeline.cli.options import DEFAULT_LAKE, SAMPLES, ConfigOption, LakeOption, SummaryFormat, words
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.schema import SEVERITIES
+from pipeline.job import Run
 
 
 def run(  # noqa: PLR0917  one parameter an option
@@ -56,7 +57,7 @@ def run(  # noqa: PLR0917  one parameter an option
         kafka=words(kafka), topics=words(topic), group=group, worker=worker, max_memory=max_memory,
         counters=words(counters),
     )  # fmt: skip
-    _execute(application.Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
+    _execute(Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
 
 
 def judge(  # noqa: PLR0917
@@ -77,10 +78,10 @@ def judge(  # noqa: PLR0917
     options = application.RunOptions(
         (), lake, follow, metrics_port=metrics_port, signing_key=signing_key, counters=words(counters), judge=True
     )
-    _execute(application.Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
+    _execute(Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
 
 
-def _execute(job: application.Run, *, as_json: bool, severity: bool) -> None:
+def _execute(job: Run, *, as_json: bool, severity: bool) -> None:
     stop_on_signals(job.stop)
     with show.progress() as update:
         result = job.execute(update)

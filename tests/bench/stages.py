@@ -99,15 +99,15 @@ class _NoLake:
 def measure(work: Path, **options: Any) -> dict[str, float]:
     """CPU µs an entry by stage. `options` are RunOptions: paths, or a topic, which is fetched whole at first."""
     folder = work / ("stages-topic" if options.get("kafka") else "stages-file")
-    run = app.Run(
+    build = app.App(
         app.RunOptions(lake=folder, signing_key=str(work / "signing.key"), **options),
         conf.Settings(None, {"sources": {"kafka": {"buffer_bytes": AHEAD_BYTES}}} if options.get("kafka") else {}),
         system_clock,
     )
     lake: Any = _NoLake(folder)
     watch = Watch()
-    source, decoder = run._source(lake, []), run._decoder()
-    line = run._line(lake, source, [])
+    source, decoder = build.source(lake, []), build.decoder()
+    line = build.line(lake, source, [])
     if options.get("kafka"):
         before = time.process_time()
         _fetch(source)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline import config as conf
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
 from pipeline.core.clock import system_clock
+from pipeline.job import Run
 from pipeline.store import Lake, StoreConfig
 from tests.crash.line_story import BATCH, broken, sent, write_config
 from tests.lakes import differences

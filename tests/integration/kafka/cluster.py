@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from pipeline import config as conf
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
+from pipeline.job import Run
 from pipeline.simulate import Attack, Scenario, simulate
 from pipeline.sources.kafka import client as _quiet  # noqa: F401  the client warns of itself when it is first imported
 from tests.components import absent

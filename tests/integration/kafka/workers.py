@@ -13,8 +13,9 @@ from typing import Any
 import polars as pl
 
 from pipeline import config as conf
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
 from pipeline.core.clock import system_clock
+from pipeline.job import Run
 from pipeline.store import Lake, StoreConfig
 from pipeline.verification import verify_lake
 from tests.integration.kafka.cluster import Offsets, stored, until

@@ -13,10 +13,11 @@ import pytest
 
 from pipeline import config as conf
 from pipeline import erasing, proving, store, verification
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError, StoreError
 from pipeline.core.model import Hold
+from pipeline.job import Run
 from pipeline.ledger import redaction
 from tests.command import keytrail
 from tests.lakes import SAMPLES, run, view

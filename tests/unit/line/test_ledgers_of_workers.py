@@ -10,9 +10,10 @@ import pytest
 
 from pipeline import config as conf
 from pipeline import proving, store, verification
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
+from pipeline.job import Run
 from pipeline.ledger import ForkError, LedgerError
 from tests.lakes import run, view
 from tests.trail import MAIN, SECOND, START, trail

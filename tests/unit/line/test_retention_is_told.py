@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import config as conf
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
+from pipeline.job import Run
 from pipeline.store import Lake, StoreConfig, query
 from pipeline.verification import verify_lake
 from tests.lakes import SAMPLES

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pipeline import config as conf
 from pipeline import verification
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
 from pipeline.core.errors import ConfigError
+from pipeline.job import Run
 from pipeline.ledger import command_signer, keys, note
 from pipeline.ledger.command_signer import CommandSigner, SignerError
 from tests.lakes import run

@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline import verification
-from pipeline.app import Run, RunOptions
+from pipeline.app import RunOptions
 from pipeline.config import Settings
+from pipeline.job import Run
 from pipeline.ledger import ForkError, note, policy
 from pipeline.ledger.keys import FileSigner
 from pipeline.ledger.witness_server import Witness, serve
