@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,28 +10,22 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.core.errors import ConfigError, IntegrityBrokenError
+from pipeline.core.errors import IntegrityBrokenError
 from pipeline.core.inline import inline
 from pipeline.core.model import Hold
-from pipeline.ledger import anchor, control, merkle, note, redaction, rotation, seal, statements
-from pipeline.ledger import checkpoint as checkpoints
+from pipeline.ledger import anchor, control, merkle, redaction, seal, statements
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import Record
 from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.files import read_optional
 from pipeline.ledger.guard import Guard
-from pipeline.ledger.head import checked
+from pipeline.ledger.head_check import Course, copies, earlier_keys, head_of, hold_against_kept, keys_of, size_of
 from pipeline.ledger.note import Verifier
-from pipeline.ledger.places import Places
-from pipeline.ledger.policy import Policy
-from pipeline.ledger.policy import read as read_policy
 from pipeline.ledger.row_check import RowCheck, RowRule
 from pipeline.ledger.source_state import Standing
 from pipeline.ledger.tiles import WIDTH, TileReader
 from pipeline.ledger.timestamp import Roots
 from pipeline.ledger.tree_check import Progress, TreeCheck
-
-_COMMITTED = "ledger head of the last commit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +67,6 @@ class Report:
     standing: Standing = field(default_factory=Standing)
 
 
-@dataclass(slots=True)
-class _Run:
-    """One verification under way."""
-
-    lake: Path
-    keys: tuple[Verifier, ...]
-    name: str
-    earlier: tuple[Verifier, ...] = ()  # keys that handed the log over before the pinned one had it
-    places: Places = field(default_factory=Places)
-    notes: list[str] = field(default_factory=list)
-    committed: bool = False  # something was committed under this log
-    newest: int = -1  # size of the newest kept copy of a checkpoint, older than what is published
-    whole: bool = True  # the tree's hashes are all known
-
-    @property
-    def folder(self) -> Path:
-        return self.lake / self.name
-
-    @property
-    def checkpoint(self) -> str:
-        return f"{self.name}/checkpoint"
-
-
 class _Parts:
     """Progress over the long parts of a verification, one after the other, as one count."""
 
@@ -135,18 +105,18 @@ def verify(
     `roots` who vouches for time stamps.
     Raises StoreError when the disk does not answer, ConfigError for roots without the extra to use them.
     """
-    run = _Run(lake_dir, (key,), folder)
-    copies = 0
-    for copy in _copies(run.folder):
-        run.newest, copies = max(run.newest, _size_of(copy)), copies + 1
+    run = Course(lake_dir, (key,), folder)
+    kept = 0
+    for copy in copies(run.folder):
+        run.newest, kept = max(run.newest, size_of(copy)), kept + 1
     published = read_optional(run.folder / "checkpoint")
     lake = snapshot()
-    run.keys = _keys(run, key)
-    run.earlier = _earlier(run, key)
+    run.keys = keys_of(run, key)
+    run.earlier = earlier_keys(run, key)
     run.committed = bool(lake.head or published)
-    head = _head(run, published, lake.head)
+    head = head_of(run, published, lake.head)
     reader = TileReader(run.folder, head.size)
-    parts = _Parts(progress, head.size, head.size, copies)  # leaves, rows, kept checkpoints
+    parts = _Parts(progress, head.size, head.size, kept)  # leaves, rows, kept checkpoints
     tree = TreeCheck(reader, run.places, folder, parts.of(0))
     tree.run(head.root)
     run.whole = tree.whole
@@ -186,11 +156,11 @@ def verify(
         seal.check_found(standing.found, run.places, f"{folder}/{control.FILE}")
     told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
     run.notes += told.notes()
-    _retained(run, reader, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
+    hold_against_kept(run, reader, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
     return _report(run, head, rows.rows, stood)
 
 
-def _report(run: _Run, head: Checkpoint, rows: int, stood: Standing) -> Report:
+def _report(run: Course, head: Checkpoint, rows: int, stood: Standing) -> Report:
     if not run.places.broken:
         evidence = f"{rows} rows, {head.size} entries, root {head.root.hex()}"
         run.places.add(run.checkpoint, "ok", "root", evidence, (0, head.size))
@@ -200,103 +170,7 @@ def _report(run: _Run, head: Checkpoint, rows: int, stood: Standing) -> Report:
     return Report(run.places.frame(), head.size, head.root, rows, tuple(run.notes), code, stood)
 
 
-def _keys(run: _Run, key: Verifier) -> tuple[Verifier, ...]:
-    try:
-        return rotation.successors(key, control.parsed(run.folder))
-    except LedgerError as error:
-        run.places.add(f"{run.name}/{control.FILE}", "altered", "rotation", str(error))
-        return (key,)
-
-
-def _earlier(run: _Run, key: Verifier) -> tuple[Verifier, ...]:
-    try:
-        return rotation.predecessors(key, control.parsed(run.folder))
-    except LedgerError as error:
-        run.places.add(f"{run.name}/{control.FILE}", "altered", "rotation", str(error))
-        return ()
-
-
-def _head(run: _Run, published: bytes | None, committed: Mapping[str, Any] | None) -> Checkpoint:
-    """The statement to hold the lake against: the commit's intent, which the checkpoint must not contradict.
-
-    The newest key must have signed it: one that has handed the log over speaks for it no more.
-    """
-    checkpoint = _opened(run, run.checkpoint, published, (*run.earlier, *run.keys) if committed else run.keys[-1:])
-    _witnessed(run, published)
-    if not committed:
-        if checkpoint is None:
-            run.notes.append("the ledger is empty: nothing was committed yet")
-            return checkpoints.empty(run.keys[0].name)
-        if checkpoint.size:
-            evidence = f"the lake's commit has none, its checkpoint is of {checkpoint.size} entries"
-            run.places.add(_COMMITTED, "gap", "head", evidence, (0, checkpoint.size))
-        return checkpoint
-    try:
-        checked(committed)
-        intent = checkpoints.open_intent(committed["intent"].encode(), run.keys[-1:])
-    except LedgerError as error:
-        run.places.add(_COMMITTED, "unverifiable", "head", str(error))
-        return checkpoint or checkpoints.empty(run.keys[0].name)
-    if checkpoint is None:
-        if published is None and run.newest >= 0:
-            evidence = f"it is missing, and there is a copy of the one of {run.newest} entries"
-            run.places.add(run.checkpoint, "gap", "checkpoint", evidence, (0, run.newest))
-        elif published is None:
-            run.notes.append("the newest commit is not published yet; the next run does it")
-        return intent
-    if checkpoint.size < run.newest <= intent.size:
-        evidence = f"it is of {checkpoint.size} entries, and there is a copy of the one of {run.newest}"
-        run.places.add(run.checkpoint, "truncated", "rollback", evidence, (checkpoint.size, run.newest))
-    if checkpoint.size > intent.size:
-        evidence = f"the lake holds {intent.size} entries, its checkpoint {checkpoint.size}"
-        run.places.add(run.checkpoint, "truncated", "rollback", evidence, (intent.size, checkpoint.size))
-    elif checkpoint.size < intent.size:
-        run.notes.append(f"{intent.size - checkpoint.size} entries are committed and not published yet")
-    return intent
-
-
-def _opened(run: _Run, source: str, data: bytes | None, keys: tuple[Verifier, ...] | None = None) -> Checkpoint | None:
-    if data is None:
-        return None
-    try:
-        return checkpoints.open_checkpoint(data, keys or (*run.earlier, *run.keys))
-    except LedgerError as error:
-        run.places.add(source, "unverifiable", "checkpoint", str(error))
-        return None
-
-
-def _witnessed(run: _Run, published: bytes | None) -> None:
-    policy = _policy(run)
-    if published is None or not policy.witnesses:
-        run.notes.append("no witness has seen this log: a fork shown to others would go unnoticed")
-        return
-    try:
-        signed = note.verify(note.parse(published), (*run.keys, *policy.witnesses.values()))
-    except LedgerError as error:
-        run.places.add(run.checkpoint, "unverifiable", "witness", str(error))
-        return
-    if not policy.satisfied(signed):
-        run.notes.append(f"the checkpoint lacks the cosignatures that quorum {policy.quorum} asks for")
-
-
-def _policy(run: _Run) -> Policy:
-    """The lake's own policy file: it names witnesses; the log's key is the pinned one whatever it says."""
-    source = f"{run.name}/policy"
-    try:
-        policy = read_policy(run.folder / "policy")
-    except ConfigError as error:
-        run.places.add(source, "unverifiable", "policy", str(error))
-        return Policy()
-    if policy is None:
-        if run.committed:
-            run.places.add(source, "gap", "policy", "the file that names the log's key and its witnesses is missing")
-        return Policy()
-    if policy.logs and not set(policy.logs) & set(run.keys):
-        run.places.add(source, "altered", "policy", f"it names {policy.logs[0].vkey()}, not the key given")
-    return policy
-
-
-def _records(run: _Run, reader: TileReader, tree: TreeCheck) -> Iterator[Record]:
+def _records(run: Course, reader: TileReader, tree: TreeCheck) -> Iterator[Record]:
     """The control records, each compared with its leaf; those of unreadable bundles join `tree.control` at the end."""
     source, lost = f"{run.name}/{control.FILE}", redaction.Spans()
     leaves = tree.control.indexes()
@@ -339,63 +213,3 @@ def _genuine_by_hash(hashes: bytes | None, record: Record) -> None:
     at = record.index % WIDTH * merkle.HASH_SIZE
     if hashes is not None and merkle.leaf_hash(record.leaf) != hashes[at : at + merkle.HASH_SIZE]:
         raise LedgerError(f"the record of leaf {record.index} is not the one the log has there")
-
-
-def _copies(folder: Path) -> Iterator[Path]:
-    """Kept copies of checkpoints, one for every commit there ever was: in no order, never all at once."""
-    place = folder / "checkpoints"
-    if place.is_dir():
-        with os.scandir(place) as found:
-            yield from (place / entry.name for entry in found if not entry.name.startswith("."))
-
-
-def _size_of(copy: Path) -> int:
-    return int(copy.name) if copy.name.isdecimal() else 0
-
-
-def _retained(
-    run: _Run,
-    reader: TileReader,
-    *,
-    since_heads: Sequence[bytes],
-    guard: Guard | None,
-    origin: str,
-    progress: Progress | None,
-) -> None:
-    """Earlier statements: each must be a beginning of this tree. Copies past the newest came while this was looking."""
-    remembered = None if guard is None else guard.last(origin)
-    if not since_heads:
-        alone = "a rollback together with its checkpoints would go unnoticed"
-        here = "what was signed is known on this host, and would be put back with all of it"
-        run.notes.append(f"no kept head was given: {alone if remembered is None else here}")
-    for head in since_heads:
-        _hold_against(run, reader, _opened(run, "retained head", head), "retained head")
-    _hold_against(run, reader, remembered, "record of what was signed")
-    for done, path in enumerate(_copies(run.folder)):
-        if progress is not None:
-            progress(done + 1, done + 1)
-        if _size_of(path) > run.newest:
-            continue
-        source = f"{run.name}/checkpoints/{path.name}"
-        kept = _opened(run, source, read_optional(path))
-        if kept is not None and str(kept.size) != path.name:
-            run.places.add(source, "altered", "checkpoint", f"the copy is of size {kept.size}")
-        _hold_against(run, reader, kept, source)
-
-
-def _hold_against(run: _Run, reader: TileReader, kept: Checkpoint | None, source: str) -> None:
-    if kept is None:
-        return
-    if kept.size > reader.size:
-        evidence = f"{kept.size} entries were signed, {reader.size} are there"
-        run.places.add(source, "truncated", "rollback", evidence, (reader.size, kept.size))
-        return
-    try:
-        root = reader.root(kept.size)
-    except LedgerError as error:
-        run.places.add(source, "unverifiable", "consistency", str(error), (0, kept.size))
-        return
-    if root != kept.root:
-        verdict, cause = ("altered", "fork") if run.whole else ("unverifiable", "consistency")
-        evidence = f"the tree of {kept.size} entries has root {root.hex()}, signed was {kept.root.hex()}"
-        run.places.add(source, verdict, cause, evidence, (0, kept.size))
