@@ -109,6 +109,10 @@ class Committer:
         now_ns = parts.clock()
         parts.metrics.last_commit.set(now_ns / 1e9)
         parts.metrics.delays(
-            {m.alert_uid: now_ns / 1e9 - m.alert["last_time"].timestamp() for m in commit.messages if m.revision == 1}
+            {
+                m.alert_uid: max(now_ns / 1e9 - m.alert["last_time"].timestamp(), 0.0)  # a sum of these must not fall
+                for m in commit.messages
+                if m.revision == 1
+            }
         )
         return commit.positions

@@ -59,9 +59,7 @@ class Run:
                 repeatable = self.options.kafka if isinstance(error, FencedError) else self.options.paths != ("-",)
                 if not repeatable or self.stopping:
                     raise
-                self.fenced += (
-                    1  # what is not committed is dropped, and read again unless another has read on from there
-                )
+                self.fenced += 1  # what is not committed is read again, or another has read on from there
                 if self.fenced > FENCED_MAX:
                     raise
 
@@ -184,7 +182,7 @@ class Run:
             metrics.lag.set(sum(source.lag_entries().values()))
         for name, counts in deliverer.counts.items():
             oldest = lake.oldest_ns(name)
-            age = 0.0 if oldest is None else (now_ns - oldest) / 1e9
+            age = 0.0 if oldest is None else max((now_ns - oldest) / 1e9, 0.0)  # the clock may have been set back
             done = {"delivered": counts.delivered, "dead": counts.dead, "failed": counts.failed}
             metrics.outbox(name, lake.depth(name), age, done, circuit=name in circuits)
 
