@@ -77,13 +77,13 @@ class Conformal:
     def snapshot(self, name: str) -> Frames:
         """Two frames under `name`; `checked` has columns nominal and n, how often that level came true (1: asked)."""
         checked = pl.DataFrame({"nominal": [1.0, *LEVELS], "n": self._checked.copy()})
-        return {f"{name}.worth": self._seen.snapshot(), f"{name}.checked": checked}
+        return {f"{name}.tails": self._seen.cells(), f"{name}.checked": checked}
 
     def restore(self, name: str, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
-        if f"{name}.worth" not in frames:
+        if f"{name}.tails" not in frames:
             return
-        self._seen.restore(frames[f"{name}.worth"])
+        self._seen.refill(frames[f"{name}.tails"])
         self._checked = frames[f"{name}.checked"]["n"].to_numpy().astype(np.float64)
 
 
