@@ -8,12 +8,13 @@ goes on as an exponential law whose median is theirs. Until a kind has shown its
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
-from detectors._memory import Keys, Table
+from detectors._memory import Keys
 from detectors._tails import Floats
 
 if TYPE_CHECKING:
@@ -40,51 +41,94 @@ class Conformal:
     """
 
     def __init__(self) -> None:
-        self._seen = Table(len(_EDGES), _KINDS, _HALF_LIFE_US)
+        self._rows: dict[int, int] = {}  # of kinds in _counts
+        self._counts = np.empty((0, len(_EDGES)))  # as of _at_us
+        self._at_us = 0
         self._checked = np.zeros(1 + len(LEVELS))
 
     def worth(self, kinds: Keys, surprise: Floats, at_us: int) -> Floats:
         """-log10 of the conformal p-value of each, in its kind; `kinds` may hold 0 for what is believed as it is."""
         out = surprise.copy()
-        asked = np.flatnonzero((surprise > 0) & (kinds != 0))
-        if len(asked):
-            distinct, place = np.unique(kinds[asked], return_inverse=True)
-            for i, counts in enumerate(self._seen.get(distinct, at_us)):
-                mine = asked[place == i]
-                out[mine] = _worth(counts, surprise[mine])
+        asked = np.flatnonzero(surprise > 0)
+        for kind in set(kinds[asked].tolist()) & self._rows.keys():
+            mine = asked[kinds[asked] == kind]
+            out[mine] = _worth(self._counts[self._rows[kind]] * self._left(at_us), surprise[mine])
         return out
 
     def learn(self, kinds: Keys, surprise: Floats, at_us: int) -> None:
         """Add the surprises of a closed window, those of zero, too; of a large window one in so many."""
         every = max(-(-len(kinds) // SAMPLE), 1)
         kinds, surprise = kinds[::every], surprise[::every]
-        known = kinds != 0
-        kinds, surprise = kinds[known], surprise[known]
-        if not len(kinds):
-            return
-        worth = self.worth(kinds, surprise, at_us)
-        self._checked += np.array([len(worth), *(np.count_nonzero(worth >= -np.log10(level)) for level in LEVELS)])
-        distinct, place = np.unique(kinds, return_inverse=True)
-        odd = surprise >= _ODD
-        weight = np.ones(len(surprise))
-        most = _TOGETHER[0] + _TOGETHER[1] * np.bincount(place, minlength=len(distinct))
-        together = np.bincount(place[odd], minlength=len(distinct))
-        weight[odd] = np.minimum(1.0, most[place[odd]] / together[place[odd]])
-        bins = np.minimum(surprise / _WIDTH, len(_EDGES) - 1).astype(np.int64)
-        flat = np.bincount(place * len(_EDGES) + bins, weights=weight, minlength=len(distinct) * len(_EDGES))
-        self._seen.add(distinct, flat.reshape(len(distinct), len(_EDGES)).astype(np.float64), at_us)
+        self._check(kinds, surprise, at_us)
+        self._counts *= self._left(at_us)
+        self._at_us = max(self._at_us, at_us)
+        odd = np.flatnonzero(surprise > 0)
+        for kind, n in Counter(kinds.tolist()).items():
+            if kind:
+                place = self._row(kind)
+                row = self._counts[place]
+                mine = surprise[odd[kinds[odd] == kind]] if len(odd) else surprise[:0]
+                row[0] += n - len(mine)
+                if len(mine):
+                    row += _histogram(mine, n)
+
+    def _left(self, at_us: int) -> float:
+        """What is left of the counts until then."""
+        return float(np.exp2(-max(at_us - self._at_us, 0) / _HALF_LIFE_US)) if self._at_us else 1.0
+
+    def _check(self, kinds: Keys, surprise: Floats, at_us: int) -> None:
+        self._checked[0] += np.count_nonzero(kinds)
+        if (surprise > 0).any():
+            worth = self.worth(kinds, surprise, at_us)[kinds != 0]
+            self._checked[1:] += [np.count_nonzero(worth >= -np.log10(level)) for level in LEVELS]
+
+    def _row(self, kind: int) -> int:
+        """Its place, made where there is none; with too many, the kind that showed least makes room."""
+        if kind not in self._rows:
+            if len(self._rows) >= _KINDS:
+                least = min(self._rows, key=lambda known: (self._counts[self._rows[known]].sum(), known))
+                self._rows[kind] = self._rows.pop(least)
+                self._counts[self._rows[kind]] = 0
+            else:
+                self._rows[kind] = len(self._rows)
+                self._counts = np.concatenate([self._counts, np.zeros((1, len(_EDGES)))])
+        return self._rows[kind]
 
     def snapshot(self, name: str) -> Frames:
-        """Two frames under `name`; `checked` has columns nominal and n, how often that level came true (1: asked)."""
+        """Two frames under `name`: `tails`, the cells that are not zero, by kind (key) and edge (column), as of `seen`;
+        `checked` has columns nominal and n, how often that level came true (1: asked)."""
+        row, column = np.nonzero(self._counts)
+        keys = np.fromiter(self._rows, np.uint64, len(self._rows))
+        tails = pl.DataFrame(
+            {
+                "key": keys[row], "seen": np.full(len(row), self._at_us), "column": column.astype(np.int16),
+                "value": self._counts[row, column],
+            }
+        )  # fmt: skip
         checked = pl.DataFrame({"nominal": [1.0, *LEVELS], "n": self._checked.copy()})
-        return {f"{name}.tails": self._seen.cells(), f"{name}.checked": checked}
+        return {f"{name}.tails": tails, f"{name}.checked": checked}
 
     def restore(self, name: str, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
         if f"{name}.tails" not in frames:
             return
-        self._seen.refill(frames[f"{name}.tails"])
+        tails = frames[f"{name}.tails"]
+        keys = tails["key"].unique(maintain_order=True).to_list()
+        self._rows = {key: row for row, key in enumerate(keys)}
+        self._counts = np.zeros((len(keys), len(_EDGES)))
+        rows = [self._rows[key] for key in tails["key"].to_list()]
+        self._counts[rows, tails["column"].to_numpy()] = tails["value"].to_numpy()
+        self._at_us = tails["seen"][0] if len(tails) else 0
         self._checked = frames[f"{name}.checked"]["n"].to_numpy().astype(np.float64)
+
+
+def _histogram(surprise: Floats, n: int) -> Floats:
+    """By _EDGES; of the odd ones among `n` keys of a kind no more than what one cause may count for."""
+    odd = surprise >= _ODD
+    most = _TOGETHER[0] + _TOGETHER[1] * n
+    weight = np.where(odd, min(1.0, most / max(int(odd.sum()), 1)), 1.0)
+    bins = np.minimum(surprise / _WIDTH, len(_EDGES) - 1).astype(np.int64)
+    return np.asarray(np.bincount(bins, weights=weight, minlength=len(_EDGES)))
 
 
 def _worth(counts: Floats, surprise: Floats) -> Floats:

@@ -222,24 +222,3 @@ class Table:
         self._seen = frame["seen"].to_numpy().astype(np.int64)
         self._values = np.array(frame.select(pl.exclude("key", "seen")).to_numpy(), dtype=np.float64, order="C")
         self._asked = None
-
-    def cells(self) -> pl.DataFrame:
-        """For many columns that are mostly zero: columns key, seen, column and value, of each key the first and what is
-        not zero."""
-        there = self._values != 0
-        there[:, 0] = True
-        row, column = np.nonzero(there)
-        return pl.DataFrame(
-            {
-                "key": self._keys[row], "seen": self._seen[row], "column": column.astype(np.int16),
-                "value": self._values[row, column],
-            }
-        )  # fmt: skip
-
-    def refill(self, cells: pl.DataFrame) -> None:
-        """Continue from `cells`."""
-        keys, first, row = np.unique(cells["key"].to_numpy(), return_index=True, return_inverse=True)
-        values = np.zeros((len(keys), self._values.shape[1]))
-        values[row, cells["column"].to_numpy()] = cells["value"].to_numpy()
-        columns = {f"v{i}": values[:, i] for i in range(values.shape[1])}
-        self.restore(pl.DataFrame({"key": keys, "seen": cells["seen"].to_numpy()[first], **columns}))

@@ -95,6 +95,12 @@ class _NoLake:
     def states(self) -> dict[str, Any]:
         return {}
 
+    def ledgers(self) -> tuple[str, ...]:
+        return ()
+
+    def raw_owners(self) -> set[str]:
+        return set()
+
 
 def measure(work: Path, **options: Any) -> dict[str, float]:
     """CPU µs an entry by stage. `options` are RunOptions: paths, or a topic, which is fetched whole at first."""

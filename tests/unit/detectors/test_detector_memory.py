@@ -125,19 +125,3 @@ def test_budget_follows_the_last_week() -> None:
     assert 14 <= told <= 56
     later = budget.threshold(24 * 21 * 3_600_000_000 + 8 * DAY_US)
     assert later == 5.0
-
-
-def test_cells_hold_what_is_not_zero_and_every_key() -> None:
-    """A wide table that is mostly zero goes on from its cells as it was, keys without any value among them."""
-    wide, other = Table(20, 100), Table(20, 100)
-    values = np.zeros((3, 20))
-    values[0, 7], values[2, 0], values[2, 19] = 2.5, 1.0, 4.0
-    keys = np.array([5, 9, 70], np.uint64)
-    wide.put(keys, values, 11)
-    cells = wide.cells()
-    assert len(cells) == 5
-    other.refill(cells)
-    np.testing.assert_array_equal(other.get(keys, 11), values)
-    assert other.seen(keys).tolist() == [11, 11, 11]
-    other.refill(Table(20, 100).cells())
-    assert len(other) == 0
