@@ -84,7 +84,7 @@ class People:
         frame = pl.DataFrame([pl.Series("both", both), rows["type"]]).group_by("both").agg(_KIND).sort("both")
         both = frame["both"].to_numpy()
         who, at = (both >> _WORD).astype(np.uint32), (both & _LOW).astype(np.uint32)
-        return self._named(who, frame["type"], [texts[at].alias(column)]), texts, at
+        return self._named(who, frame["type"], [texts[at].alias(column)], all_of_them=False), texts, at
 
     def each(self, rows: pl.DataFrame, *numbers: pl.Expr) -> Each:
         """Whose `rows` (some of its own) they are, with aggregates of each one's."""
@@ -93,13 +93,16 @@ class People:
     def named(self, frame: pl.DataFrame) -> Each:
         """With the names of `who` and `type`."""
         others = [column for column in frame if column.name not in {"who", "type"}]
-        return self._named(frame["who"].to_numpy(), frame["type"], others)
+        return self._named(frame["who"].to_numpy(), frame["type"], others, all_of_them=len(frame) == len(self.names))
 
-    def _named(self, who: Numbers, kind: pl.Series, others: list[pl.Series]) -> Each:
+    def _named(self, who: Numbers, kind: pl.Series, others: list[pl.Series], *, all_of_them: bool) -> Each:
         # Arrays of UInt32 as places: gathering by anything else costs a multiple where rows are few.
         its = kind.to_numpy()
-        texts = {"principal": self.names[who], "kind": self.kinds[its], "cohort": self.cohorts[who]}
-        frame = pl.DataFrame([*(column.alias(name) for name, column in texts.items()), *others])
+        names, groups = (self.names, self.cohorts) if all_of_them else (self.names[who], self.cohorts[who])
+        kinds = self.kinds.new_from_index(0, len(its)) if len(self.kinds) == 1 else self.kinds[its]
+        frame = pl.DataFrame([names.alias("principal"), kinds.alias("kind"), groups.alias("cohort"), *others])
+        if all_of_them:
+            return Each(frame, self.keys, self.kind_keys[its], self.cohort_keys)
         return Each(frame, self.keys[who], self.kind_keys[its], self.cohort_keys[who])
 
 
