@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from detectors import _conformal
 from detectors._conformal import LEVELS, SAMPLE, Conformal
 
 HOUR = 3_600_000_000
@@ -87,3 +88,17 @@ def test_what_has_no_kind_is_believed_and_not_learned() -> None:
     conformal.learn(nobody, np.array([9.0, 9.0, 9.0]), 0)
     assert conformal.worth(nobody, np.array([1.0, 4.0, 9.0]), 0).tolist() == [1.0, 4.0, 9.0]
     assert conformal.snapshot("rate")["rate.checked"]["n"][0] == 10 * len(KEYS)
+
+
+def test_of_too_many_kinds_the_one_that_showed_least_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded; what is forgotten is believed by its law again, and the others keep what they showed."""
+    monkeypatch.setattr(_conformal, "_KINDS", 2)
+    conformal = taught(1.8, 10)
+    few = np.full(5, 8, np.uint64)
+    conformal.learn(few, np.full(5, 3.0), 10 * HOUR)
+    kept = conformal.worth(KEYS[:1], np.array([4.0]), 10 * HOUR)
+    conformal.learn(np.full(50, 9, np.uint64), np.zeros(50), 10 * HOUR)
+    assert conformal.worth(few, np.full(5, 4.0), 10 * HOUR).tolist() == [4.0] * 5
+    assert conformal.worth(np.full(1, 9, np.uint64), np.array([4.0]), 10 * HOUR)[0] != 4.0
+    assert conformal.worth(KEYS[:1], np.array([4.0]), 10 * HOUR).tolist() == kept.tolist()
+    assert len(conformal.snapshot("rate")["rate.tails"]["key"].unique()) == 2
