@@ -46,11 +46,12 @@ class Each:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The principals of a window: item i of names, keys and cohorts is principal number i."""
+    """The principals of a window: item i of names, keys and cohorts is principal number i.
 
-    rows: (
-        pl.DataFrame
-    )  # what is asked for of their WINDOW rows, with number and type as `who` and `type` (UInt32), by `who`
+    `rows` are what is asked for of their WINDOW rows, with number and type as `who` and `type` (UInt32), by `who`.
+    """
+
+    rows: pl.DataFrame
     names: pl.Series
     keys: Keys
     cohorts: pl.Series

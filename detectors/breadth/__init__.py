@@ -159,8 +159,7 @@ class Breadth:
 
     def snapshot(self) -> Frames:
         """Two tables and an age; what surprises are worth; the budget."""
-        kept = self._habits.snapshot("breadth"), self._conformal.snapshot("breadth"), self._budget.snapshot()
-        return {name: frame for frames in kept for name, frame in frames.items()}
+        return {**self._habits.snapshot("breadth"), **self._conformal.snapshot("breadth"), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""

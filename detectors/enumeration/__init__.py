@@ -135,8 +135,7 @@ class Enumeration:
 
     def snapshot(self) -> Frames:
         """Two tables and an age; what surprises are worth; the budget."""
-        kept = self._habits.snapshot("walks"), self._conformal.snapshot("walks"), self._budget.snapshot()
-        return {name: frame for frames in kept for name, frame in frames.items()}
+        return {**self._habits.snapshot("walks"), **self._conformal.snapshot("walks"), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
