@@ -3,8 +3,9 @@
 What detectors count only grows inside a window: who has passed a threshold in a part of it has passed it at its end.
 So a look tells hardly anything that would not be told, only sooner; what it costs is what there is to weigh. Looked at
 is what is far above the most that somebody ever had in one window (operations, different secrets, refusals, names asked
-for in vain), a network or folder that is not theirs, who was long away, and log-ins refused to many accounts. Each is
-looked at again whenever it has grown by half, operations when they have doubled: a flood costs a few looks.
+for in vain), a network or folder that is not theirs, who was long away, log-ins refused to many accounts, and refusals
+of a secret that was just written. Each is looked at again whenever it has grown by half, operations when they have
+doubled, the last by a quarter: a flood costs a few looks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from pipeline.seen import DONE, NONE, REFUSED, WALKED, Seen
+from pipeline.seen import DONE, NONE, REFUSED, WALKED, WRITTEN, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,23 +29,29 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]
 
-# What is counted per principal (`walked`: names listed, not there, refused; `own`, refusals: with a secret; `logins`,
-# refused: per address and per mount), and from where on it is worth a look at all.
-KINDS: Final = ("operations", "secrets", "refused", "walked", "own", "places", "networks", "return", "logins")
-_N, _SECRETS, _REFUSED, _WALKED, _OWN, _PLACES, _NETWORKS, _RETURN, _LOGINS = range(len(KINDS))
-_LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0])
+# What is counted per principal (`walked`: names listed, not there, refused; `own` and `stale`, refusals: with a secret;
+# `logins`, refused: per address and per mount), and from where on it is worth a look at all.
+KINDS: Final = ("operations", "secrets", "refused", "walked", "own", "places", "networks", "return", "logins", "stale")
+_N, _SECRETS, _REFUSED, _WALKED, _OWN, _PLACES, _NETWORKS, _RETURN, _LOGINS, _STALE = range(len(KINDS))
+_LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0, 1.0])
 _RISING: Final = (_N, _SECRETS, _REFUSED, _WALKED, _OWN, _LOGINS)  # judged by the most there was before
 _ALWAYS: Final = (_REFUSED, _LOGINS)  # also while everything is new
 _ABOVE: Final = 1.5  # times the most that somebody had in one window
-_STEP: Final = np.array([2.0] + [1.5] * (len(KINDS) - 1))  # times; it is looked at again when it has grown so much
+_STEP: Final = np.array(
+    [2.0] + [1.5] * (len(KINDS) - 2) + [1.25]
+)  # times; it is looked at again when it has grown so much
 _EXPLORES: Final = 10.0  # new places at once, from which on new places are looked at as counts are
 _SETTLED_HOURS: Final = 48  # before, nearly everything is new
 _KNOWN_HOURS: Final = 72  # and for so long, all that somebody new does
 _AWAY_HOURS: Final = 7 * 24
 _STILL_HOURS: Final = 7 * 24  # who has not moved for so long does not roam
-_FADE: Final = np.array([0.999] * (len(KINDS) - 1) + [0.9])  # of a peak, by the window: a month halves it, or a night
+_WRITTEN_HOURS: Final = 12  # for so long after a write refusals are watched for
+_FADE: Final = np.where(
+    np.arange(len(KINDS)) == _LOGINS, 0.9, 0.999
+)  # by the window: a night halves a peak, or a month
 _KEPT: Final = 100_000  # principals; past it those not seen for longest go
 _PLACES_KEPT: Final = 500_000  # folders and networks of principals, likewise
+_WRITTEN_KEPT: Final = 100_000  # secrets
 
 
 class Looks:
@@ -57,6 +64,7 @@ class Looks:
         self._last: Ints = np.empty(0, np.int64)
         self._moved: Ints = np.empty(0, np.int64)  # and the one in which it was in a new network last
         self._home, self._home_last = np.empty(0, np.uint64), np.empty(0, np.int64)
+        self._written, self._written_last = np.empty(0, np.uint64), np.empty(0, np.int64)
         self._closed = 0
         self._clear()
 
@@ -77,6 +85,7 @@ class Looks:
         fresh = Seen.all(parts)
         refused = fresh.how == REFUSED
         own = refused & (fresh.edge != NONE) & (fresh.door == NONE)
+        self._note_written(np.unique(fresh.what[fresh.how == WRITTEN]))
         foreign = self._unknown(fresh.zone, ~refused)
         door = (fresh.door != NONE) & (foreign | (fresh.who == NONE))
         named = np.concatenate([fresh.who, fresh.edge[own], fresh.door[door], fresh.gate[door]])
@@ -91,8 +100,9 @@ class Looks:
         tally(_N, mine)
         tally(_REFUSED, mine[refused])
         tally(_WALKED, mine[(fresh.how == WALKED) | own])
-        tally(_RETURN, mine[fresh.how == DONE])
+        tally(_RETURN, mine[fresh.how >= DONE])
         tally(_OWN, theirs)
+        tally(_STALE, theirs[_among(fresh.what[own], self._written)])
         self._pairs, first = _more(self._pairs, fresh.edge)
         tally(_SECRETS, mine[first])
         self._pairs, first = _more(self._pairs, np.concatenate([fresh.knock[door], fresh.push[door]]))
@@ -106,6 +116,13 @@ class Looks:
         tally(_NETWORKS, mine[far | (foreign & ~roams[mine])])
         self._adopted[at] |= np.bincount(mine[foreign], minlength=len(who)) > 0
         self._counts[self._who == NONE] = 0
+
+    def _note_written(self, secrets: U64) -> None:
+        stays = ~_among(self._written, secrets)
+        keys = np.concatenate([self._written[stays], secrets])
+        last = np.concatenate([self._written_last[stays], np.full(len(secrets), self._closed, np.int64)])
+        order = np.argsort(keys)
+        self._written, self._written_last = keys[order], last[order]
 
     def _meet(self, who: U64) -> None:
         """Rows for those who have none yet."""
@@ -130,7 +147,7 @@ class Looks:
         """Whether nothing can be due because of `fresh` and of what came since anything was counted, so many in all."""
         if self._closed < _SETTLED_HOURS * self._hour:
             return not (fresh.how == REFUSED).any()
-        if uncounted >= self._slack or (fresh.how != DONE).any():
+        if uncounted >= self._slack or (fresh.how < DONE).any():
             return False
         last = self._of_past(self._last, fresh.who, self._closed)
         if (self._closed - last >= _AWAY_HOURS * self._hour).any():
@@ -198,9 +215,13 @@ class Looks:
         last = np.concatenate([self._home_last, np.full(len(self._new), self._closed, np.int64)])
         kept = _latest(home, last, _PLACES_KEPT)
         self._home, self._home_last = home[kept], last[kept]
+        lately = self._closed - self._written_last <= _WRITTEN_HOURS * self._hour
+        keys, last = self._written[lately], self._written_last[lately]
+        kept = _latest(keys, last, _WRITTEN_KEPT)
+        self._written, self._written_last = keys[kept], last[kept]
 
     def snapshot(self) -> Frames:
-        """Frames past, home, open, pairs, strange, new and closed."""
+        """Frames past, home, written, open, pairs, strange, new and closed."""
         peaks = {name: self._peaks[:, i].copy() for i, name in enumerate(KINDS)}
         counts = {name: self._counts[:, i].copy() for i, name in enumerate(KINDS)}
         levels = {f"{name}.level": self._levels[:, i].copy() for i, name in enumerate(KINDS)}
@@ -209,6 +230,7 @@ class Looks:
                 {"who": self._past, **peaks, "first": self._first, "last": self._last, "moved": self._moved}
             ),
             "home": pl.DataFrame({"key": self._home, "last": self._home_last.copy()}),
+            "written": pl.DataFrame({"key": self._written, "last": self._written_last}),
             "open": pl.DataFrame({"who": self._who, **counts, **levels, "adopted": self._adopted.copy()}),
             "pairs": pl.DataFrame({"key": self._pairs}),
             "strange": pl.DataFrame({"key": self._strange}),
@@ -217,20 +239,28 @@ class Looks:
         }
 
     def restore(self, frames: Frames) -> None:
-        """Continue from a snapshot; from one of an earlier version, with nothing known."""
+        """Continue from a snapshot; what one of an earlier version does not tell of is not known."""
         if "home" not in frames:
             return
         past, now, home = frames["past"], frames["open"], frames["home"]
         self._past, self._who = past["who"].to_numpy().copy(), now["who"].to_numpy().copy()
         self._first, self._last = past["first"].to_numpy().copy(), past["last"].to_numpy().copy()
         self._home, self._home_last = home["key"].to_numpy().copy(), home["last"].to_numpy().copy()
-        self._peaks = np.stack([past[name].to_numpy() for name in KINDS], axis=1)
-        self._counts = np.stack([now[name].to_numpy() for name in KINDS], axis=1)
-        self._levels = np.stack([now[f"{name}.level"].to_numpy() for name in KINDS], axis=1)
+        self._peaks = _stacked(past, KINDS, 0.0)
+        self._counts = _stacked(now, KINDS, 0)
+        self._levels = _stacked(now, [f"{name}.level" for name in KINDS], -1)
         self._moved, self._adopted = past["moved"].to_numpy().copy(), now["adopted"].to_numpy().copy()
         self._pairs, self._strange = frames["pairs"]["key"].to_numpy(), frames["strange"]["key"].to_numpy()
         self._new = frames["new"]["key"].to_numpy()
+        if (written := frames.get("written")) is not None:
+            self._written, self._written_last = written["key"].to_numpy(), written["last"].to_numpy()
         self._closed = frames["closed"]["closed"][0]
+
+
+def _stacked(frame: pl.DataFrame, names: Sequence[str], without: float) -> npt.NDArray[Any]:
+    """The columns side by side; one that an earlier version did not have is `without`."""
+    none = np.full(len(frame), without)
+    return np.stack([frame[name].to_numpy() if name in frame.columns else none for name in names], axis=1)
 
 
 def _among(keys: U64, sorted_keys: U64) -> Bools:

@@ -20,6 +20,7 @@ OTHER: Final = 0
 REFUSED: Final = 1
 WALKED: Final = 2  # listed, or asked for what is not there
 DONE: Final = 3
+WRITTEN: Final = 4  # done, too
 NONE: Final = np.uint64(0)
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _NOBODY: Final = ("", "anonymous", "token", "wrapping", "unknown")
@@ -27,9 +28,11 @@ _FOLDER: Final = r"^((?:[^/]*/){1,3})"
 _WIDER: Final = r"^(\d+\.\d+\.)\d+\.\d+/\d+$"  # a cluster's or a site's network, of many zones
 _REFUSED_LOGIN: Final = (pl.col("operation") == "auth") & (pl.col("outcome") == "denied") & (pl.col("client_ip") != "")
 _ACCOUNT: Final = pl.when(pl.col("principal") != "anonymous").then("principal").otherwise("path")
+_WROTE: Final = pl.col("operation").is_in(["write", "rotate"]) & (pl.col("secret") != "")
 _HOW: Final = (
     pl.when(pl.col("outcome") == "denied").then(pl.lit(REFUSED))
     .when((pl.col("operation") == "list") | (pl.col("outcome") == "not_found")).then(pl.lit(WALKED))
+    .when((pl.col("outcome") == "success") & _WROTE).then(pl.lit(WRITTEN))
     .when(pl.col("outcome") == "success").then(pl.lit(DONE)).otherwise(pl.lit(OTHER)).cast(pl.UInt8).alias("how")
 )  # fmt: skip
 
@@ -39,9 +42,9 @@ class Seen:
     """Row i of every array is an operation; a key is 0 where there is nothing of the kind.
 
     `who` is its principal, `edge` principal and secret, `place` principal and folder of a secret it got, `zone` and
-    `network` principal and network, in a narrow sense and in a wide one. `how` is OTHER, REFUSED, WALKED or DONE. Of a
-    refused log-in `door` is the address and `knock` address and account, `gate` the mount, `push` mount, account and
-    address.
+    `network` principal and network, in a narrow sense and in a wide one. `how` is OTHER, REFUSED, WALKED, DONE or, of a
+    secret, WRITTEN; `what` is the secret of what was refused or written. Of a refused log-in `door` is the address and
+    `knock` address and account, `gate` the mount, `push` mount, account and address.
     """
 
     who: U64
@@ -50,6 +53,7 @@ class Seen:
     zone: U64
     network: U64
     how: npt.NDArray[np.uint8]
+    what: U64
     door: U64
     knock: U64
     gate: U64
@@ -70,9 +74,9 @@ class Seen:
         how = operations.select(_HOW).to_series().to_numpy()
         got = (operations["outcome"] == "success").fill_null(value=False).to_numpy()
         place = np.where(got, _both(who, folder, 1), NONE)
-        return cls(
-            who, _both(who, secret), place, _both(who, zone, 2), _both(who, network, 3), how, *_doors(operations)
-        )
+        what = np.where((how == REFUSED) | (how == WRITTEN), secret, NONE)
+        away = _both(who, zone, 2), _both(who, network, 3)
+        return cls(who, _both(who, secret), place, *away, how, what, *_doors(operations))
 
     @classmethod
     def all(cls, parts: Sequence[Seen]) -> Seen:

@@ -159,7 +159,7 @@ class Windows:
         for row in frames["start"].iter_rows(named=True):
             look_us = row.get("look_us", row["start_us"] + self.width_us)
             self._open = _Open(row["start_us"], look_us, frames["counted"])
-            if "push" in frames.get("unseen", ()):
+            if "what" in frames.get("unseen", ()):
                 self._open.unseen = [Seen.restored(frames["unseen"])]
                 self._open.fresh = list(self._open.unseen)
         self._looks = Looks(self.width_us)

@@ -29,7 +29,7 @@ INFO: Final = DetectorInfo(
     summary="refusals and re-reads of one's own secret after it was written; rotations overdue; secrets nobody reads",
     techniques=("T1499",),
     measures=("F2", "F5", "M3", "M5"),
-    early=("own",),
+    early=("own", "stale"),
 )
 
 

@@ -45,14 +45,19 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
 
 
 def route_of(config: Config, alert: Live) -> str:
-    """page, ticket or log: by severity, and for a page by how sure it is, who agrees, or that the record is broken."""
+    """page, ticket or log: by severity, and for a page by how sure it is, who agrees, or that the record is broken.
+
+    Where families agree on a principal, what is serious by itself pages; what is not, and is lifted by their agreement,
+    is told as a ticket: the page about that principal has gone out.
+    """
     if alert.invariant and alert.covered == alert.count:
         return "log"  # declared beforehand, yet never out of sight
     severity = alert.severity
     serious = severity >= RANKS[config.agree_severity]
     proven = severity if alert.invariant else alert.rank  # that statistics agree makes none of them certain
     sure = proven >= RANKS[config.page_severity] and alert.confidence >= config.page_confidence
-    if sure or (serious and (alert.agreed or alert.integrity)):
+    agreed = alert.agreed and alert.rank >= RANKS[config.agree_severity]
+    if sure or agreed or (serious and alert.integrity):
         return "page"
     least = RANKS["low"] if alert.admitted else RANKS[config.ticket_severity]
     return "ticket" if severity >= least else "log"

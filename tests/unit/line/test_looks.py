@@ -26,7 +26,10 @@ HOUR, MINUTE = 3_600_000_000, 60_000_000
 def operations(
     times_us: np.ndarray, who: str, secrets: int = 1, outcome: str = "success", **given: str
 ) -> pl.DataFrame:
-    """OPERATION rows of one principal at these times, over so many secrets of a `folder` in turn, from a `zone`."""
+    """OPERATION rows of one principal at these times, over so many secrets of a `folder` in turn, from a `zone`.
+
+    Reads, where no other `operation` is given.
+    """
     folder, zone = given.get("folder", "kv/app/"), given.get("zone", "10.1.2.0/24")
     count = len(times_us)
     return pl.DataFrame(
@@ -37,7 +40,7 @@ def operations(
             "principal": [who] * count,
             "secret": [f"{folder}{i % secrets}" for i in range(count)],
             "zone": [zone] * count,
-            "operation": ["read"] * count,
+            "operation": [given.get("operation", "read")] * count,
             "outcome": [outcome] * count,
         }
     ).select(
@@ -114,6 +117,24 @@ def test_far_more_than_ever_is_shown_within_five_minutes(burst: pl.DataFrame, co
     assert shown(burst) == [(10, count), (None, count)]
 
 
+@pytest.mark.parametrize(("later", "look"), [(0.1, [10]), (12.1, [10]), (13.1, [])])
+def test_of_a_secret_written_lately_the_first_refusal_is_shown(later: float, look: list[int]) -> None:
+    """For twelve hours after; of another secret, or after longer, one is nothing."""
+    written = operations(spread(LAST, 1, 1), "approle/rotator", operation="write")
+    since = [operations(spread(LAST + hour, 60, 30), "approle/shop", 5) for hour in range(14)]
+    refused = operations(spread(LAST + later, 1, 1), "approle/shop", 1, "denied")
+    for rows, minutes in ((in_order(written, *since, refused), look), (in_order(*since, refused), [])):
+        shown = told(after_quiet(), rows, (LAST + 14) * HOUR)
+        assert [minute for _, minute, _ in shown if minute is not None] == minutes
+
+
+def test_each_further_refusal_of_it_is_shown_while_they_are_few() -> None:
+    """One to five in turn, though the secret's own owner was refused as often before."""
+    written = operations(spread(LAST, 1, 1), "approle/rotator", operation="write")
+    refused = operations(spread(LAST + 0.1, 25, 5), "approle/shop", 1, "denied")
+    assert [minute for minute, _ in shown(written, refused)] == [10, 15, 20, 25, 30, None]
+
+
 def test_somebody_back_after_a_week_is_shown() -> None:
     """And not one who was there yesterday."""
     for hours, minutes in ((24, [None]), (8 * 24, [5, None])):
@@ -130,7 +151,9 @@ def test_it_is_shown_again_when_it_has_doubled() -> None:
     assert minutes == [5, 10, 20, 40, None]
 
 
-@pytest.mark.parametrize(("rises", "found"), [({"refused", "places"}, 1), ({"logins"}, 1), ({"places", "own"}, 0)])
+@pytest.mark.parametrize(
+    ("rises", "found"), [({"refused", "places"}, 1), ({"logins"}, 1), ({"places", "own", "stale"}, 0)]
+)
 def test_those_are_asked_who_go_by_what_has_risen(rises: set[str], found: int) -> None:
     """Refusals and log-ins are what `denials` goes by."""
     rows, detector = (

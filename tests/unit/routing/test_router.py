@@ -249,6 +249,19 @@ def test_two_families_at_high_page() -> None:
     assert set(Router(Config()).push(two, us(2)).alerts["route"]) == {"page"}
 
 
+def test_where_families_agree_only_what_is_serious_itself_pages() -> None:
+    """A further, medium rule about a principal that was paged for is raised, and told as a ticket."""
+    high = {"severity": "high", "confidence": 0.5}
+    mild = finding(600, detector="rules", family="invariant", cause="policy_written", severity="medium")
+    two = [finding(0, **high), finding(1, detector="d2", family="source", **high)]
+    alerts = Router(Config()).push(frame(*two, mild), us(601)).alerts
+    assert dict(zip(alerts["cause"], alerts["route"], strict=True))["policy_written"] == "ticket"
+    assert set(alerts.filter(cause="policy_written")["severity"]) == {"high"}
+    assert "page" in set(alerts["route"])
+    alone = Router(Config()).push(frame(*two, {**mild, "severity": "high"}), us(601)).alerts
+    assert set(alone["route"]) == {"page"}
+
+
 def test_a_rise_of_the_route_alone_is_told() -> None:
     """A surer finding of the same severity that makes an alert page is told at once."""
     rows = [finding(i, severity="critical", confidence=c) for i, c in enumerate([0.5, 0.5, 0.9])]
