@@ -14,7 +14,7 @@ from pipeline import simulate as simulation
 from pipeline.backtest import Replayed, alert_rows, caught, compare, replay, summary
 from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError
-from pipeline.evaluate import Plan
+from pipeline.evaluate import CONDITIONS, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pipeline import config as conf
 
 __all__ = (
-    "Plan", "Replayed", "alert_rows", "backtest", "caught", "compare", "evaluate", "recall_rows", "seeds", "simulate",
-    "summary",
+    "CONDITIONS", "Plan", "Replayed", "alert_rows", "backtest", "caught", "compare", "condition_rows", "evaluate",
+    "recall_rows", "seeds", "simulate", "summary",
 )  # fmt: skip
 
 
@@ -39,14 +39,27 @@ def simulate(out: Path, asked: Mapping[str, Any], attacks: str) -> simulation.Su
 
 
 def evaluate(
-    plan: Plan, settings: conf.Settings, jobs: int, out: Path | None, progress: Callable[[int], None]
+    plan: Plan,
+    settings: conf.Settings,
+    jobs: int,
+    out: Path | None,
+    progress: Callable[[int], None],
+    *,
+    conditions: bool = False,
 ) -> tuple[dict[str, Any], list[Path]]:
-    """Measure the suite; the figures and the files written. Raises ConfigError, KeytrailError."""
+    """Measure the suite, or with `conditions` what it loses under worse ones; the figures and the files written.
+
+    Raises ConfigError, KeytrailError.
+    """
     settings.allow(named.TABLES)
     named.config_tables(settings)
     try:
-        result = evaluation.evaluate(plan, settings.tree, jobs, progress, out)
-        return result, [] if out is None else [out / name for name in evaluation.FILES]
+        if conditions:
+            result = evaluation.compare(evaluation.plans(plan), settings.tree, jobs, progress, out)
+        else:
+            result = evaluation.evaluate(plan, settings.tree, jobs, progress, out)
+        files = evaluation.COMPARED if conditions else evaluation.FILES
+        return result, [] if out is None else [out / name for name in files]
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
 
@@ -70,6 +83,15 @@ def recall_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         mine = rows.setdefault(row["method"], {"method": row["method"], "incidents": row["incidents"]})
         mine[f"at {row['per_day']:g}"] = round(row["recall"], 3)
     return list(rows.values())
+
+
+def condition_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a condition."""
+    names = ("condition", "incidents", "found", "recall", "low", "high", "delivered", "pages")
+    return [
+        {name: round(row[name], 3) if isinstance(row[name], float) else row[name] for name in names}
+        for row in result["conditions"]
+    ]
 
 
 def backtest(

@@ -122,6 +122,9 @@ def evaluate(  # noqa: PLR0917
     loss: Annotated[float, typer.Option(help="Share of operations that no device told of.", metavar="SHARE")] = 0.0,
     skew: Annotated[float, typer.Option(help="How far nodes' clocks may be off.", metavar="MINUTES")] = 0.0,
     spoiled: Annotated[bool, typer.Option("--spoiled", help="Incidents in the days before, too.")] = False,
+    conditions: Annotated[
+        bool, typer.Option("--conditions", help="What is lost with less history, losses, clocks that are off.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.", metavar="N")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write page, figures and plot there.", metavar="DIR")
@@ -136,12 +139,17 @@ def evaluate(  # noqa: PLR0917
         seeds=trials.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
         attacks=words(attack), loss=loss, skew_minutes=skew, spoiled=spoiled,
     )  # fmt: skip
+    size = len(plan.seeds) * (len(trials.CONDITIONS) if conditions else 1)
     with show.counting("evaluating") as update:
         result, files = trials.evaluate(
             plan, conf.load(config), jobs or os.cpu_count() or 1, out,
-            lambda done: (update or _told_seeds)(done, len(plan.seeds)),
+            lambda done: (update or _told_seeds)(done, size), conditions=conditions,
         )  # fmt: skip
-    tables.rows(result["methods"] if format is Format.json else trials.recall_rows(result), format.value)
+    if format is Format.json:
+        rows = result["conditions" if conditions else "methods"]
+    else:
+        rows = (trials.condition_rows if conditions else trials.recall_rows)(result)
+    tables.rows(rows, format.value)
     for path in files:
         show.note(f"wrote {path}")
 

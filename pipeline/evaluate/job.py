@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pipeline.evaluate import conditions
 from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.measure import measure
 from pipeline.evaluate.page import page
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.evaluate.plan import Plan
 
 FILES: Final = ("detection.md", "detection.json", "detection.svg")
+COMPARED: Final = ("conditions.md", "conditions.json")
 
 
 def evaluate(
@@ -35,23 +37,52 @@ def evaluate(
     With `out`, each seed is kept there as it is done, and the report of those done so far is written anew: what an
     earlier run with the same plan, configuration and code has kept is not measured again.
     """
-    kept = Kept(plan, tree, out)
-    measured = kept.done()
-    waiting = [nth for nth in range(len(plan.seeds)) if nth not in measured]
-    if progress is not None and measured:
-        progress(len(measured))
-    for nth, one in _each(plan, tree, waiting, jobs):
-        measured[nth] = one
-        kept.add(nth, one)
-        if out is not None:
-            _write(_summary(plan, measured), out)
+    kept, result = Kept(plan, tree, out), {}
+    for measured in _measured(plan, tree, jobs, kept):
+        result = _summary(plan, measured)
+        _write(out, FILES, page(result), _json(result), svg(result))
         if progress is not None:
             progress(len(measured))
-    result = _summary(plan, measured)
-    if out is not None:
-        _write(result, out)
     kept.clear()
     return result
+
+
+def compare(
+    plans: Mapping[str, Plan],
+    tree: dict[str, Any],
+    jobs: int,
+    progress: Callable[[int], None] | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """The figures under each condition, the first of which is the usual one; see `conditions.plans`.
+
+    They are kept and written as those of `evaluate` are. `progress` hears of seeds, of all conditions together.
+    """
+    done = 0
+    told: dict[str, Mapping[str, Any]] = {}
+    for name, each in plans.items():
+        measured: dict[int, dict[str, Any]] = {}
+        for measured in _measured(each, tree, jobs, Kept(each, tree, out)):
+            if progress is not None:
+                progress(done + len(measured))
+        done += len(measured)
+        told[name] = _summary(each, measured)
+    result = conditions.summary(told)
+    _write(out, COMPARED, conditions.page(result), _json(result))
+    for each in plans.values():
+        Kept(each, tree, out).clear()
+    return result
+
+
+def _measured(plan: Plan, tree: dict[str, Any], jobs: int, kept: Kept) -> Iterator[dict[int, dict[str, Any]]]:
+    """What is measured so far, by place in the plan: once at first if anything is kept, then with each further seed."""
+    measured = kept.done()
+    if measured:
+        yield measured
+    for nth, one in _each(plan, tree, [nth for nth in range(len(plan.seeds)) if nth not in measured], jobs):
+        measured[nth] = one
+        kept.add(nth, one)
+        yield measured
 
 
 def _each(plan: Plan, tree: dict[str, Any], waiting: Sequence[int], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -76,9 +107,13 @@ def _summary(plan: Plan, measured: dict[int, dict[str, Any]]) -> dict[str, Any]:
     return {**summarize(part, [measured[nth] for nth in done]), "asked": len(plan.seeds)}
 
 
-def _write(result: dict[str, Any], out: Path) -> None:
-    """The three of FILES."""
+def _json(result: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(result), indent=1).decode() + "\n"
+
+
+def _write(out: Path | None, names: Sequence[str], *contents: str) -> None:
+    if out is None:
+        return
     out.mkdir(parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(result), indent=1).decode() + "\n"
-    for name, content in zip(FILES, (page(result), text, svg(result)), strict=True):
+    for name, content in zip(names, contents, strict=True):
         (out / name).write_text(content, "utf-8")

@@ -9,7 +9,7 @@ from pipeline.evaluate.summary import METHODS, PROMISED
 from pipeline.evaluate.twins import SUITE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 INTRODUCTION = """\
 # How good the detection is
@@ -59,7 +59,7 @@ def page(result: dict[str, Any]) -> str:
 
 At {PROMISED:g} alerts a day and 1,000 principals:
 
-{_table(("figure", "value"), _headline(best, at))}""",
+{table(("figure", "value"), _headline(best, at))}""",
         f"""\
 ## Beside naive methods
 
@@ -74,7 +74,7 @@ backup) is right by construction.
 ## Promised and delivered
 
 {
-            _table(
+            table(
                 (
                     "promised a day",
                     "delivered",
@@ -96,9 +96,9 @@ principal-days a day, and what it would find; where that is nearly all, the atta
 {_families(result)}
 
 {
-            _table(
+            table(
                 ("difficulty", "incidents", "found", "interval"),
-                [(r["difficulty"], r["incidents"], _share(r), _interval(r)) for r in result["difficulties"]],
+                [(r["difficulty"], r["incidents"], share(r), interval(r)) for r in result["difficulties"]],
             )
         }
 
@@ -110,13 +110,13 @@ Missed most: {_missed(result)}.""",
 By what happened at the time to the principal they are about, and by the detector that spoke first.
 
 {
-            _table(
+            table(
                 ("confuser", "happened", "false alerts"),
                 [(r["confuser"], r["happened"] or "", r["alerts"]) for r in result["confusers"]],
             )
         }
 
-{_table(("detector", "false alerts"), list(result["false_by_detector"].items()))}""",
+{table(("detector", "false alerts"), list(result["false_by_detector"].items()))}""",
         _calibration(rows) if (rows := result.get("calibration")) else "",
         f"""\
 ## Whether the test is one
@@ -135,7 +135,7 @@ def _calibration(rows: list[dict[str, Any]]) -> str:
         (row["of"], f"{row['tests']:,}", *(f"{row['inflation'].get(level, 0.0):.2g}" for level in levels))
         for row in rows
     ]
-    table = _table(("count", "tests", *(f"at {level}" for level in levels)), told)
+    figures = table(("count", "tests", *(f"at {level}" for level in levels)), told)
     return f"""\
 ## Whether probabilities come true
 
@@ -144,7 +144,7 @@ below it too little. A test is one principal, secret or address in one hour. Its
 often the same kind came to it before, and as learned by then. What is below its own peak, or too small to tell, is no
 surprise at all, so levels of one in a hundred are never reached by the rest.
 
-{table}"""
+{figures}"""
 
 
 def _setting(result: dict[str, Any], seeds: str) -> str:
@@ -166,7 +166,7 @@ def _setting(result: dict[str, Any], seeds: str) -> str:
 
 def _headline(best: dict[str, Any], at: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("incidents found", f"{best['found']} of {best['incidents']} ({best['recall']:.1%}, {_interval(best)})"),
+        ("incidents found", f"{best['found']} of {best['incidents']} ({best['recall']:.1%}, {interval(best)})"),
         ("alerts delivered a day and 1,000 principals", f"{at['delivered']:.2f} ({at['ratio']:.2f} of promised)"),
         ("the same in the twin without attacks", f"{at['quiet']:.2f}"),
         ("delivered alerts that are true", f"{at['precision']:.1%}"),
@@ -185,7 +185,7 @@ def _methods(result: dict[str, Any]) -> str:
         if mine:
             at = next(row for row in mine if row["per_day"] == PROMISED)
             rows.append((METHODS[name], *(f"{row['recall']:.1%}" for row in mine), f"{at['delivered']:.1f}"))
-    return _table(("method", *(f"{b:g}/d" for b in BUDGETS), f"delivered at {PROMISED:g}"), rows)
+    return table(("method", *(f"{b:g}/d" for b in BUDGETS), f"delivered at {PROMISED:g}"), rows)
 
 
 def _allowance(row: dict[str, Any]) -> tuple[str, ...]:
@@ -198,13 +198,13 @@ def _allowance(row: dict[str, Any]) -> tuple[str, ...]:
 def _families(result: dict[str, Any]) -> str:
     rungs = list(dict.fromkeys(rung for row in result["families"] for rung in row["rungs"]))
     rows = [
-        (row["attack"], _share(row), _interval(row),
+        (row["attack"], share(row), interval(row),
          *("/".join(map(str, row["rungs"][rung])) if rung in row["rungs"] else "" for rung in rungs),
          ", ".join(row["detectors"]), f"`{row['one_line']}`" if row["one_line"] else "none",
          f"{row['one_line_recall']:.0%}")
         for row in result["families"]
     ]  # fmt: skip
-    return _table(("attack", "found", "interval", *rungs, "by", "best single line", "finds"), rows)
+    return table(("attack", "found", "interval", *rungs, "by", "best single line", "finds"), rows)
 
 
 def _times(rows: Sequence[dict[str, Any]]) -> str:
@@ -215,7 +215,7 @@ def _times(rows: Sequence[dict[str, Any]]) -> str:
          r["accesses_p50"], r["accesses_p95"])
         for r in rows
     ]  # fmt: skip
-    return f"{TIMES}\n{_table((*head, 'accesses before, p50', 'p95'), lines)}"
+    return f"{TIMES}\n{table((*head, 'accesses before, p50', 'p95'), lines)}"
 
 
 def _missed(result: dict[str, Any]) -> str:
@@ -227,11 +227,13 @@ def _missed(result: dict[str, Any]) -> str:
     return ", ".join(f"{attack} {rung} ({each[0]}/{each[1]})" for _, attack, rung, each in worst[:12]) or "nothing"
 
 
-def _share(row: dict[str, Any]) -> str:
+def share(row: Mapping[str, Any]) -> str:
+    """Found of how many."""
     return f"{row['found']}/{row['incidents']}"
 
 
-def _interval(row: dict[str, Any]) -> str:
+def interval(row: Mapping[str, Any]) -> str:
+    """From `low` to `high`; of fewer than a hundred incidents in whole percents."""
     return (
         f"{row['low']:.0%} to {row['high']:.0%}" if row["incidents"] < 100 else f"{row['low']:.1%} to {row['high']:.1%}"
     )
@@ -244,6 +246,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Markdown."""
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)]
     return "\n".join(lines)

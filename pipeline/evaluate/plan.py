@@ -22,7 +22,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     What is measured under worse conditions: `loss` is the share of operations that no device told of; the clocks of a
     cluster's nodes lie evenly within `skew_minutes` of the true time; `spoiled` estates have incidents at the same rate
-    in the days before, too, which nobody knew of and which count for nothing.
+    in the days before, too, which nobody knew of and which count for nothing. Without `naive` the suite is alone.
     """
 
     seeds: tuple[int, ...] = (1,)
@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     loss: float = 0.0
     skew_minutes: float = 0.0
     spoiled: bool = False
+    naive: bool = True
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming what is allowed."""

@@ -190,7 +190,7 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
     settings = settings_for(plot, {**tree, **most})  # the detectors offer what the largest allowance could take
     start_us = scenario.start_ns // 1000
     test_us = start_us + plan.learn_days * DAY_US
-    quiet, staged = Watch(settings, methods(plot, scenario.seed)), None
+    quiet, staged = Watch(settings, methods(plot, scenario.seed) if plan.naive else ()), None
     operations, who, before = 0, set(), checks(quiet.detectors)
     one_liners, marks, incidents = OneLiners(), Marks(scenario.seed), _incidents(plot, plan.skew_minutes)
     for hour, (plain, attacked) in enumerate(heard(plot, plan)):

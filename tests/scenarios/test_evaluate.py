@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
-from pipeline.evaluate import FILES, Plan, evaluate
+from pipeline.evaluate import COMPARED, CONDITIONS, FILES, Plan, compare, evaluate, plans
 from pipeline.evaluate.twins import HOUR_US, Watch, settings_for
 from pipeline.routing import Config, Router
 from pipeline.simulate import Attack, Scenario, lay, simulate, twins
@@ -66,6 +67,23 @@ def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path
 def _stop_after_one(done: int) -> None:
     if done == 1:
         raise KeyboardInterrupt
+
+
+def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
+    """Each condition is a run of its own by the suite alone; what was kept is not measured again."""
+    plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
+    every = plans(plan)
+    assert list(every) == list(CONDITIONS)
+    assert not any(each.naive for each in every.values())
+    few = {"as planned": every["as planned"], "all lost": msgspec.structs.replace(plan, loss=0.9)}
+    with pytest.raises(KeyboardInterrupt):
+        compare(few, {}, 1, _stop_after_one, tmp_path)
+    seen: list[int] = []
+    result = compare(few, {}, 1, seen.append, tmp_path)
+    assert seen == [1, 2]
+    assert [(row["found"], row["incidents"]) for row in result["conditions"]] == [(1, 1), (0, 1)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(COMPARED)
+    assert "| all lost | 0/1 | 0.0% | 0% to 79% | -100.0 | 0/1 |" in (tmp_path / "conditions.md").read_text("utf-8")
 
 
 def test_the_command_writes_page_figures_and_plot(tmp_path: Path) -> None:
