@@ -129,10 +129,15 @@ def test_of_a_secret_written_lately_the_first_refusal_is_shown(later: float, loo
 
 
 def test_each_further_refusal_of_it_is_shown_while_they_are_few() -> None:
-    """One to five in turn, though the secret's own owner was refused as often before."""
-    written = operations(spread(LAST, 1, 1), "approle/rotator", operation="write")
-    refused = operations(spread(LAST + 0.1, 25, 5), "approle/shop", 1, "denied")
-    assert [minute for minute, _ in shown(written, refused)] == [10, 15, 20, 25, 30, None]
+    """One to five in turn, though the same one was refused as often in the hour before."""
+    before, written, refused = (
+        operations(spread(LAST + 0.1, 25, 5), "approle/shop", 1, "denied"),
+        operations(spread(LAST + 1, 1, 1), "approle/rotator", operation="write"),
+        operations(spread(LAST + 1.1, 25, 5), "approle/shop", 1, "denied"),
+    )
+    for rows, minutes in ((in_order(before, written, refused), [10, 15, 20, 25, 30]), (in_order(before, refused), [])):
+        windows = told(after_quiet(), rows, (LAST + 2) * HOUR)
+        assert [minute for hour, minute, _ in windows if hour == LAST + 1] == [*minutes, None]
 
 
 def test_somebody_back_after_a_week_is_shown() -> None:
@@ -199,6 +204,8 @@ def test_looks_do_not_depend_on_the_cuts() -> None:
         operations(spread(LAST + 0.3, 9, 40), "userpass/ann", 3, "denied"),
         operations(spread(LAST + 1.9, 20, 200), "userpass/ann", 30, folder="kv/other/", zone="203.0.113.0/24"),
         operations(spread(LAST + 2.1, 20, 20), "approle/shop", 9, folder="kv/third/", zone="203.0.113.0/24"),
+        operations(spread(LAST + 0.5, 1, 1), "approle/rotator", operation="write"),
+        operations(spread(LAST + 3.2, 10, 2), "approle/shop", 1, "denied"),
         log_ins(spread(LAST + 3.6, 20, 40), "198.51.100.7"),
     )
     end = (LAST + 5) * HOUR
