@@ -85,7 +85,7 @@ class Looks:
         fresh = Seen.all(parts)
         refused = fresh.how == REFUSED
         own = refused & (fresh.edge != NONE) & (fresh.door == NONE)
-        self._note_written(np.unique(fresh.what[fresh.how == WRITTEN]))
+        stale = self._just_written(fresh)
         foreign = self._unknown(fresh.zone, ~refused)
         door = (fresh.door != NONE) & (foreign | (fresh.who == NONE))
         named = np.concatenate([fresh.who, fresh.edge[own], fresh.door[door], fresh.gate[door]])
@@ -102,7 +102,7 @@ class Looks:
         tally(_WALKED, mine[(fresh.how == WALKED) | own])
         tally(_RETURN, mine[fresh.how >= DONE])
         tally(_OWN, theirs)
-        tally(_STALE, theirs[_among(fresh.what[own], self._written)])
+        tally(_STALE, theirs[stale[own]])
         self._pairs, first = _more(self._pairs, fresh.edge)
         tally(_SECRETS, mine[first])
         self._pairs, first = _more(self._pairs, np.concatenate([fresh.knock[door], fresh.push[door]]))
@@ -117,12 +117,20 @@ class Looks:
         self._adopted[at] |= np.bincount(mine[foreign], minlength=len(who)) > 0
         self._counts[self._who == NONE] = 0
 
-    def _note_written(self, secrets: U64) -> None:
+    def _just_written(self, fresh: Seen) -> Bools:
+        """Whether the secret of each operation was written before it, lately; what is written counts from here on."""
+        wrote = np.flatnonzero(fresh.how == WRITTEN)
+        secrets, first = np.unique(fresh.what[wrote], return_index=True)
+        stale = _among(fresh.what, self._written)
+        if len(secrets):
+            at = np.minimum(np.searchsorted(secrets, fresh.what), len(secrets) - 1)
+            stale |= (secrets[at] == fresh.what) & (np.arange(len(fresh)) > wrote[first][at])
         stays = ~_among(self._written, secrets)
         keys = np.concatenate([self._written[stays], secrets])
         last = np.concatenate([self._written_last[stays], np.full(len(secrets), self._closed, np.int64)])
         order = np.argsort(keys)
         self._written, self._written_last = keys[order], last[order]
+        return stale
 
     def _meet(self, who: U64) -> None:
         """Rows for those who have none yet."""

@@ -47,8 +47,8 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
 def route_of(config: Config, alert: Live) -> str:
     """page, ticket or log: by severity, and for a page by how sure it is, who agrees, or that the record is broken.
 
-    Where families agree on a principal, what is serious by itself pages; what is not, and is lifted by their agreement,
-    is told as a ticket: the page about that principal has gone out.
+    Where families agree on a principal, what is serious by itself pages; what is so by their agreement alone is a
+    ticket.
     """
     if alert.invariant and alert.covered == alert.count:
         return "log"  # declared beforehand, yet never out of sight

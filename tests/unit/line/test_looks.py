@@ -128,6 +128,14 @@ def test_of_a_secret_written_lately_the_first_refusal_is_shown(later: float, loo
         assert [minute for _, minute, _ in shown if minute is not None] == minutes
 
 
+def test_a_refusal_before_the_write_has_nothing_to_do_with_it() -> None:
+    """Though both were there when the hour was looked at."""
+    refused = operations(spread(LAST + 0.1, 1, 1), "approle/shop", 1, "denied")
+    for minute, looks in ((5, [10, None]), (7, [None])):
+        written = operations(spread(LAST + minute / 60, 1, 1), "approle/rotator", operation="write")
+        assert [look for look, _ in shown(written, refused)] == looks
+
+
 def test_each_further_refusal_of_it_is_shown_while_they_are_few() -> None:
     """One to five in turn, though the same one was refused as often in the hour before."""
     before, written, refused = (
