@@ -91,8 +91,8 @@ class RotationHealth:
 
     def _troubled(self, pairs: Pairs, lately: pl.DataFrame, window: Window) -> tuple[list[Found], Floats]:
         refused, often = self._trouble.surprise(pairs, window.start_us)
-        rotated = pairs.frame.join(lately, on="secret", how="left", maintain_order="left")
-        other = (rotated["writer"].is_not_null() & (rotated["writer"] != rotated["principal"])).to_numpy()
+        rotated = pairs.frame.join(lately, on="secret", how="left", maintain_order="left").with_columns(_LINKED)
+        other = rotated["linked"].to_numpy()
         # Everybody reads a new version once more: many reads alone say something only together with refusals, and one
         # refusal only of a secret that was just written.
         sum_ = np.where(pairs.refused >= 1, refused + often, often * 0.5) + self._config.linked * other
@@ -109,8 +109,8 @@ class RotationHealth:
     def _found(self, one: dict[str, Any], pairs: Pairs, i: int, surprise: float, window: Window) -> Found:
         principal, secret = one["principal"], one["secret"]
         rows = window.operations.filter((pl.col("principal") == principal) & (pl.col("secret") == secret))
-        linked = one["writer"] is not None and one["writer"] != principal
-        why = f" since {show(one['writer'])} wrote it at {one['time']:%H:%M}" if linked else ""
+        linked = one["linked"]
+        why = f"; {show(one['writer'])} wrote it at {one['time']:%H:%M}" if linked else ""
         return Found(
             key=f"{principal}|{secret}",
             cause="stale_secret" if linked else "retry_loop",
@@ -239,6 +239,9 @@ class RotationHealth:
 
 
 _TOLD: Final = pl.col("discloses_value") & (pl.col("secret") != "") & (pl.col("operation") == "read")
+_LINKED: Final = (  # somebody else wrote the secret, and the trouble went on after it
+    ((pl.col("writer") != pl.col("principal")) & (pl.col("until") > pl.col("time"))).fill_null(value=False)
+).alias("linked")
 _REFUSALS: Final = 1.9  # decayed, so two in a row
 _MOST: Final = 20  # overdue secrets told in one window
 

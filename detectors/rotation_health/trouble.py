@@ -32,10 +32,10 @@ _PROFILE: Final = ("known", "succeeded", "expected_per_hour")
 class Pairs:
     """Reads of secrets by those who succeeded at them before; row i of every array is row i of `frame`."""
 
-    frame: pl.DataFrame  # principal, secret, cohort, n, denied; sums over the last hours are decayed
+    frame: pl.DataFrame  # principal, secret, cohort, n, denied, until (the last refusal, or else read)
     keys: Keys
     count: Floats
-    refused: Floats
+    refused: Floats  # this and the above over the last hours, decayed
     expected: Floats  # reads, over as many hours
 
 
@@ -69,8 +69,10 @@ class Trouble:
         if worth.is_empty():
             return None
         rows = mine.join(worth, on=["principal", "secret"], how="semi")
+        refused = pl.col("outcome") == "denied"
+        until = pl.coalesce(pl.col("last_time").filter(refused).max(), pl.col("last_time").max())
         frame = rows.group_by("principal", "secret").agg(
-            pl.col("n").sum(), pl.col("n").filter(pl.col("outcome") == "denied").sum().alias("denied")
+            pl.col("n").sum(), pl.col("n").filter(refused).sum().alias("denied"), until.alias("until")
         )
         known = frame.filter((pl.col("denied") > 0) | (pl.col("n") >= least)).sort("principal", "secret")
         profile = window.profiles.lookup("edge", known.select("principal", "secret"), window.start_us, _PROFILE)
