@@ -34,7 +34,7 @@ def since(then: Checks, now: Checks) -> Checks:
 
 
 def inflation(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Over all estates, by what counts: how many tests, and for each level its realised share over the nominal one."""
+    """Over all estates, by what counts: how many tests; how often each level came true, and over its nominal share."""
     sums: Checks = {}
     for one in measured:
         for of, levels in one["checks"].items():
@@ -45,6 +45,7 @@ def inflation(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "of": of,
             "tests": round(levels["1"]),
+            "hits": {level: round(n) for level, n in levels.items() if level != "1"},
             "inflation": {
                 level: n / levels["1"] / float(level) for level, n in levels.items() if level != "1" and levels["1"]
             },

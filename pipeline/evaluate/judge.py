@@ -108,18 +108,22 @@ class _Marks:
         self._secrets = [frozenset(each.label.secrets) for each in incidents]
 
     def reached(self, one: Told) -> list[tuple[int, _Hit]]:
-        """Each incident that the alert tells of."""
+        """Each incident that the alert tells of, once it says something with evidence of it."""
         found: dict[int, list[int]] = {}
-        for i in one.findings:
+        for nth, i in enumerate(one.findings):
             for number, each in enumerate(self._incidents):
                 if self._ready[i] > each.begin_us and self._touches(i, number, each):
-                    found.setdefault(number, []).append(i)
-        return [(number, self._hit(one, rows, self._incidents[number].begin_us)) for number, rows in found.items()]
+                    found.setdefault(number, []).append(nth)
+        hits = ((n, self._hit(one, places, self._incidents[n].begin_us)) for n, places in found.items())
+        return [(number, hit) for number, hit in hits if hit is not None]
 
-    def _hit(self, one: Told, rows: Sequence[int], begin_us: int) -> _Hit:
-        """`rows` are the findings of the alert that touch the incident."""
-        at = max(min(self._ready[i] for i in rows), one.opened_us)
-        last = max(self._ready[i] for i in rows if self._ready[i] <= at)
+    def _hit(self, one: Told, places: Sequence[int], begin_us: int) -> _Hit | None:
+        """`places` are those of the alert's findings that touch the incident."""
+        at, held = next(((at, held) for at, held in one.said if held > places[0]), (None, 0))
+        if at is None:
+            return None
+        rows = [one.findings[place] for place in places if place < held]
+        last = max(self._ready[i] for i in rows)
         made = [i for i in rows if self._ready[i] == last]
         complete = min(last if (since := self._since[i]) is None else since for i in made)
         return _Hit(one, at, max(complete, begin_us))

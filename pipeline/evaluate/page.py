@@ -11,6 +11,8 @@ from pipeline.evaluate.twins import SUITE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_SAID = """ An incident is found when an alert says
+something with such evidence in it: what an open alert takes in without a word is not."""
 INTRODUCTION = """\
 # How good the detection is
 
@@ -19,8 +21,9 @@ Made by `keytrail evaluate` from detection.json beside it; a test holds the two 
 Every estate is simulated twice from the same random stream, with its attacks and without. The real windows, detectors,
 profiles and router see both, from the first day on, with thresholds that know the past alone. An alert is what the
 router delivers as ticket or page. It is true when the twin without attacks does not have it, and it lies in an
-incident's time and touches its principal, one of its secrets or one of its requests; every other alert is false. All
-harmless look-alikes (confusers) are on. Intervals are Wilson's, 95 %.
+incident's time (from an hour before it to a day after) and touches its principal, one of its requests or, where many
+share the principal, one of its secrets; every other alert is false.%s All harmless look-alikes (confusers) are on.
+Intervals are Wilson's, 95 %%.
 
 The same hands wrote attacks and detectors. These figures tell how the suite does on behaviour it was built against, on
 estates it never saw; they are no promise for behaviour nobody thought of. `audit_cut` shows in the bytes of the log
@@ -30,8 +33,8 @@ alone and is tested there, not here (see integrity.md).
 TIMES = """\
 ## How soon
 
-By what spoke of the incident: a rule if any did, else counts (`rate`, `breadth`, `denials`, `enumeration`,
-`auth_pressure`, `token_lifecycle`), else slow evidence, else what is new or absent.
+By what spoke of the incident: one of keytrail's own rules if any did, else counts (`rate`, `breadth`, `denials`,
+`enumeration`, `auth_pressure`, `token_lifecycle`), else slow evidence, else what is new or absent.
 
 *From the first request* to the alert: until so many requests are made, there is nothing to count, and the figures hold
 the attacker's own time as well. *From complete evidence* to the alert: what the suite let wait. Evidence is complete at
@@ -51,7 +54,7 @@ def page(result: dict[str, Any]) -> str:
     best = next(r for r in result["methods"] if r["method"] == SUITE and r["per_day"] == PROMISED)
     seeds = ", ".join(str(seed) for seed in plan["seeds"])
     parts = [
-        INTRODUCTION,
+        INTRODUCTION % (_SAID if result.get("said") else ""),
         f"""\
 ## What was measured
 
@@ -130,21 +133,27 @@ of {result["marks"]:.3f} (chance: 0.5)."""
 
 
 def _calibration(rows: list[dict[str, Any]]) -> str:
-    levels = list(rows[0]["inflation"]) if rows else []
-    told = [
-        (row["of"], f"{row['tests']:,}", *(f"{row['inflation'].get(level, 0.0):.2g}" for level in levels))
-        for row in rows
-    ]
+    levels = list(dict.fromkeys(level for row in rows for level in row["inflation"]))
+    told = [(row["of"], f"{row['tests']:,}", *(_came_true(row, level) for level in levels)) for row in rows]
     figures = table(("count", "tests", *(f"at {level}" for level in levels)), told)
     return f"""\
 ## Whether probabilities come true
 
 How often a level came true in the twin without attacks, over how often it says: 1 is exact, above it tells too much,
-below it too little. A test is one principal, secret or address in one hour. Its probability is conformal: known by how
-often the same kind came to it before, and as learned by then. What is below its own peak, or too small to tell, is no
-surprise at all, so levels of one in a hundred are never reached by the rest.
+below it too little; in brackets, how many times it came true where that was fewer than a hundred: below ten the ratio
+tells little. A test is one principal, secret or address in one hour, of those that were seen in enough hours before.
+Its probability is conformal: known by how often the same kind came to it before, and as learned by then. What is below
+its own peak, or too small to tell, is no surprise at all, so levels of one in a hundred are never reached by the rest.
 
 {figures}"""
+
+
+def _came_true(row: dict[str, Any], level: str) -> str:
+    """Of tables from before hits were counted, the ratio alone."""
+    if level not in row["inflation"]:
+        return ""
+    hits = row.get("hits", {}).get(level, 100)
+    return f"{row['inflation'][level]:.2g}" + (f" ({hits})" if hits < 100 else "")
 
 
 def _setting(result: dict[str, Any], seeds: str) -> str:

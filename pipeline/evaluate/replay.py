@@ -20,12 +20,16 @@ DELIVERED = ("ticket", "page")
 
 @dataclass(frozen=True)
 class Told:
-    """One delivered alert: its last row, when it was first sent as ticket or page (µs), and its findings in order."""
+    """One delivered alert: its last row, when it was first sent as ticket or page (µs), and its findings in order.
+
+    `said` has an item for each time it was sent so: when (µs), and how many of the findings it had then.
+    """
 
     row: Mapping[str, Any]
     opened_us: int
     paged: bool
     findings: tuple[int, ...]  # rows of the frame given to `replay`
+    said: tuple[tuple[int, int], ...]
 
     @property
     def about(self) -> tuple[str, str, str]:
@@ -46,16 +50,16 @@ def replay(findings: pl.DataFrame, config: Config, per_day: float, until_us: int
     place = {uid: i for i, uid in enumerate(findings["uid"].to_list())}
     ready = findings["ready"].to_physical().to_list()
     last = {row["uid"]: row for row in result.alerts.iter_rows(named=True)}
-    opened: dict[str, int] = {}
+    said: dict[str, list[tuple[int, int]]] = {}
     paged: set[str] = set()
     for message, at in zip(result.messages, _moments(result.messages, place, ready), strict=True):
         if message.alert["route"] in DELIVERED and message.alert["state"] != "closed":
-            opened.setdefault(message.alert_uid, at)
+            said.setdefault(message.alert_uid, []).append((at, len(message.alert["finding_uids"])))
             if message.alert["route"] == "page":
                 paged.add(message.alert_uid)
     found = [
-        Told(last[uid], at, uid in paged, tuple(place[one] for one in last[uid]["finding_uids"]))
-        for uid, at in opened.items()
+        Told(last[uid], when[0][0], uid in paged, tuple(place[one] for one in last[uid]["finding_uids"]), tuple(when))
+        for uid, when in said.items()
     ]
     return sorted(found, key=lambda one: (one.opened_us, one.row["uid"]))
 

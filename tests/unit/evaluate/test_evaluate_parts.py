@@ -63,6 +63,16 @@ def test_an_alert_on_the_principal_in_time_is_true() -> None:
     assert (told.caught[0].delay_us, told.caught[0].accesses) == (HOUR // 2, 1)
 
 
+def test_what_an_open_alert_takes_in_without_a_word_is_not_found() -> None:
+    """The third finding makes an alert say nothing, the fourth does: then it is found, and no sooner."""
+    before = [finding(1), finding(1.25)]
+    silent = frame(*before, finding(2))
+    told = verdict(silent, frame(), incident(2.5, 9))
+    assert (told.true, told.false, told.caught[0].found) == (0, 1, False)
+    spoken = verdict(frame(*before, finding(2), finding(3)), frame(), incident(2.5, 9))
+    assert (spoken.true, spoken.caught[0].delay_us) == (1, 3 * HOUR // 2)
+
+
 @pytest.mark.parametrize(
     ("row", "begin", "end"),
     [
