@@ -1,9 +1,10 @@
-"""What a p-value is worth: how often something at least as odd was seen among what is harmless, kind by kind.
+"""What a p-value is worth: how often something at least as odd was seen before, kind by kind.
 
 A law with one scatter for a whole kind is right on the average and wrong in the tail, where alerts are made. So what
 the law calls one in a million is held against the surprises that the same kind of key really had: a conformal p-value
 (Vovk, Gammerman, Shafer 2005), of which no more is known than one in their number. Beyond the forty largest the tail
-goes on as an exponential law whose median is theirs. Until a kind has shown its own, the law is believed.
+goes on as an exponential law whose median is theirs; what lies there is never held rarer than the law has it, unless
+it was counted to be. Until a kind has shown forty, the law is believed.
 """
 
 from __future__ import annotations
@@ -20,24 +21,25 @@ from detectors._tails import Floats
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
-LEVELS: Final = (1e-2, 1e-3, 1e-4)  # at which it is counted how often they come true
+LEVELS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # at which it is counted how often they come true
+ASKED: Final = 1e-2  # from here on the whole test is made: what is learned of the tail must be what is told from it
 SAMPLE: Final = 4_096  # keys of a window that are learned from; more would add nothing but their cost
 _HALF_LIFE_US: Final = 30 * 86_400_000_000.0
 _KINDS: Final = 1_024
 _WIDTH: Final = 0.1
 _EDGES: Final = np.arange(128) * _WIDTH
-_LAW: Final = 10.0**-_EDGES
-_BELIEF: Final = 1_000.0  # surprises that the law alone is worth
 _TAIL: Final = 40.0
 _ODD: Final = 2.0  # surprises from here on may have come together
 _TOGETHER: Final = (3.0, 0.05)  # what a window's odd ones of a kind count for at most, and of its keys: one cause
-_MEDIANS: Final = (0.1, 3.0)  # of the tail; where the law holds it is log10(2)
+_MEDIANS: Final = (float(np.log10(2)), 3.0)  # of the tail: where the law holds, and of the heaviest there may be
+_SPREAD: Final = 0x9E3779B97F4A7C15
 
 
 class Conformal:
-    """Histograms of surprises (-log10 p) by kind, 1 KB each, halved every 30 days. They add up over shards.
+    """Histograms of surprises (-log10 p) by kind, 1 KB each, halved every 30 days.
 
-    A surprise is that of the whole test: zero where anything else about a count kept it from being told.
+    A surprise is that of the whole test: zero where anything else about a count keeps it from being told. Which keys
+    have a kind must not depend on how odd they are.
     """
 
     def __init__(self) -> None:
@@ -56,9 +58,10 @@ class Conformal:
         return out
 
     def learn(self, kinds: Keys, surprise: Floats, at_us: int) -> None:
-        """Add the surprises of a closed window, those of zero, too; of a large window one in so many."""
+        """Add the surprises of a closed window, those of zero, too; of a large one a sample, another each time."""
         every = max(-(-len(kinds) // SAMPLE), 1)
-        kinds, surprise = kinds[::every], surprise[::every]
+        first = (at_us * _SPREAD >> 32) % every
+        kinds, surprise = kinds[first::every], surprise[first::every]
         self._check(kinds, surprise, at_us)
         self._counts *= self._left(at_us)
         self._at_us = max(self._at_us, at_us)
@@ -98,7 +101,7 @@ class Conformal:
         """Two frames under `name`: `tails`, the cells that are not zero, by kind (key) and edge (column), as of `seen`;
         `checked` has columns nominal and n, how often that level came true (1: asked)."""
         row, column = np.nonzero(self._counts)
-        keys = np.fromiter(self._rows, np.uint64, len(self._rows))
+        keys = np.array(sorted(self._rows, key=self._rows.__getitem__), np.uint64)
         tails = pl.DataFrame(
             {
                 "key": keys[row], "seen": np.full(len(row), self._at_us), "column": column.astype(np.int16),
@@ -119,7 +122,9 @@ class Conformal:
         rows = [self._rows[key] for key in tails["key"].to_list()]
         self._counts[rows, tails["column"].to_numpy()] = tails["value"].to_numpy()
         self._at_us = tails["seen"][0] if len(tails) else 0
-        self._checked = frames[f"{name}.checked"]["n"].to_numpy().astype(np.float64)
+        checked = frames[f"{name}.checked"]
+        if checked["nominal"].to_list() == [1.0, *LEVELS]:
+            self._checked = checked["n"].to_numpy().astype(np.float64)
 
 
 def _histogram(surprise: Floats, n: int) -> Floats:
@@ -133,10 +138,18 @@ def _histogram(surprise: Floats, n: int) -> Floats:
 
 def _worth(counts: Floats, surprise: Floats) -> Floats:
     """`counts` are one kind's, by _EDGES."""
-    logs = np.log10(np.cumsum(counts[::-1])[::-1] + _BELIEF * _LAW)
-    end = int(np.searchsorted(-logs, -np.log10(_TAIL), "right")) - 1  # the last edge that so many lie beyond
-    median = np.interp(np.log10(2) - logs[end], -logs[end:], _EDGES[end:]) - _EDGES[end]
-    steepness = np.log10(2) / np.clip(median, *_MEDIANS)
-    beyond = np.maximum(surprise - _EDGES[end], 0.0) * steepness
-    within = np.interp(np.minimum(surprise, _EDGES[end]), _EDGES[: end + 1], logs[: end + 1])
-    return np.asarray(logs[0] - within + beyond)
+    beyond = np.cumsum(counts[::-1])[::-1]
+    shown = int(np.searchsorted(-beyond[1:], -_TAIL, "right"))  # the last edge that so many odd ones lie beyond
+    if not shown:
+        return surprise
+    logs = np.log10(np.maximum(beyond, 1e-9))
+    half = np.flatnonzero(logs[shown:] <= logs[shown] - _MEDIANS[0])
+    median = _MEDIANS[1]  # also where it lies beyond the last edge
+    if len(half):
+        to = shown + int(half[0])
+        step = (logs[to - 1] - (logs[shown] - _MEDIANS[0])) / (logs[to - 1] - logs[to])
+        median = min(max(_EDGES[to - 1] + step * _WIDTH - _EDGES[shown], _MEDIANS[0]), _MEDIANS[1])
+    within = logs[0] - np.interp(np.minimum(surprise, _EDGES[shown]), _EDGES[: shown + 1], logs[: shown + 1])
+    further = within + (surprise - _EDGES[shown]) * (_MEDIANS[0] / median)
+    out: Floats = np.where(surprise > _EDGES[shown], np.minimum(further, np.maximum(surprise, within)), within)
+    return out

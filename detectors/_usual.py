@@ -70,6 +70,10 @@ class Habits:
         """The most that each key had in one window."""
         return np.asarray(self._keys.get(keys, at_us)[:, 3])
 
+    def windows(self, keys: Keys, at_us: int) -> Floats:
+        """In how many windows each key was seen."""
+        return np.asarray(self._keys.get(keys, at_us)[:, 2])
+
     def of_kind(self, kinds: Keys, at_us: int, least: float) -> tuple[Floats, Floats]:
         """Mean and size for keys nobody knows: what is typical for their kind, with a long tail."""
         logs, windows, _, _ = self._kinds.get(kinds, at_us).T

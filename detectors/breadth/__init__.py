@@ -12,7 +12,7 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
-from detectors._conformal import Conformal
+from detectors._conformal import ASKED, Conformal
 from detectors._groups import place
 from detectors._memory import Keys
 from detectors._people import Each, People
@@ -95,7 +95,7 @@ class Breadth:
         judged = self._judge(each, window)
         enough = self._budget.threshold(window.start_us)
         odd = np.flatnonzero(judged.odd & (judged.surprise >= enough)).tolist()
-        kinds = np.where(judged.trusted | (judged.surprise == 0), judged.kinds, 0)
+        kinds = np.where(judged.trusted, judged.kinds, 0)
         worth = self._conformal.worth(kinds, judged.surprise, window.start_us)
         found = [self._found(judged, i, float(worth[i]), window) for i in odd]
         if window.closed:
@@ -123,7 +123,7 @@ class Breadth:
             return _tails.upper_where(loud, n, mean * factor, size)
 
         p = chance(factor)
-        if (odd := p <= config.p).any():
+        if (odd := p <= ASKED).any():
             jump, names = (n + 1) / (mean + 1), _kin.of_principals(window)
             factor = np.maximum(factor, _kin.shared_jump(names, counts["principal"], jump, trusted, odd))
             p = chance(factor)

@@ -95,7 +95,8 @@ class Denials:
             odd = [i for i in np.flatnonzero(judged.odd).tolist() if counts["cohort"][i] not in common]
             found += [(self._principal if who == "principal" else self._address)(judged, i, window) for i in odd]
             if window.closed:
-                self._learn(who, judged, window.start_us)
+                alone = ~counts["cohort"].is_in(common).to_numpy()
+                self._learn(who, judged, np.where(alone, judged.surprise, 0.0), window.start_us)
         return tell(self.info, window, found)
 
     def _judge(self, who: str, counts: pl.DataFrame, keys: Keys, at_us: int) -> Judged:
@@ -113,11 +114,11 @@ class Denials:
         worth = self._conformal[who].worth(_kind(who, keys), surprise, at_us)
         return Judged(counts, keys, denied, total, mean, p, surprise, worth, odd)
 
-    def _learn(self, who: str, judged: Judged, at_us: int) -> None:
+    def _learn(self, who: str, judged: Judged, surprise: Floats, at_us: int) -> None:
         self._habits[who].learn(
             at_us, judged.keys, _kind(who, judged.keys), count=judged.denied, exposure=judged.total, mean=judged.mean
         )
-        self._conformal[who].learn(_kind(who, judged.keys), judged.surprise, at_us)
+        self._conformal[who].learn(_kind(who, judged.keys), surprise, at_us)
 
     def _cohorts(self, judged: Judged) -> list[str]:
         """Cohorts with enough members of which at least half is refused far more than usual."""

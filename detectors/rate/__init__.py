@@ -12,7 +12,7 @@ import polars as pl
 
 from detectors import _kin, _tails
 from detectors._budget import Budget
-from detectors._conformal import Conformal
+from detectors._conformal import ASKED, Conformal
 from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few
 from detectors._people import People
@@ -38,6 +38,9 @@ INFO: Final = DetectorInfo(
 SCOPES: Final = ("principal", "secret")
 _PROFILE: Final = ("known", "days_active", "expected_per_hour", "alpha")
 _OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's matter
+_SEEN: Final = 12.0  # windows, before which what a key does says nothing of its kind
+_EVERY: Final = 8  # windows, of which one is judged whoever is loud: scatter is that of all hours
+_SPREAD: Final = 0x9E3779B97F4A7C15
 _NEXT: Final = (
     "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
     " (view operations), and either fix a loop without cache or revoke the credentials."
@@ -108,25 +111,24 @@ class Rate:
         found: list[Found] = []
         surprises: list[float] = []
         enough = self._budget.threshold(window.start_us)
+        measures = window.closed and (window.start_us * _SPREAD >> 32) % _EVERY == 0
         for scope in SCOPES:
             keyed = counted(scope, window)
-            counts = keyed.counts
-            if counts.is_empty():
+            if keyed.counts.is_empty():
                 continue
-            mean, kinds, surprise = np.full(len(counts), np.nan), keyed.kinds, np.zeros(len(counts))
-            if self._loud(scope, keyed, window.start_us).any():
+            mean, surprise = np.full(len(keyed.counts), np.nan), np.zeros(len(keyed.counts))
+            kinds = np.where(self._habits[scope].windows(keyed.keys, window.start_us) >= _SEEN, keyed.kinds, 0)
+            if measures or self._loud(scope, keyed, window.start_us).any():
                 judged = self._judge(scope, keyed, window)
-                odd = self._odd(scope, judged, window.operations)
-                surprises += judged.surprise[odd].tolist()
-                surprise = np.where(judged.odd, 0.0, judged.surprise)
-                surprise[odd] = judged.surprise[odd]
-                kinds = np.where(judged.trusted | (surprise == 0), kinds, 0)
+                surprise = judged.surprise
+                surprises += surprise[judged.odd].tolist()
                 worth = self._conformal[scope].worth(kinds, surprise, window.start_us)
-                told = [i for i in odd if surprise[i] >= enough]
+                told = np.flatnonzero(judged.odd & (surprise >= enough)).tolist()
                 found += [self._found(scope, judged, i, float(worth[i]), window) for i in told]
-                mean = np.where(judged.trusted, judged.mean * judged.factor, np.nan)
+                if measures:
+                    mean = np.where(judged.trusted, judged.mean * judged.factor, np.nan)
             if window.closed:
-                n, ones = keyed.n, np.ones(len(counts))
+                n, ones = keyed.n, np.ones(len(kinds))
                 habits = self._habits[scope]
                 habits.learn(window.start_us, keyed.keys, keyed.kinds, count=n, exposure=ones, mean=mean)
                 self._conformal[scope].learn(kinds, surprise, window.start_us)
@@ -138,10 +140,6 @@ class Rate:
         """Counts that are large at all, and above what the key ever had: only these are worth asking profiles for."""
         peak = self._habits[scope].peak(keyed.keys, at_us)
         return (keyed.n >= self._config.least) & (keyed.n > self._config.above_peak * peak)
-
-    def _odd(self, scope: str, judged: Judged, operations: pl.DataFrame) -> list[int]:
-        rows = np.flatnonzero(judged.odd).tolist()
-        return [i for i in rows if scope == "principal" or not _driven(operations, judged.counts["key"][i])]
 
     def _judge(self, scope: str, keyed: Keyed, window: Window) -> Judged:
         config, habits = self._config, self._habits[scope]
@@ -162,13 +160,16 @@ class Rate:
             return _tails.upper_where(loud, n, mean * factor, size)
 
         p = chance(factor)
-        if (odd := p <= config.p).any():
+        if (odd := p <= ASKED).any():
             if scope == "principal":
                 names, jump = _kin.of_principals(window), (n + 1) / (mean + 1)
                 factor = np.maximum(factor, _kin.shared_jump(names, counts["key"], jump, trusted, odd))
+                p = chance(factor)
             else:
                 factor = np.maximum(factor, _kin.of_users(window, counts["key"], odd))
-            p = chance(factor)
+                p = chance(factor)
+                asked = np.flatnonzero(p <= ASKED)
+                p[asked[_driven(window.operations, counts["key"][asked])]] = 1.0
         return Judged(counts, mean, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, scope: str, judged: Judged, i: int, worth: float, window: Window) -> Found:
@@ -238,11 +239,15 @@ def _factor(keyed: Keyed, n: Floats, mean: Floats, trusted: Bools) -> Floats:
     return factor
 
 
-def _driven(operations: pl.DataFrame, secret: str) -> bool:
-    """Whether one principal makes nearly all of a secret's operations."""
-    each = operations.filter(pl.col("secret") == secret).group_by("principal").agg(pl.col("n").sum())
-    counts: list[int] = each["n"].to_list()
-    return max(counts) >= _OWN_SHARE * sum(counts)
+def _driven(operations: pl.DataFrame, secrets: pl.Series) -> Bools:
+    """Whether one principal makes nearly all of the operations of each secret."""
+    rows = operations.filter(pl.col("secret").is_in(secrets.implode()))
+    each = rows.group_by("secret", "principal").agg(pl.col("n").sum()).group_by("secret")
+    shares = each.agg(share=pl.col("n").max() / pl.col("n").sum())
+    found: Bools = (
+        secrets.to_frame("secret").join(shares, on="secret", how="left", maintain_order="left")["share"] >= _OWN_SHARE
+    ).to_numpy()
+    return found
 
 
 def _severity(n: float, mean: float, *, cold: bool) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from detectors import rate, rotation_health
 from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
 from detectors.rotation_health.schedule import Schedule, Written
 from detectors.slow_evidence.trickle import Evidence, Trickle
+from pipeline.baselines import Baselines, Config
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, TIME, WINDOW, conform, empty
 
@@ -112,3 +115,45 @@ def test_a_trickle_forgets() -> None:
     now, later = (trickle.sums(more, START + hour * HOUR)[0][0] for hour in (4, 76))
     assert later == pytest.approx(now / 2)
     assert 4.8 < now < 5
+
+
+def test_refusals_before_a_write_are_none_of_a_missed_rotation() -> None:
+    """Trouble that ended with the write is not linked to it; trouble that goes on is."""
+    profiles = Baselines(Config())
+    for hour in range(100):
+        profiles.learn(window(hour))
+    for refused_at, cause in ((10, None), (40, "stale_secret")):
+        detector = rotation_health.create(rotation_health.Config(surprise=3.0))
+        at = START + 100 * HOUR
+        minute = HOUR // 60
+        now = window(
+            100,
+            {"outcome": "denied", "n": 3, "time": at + refused_at * minute, "last_time": at + refused_at * minute},
+            {"principal": "approle/rotator", "operation": "write", "time": at + 30 * minute, "uid": "w"},
+            {"time": at + 50 * minute, "last_time": at + 50 * minute, "uid": "r"},
+        )  # fmt: skip
+        found = detector.inspect(dataclasses.replace(now, profiles=profiles))
+        assert [row for row in found["cause"].to_list() if row == "stale_secret"] == ([cause] if cause else [])
+
+
+def test_a_secret_is_driven_by_one_who_makes_four_fifths_of_it() -> None:
+    """Of many secrets at once, in the order they are asked for."""
+    rows = window(
+        0, {"n": 80}, {"principal": "approle/b", "n": 20}, {"secret": "kv/y", "n": 79},
+        {"secret": "kv/y", "principal": "approle/b", "n": 21},
+    ).operations  # fmt: skip
+    assert rate._driven(rows, pl.Series(["kv/y", "kv/x"])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("loud", [False, True])
+def test_scatter_is_learned_in_the_same_hours_whoever_is_loud(loud: bool) -> None:
+    """An unrelated key that is far above its usual changes nothing of the law that others are judged by."""
+    profiles, detector = Baselines(Config()), rate.create(rate.Config())
+    for hour in range(24 * 7):
+        now = window(hour, {"n": 5 + hour % 3}, {"principal": "approle/b", "n": 400 if loud and hour % 9 == 8 else 1})
+        detector.inspect(dataclasses.replace(now, profiles=profiles))
+        profiles.learn(now)
+    kinds = detector.snapshot()["principal.kinds"]
+    assert kinds["v3"].sum() > 0
+    measured = sum((START + hour * HOUR) * rate._SPREAD >> 32 & 7 == 0 for hour in range(72, 24 * 7))
+    assert kinds["v3"].sum() < 2 * measured
