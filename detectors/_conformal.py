@@ -64,7 +64,7 @@ class Conformal:
         kinds, surprise = kinds[first::every], surprise[first::every]
         self._check(kinds, surprise, at_us)
         self._counts *= self._left(at_us)
-        self._at_us = max(self._at_us, at_us)
+        self._at_us = at_us  # also where a clock was set back: else nothing would be forgotten until it is there again
         odd = np.flatnonzero(surprise > 0)
         for kind, n in Counter(kinds.tolist()).items():
             if kind:

@@ -68,6 +68,16 @@ def test_more_than_the_last_edge_is_the_heaviest_tail_there_may_be(times: int) -
     assert worth[0] < worth[1] < worth[0] + 1.2
 
 
+def test_after_a_leap_of_the_clock_and_back_it_forgets_as_before() -> None:
+    """An hour dated twenty years ahead costs what was learned, and nothing after that."""
+    conformal, month = taught(1.8, 10), 30 * 24 * HOUR
+    conformal.learn(KEYS, np.zeros(len(KEYS)), 240 * month)
+    conformal.learn(KEYS, np.zeros(len(KEYS)), 10 * HOUR)
+    for later in (month, 2 * month):
+        conformal.learn(KEYS[:1], np.zeros(1), 10 * HOUR + later)
+    assert conformal.snapshot("rate")["rate.tails"]["value"].sum() == pytest.approx(len(KEYS) / 2, rel=0.01)
+
+
 def test_of_a_large_window_it_is_not_always_the_same_keys_that_count() -> None:
     """Every other name of the heavier kind of two: over many windows half of what is learned is theirs."""
     conformal, keys = Conformal(), np.full(2 * SAMPLE, 7, np.uint64)
