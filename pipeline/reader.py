@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,29 +29,45 @@ if TYPE_CHECKING:
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
 
-APART_US = 3_600_000_000  # a stream that stays this far behind the others has another clock and is not waited for
-APART_EVENTS = 64  # so many of its events in a row say so; fewer, and it only comes after the others
+APART_US = 3_600_000_000  # a stream this far behind the others may have another clock, which is not waited for
+APART_EVENTS = 64  # if so many of its events in a row are; fewer, and it only comes after the others
+WITHIN_SECONDS = 3600.0  # one that would have caught up in this time at its pace has the same clock
 SWITCH_SECONDS = 0.0005  # threads that mostly wait for native code must not wait 5 ms for the interpreter as well
 RECENT = 8  # events whose oldest time stands for a stream's progress: one clock gone wrong does not move it
+
+
+@dataclass(slots=True)
+class _Behind:
+    """A stream far behind the others: for so many events in a row, and how far it was from the present when.
+
+    A clock that is off keeps its distance; a device that is caught up comes nearer.
+    """
+
+    distance_us: float  # of its time from that of the steady clock: only differences mean anything
+    at: float  # on the steady clock, s
+    events: int = 0
+    slow: bool = False  # it came no nearer since, or would take longer than WITHIN_SECONDS
 
 
 class Reader:
     """Yields batches in order; `Quiet` when a source had nothing new for a while.
 
     A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
-    until it has been silent for `patience` seconds, or its clock is another one altogether. `resolve` says who asked
-    in DECODED rows, each row by itself. With `leaves`, batches come with what the ledger is to hold of them.
+    until it has been silent for `patience` seconds, or its clock is another one altogether: it is far behind the others
+    and comes no nearer, or too slowly to be there within the hour. `resolve` says who asked in DECODED rows, each row
+    by itself. With `leaves`, batches come with what the ledger is to hold of them. `steady` gives seconds.
     """
 
     def __init__(
         self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]],
         *, resolve: Callable[[pl.DataFrame], pl.DataFrame], patience: float = 0.0, leaves: bool = True,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
-        self.patience = patience
+        self.patience, self._steady = patience, steady
         self._resolve = resolve
         self._heard: dict[str, float] = {}  # when each stream was last heard of
-        self._behind: dict[str, int] = {}  # events of each stream, in a row, that came far behind the others
+        self._behind: dict[str, _Behind] = {}
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._leaves = leaves
         self._sealing = ThreadPoolExecutor(1, "keytrail-leaves")
@@ -148,15 +165,17 @@ class Reader:
         return raw if raw is None or isinstance(raw, Handover) else [raw]
 
     def _live(self, *heard: str) -> dict[str, bool]:
-        now = time.monotonic()
+        now = self._steady()
         self._heard |= dict.fromkeys(heard, now)
         return {
-            stream: not ended
-            or (
-                now - self._heard.setdefault(stream, now) < self.patience and self._behind.get(stream, 0) < APART_EVENTS
-            )
+            stream: not ended or (now - self._heard.setdefault(stream, now) < self.patience and not self._apart(stream))
             for stream, ended in self.source.streams().items()
         }
+
+    def _apart(self, stream: str) -> bool:
+        """Whether it goes by another clock than the others."""
+        behind = self._behind.get(stream)
+        return behind is not None and behind.slow and behind.events >= APART_EVENTS
 
     def _remember(self, raw: RawBatch, decoded: Decoded) -> tuple[int, ...]:
         return self._recall(
@@ -167,9 +186,23 @@ class Reader:
         recent = self._recent.setdefault(stream, deque(maxlen=RECENT))
         recent.extend(times)
         newest = max((min(times) for times in self._recent.values() if times), default=0)
-        behind = bool(recent) and min(recent) <= newest - APART_US
-        self._behind[stream] = self._behind.get(stream, 0) + count if behind else 0
+        lag_us = newest - min(recent, default=newest)
+        if lag_us < APART_US:
+            self._behind.pop(stream, None)
+        else:
+            self._fell_behind(stream, lag_us, min(recent), count)
         return tuple(recent)
+
+    def _fell_behind(self, stream: str, lag_us: int, reached_us: int, count: int) -> None:
+        """Note how far a stream is, and whether it is catching up."""
+        now = self._steady()
+        distance_us = now * 1e6 - reached_us
+        known = self._behind.setdefault(stream, _Behind(distance_us, now))
+        known.events += count
+        spent = now - known.at
+        nearing = known.distance_us - distance_us >= lag_us * max(spent, self.patience) / WITHIN_SECONDS
+        if nearing or spent >= self.patience:
+            known.distance_us, known.at, known.slow = distance_us, now, not nearing
 
 
 class _End(BaseException):

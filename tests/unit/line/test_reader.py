@@ -70,16 +70,65 @@ def test_a_silent_stream_is_not_waited_for(two: Path) -> None:
     assert live(taken(two, 0.0, follow=True)[-1]) == {"a.log": False, "b.log": False}
 
 
-@pytest.mark.parametrize(("year", "waited_for"), [(365 * 86_400, False), (0, True)])
-def test_a_stream_of_another_time_is_not_waited_for(two: Path, year: int, waited_for: bool) -> None:
-    """A followed stream whose clock stays a year behind does not keep the others waiting for a year."""
-    (two / "a.log").write_bytes(pairs(range(5), start=-year))
+class GoingOn(file_tail.FileTail):
+    """Two followed devices that are written on by the second, `pace` seconds of its own time to `a`, one to `b`."""
 
-    def go_on() -> None:
-        with (two / "a.log").open("ab") as file:
-            file.write(pairs(range(5, 45), start=700 - year))
+    def __init__(self, folder: Path, lag: float, pace: float, seconds: int) -> None:
+        self.folder, self.lag, self.pace, self.second, self.end = folder, lag, pace, 0, seconds
+        self._go_on()
+        super().__init__(file_tail.Config(), [str(folder)], {}, system_clock, follow=True)
 
-    assert live(taken(two, 60.0, follow=True, more=go_on)[-1]) == {"a.log": waited_for, "b.log": True}
+    def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | None:
+        batch = super().poll(limit, 0, progress)
+        if batch is None and self.second < self.end:
+            self._go_on()
+            batch = super().poll(limit, 0, progress)
+        return batch
+
+    def _go_on(self) -> None:
+        numbers = range(20 * self.second, 20 * self.second + 20)
+        for name, start, pace in (
+            ("a.log", self.second * self.pace - self.lag, self.pace),
+            ("b.log", self.second, 1.0),
+        ):
+            with (self.folder / name).open("ab") as file:
+                file.write(pairs(numbers, start=start, step=pace / 20))
+        self.second += 1
+
+
+def waited_for(source: GoingOn) -> list[bool]:
+    """Of every batch, whether `a` is waited for behind it; the patience is two seconds."""
+    reader = Reader(
+        source, vault.create(vault.Config()), None, 0.0, {}, resolve=create().resolve, patience=2.0,
+        steady=lambda: float(source.second),
+    )  # fmt: skip
+    found: list[bool] = []
+    for item in reader.batches():
+        if isinstance(item, list):
+            found += [live(one)["a.log"] for one in item]
+        elif source.second == source.end:
+            break
+    source.close()
+    return found
+
+
+HOUR, YEAR = 3600.0, 365 * 86_400.0
+
+
+@pytest.mark.parametrize(("lag", "pace"), [(YEAR, 1.0), (10 * HOUR, 1.0), (YEAR, 5.0), (10 * HOUR, 5.0)])
+def test_a_stream_of_another_time_is_not_waited_for(tmp_path: Path, lag: float, pace: float) -> None:
+    """A followed stream whose clock stays behind, or would take long to come, is waited for a moment and no longer."""
+    found = waited_for(GoingOn(tmp_path, lag, pace, 12))
+    assert found[0]
+    assert not any(found[len(found) // 2 :])
+
+
+@pytest.mark.parametrize(("lag", "pace"), [(10 * HOUR, 600.0), (YEAR, YEAR / 20), (30.0, 1.0)])
+def test_a_stream_that_is_caught_up_is_waited_for(tmp_path: Path, lag: float, pace: float) -> None:
+    """However far it is behind the others and however many of its entries come meanwhile."""
+    found = waited_for(GoingOn(tmp_path, lag, pace, 12))
+    assert len(found) >= 20
+    assert all(found)
 
 
 def test_a_stream_that_only_comes_after_the_others_is_waited_for(two: Path) -> None:
