@@ -60,10 +60,11 @@ class Habits:
         mean = (count + prior[0]) / (exposed + prior[1]) * exposure
         return Usual(mean, self.size(kinds, count + prior[0], at_us), peak, windows)
 
-    def size(self, kinds: Keys, shape: Floats, at_us: int) -> Floats:
-        """Size of the law for keys whose own rate has Gamma shape `shape`."""
+    def size(self, kinds: Keys, shape: Floats, at_us: int, times: float = 1.0) -> Floats:
+        """Size of the law for keys whose own rate has Gamma shape `shape`, with `times` the scatter that was seen."""
         _, _, seen, weight = self._kinds.get(kinds, at_us).T
-        scatter = np.clip((_SCATTER * _SCATTER_WEIGHT + seen) / (_SCATTER_WEIGHT + weight), *_SCATTER_BOUNDS)
+        scatter = times * (_SCATTER * _SCATTER_WEIGHT + seen) / (_SCATTER_WEIGHT + weight)
+        scatter = np.clip(scatter, *_SCATTER_BOUNDS)
         return np.asarray(1.0 / (1.0 / shape + scatter))
 
     def peak(self, keys: Keys, at_us: int) -> Floats:

@@ -40,6 +40,7 @@ _PROFILE: Final = ("known", "days_active", "expected_per_hour", "alpha")
 _OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's matter
 _SEEN: Final = 12.0  # windows, before which what a key does says nothing of its kind
 _EVERY: Final = 8  # windows, of which one is judged whoever is loud: scatter is that of all hours
+_HEAVIER: Final = 2.5  # times the scatter seen: tails are heavier than a law's of that scatter (seeds 404 and 405)
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _NEXT: Final = (
     "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
@@ -150,7 +151,8 @@ class Rate:
         own = profile["expected_per_hour"].to_numpy() * hours(window)
         cold, cold_size = habits.of_kind(kinds, window.start_us, config.cold_mean)
         mean = np.where(trusted, own, np.maximum(own, cold))
-        size = np.where(trusted, habits.size(kinds, profile["alpha"].to_numpy(), window.start_us), cold_size)
+        size = habits.size(kinds, profile["alpha"].to_numpy(), window.start_us, _HEAVIER)
+        size = np.where(trusted, size, cold_size)
         factor = _factor(keyed, n, mean, trusted)
         peak = habits.peak(keyed.keys, window.start_us)
         settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
