@@ -11,7 +11,7 @@ from pipeline.evaluate.summary import PROMISED
 from pipeline.evaluate.twins import SUITE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.evaluate.plan import Plan
 
@@ -41,14 +41,15 @@ def plans(plan: Plan) -> dict[str, Plan]:
     return {name: msgspec.structs.replace(alone, **differs) for name, differs in CONDITIONS.items()}
 
 
-def summary(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """From the summaries by condition, at PROMISED alerts a day: plain values."""
+def summary(told: Mapping[str, Mapping[str, Any]], asked: Sequence[str]) -> dict[str, Any]:
+    """From the summaries by condition, at PROMISED alerts a day: plain values. `asked` are all that are to be told."""
     usual = next(iter(told.values()))
     return {
         "plan": usual["plan"],
         "promised": PROMISED,
         "principals": usual["principals"],
         "conditions": [{"condition": name, **_figures(result)} for name, result in told.items()],
+        "missing": [name for name in asked if name not in told],
     }
 
 
@@ -81,4 +82,5 @@ def page(result: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     head = ("condition", "found", "share", "interval", "points", *usual["difficulties"], "delivered a day",
             "false per entry", "pages, false")  # fmt: skip
-    return f"{_INTRODUCTION}\n{setting}\n\n{table(head, told)}\n"
+    missing = f"\nNot measured: {', '.join(result['missing'])}.\n" if result["missing"] else ""
+    return f"{_INTRODUCTION}\n{setting}\n\n{table(head, told)}\n{missing}"

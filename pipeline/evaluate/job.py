@@ -56,9 +56,10 @@ def compare(
 ) -> dict[str, Any]:
     """The figures under each condition, the first of which is the usual one; see `conditions.plans`.
 
-    They are kept and written as those of `evaluate` are. `progress` hears of seeds, of all conditions together.
+    They are kept and written as those of `evaluate` are, condition by condition. `progress` hears of seeds, of all
+    conditions together.
     """
-    done = 0
+    done, result = 0, {}
     told: dict[str, Mapping[str, Any]] = {}
     for name, each in plans.items():
         measured: dict[int, dict[str, Any]] = {}
@@ -67,8 +68,8 @@ def compare(
                 progress(done + len(measured))
         done += len(measured)
         told[name] = _summary(each, measured)
-    result = conditions.summary(told)
-    _write(out, COMPARED, conditions.page(result), _json(result))
+        result = conditions.summary(told, list(plans))
+        _write(out, COMPARED, conditions.page(result), _json(result))
     for each in plans.values():
         Kept(each, tree, out).clear()
     return result

@@ -69,6 +69,11 @@ def _stop_after_one(done: int) -> None:
         raise KeyboardInterrupt
 
 
+def _stop_after_two(done: int) -> None:
+    if done == 2:
+        raise KeyboardInterrupt
+
+
 def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
     """Each condition is a run of its own by the suite alone; what was kept is not measured again."""
     plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
@@ -78,11 +83,15 @@ def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
     few = {"as planned": every["as planned"], "all lost": msgspec.structs.replace(plan, loss=0.9)}
     with pytest.raises(KeyboardInterrupt):
         compare(few, {}, 1, _stop_after_one, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        compare(few, {}, 1, _stop_after_two, tmp_path)
+    assert "Not measured: all lost." in (tmp_path / "conditions.md").read_text("utf-8")
     seen: list[int] = []
     result = compare(few, {}, 1, seen.append, tmp_path)
     assert seen == [1, 2]
     assert [(row["found"], row["incidents"]) for row in result["conditions"]] == [(1, 1), (0, 1)]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(COMPARED)
+    assert "Not measured" not in (tmp_path / "conditions.md").read_text("utf-8")
     assert "| all lost | 0/1 | 0.0% | 0% to 79% | -100.0 | 0/1 |" in (tmp_path / "conditions.md").read_text("utf-8")
 
 
