@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.evaluate import conditions_page
 from pipeline.evaluate.page import page
 from pipeline.evaluate.plot import svg
 from tests.house.documents import ROOT
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MEASURED = ROOT / "docs" / "detection.json"
+COMPARED = ROOT / "docs" / "conditions.json"
 RESERVED = range(200, 1_000)  # seeds that nothing is tuned on
 
 
@@ -21,14 +27,21 @@ def test_page_and_drawing_are_made_of_the_figures() -> None:
     assert (ROOT / "docs" / "detection.svg").read_text("utf-8") == svg(figures)
 
 
-def test_seeds_are_those_kept_for_measuring() -> None:
+def test_the_page_on_conditions_is_made_of_its_figures() -> None:
+    """`docs/conditions.md` is what `keytrail evaluate --conditions` makes of `docs/conditions.json`."""
+    figures = json.loads(COMPARED.read_text("utf-8"))
+    assert (ROOT / "docs" / "conditions.md").read_text("utf-8") == conditions_page(figures)
+
+
+@pytest.mark.parametrize("file", [MEASURED, COMPARED])
+def test_seeds_are_those_kept_for_measuring(file: Path) -> None:
     """No seed below 200: those are for tuning."""
-    seeds = json.loads(MEASURED.read_text("utf-8"))["plan"]["seeds"]
+    seeds = json.loads(file.read_text("utf-8"))["plan"]["seeds"]
     assert seeds
     assert all(seed in RESERVED for seed in seeds)
 
 
-@pytest.mark.parametrize("name", ["detection.md", "detection.svg"])
+@pytest.mark.parametrize("name", ["detection.md", "detection.svg", "conditions.md"])
 def test_nothing_of_the_place_it_was_made_in(name: str) -> None:
     """No path of a machine."""
     assert "/tmp/" not in (ROOT / "docs" / name).read_text("utf-8")  # noqa: S108  looked for, not written to
