@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from detectors._memory import Keys
+from detectors._memory import Keys, lot
 from detectors._tails import Floats
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _TAIL: Final = 40.0
 _ODD: Final = 2.0  # surprises from here on may have come together
 _TOGETHER: Final = (3.0, 0.05)  # what a window's odd ones of a kind count for at most, and of its keys: one cause
 _MEDIANS: Final = (float(np.log10(2)), 3.0)  # of the tail: where the law holds, and of the heaviest there may be
-_SPREAD: Final = 0x9E3779B97F4A7C15
 
 
 class Conformal:
@@ -60,7 +59,7 @@ class Conformal:
     def learn(self, kinds: Keys, surprise: Floats, at_us: int) -> None:
         """Add the surprises of a closed window, those of zero, too; of a large one a sample, another each time."""
         every = max(-(-len(kinds) // SAMPLE), 1)
-        first = (at_us * _SPREAD >> 32) % every
+        first = lot(at_us, every)
         kinds, surprise = kinds[first::every], surprise[first::every]
         self._check(kinds, surprise, at_us)
         self._counts *= self._left(at_us)
@@ -143,12 +142,8 @@ def _worth(counts: Floats, surprise: Floats) -> Floats:
     if not shown:
         return surprise
     logs = np.log10(np.maximum(beyond, 1e-9))
-    half = np.flatnonzero(logs[shown:] <= logs[shown] - _MEDIANS[0])
-    median = _MEDIANS[1]  # also where it lies beyond the last edge
-    if len(half):
-        to = shown + int(half[0])
-        step = (logs[to - 1] - (logs[shown] - _MEDIANS[0])) / (logs[to - 1] - logs[to])
-        median = min(max(_EDGES[to - 1] + step * _WIDTH - _EDGES[shown], _MEDIANS[0]), _MEDIANS[1])
+    half = np.interp(_MEDIANS[0] - logs[shown], -logs[shown:], _EDGES[shown:], right=np.inf)  # or beyond the last edge
+    median = np.clip(half - _EDGES[shown], *_MEDIANS)
     within = logs[0] - np.interp(np.minimum(surprise, _EDGES[shown]), _EDGES[: shown + 1], logs[: shown + 1])
     further = within + (surprise - _EDGES[shown]) * (_MEDIANS[0] / median)
     out: Floats = np.where(surprise > _EDGES[shown], np.minimum(further, np.maximum(surprise, within)), within)

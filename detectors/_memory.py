@@ -88,6 +88,11 @@ def _begun(tag: int) -> np.uint64:
     return np.uint64(tag * 0xD1342543DE82EF95 * int(_ODD) % _WORD)
 
 
+def lot(at_us: int, of: int) -> int:
+    """A number below `of`, drawn by the moment: the same wherever a window is seen, and of no period of the day."""
+    return (at_us * int(_ODD) >> 32) % of
+
+
 def _distinct(keys: Keys) -> tuple[Keys, Places]:
     """`np.unique` with the inverse; quick where few keys come often."""
     if len(keys) <= FEW:

@@ -37,18 +37,16 @@ _LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0, 1.0])
 _RISING: Final = (_N, _SECRETS, _REFUSED, _WALKED, _OWN, _LOGINS)  # judged by the most there was before
 _ALWAYS: Final = (_REFUSED, _LOGINS)  # also while everything is new
 _ABOVE: Final = 1.5  # times the most that somebody had in one window
-_STEP: Final = np.array(
-    [2.0] + [1.5] * (len(KINDS) - 2) + [1.25]
-)  # times; it is looked at again when it has grown so much
+# Times: each is looked at again when it has grown so much.
+_STEP: Final = np.array([2.0] + [1.5] * (len(KINDS) - 2) + [1.25])
 _EXPLORES: Final = 10.0  # new places at once, from which on new places are looked at as counts are
 _SETTLED_HOURS: Final = 48  # before, nearly everything is new
 _KNOWN_HOURS: Final = 72  # and for so long, all that somebody new does
 _AWAY_HOURS: Final = 7 * 24
 _STILL_HOURS: Final = 7 * 24  # who has not moved for so long does not roam
 _WRITTEN_HOURS: Final = 12  # for so long after a write refusals are watched for
-_FADE: Final = np.where(
-    np.arange(len(KINDS)) == _LOGINS, 0.9, 0.999
-)  # by the window: a night halves a peak, or a month
+# Of a peak, by the window: a month halves it, that of log-ins a night.
+_FADE: Final = np.where(np.arange(len(KINDS)) == _LOGINS, 0.9, 0.999)
 _KEPT: Final = 100_000  # principals; past it those not seen for longest go
 _PLACES_KEPT: Final = 500_000  # folders and networks of principals, likewise
 _WRITTEN_KEPT: Final = 100_000  # secrets
@@ -122,9 +120,10 @@ class Looks:
         wrote = np.flatnonzero(fresh.how == WRITTEN)
         secrets, first = np.unique(fresh.what[wrote], return_index=True)
         stale = _among(fresh.what, self._written)
-        if len(secrets):
-            at = np.minimum(np.searchsorted(secrets, fresh.what), len(secrets) - 1)
-            stale |= (secrets[at] == fresh.what) & (np.arange(len(fresh)) > wrote[first][at])
+        if not len(secrets):
+            return stale
+        at = np.minimum(np.searchsorted(secrets, fresh.what), len(secrets) - 1)
+        stale |= (secrets[at] == fresh.what) & (np.arange(len(fresh)) > wrote[first][at])
         stays = ~_among(self._written, secrets)
         keys = np.concatenate([self._written[stays], secrets])
         last = np.concatenate([self._written_last[stays], np.full(len(secrets), self._closed, np.int64)])

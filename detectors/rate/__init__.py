@@ -14,7 +14,7 @@ from detectors import _kin, _tails
 from detectors._budget import Budget
 from detectors._conformal import ASKED, Conformal
 from detectors._groups import places
-from detectors._memory import Keys, joined, keys_of, keys_of_few
+from detectors._memory import Keys, joined, keys_of, keys_of_few, lot
 from detectors._people import People
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
@@ -41,7 +41,6 @@ _OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that prin
 _SEEN: Final = 12.0  # windows, before which what a key does says nothing of its kind
 _EVERY: Final = 8  # windows, of which one is judged whoever is loud: scatter is that of all hours
 _HEAVIER: Final = 2.5  # times the scatter seen: tails are heavier than a law's of that scatter (seeds 404 and 405)
-_SPREAD: Final = 0x9E3779B97F4A7C15
 _NEXT: Final = (
     "Ask the owner whether a deployment or a batch job explains it. If not: look at what was read"
     " (view operations), and either fix a loop without cache or revoke the credentials."
@@ -112,7 +111,7 @@ class Rate:
         found: list[Found] = []
         surprises: list[float] = []
         enough = self._budget.threshold(window.start_us)
-        measures = window.closed and (window.start_us * _SPREAD >> 32) % _EVERY == 0
+        measures = window.closed and lot(window.start_us, _EVERY) == 0
         for scope in SCOPES:
             keyed = counted(scope, window)
             if keyed.counts.is_empty():

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from detectors import rate, rotation_health
+from detectors._memory import lot
 from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
 from detectors.rotation_health.schedule import Schedule, Written
@@ -155,5 +156,5 @@ def test_scatter_is_learned_in_the_same_hours_whoever_is_loud(loud: bool) -> Non
         profiles.learn(now)
     kinds = detector.snapshot()["principal.kinds"]
     assert kinds["v3"].sum() > 0
-    measured = sum((START + hour * HOUR) * rate._SPREAD >> 32 & 7 == 0 for hour in range(72, 24 * 7))
+    measured = sum(lot(START + hour * HOUR, 8) == 0 for hour in range(72, 24 * 7))
     assert kinds["v3"].sum() < 2 * measured
