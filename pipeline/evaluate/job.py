@@ -62,16 +62,15 @@ def compare(
     done, result = 0, {}
     told: dict[str, Mapping[str, Any]] = {}
     for name, each in plans.items():
-        measured: dict[int, dict[str, Any]] = {}
-        for measured in _measured(each, tree, jobs, Kept(each, tree, out)):
+        kept, measured = Kept(each, tree, out), {}
+        for measured in _measured(each, tree, jobs, kept):
             if progress is not None:
                 progress(done + len(measured))
         done += len(measured)
         told[name] = _summary(each, measured)
         result = conditions.summary(told, list(plans))
         _write(out, COMPARED, conditions.page(result), _json(result))
-    for each in plans.values():
-        Kept(each, tree, out).clear()
+    kept.clear()  # what was kept under all conditions is in one file
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -54,7 +55,7 @@ def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path
     """The page tells of the estates that are done and how many are not; in the end it is that of one whole run."""
     plan = Plan(seeds=(5, 6), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
     with pytest.raises(KeyboardInterrupt):
-        evaluate(plan, {}, 1, _stop_after_one, tmp_path)
+        evaluate(plan, {}, 1, _stop_after(1), tmp_path)
     assert "Broken off: 1 of 2 estates" in (tmp_path / "detection.md").read_text("utf-8")
     seen: list[int] = []
     taken_up = evaluate(plan, {}, 1, seen.append, tmp_path)
@@ -64,14 +65,12 @@ def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
 
-def _stop_after_one(done: int) -> None:
-    if done == 1:
-        raise KeyboardInterrupt
+def _stop_after(seeds: int) -> Callable[[int], None]:
+    def told(done: int) -> None:
+        if done == seeds:
+            raise KeyboardInterrupt
 
-
-def _stop_after_two(done: int) -> None:
-    if done == 2:
-        raise KeyboardInterrupt
+    return told
 
 
 def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
@@ -82,9 +81,9 @@ def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
     assert not any(each.naive for each in every.values())
     few = {"as planned": every["as planned"], "all lost": msgspec.structs.replace(plan, loss=0.9)}
     with pytest.raises(KeyboardInterrupt):
-        compare(few, {}, 1, _stop_after_one, tmp_path)
+        compare(few, {}, 1, _stop_after(1), tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        compare(few, {}, 1, _stop_after_two, tmp_path)
+        compare(few, {}, 1, _stop_after(2), tmp_path)
     assert "Not measured: all lost." in (tmp_path / "conditions.md").read_text("utf-8")
     seen: list[int] = []
     result = compare(few, {}, 1, seen.append, tmp_path)
