@@ -11,8 +11,9 @@ DEV    := $(VENV)/.dev
 run: $(STAMP)
 	@$(BIN)/keytrail run sample_logs --lake lake || [ $$? -eq 10 ]
 
+# A file goes to one of the two processes as a whole: what its tests share is made once.
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 -m 'not slow' tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' tests
 
 # The long part: hundreds of kills, real brokers restarted and paused, large inputs. About half an hour on two cores.
 chaos: $(DEV)

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.core import faults
 from pipeline.ledger.log import LeafBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pipeline.core.model import Commit, Frames, Position
+    from pipeline.core.ports import Detector, Stateful
     from pipeline.ledger.leaf import Leaves
     from pipeline.parts import Parts
+
+
+BASELINES: Final = "baselines"
 
 
 class Snapshots(Mapping[str, "Frames"]):
@@ -36,6 +40,37 @@ class Snapshots(Mapping[str, "Frames"]):
 
     def __len__(self) -> int:
         return len(self._take)
+
+
+class Still:
+    """Which parts remember just what the last commit has of them, and need not be taken again.
+
+    Detectors of windows and the baselines learn when a window is whole, not with every commit; with many keys they are
+    nearly all of what there would be to pack.
+    """
+
+    def __init__(self, detectors: Iterable[Detector]) -> None:
+        self._rarely = {BASELINES, *(name_of(d) for d in detectors if d.info.cadence == "window")}
+        self._still: set[str] = set()
+
+    def all_moved(self) -> None:
+        """Anything may differ from what was committed."""
+        self._still.clear()
+
+    def moved(self, detectors: Iterable[Detector], *, learned: bool) -> None:
+        """These were shown a window; with `learned` the baselines took it in."""
+        self._still -= {name_of(detector) for detector in detectors} | ({BASELINES} if learned else set())
+
+    def left(self, parts: Mapping[str, Stateful]) -> dict[str, Stateful]:
+        """The parts a commit that begins now has to take."""
+        taken = {name: part for name, part in parts.items() if name not in self._still}
+        self._still = self._rarely & parts.keys()
+        return taken
+
+
+def name_of(detector: Detector) -> str:
+    """The name a detector's state is kept under."""
+    return f"detector.{detector.info.name}"
 
 
 class Committer:

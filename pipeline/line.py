@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from pipeline import edition, handover, rows, suite
-from pipeline.committing import Committer, Snapshots
+from pipeline.committing import BASELINES, Committer, Snapshots, Still, name_of
 from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.inline import inline
@@ -71,6 +71,7 @@ class Line:
         self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
         self._newest: dict[str, int] = {}  # the last event time of each stream, µs
         self._commits = Committer(parts)
+        self._still = Still(parts.detectors)
         self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
 
     @inline
@@ -125,12 +126,11 @@ class Line:
         parts = self.parts
         self.advance(parts.sequencer.progress()[stream] + TURN_US)
         findings = [rows.no_findings()]
-        for window in parts.windows.turn():
-            findings.append(self._inspect(window, "window"))
-            parts.baselines.learn(window)
+        findings += [self._watch(window) for window in parts.windows.turn()]
         self._route(pl.concat(findings), self._last_us, hold=True)
         for part in (parts.pairing, parts.devices, parts.slis, parts.baselines):
             part.turn(to_us)
+        self._still.all_moved()
         self._last_us = to_us
 
     def advance(self, watermark: int, *, final: bool = False) -> None:
@@ -167,12 +167,9 @@ class Line:
         self._replace("coverage", parts.coverage.push(told, seen if parts.whole else by_topic(seen), vouched))
         reached = self._last_us if watermark >= ALWAYS else watermark
         findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
-        for window in parts.windows.push(paired.operations, reached):
-            findings.append(self._inspect(window, "window"))
-            if window.closed:
-                parts.baselines.learn(window)
+        findings += [self._watch(window) for window in parts.windows.push(paired.operations, reached)]
         if final and (current := parts.windows.current()) is not None:
-            findings.append(self._inspect(current, "window"))
+            findings.append(self._watch(current))
         findings.append(self._slis(parts.slis.push(paired.operations, reached)))
         self._route(pl.concat(findings), reached, hold=not final)
         self._count(paired.operations, seen)
@@ -273,8 +270,8 @@ class Line:
         snapshot = {}
         if parts.baselines.learned_until_us != self._viewed_us:
             self._viewed_us = parts.baselines.learned_until_us
-            snapshot["baselines"] = parts.baselines.view()
-        take = {name: part.snapshot for name, part in self.stateful().items()}
+            snapshot[BASELINES] = parts.baselines.view()
+        take = {name: part.snapshot for name, part in self._still.left(self.stateful()).items()}
         take |= {"line": self.snapshot, "set_aside": partial(handover.packed, self._set_aside)}
         take[edition.PART] = edition.written
         seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
@@ -302,7 +299,7 @@ class Line:
             "coverage": parts.coverage,
             "windows": parts.windows, "baselines": parts.baselines, "slis": parts.slis, "router": parts.router,
         }  # fmt: skip
-        named |= {f"detector.{d.info.name}": d for d in parts.detectors if hasattr(d, "snapshot")}
+        named |= {name_of(d): d for d in parts.detectors if hasattr(d, "snapshot")}
         return named
 
     def snapshot(self) -> Frames:
@@ -329,6 +326,7 @@ class Line:
         for name, part in self.stateful().items():
             if name in states:
                 part.restore(states[name])
+        self._still.all_moved()
 
     def resume(self, states: Mapping[str, Frames]) -> None:
         """Continue, with partitions that may have moved meanwhile: theirs is set aside until `take_over`."""
@@ -379,6 +377,14 @@ class Line:
 
     def _inspect(self, window: Window, cadence: str) -> pl.DataFrame:
         return suite.inspect(self.parts.detectors, window, cadence, self.parts.baselines)
+
+    def _watch(self, window: Window) -> pl.DataFrame:
+        """What is odd in a window; one that is whole is then learned from."""
+        found = self._inspect(window, "window")
+        if window.closed:
+            self.parts.baselines.learn(window)
+        self._still.moved(suite.asked(self.parts.detectors, window, "window"), learned=window.closed)
+        return found
 
     def _untold(self, findings: pl.DataFrame) -> pl.DataFrame:
         """Those not written before: a place that grew, or a window judged again, is the same finding."""

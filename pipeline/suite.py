@@ -12,7 +12,7 @@ from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pipeline.core.ports import Detector
 
@@ -33,15 +33,19 @@ def slis(detectors: Iterable[Detector], frame: pl.DataFrame, profiles: Any) -> p
     return inspect(detectors, window, "sli", profiles)
 
 
+def asked(detectors: Iterable[Detector], window: Window, cadence: str) -> Iterator[Detector]:
+    """Those that a window is for: of its cadence, and for a look at an open one those that a rise concerns."""
+    for detector in detectors:
+        of_it = window.looked_us is None or not window.rises.isdisjoint(detector.info.early)
+        if detector.info.cadence == cadence and of_it:
+            yield detector
+
+
 def inspect(detectors: Iterable[Detector], window: Window, cadence: str, profiles: Any) -> pl.DataFrame:
     """FINDING rows of every detector of a cadence. One that fails is itself a finding; the rest go on."""
     window = replace(window, profiles=profiles)
     found = []
-    for detector in detectors:
-        if detector.info.cadence != cadence or (
-            window.looked_us is not None and window.rises.isdisjoint(detector.info.early)
-        ):
-            continue
+    for detector in asked(detectors, window, cadence):
         try:
             found.append(detector.inspect(window))
         except Exception as error:  # noqa: BLE001  isolation is the point; it is told as a finding

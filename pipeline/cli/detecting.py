@@ -121,7 +121,9 @@ def evaluate(  # noqa: PLR0917
     incidents: Annotated[float, typer.Option(help="A day and 1,000 principals.", metavar="N")] = 1.0,
     loss: Annotated[float, typer.Option(help="Share of operations that no device told of.", metavar="SHARE")] = 0.0,
     skew: Annotated[float, typer.Option(help="How far nodes' clocks may be off.", metavar="MINUTES")] = 0.0,
-    spoiled: Annotated[bool, typer.Option("--spoiled", help="Incidents in the days before, too.")] = False,
+    spoiled: Annotated[
+        float, typer.Option(help="Incidents in the days before, by the number of principals.", metavar="SHARE")
+    ] = 0.0,
     conditions: Annotated[
         bool, typer.Option("--conditions", help="What is lost with less history, losses, clocks that are off.")
     ] = False,

@@ -22,7 +22,8 @@ CONDITIONS: Final[dict[str, dict[str, Any]]] = {  # what differs from the plan; 
     "four weeks of history": {"learn_days": 28},
     "one operation in twenty lost": {"loss": 0.05},
     "clocks off by up to five minutes": {"skew_minutes": 5.0},
-    "incidents in the history, too": {"spoiled": True},
+    "incidents in the history, one to a hundred principals": {"spoiled": 0.01},
+    "incidents in the history, four to a hundred": {"spoiled": 0.042},
 }
 
 _INTRODUCTION: Final = """\

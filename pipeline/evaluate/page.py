@@ -161,7 +161,9 @@ def _setting(result: dict[str, Any], seeds: str) -> str:
     missing = result["asked"] - len(plan["seeds"])
     lost = f" Of all operations, {plan['loss']:.0%} are lost." if plan.get("loss") else ""
     off = f" The nodes' clocks are off by up to {skew:g} minutes." if (skew := plan.get("skew_minutes")) else ""
-    spoiled = " The quiet days had incidents at the same rate, which count for nothing." if plan.get("spoiled") else ""
+    spoiled = (
+        f" In the days before, {before:.1%} of the principals had incidents." if (before := plan.get("spoiled")) else ""
+    )
     broken_off = f" Broken off: {missing} of {result['asked']} estates were not measured." if missing else ""
     return (
         f"Preset `{plan['preset']}`, {result['principals']:,} principals, {result['operations_a_day']:,} operations a"

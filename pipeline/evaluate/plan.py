@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from pipeline.core.errors import ConfigError
@@ -21,8 +23,9 @@ class Plan(msgspec.Struct, frozen=True):
     equally often. `attacks` are NAME or NAME:DIFFICULTY; none means all of the catalogue.
 
     What is measured under worse conditions: `loss` is the share of operations that no device told of; the clocks of a
-    cluster's nodes lie evenly within `skew_minutes` of the true time; `spoiled` estates have incidents at the same rate
-    in the days before, too, which nobody knew of and which count for nothing. Without `naive` the suite is alone.
+    cluster's nodes lie evenly within `skew_minutes` of the true time; `spoiled` is the number of incidents in the days
+    before, as a share of the principals, which nobody knew of and which count for nothing. Without `naive` the suite is
+    alone.
     """
 
     seeds: tuple[int, ...] = (1,)
@@ -35,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     rate: float = 1.0
     loss: float = 0.0
     skew_minutes: float = 0.0
-    spoiled: bool = False
+    spoiled: float = 0.0
     naive: bool = True
 
     def __post_init__(self) -> None:
@@ -48,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True):
             raise ConfigError(f"a loss of {self.loss:g} is no share of operations; at least 0, below 1")
         if not 0 <= self.skew_minutes <= MOST_SKEW:
             raise ConfigError(f"clocks off by {self.skew_minutes:g} minutes; at least 0, at most {MOST_SKEW:g}")
+        if not 0 <= self.spoiled <= 1:
+            raise ConfigError(f"incidents before by {self.spoiled:g} of the principals; at least 0, at most 1")
         for name, difficulty in map(_split, self.attacks):
             if name not in known(attacks):
                 raise ConfigError(f"unknown attack {name!r}; there are: {', '.join(known(attacks))}")
@@ -70,7 +75,7 @@ class Plan(msgspec.Struct, frozen=True):
         """The run of the n-th seed: it goes on in the roster where the one before it stopped."""
         roster, size = self.roster(), self.per_day * principals(self.preset) / 1000
         count = max(1, round(self.test_days * size))
-        before = max(1, round(self.learn_days * size)) if self.spoiled else 0
+        before = math.ceil(self.spoiled * principals(self.preset))
         chosen = [roster[(nth * count + i) % len(roster)] for i in range(count + before)]
         for i in range(before):  # they are none of those that count, as long as the roster is long enough
             one = chosen[count + i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.core.schema import FINDING
 from pipeline.evaluate.hearing import NODES, heard
 from pipeline.evaluate.judge import judge
 from pipeline.evaluate.kept import Kept
-from pipeline.evaluate.plan import Plan
+from pipeline.evaluate.plan import Plan, principals
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import times, wilson
 from pipeline.evaluate.twins import Happening, Recorded, Staged
@@ -171,12 +172,12 @@ def test_the_time_to_an_alert_is_told_by_what_spoke() -> None:
 
 
 def test_spoiled_days_have_incidents_that_are_none_of_those_that_count() -> None:
-    """As many a day as later, spread over the days before; the rest of the plan stays as it was."""
+    """To the share of the principals asked for, spread over the days; the rest of the plan stays as it was."""
     plan = Plan(seeds=(7,), learn_days=14, test_days=28)
-    plain, spoiled = plan.scenario(0), msgspec.structs.replace(plan, spoiled=True).scenario(0)
+    plain, spoiled = plan.scenario(0), msgspec.structs.replace(plan, spoiled=0.01).scenario(0)
     added = spoiled.attacks[len(plain.attacks) :]
     assert spoiled.attacks[: len(plain.attacks)] == plain.attacks
-    assert len(added) == len(plain.attacks) // 2
+    assert len(added) == math.ceil(principals(plan.preset) / 100)
     assert all(0 < one.day < 14 for one in added)
     assert not {(one.name, one.difficulty) for one in added} & {(one.name, one.difficulty) for one in plain.attacks}
 
@@ -229,3 +230,10 @@ def test_a_loss_is_a_share() -> None:
     """Of all operations there must be some left."""
     with pytest.raises(ConfigError, match="share of operations"):
         Plan(loss=1.0)
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.5])
+def test_incidents_before_are_at_most_one_a_principal(share: float) -> None:
+    """A share that is none is refused."""
+    with pytest.raises(ConfigError, match="incidents before"):
+        Plan(spoiled=share)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.committing import Still
 from pipeline.core.errors import FencedError, StoreError
 from pipeline.line import Line
 from pipeline.store import Lake
 from pipeline.verification import verify_lake
-from tests.lakes import differences, run, view
+from tests.lakes import SAMPLES, differences, run, view
 from tests.scenarios.vault_lines import pairs
 
 if TYPE_CHECKING:
@@ -99,3 +100,32 @@ def test_with_every_batch(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     batches = 2 * len(LINES) // BATCH
     assert happened.count("begin") in {batches, batches + 1}
     assert [one for one in happened if one != "step"] == ["begin", "end"] * happened.count("begin")
+
+
+def test_what_was_left_out_is_still_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lake has what every part remembers after each commit, also of the parts that a commit did not take."""
+    begin, left, commits = Line._begin, Still.left, []
+
+    def noted(self: Still, parts: Any) -> Any:
+        taken = left(self, parts)
+        commits.append(parts.keys() - taken.keys())
+        return taken
+
+    def compared(self: Line) -> bool:
+        begun = begin(self)
+        self._commits.wait()
+        if begun:
+            kept = self.parts.lake.states()
+            for name, part in self.stateful().items():
+                mine = part.snapshot()
+                assert kept[name].keys() == mine.keys(), name
+                assert all(mine[key].equals(kept[name][key]) for key in mine), name
+        return begun
+
+    monkeypatch.setattr(Still, "left", noted)
+    monkeypatch.setattr(Line, "_begin", compared)
+    run(tmp_path / "lake", SAMPLES / "vault" / "stolen_approle", batch=200, tables={"line": {"commit_seconds": 0}})
+    assert commits[0] == set()
+    assert any({"baselines", "detector.rate"} <= one for one in commits)
+    assert any("baselines" not in one for one in commits[1:])
+    assert all("router" not in one and "windows" not in one for one in commits)
