@@ -1,7 +1,8 @@
 """Whether the test is a test: what a single line of a rule would find, and whether attacks carry a mark.
 
 An attack that one line finds is a matter of rules, not of statistics. A classifier that sees only what no behaviour
-decides (digits of ids and times, the last byte of an address) must do no better than chance.
+decides (digits of request ids and of times) must do no better than chance. Addresses, ports and latencies it does not
+see.
 """
 
 from __future__ import annotations

@@ -78,10 +78,11 @@ def page(result: Mapping[str, Any]) -> str:
         (row["condition"], share(row), f"{row['recall']:.1%}", interval(row),
          "" if row is usual else f"{100 * (row['recall'] - usual['recall']):+.1f}",
          *(f"{found}/{asked}" for found, asked in row["difficulties"].values()),
-         f"{row['delivered']:.2f}", f"{row['false_per_entry']:.1e}", row["pages"])
+         f"{row['delivered']:.2f}", f"{row['delivered'] / result['promised']:.2f}", f"{row['false_per_entry']:.1e}",
+         row["pages"])
         for row in rows
     ]  # fmt: skip
     head = ("condition", "found", "share", "interval", "points", *usual["difficulties"], "delivered a day",
-            "false per entry", "pages, false")  # fmt: skip
+            "of promised", "false per entry", "pages, false")  # fmt: skip
     missing = f"\nNot measured: {', '.join(result['missing'])}.\n" if result["missing"] else ""
     return f"{_INTRODUCTION}\n{setting}\n\n{table(head, told)}\n{missing}"

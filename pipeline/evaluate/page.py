@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evaluate.goals import goals, span
 from pipeline.evaluate.plan import BUDGETS
 from pipeline.evaluate.summary import METHODS, PROMISED
 from pipeline.evaluate.twins import SUITE
@@ -11,8 +12,6 @@ from pipeline.evaluate.twins import SUITE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_SAID = """ An incident is found when an alert says
-something with such evidence in it: what an open alert takes in without a word is not."""
 INTRODUCTION = """\
 # How good the detection is
 
@@ -22,12 +21,16 @@ Every estate is simulated twice from the same random stream, with its attacks an
 profiles and router see both, from the first day on, with thresholds that know the past alone. An alert is what the
 router delivers as ticket or page. It is true when the twin without attacks does not have it, and it lies in an
 incident's time (from an hour before it to a day after) and touches its principal, one of its requests or, where many
-share the principal, one of its secrets; every other alert is false.%s All harmless look-alikes (confusers) are on.
-Intervals are Wilson's, 95 %%.
+share the principal, one of its secrets; every other alert is false. An incident is found when an alert says something
+with such evidence in it: what an open alert takes in without a word is not. All harmless look-alikes (confusers) are
+on. Intervals are Wilson's, 95 %.
 
 The same hands wrote attacks and detectors. These figures tell how the suite does on behaviour it was built against, on
-estates it never saw; they are no promise for behaviour nobody thought of. `audit_cut` shows in the bytes of the log
-alone and is tested there, not here (see integrity.md).
+estates it never saw; they are no promise for behaviour nobody thought of. Real estates have more that is harmless and
+new: here a principal's secrets stay the same between deployments, an ordinary token keeps its address, and what is
+rare in the log (deleted versions, orphaned tokens, audit devices changed) is done by attackers alone. The suite is
+told which secrets are bait, as an operator would; the emergency account is known by its name, `break-glass`.
+`audit_cut` shows in the bytes of the log alone and is tested there, not here (see integrity.md).
 """
 
 TIMES = """\
@@ -54,7 +57,7 @@ def page(result: dict[str, Any]) -> str:
     best = next(r for r in result["methods"] if r["method"] == SUITE and r["per_day"] == PROMISED)
     seeds = ", ".join(str(seed) for seed in plan["seeds"])
     parts = [
-        INTRODUCTION % (_SAID if result.get("said") else ""),
+        INTRODUCTION,
         f"""\
 ## What was measured
 
@@ -62,7 +65,13 @@ def page(result: dict[str, Any]) -> str:
 
 At {PROMISED:g} alerts a day and 1,000 principals:
 
-{table(("figure", "value"), _headline(best, at))}""",
+{table(("figure", "value"), _headline(result, best, at))}
+
+Goals, at the same allowance:
+
+{table(("goal", "aim", "measured", ""), [(*told, "met" if held else "**missed**") for *told, held in goals(result)])}
+
+What less history, losses and incidents in the history cost is told in conditions.md.""",
         f"""\
 ## Beside naive methods
 
@@ -83,6 +92,7 @@ backup) is right by construction.
                     "delivered",
                     "ratio",
                     "without attacks",
+                    "p95 day",
                     "worst day",
                     "false per entry",
                     "pages, false",
@@ -105,17 +115,31 @@ principal-days a day, and what it would find; where that is nearly all, the atta
             )
         }
 
-Missed most: {_missed(result)}.""",
+Missed most: {_missed(result)}.
+
+Of the {result["unruled"][0]["kinds"]} kinds of which no single line finds nine in ten, at {PROMISED:g} a day:
+
+{
+            table(
+                ("method", "found", "share", "interval"),
+                [
+                    (METHODS[r["method"]], share(r), f"{r['found'] / max(1, r['incidents']):.1%}", interval(r))
+                    for r in result["unruled"]
+                ],
+            )
+        }""",
         _times(result["times"]),
         f"""\
 ## False alerts
 
-By what happened at the time to the principal they are about, and by the detector that spoke first.
+By what happened at the time to the principal they are about, and by the detector that spoke first. What lasts to the
+end of the run once it has come (`dst`, `scale_out`, `sdk_upgrade`, `vpn_change`, `reorg`) is given all that is told of
+those principals until then, whatever the reason.
 
 {
             table(
-                ("confuser", "happened", "false alerts"),
-                [(r["confuser"], r["happened"] or "", r["alerts"]) for r in result["confusers"]],
+                ("confuser", "happened", "false alerts", "each time"),
+                [(r["confuser"], r["happened"] or "", r["alerts"], _each_time(r)) for r in result["confusers"]],
             )
         }
 
@@ -175,9 +199,11 @@ def _setting(result: dict[str, Any], seeds: str) -> str:
     )
 
 
-def _headline(best: dict[str, Any], at: dict[str, Any]) -> list[tuple[str, str]]:
+def _headline(result: dict[str, Any], best: dict[str, Any], at: dict[str, Any]) -> list[tuple[str, str]]:
+    each = [row["found"] / row["incidents"] for row in result["families"]]
     return [
         ("incidents found", f"{best['found']} of {best['incidents']} ({best['recall']:.1%}, {interval(best)})"),
+        ("the same, each kind counting alike", f"{sum(each) / len(each):.1%}"),
         ("alerts delivered a day and 1,000 principals", f"{at['delivered']:.2f} ({at['ratio']:.2f} of promised)"),
         ("the same in the twin without attacks", f"{at['quiet']:.2f}"),
         ("delivered alerts that are true", f"{at['precision']:.1%}"),
@@ -202,7 +228,7 @@ def _methods(result: dict[str, Any]) -> str:
 def _allowance(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{row['per_day']:g}", f"{row['delivered']:.2f}", f"{row['ratio']:.2f}", f"{row['quiet']:.2f}",
-        f"{row['worst_day']:.0f}", f"{row['false_per_entry']:.1e}", str(row["pages"]),
+        f"{row['p95_day']:.0f}", f"{row['worst_day']:.0f}", f"{row['false_per_entry']:.1e}", str(row["pages"]),
     )  # fmt: skip
 
 
@@ -222,7 +248,7 @@ def _times(rows: Sequence[dict[str, Any]]) -> str:
     spans = {"seconds": "from the first request", "waited": "from complete evidence"}
     head = ("found by", "incidents", *(w for words in spans.values() for w in (f"{words}, p50", "p95")))
     lines = [
-        (r["by"], r["found"], *(_span(r[f"{name}_{share}"]) for name in spans for share in ("p50", "p95")),
+        (r["by"], r["found"], *(span(r[f"{name}_{share}"]) for name in spans for share in ("p50", "p95")),
          r["accesses_p50"], r["accesses_p95"])
         for r in rows
     ]  # fmt: skip
@@ -250,11 +276,8 @@ def interval(row: Mapping[str, Any]) -> str:
     )
 
 
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+def _each_time(row: Mapping[str, Any]) -> str:
+    return f"{row['alerts'] / row['happened']:.2g}" if row["happened"] else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

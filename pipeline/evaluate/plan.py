@@ -11,7 +11,7 @@ from pipeline.simulate import DIFFICULTIES, PRESETS, Attack, Scenario, attacks, 
 
 BUDGETS = (1.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # alerts a day per 1,000 principals
 LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is told apart
-BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone, see `bytes`
+BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone
 DEVICES = 2
 MOST_SKEW = 30.0  # minutes; hours are cut one ahead
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.evaluate.plan import Plan
 
 PROMISED: Final = 5.0  # alerts a day and 1,000 principals at which the headline stands
+RULED: Final = 0.9  # of a kind of which a single line of a rule finds as many, there is little to detect
 ENTRIES: Final = 2  # audit entries an operation makes: request and response
 METHODS: Final = {
     SUITE: "the suite", "rules": "public rules", "rules_allowed": "public rules, allow-list",
@@ -51,14 +52,14 @@ def summarize(plan: Plan, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     names = [name for name in METHODS if any(name in one["methods"] for one in measured)]
     return {
         "plan": msgspec.to_builtins(plan),
-        "said": True,  # how incidents count as found; figures from before have no such field
         "incidents": sum(len(one["incidents"]) for one in measured),
         "days": days,
         "principals": round(people),
         "operations_a_day": round(operations / days),
         "methods": [_row(name, budget, measured) for name in names for budget in BUDGETS],
         "suite": [_delivered(budget, measured, days, operations) for budget in BUDGETS],
-        "families": _families(measured),
+        "families": (families := _families(measured)),
+        "unruled": _unruled(names, {row["attack"] for row in families if row["one_line_recall"] < RULED}, measured),
         "difficulties": _difficulties(measured),
         "times": times(measured),
         "calibration": inflation(measured),
@@ -133,6 +134,25 @@ def _families(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
              "detectors": [name for name, _ in detectors.most_common(3)],
              "one_line": best[0], "one_line_recall": best[1] / len(mine)}
         )  # fmt: skip
+    return rows
+
+
+def _unruled(names: Sequence[str], kinds: set[str], measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each method finds, at the promised allowance, of the kinds that no single line of a rule finds."""
+    rows = []
+    for name in names:
+        caught = [
+            found
+            for one in measured
+            if name in one["methods"]
+            for label, found in zip(one["incidents"], one["methods"][name][str(PROMISED)]["caught"], strict=True)
+            if label["attack"] in kinds
+        ]
+        found = sum(one is not None for one in caught)
+        low, high = wilson(found, len(caught))
+        rows.append(
+            {"method": name, "kinds": len(kinds), "incidents": len(caught), "found": found, "low": low, "high": high}
+        )
     return rows
 
 

@@ -13,10 +13,12 @@ class Suppression(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Findings nobody wants to hear of, for a reason and until a moment. They are stored all the same.
 
     The match fields are globs (`*`, `?`); `client_ip` may also be a network in CIDR form. All given fields must match;
-    at least one must be given. `expires` is RFC 3339 with an offset. What cannot be used is reported, not applied.
+    at least one must be given. `expires`, and `starts` of a window that is still to come, are RFC 3339 with an offset,
+    and are held against the time of the finding. What cannot be used is reported, not applied.
     """
 
     reason: str = ""
+    starts: str = ""
     expires: str = ""
     owner: str = ""
     detector: str = ""

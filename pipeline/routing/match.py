@@ -53,10 +53,11 @@ def any_glob(patterns: Iterable[str], *texts: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A suppression that can be used. `until_us` is the first moment at which it no longer is."""
+    """A suppression that can be used: from `since_us` on, `until_us` is the first moment at which it no longer is."""
 
     fields: tuple[tuple[str, str], ...]
     network: _Network | None
+    since_us: int
     until_us: int
     text: str
 
@@ -87,18 +88,31 @@ def compile_rule(suppression: Suppression) -> Rule:
     given = {name: value for name in _FIELDS if (value := getattr(suppression, name))}
     if not given:
         raise ValueError("it matches on nothing, which would hide everything")
-    try:
-        until = datetime.fromisoformat(suppression.expires)
-    except ValueError:
-        raise ValueError(f"expires is not an RFC 3339 time: {suppression.expires!r}") from None
-    if until.tzinfo is None:
-        raise ValueError("expires has no offset from UTC")
+    until = _parsed("expires", suppression.expires)
+    since = _parsed("starts", suppression.starts) if suppression.starts else None
+    if since is not None and since >= until:
+        raise ValueError("it expires before it starts")
     network = _network(suppression.client_ip)
     if network is not None:
         del given["client_ip"]
     who = f"{suppression.owner}, " if suppression.owner else ""
-    text = f"{suppression.reason.strip()} ({who}until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ})"
-    return Rule(tuple(given.items()), network, micros(until), text)
+    first = "" if since is None else f"from {_written(since)} "
+    text = f"{suppression.reason.strip()} ({who}{first}until {_written(until)})"
+    return Rule(tuple(given.items()), network, 0 if since is None else micros(since), micros(until), text)
+
+
+def _parsed(name: str, text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{name} is not an RFC 3339 time: {text!r}") from None
+    if at.tzinfo is None:
+        raise ValueError(f"{name} has no offset from UTC")
+    return at
+
+
+def _written(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def compile_rules(suppressions: Sequence[Suppression]) -> tuple[list[Rule], list[str]]:
@@ -114,5 +128,5 @@ def compile_rules(suppressions: Sequence[Suppression]) -> tuple[list[Rule], list
 
 def covering(rules: Sequence[Rule], finding: Mapping[str, Any], at_us: int) -> Rule | None:
     """The rule in force at `at_us` that covers `finding` longest, or None."""
-    fitting = [rule for rule in rules if at_us < rule.until_us and rule.matches(finding)]
+    fitting = [rule for rule in rules if rule.since_us <= at_us < rule.until_us and rule.matches(finding)]
     return max(fitting, key=lambda rule: (rule.until_us, rule.text), default=None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MEASURED = ROOT / "docs" / "detection.json"
 COMPARED = ROOT / "docs" / "conditions.json"
-RESERVED = range(200, 1_000)  # seeds that nothing is tuned on
+RESERVED = range(500, 1_000)  # seeds that nothing is tuned on; some from 400 to 499 were used for it
 
 
 def test_page_and_drawing_are_made_of_the_figures() -> None:
@@ -35,7 +35,7 @@ def test_the_page_on_conditions_is_made_of_its_figures() -> None:
 
 @pytest.mark.parametrize("file", [MEASURED, COMPARED])
 def test_seeds_are_those_kept_for_measuring(file: Path) -> None:
-    """No seed below 200: those are for tuning."""
+    """No seed below 500: those are for tuning."""
     seeds = json.loads(file.read_text("utf-8"))["plan"]["seeds"]
     assert seeds
     assert all(seed in RESERVED for seed in seeds)

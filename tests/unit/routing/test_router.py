@@ -308,6 +308,18 @@ def test_a_suppression_ends() -> None:
     assert router.notes == ["suppression has expired: planned move (ops, until 2026-03-02T09:00:00Z)"]
 
 
+def test_a_suppression_begins() -> None:
+    """What came before it starts is told; what comes from then on is not."""
+    starts = (START + timedelta(minutes=10)).isoformat()
+    config = Config(suppressions=(rule(detector="breadth", starts=starts),), group_hours=2)
+    before = Router(config).push(frame(finding(9)), us(10))
+    assert [m.alert["state"] for m in before.messages] == ["open"]
+    within = Router(config).push(frame(finding(10)), us(11))
+    assert within.messages == []
+    told = "planned move (ops, from 2026-03-02T08:10:00Z until 2026-03-02T09:00:00Z)"
+    assert one(within.alerts)["suppression"] == told
+
+
 def test_a_suppressed_alert_that_falls_quiet_stays_so() -> None:
     """When it is quiet before its suppression ends, nobody is ever told, and the row says suppressed."""
     late = rule(detector="breadth", expires=(START + timedelta(hours=9)).isoformat())
@@ -349,6 +361,8 @@ def test_an_invariant_is_downgraded_never_hidden() -> None:
         ({"detector": "breadth", "reason": " "}, "has no reason"),
         ({"detector": "breadth", "expires": "next week"}, "not an RFC 3339 time"),
         ({"detector": "breadth", "expires": "2027-01-01T00:00:00"}, "no offset"),
+        ({"detector": "breadth", "starts": "soon"}, "starts is not an RFC 3339 time"),
+        ({"detector": "breadth", "starts": "2030-01-01T00:00:00Z"}, "expires before it starts"),
         ({"client_ip": "10.0.0.0/99"}, "does not appear"),
         ({}, "would hide everything"),
     ],
