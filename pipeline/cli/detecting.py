@@ -118,6 +118,9 @@ def evaluate(  # noqa: PLR0917
     days: Annotated[int, typer.Option(min=1, help="With incidents.", metavar="N")] = 28,
     learn_days: Annotated[int, typer.Option(min=1, help="Quiet ones before.", metavar="N")] = 14,
     attack: Annotated[str, typer.Option(help="Default: all.", metavar="NAME[:DIFFICULTY][,...]")] = "",
+    difficulty: Annotated[
+        str, typer.Option(help="Of those without one: easy, medium, hard, near.", metavar="NAME[,...]")
+    ] = "easy,medium,hard",
     incidents: Annotated[float, typer.Option(help="A day and 1,000 principals.", metavar="N")] = 1.0,
     loss: Annotated[float, typer.Option(help="Share of operations that no device told of.", metavar="SHARE")] = 0.0,
     skew: Annotated[float, typer.Option(help="How far nodes' clocks may be off.", metavar="MINUTES")] = 0.0,
@@ -139,7 +142,7 @@ def evaluate(  # noqa: PLR0917
 
     plan = trials.Plan(
         seeds=trials.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
-        attacks=words(attack), loss=loss, skew_minutes=skew, spoiled=spoiled,
+        attacks=words(attack), difficulties=words(difficulty), loss=loss, skew_minutes=skew, spoiled=spoiled,
     )  # fmt: skip
     size = len(plan.seeds) * (len(trials.CONDITIONS) if conditions else 1)
     with show.counting("evaluating") as update:

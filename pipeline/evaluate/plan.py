@@ -10,7 +10,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.simulate import DIFFICULTIES, PRESETS, Attack, Scenario, attacks, known
 
 BUDGETS = (1.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # alerts a day per 1,000 principals
-LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is told apart
+LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is asked for
 BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone
 DEVICES = 2
 MOST_SKEW = 30.0  # minutes; hours are cut one ahead
@@ -45,18 +45,22 @@ class Plan(msgspec.Struct, frozen=True):
         """Raises ConfigError, naming what is allowed."""
         if self.preset not in PRESETS:
             raise ConfigError(f"unknown preset {self.preset!r}; there are: {', '.join(PRESETS)}")
-        if min(self.learn_days, self.test_days) < 1 or self.per_day <= 0 or not self.seeds:
-            raise ConfigError("learn days and test days must be at least 1, incidents a day above 0, seeds given")
+        if min(self.learn_days, self.test_days) < 1 or self.per_day <= 0 or not (self.seeds and self.difficulties):
+            raise ConfigError(
+                "learn days and test days must be at least 1, incidents a day above 0, seeds and difficulties given"
+            )
         if not 0 <= self.loss < 1:
             raise ConfigError(f"a loss of {self.loss:g} is no share of operations; at least 0, below 1")
         if not 0 <= self.skew_minutes <= MOST_SKEW:
             raise ConfigError(f"clocks off by {self.skew_minutes:g} minutes; at least 0, at most {MOST_SKEW:g}")
         if not 0 <= self.spoiled <= 1:
             raise ConfigError(f"incidents before by {self.spoiled:g} of the principals; at least 0, at most 1")
-        for name, difficulty in map(_split, self.attacks):
+        named = list(map(_split, self.attacks))
+        for name, _ in named:
             if name not in known(attacks):
                 raise ConfigError(f"unknown attack {name!r}; there are: {', '.join(known(attacks))}")
-            if difficulty and difficulty not in DIFFICULTIES:
+        for difficulty in (*self.difficulties, *(given for _, given in named if given)):
+            if difficulty not in DIFFICULTIES:
                 raise ConfigError(f"unknown difficulty {difficulty!r}; there are: {', '.join(DIFFICULTIES)}")
 
     @property

@@ -232,6 +232,15 @@ def test_a_loss_is_a_share() -> None:
         Plan(loss=1.0)
 
 
+def test_a_difficulty_may_be_asked_for_all() -> None:
+    """Every attack comes at it alone; one that is none is refused, and so is none at all."""
+    assert {one.difficulty for one in Plan(difficulties=("near",)).roster()} == {"near"}
+    with pytest.raises(ConfigError, match="unknown difficulty 'nearly'"):
+        Plan(difficulties=("easy", "nearly"))
+    with pytest.raises(ConfigError, match="difficulties given"):
+        Plan(difficulties=())
+
+
 @pytest.mark.parametrize("share", [-0.01, 1.5])
 def test_incidents_before_are_at_most_one_a_principal(share: float) -> None:
     """A share that is none is refused."""
