@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._acquaintance import Acquaintance, Actors, News, seen
 from detectors._budget import Budget
 from detectors._groups import place
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, seen_in, tell
-from detectors.pair_novelty.acquaintance import Acquaintance, Actors, News, seen
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 

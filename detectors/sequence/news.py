@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from detectors._acquaintance import seen
 from detectors._window import HOUR_US
-from detectors.pair_novelty.acquaintance import seen
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:

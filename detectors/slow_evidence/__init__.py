@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._acquaintance import Acquaintance, seen
 from detectors._budget import Budget
 from detectors._text import figure, show
 from detectors._window import HOUR_US, Found, tell
-from detectors.pair_novelty.acquaintance import Acquaintance, seen
 from detectors.slow_evidence.trickle import Evidence, Trickle
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty

@@ -14,8 +14,8 @@ from detectors._usual import Floats
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
+    from detectors._acquaintance import Actors, News
     from detectors._usual import Bools
-    from detectors.pair_novelty.acquaintance import Actors, News
     from pipeline.core.model import Frames, Window
 
 _WHOLE: Final = 2.0  # -log10 of the likelihood that makes a whole hit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,17 @@ def test_style_holds() -> None:
             [sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout
+
+
+def test_no_detector_needs_another() -> None:
+    """Deleting a detector's folder takes nothing with it: what several share stands beside them, with an underscore."""
+    imported = {
+        (file.relative_to(ROOT / "detectors").parts[0], name)
+        for file in (ROOT / "detectors").glob("[a-z]*/**/*.py")
+        for name in re.findall(r"\bdetectors\.([a-z]\w*)", file.read_text("utf-8"))
+    }
+    assert imported
+    assert [(own, other) for own, other in sorted(imported) if own != other] == []
 
 
 def test_no_command_waits_for_what_few_need() -> None:
