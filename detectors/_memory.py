@@ -1,7 +1,7 @@
 """Bounded memory for detectors: numbers by 64-bit key, decayed as event time passes, oldest keys dropped first.
 
-Struct of arrays, sorted by key (DETECTION.md of the design calls for it): 16 bytes and 8 per column for each key. A
-key is a hash of names, so memory holds no name; two names sharing a key is a chance of n²/2⁶⁵.
+Struct of arrays, sorted by key: 16 bytes and 8 per column for each key. A key is a hash of names, so memory holds no
+name; two names sharing a key is a chance of n²/2⁶⁵.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one stream shows of its own wholeness, as INTEGRITY rows (rules V2-V4, V7, V8, V10, V11, V14).
+"""What one stream shows of its own wholeness, as INTEGRITY rows (V2 to V4, V7, V8, V10, V11 and V14 of README.md).
 
 A row names a connected place: `from_position` is the first byte of its first line, `to_position` of its last. Places
 that grow keep their uid, so that the longer row replaces the shorter one. The first row told of a place with a verdict

@@ -1,4 +1,4 @@
-"""The store's own counters against the lines each stream holds (INTEGRITY §2.2, counter reconciliation).
+"""The store's own counters against the lines each stream holds.
 
 Between two scrapes the server counted so many calls of each audit device; a device that holds fewer lines has lost the
 difference: gap/counter_mismatch, bounded by the two scrapes. One that holds more has lines the server never counted:

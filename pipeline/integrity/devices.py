@@ -1,4 +1,4 @@
-"""Several audit devices of one store compared (INTEGRITY §2.2 V1, V3, V4): their union is the truth.
+"""Several audit devices of one store compared (V1, V3, V4 of README.md): their union is the truth.
 
 A request succeeds when any device wrote it, so a device that lacks an entry which another has lost it: a `gap` on that
 device, within its own lives only. Devices are known as siblings by the requests they share. Which halves each device

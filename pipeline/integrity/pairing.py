@@ -1,4 +1,4 @@
-"""Request + response -> operation, over all devices that told of it (INTEGRITY rules V1-V9).
+"""Request + response -> operation, over all devices that told of it (V1 to V9 of README.md).
 
 The entries of one request share its id. An operation is complete when one device has both halves, or when the stream
 is `PAIR_TIMEOUT` past the first entry; it is handed on `hold_us` later, so that the other devices' copies are in it.

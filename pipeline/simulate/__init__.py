@@ -1,7 +1,7 @@
 """A labelled stream to measure against: an estate at work, attacks of the catalogue, harmless look-alikes.
 
-The workload's numbers and their sources are in the design notes on detection: Sysdig's container lives, Alibaba's and
-Uber's estate sizes, serverless call rates. Nothing here reads a clock or a file: a scenario is a pure value.
+The workload's numbers follow published ones: Sysdig's container lives, Alibaba's and Uber's estate sizes, serverless
+call rates. Nothing here reads a clock or a file: a scenario is a pure value.
 """
 
 from pipeline.simulate.run import Summary, emit_vault, simulate, twins, workload

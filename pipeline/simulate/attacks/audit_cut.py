@@ -1,4 +1,4 @@
-"""A13: somebody edits the audit file: a stretch is gone, or a single line."""
+"""Somebody edits the audit file: a stretch is gone, or a single line."""
 
 from __future__ import annotations
 

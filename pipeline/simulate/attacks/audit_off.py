@@ -1,4 +1,4 @@
-"""A12: an operator switches an audit device off, or changes what it is told."""
+"""An operator switches an audit device off, or changes what it is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A7: the break-glass role without an incident, longer than anybody allows, or beyond what the incident is about."""
+"""The break-glass role without an incident, longer than anybody allows, or beyond what the incident is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A14: somebody finds a planted secret."""
+"""Somebody finds a planted secret."""
 
 from __future__ import annotations
 

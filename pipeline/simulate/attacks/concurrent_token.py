@@ -1,4 +1,4 @@
-"""A4: one token in two zones at once. Its owner works on; somebody else uses a copy within minutes."""
+"""One token in two zones at once. Its owner works on; somebody else uses a copy within minutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A15: a developer's identity reads production secrets of another team, at work, from the usual place."""
+"""A developer's identity reads production secrets of another team, at work, from the usual place."""
 
 from __future__ import annotations
 

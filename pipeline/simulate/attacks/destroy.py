@@ -1,4 +1,4 @@
-"""A22: versions are destroyed, or secrets deleted with all that is known of them."""
+"""Versions are destroyed, or secrets deleted with all that is known of them."""
 
 from __future__ import annotations
 

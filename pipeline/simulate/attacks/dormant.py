@@ -1,4 +1,4 @@
-"""A8: an account nobody has used for weeks logs in at night and reads a few things."""
+"""An account nobody has used for weeks logs in at night and reads a few things."""
 
 from __future__ import annotations
 

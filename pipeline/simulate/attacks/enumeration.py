@@ -1,4 +1,4 @@
-"""A5: somebody walks the tree: lists, reads that are refused, and guesses at names that are not there."""
+"""Somebody walks the tree: lists, reads that are refused, and guesses at names that are not there."""
 
 from __future__ import annotations
 

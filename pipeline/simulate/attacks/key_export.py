@@ -1,4 +1,4 @@
-"""A23: an encryption key is made exportable and taken out."""
+"""An encryption key is made exportable and taken out."""
 
 from __future__ import annotations
 

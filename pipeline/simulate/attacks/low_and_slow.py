@@ -1,4 +1,4 @@
-"""A2: one foreign secret every few hours, for days, within the principal's own rate."""
+"""One foreign secret every few hours, for days, within the principal's own rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A1: a service's valid token reads many secrets that are not its own, from where the service always is."""
+"""A service's valid token reads many secrets that are not its own, from where the service always is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A28: leases and tokens of others are revoked in bulk."""
+"""Leases and tokens of others are revoked in bulk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A6: an operator widens a policy, hangs it on a role, logs in as that role and reads."""
+"""An operator widens a policy, hangs it on a role, logs in as that role and reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A10: a client that is refused tries again at once, for hours."""
+"""A client that is refused tries again at once, for hours."""
 
 from __future__ import annotations
 

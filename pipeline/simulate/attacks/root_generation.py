@@ -1,4 +1,4 @@
-"""A11: key shares are brought together, a root token comes out, and is used."""
+"""Key shares are brought together, a root token comes out, and is used."""
 
 from __future__ import annotations
 

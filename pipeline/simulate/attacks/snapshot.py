@@ -1,4 +1,4 @@
-"""A29: the whole store is copied, by somebody else than the backup or at another time."""
+"""The whole store is copied, by somebody else than the backup or at another time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A9: a secret is rotated and one consumer does not notice: it is refused elsewhere, so it reads again and again."""
+"""A secret is rotated and one consumer does not notice: it is refused elsewhere, so it reads again and again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A3: a stolen token or AppRole is used from elsewhere, for what its owner reads anyway, about once an hour."""
+"""A stolen token or AppRole is used from elsewhere, for what its owner reads anyway, about once an hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A21: passwords tried over many accounts, few times each, from a few places; one fits."""
+"""Passwords tried over many accounts, few times each, from a few places; one fits."""
 
 from __future__ import annotations
 

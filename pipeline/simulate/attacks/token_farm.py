@@ -1,4 +1,4 @@
-"""A19: many child or orphan tokens at once, used after their parent is gone."""
+"""Many child or orphan tokens at once, used after their parent is gone."""
 
 from __future__ import annotations
 

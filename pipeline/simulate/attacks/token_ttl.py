@@ -1,4 +1,4 @@
-"""A18: a token that lives far longer than its role's tokens do, kept alive and used now and then."""
+"""A token that lives far longer than its role's tokens do, kept alive and used now and then."""
 
 from __future__ import annotations
 

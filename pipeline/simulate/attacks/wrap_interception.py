@@ -1,4 +1,4 @@
-"""A16: a wrapping token is opened by somebody else on its way; the one who waits for it is refused."""
+"""A wrapping token is opened by somebody else on its way; the one who waits for it is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B15: a job computes the last months again: its usual secrets, many times as often, for some hours."""
+"""A job computes the last months again: its usual secrets, many times as often, for some hours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B10: many builds at once: a release train, or a cache that was emptied."""
+"""Many builds at once: a release train, or a cache that was emptied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B1: a team ships. Its services restart and read 3 to 15 times as much for an hour, on a working day."""
+"""A team ships. Its services restart and read 3 to 15 times as much for an hour, on a working day."""
 
 from __future__ import annotations
 

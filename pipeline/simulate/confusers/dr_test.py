@@ -1,4 +1,4 @@
-"""B14: the disaster test: for two hours everything runs at the other site, then comes home."""
+"""The disaster test: for two hours everything runs at the other site, then comes home."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B11: the clocks change: half of the fleet follows local time, so its day begins an hour earlier."""
+"""The clocks change: half of the fleet follows local time, so its day begins an hour earlier."""
 
 from __future__ import annotations
 

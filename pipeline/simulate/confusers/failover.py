@@ -1,4 +1,4 @@
-"""B7: the leader changes: requests fail and drag for some minutes, then everybody logs in again."""
+"""The leader changes: requests fail and drag for some minutes, then everybody logs in again."""
 
 from __future__ import annotations
 

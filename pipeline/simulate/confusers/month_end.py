@@ -1,4 +1,4 @@
-"""B5: a job that runs once a month reads everything of its team at once."""
+"""A job that runs once a month reads everything of its team at once."""
 
 from __future__ import annotations
 

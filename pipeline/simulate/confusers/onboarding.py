@@ -1,4 +1,4 @@
-"""B4: services that did not exist before start work, with secrets of their own."""
+"""Services that did not exist before start work, with secrets of their own."""
 
 from __future__ import annotations
 

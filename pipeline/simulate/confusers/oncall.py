@@ -1,4 +1,4 @@
-"""B8: somebody on call looks at a production secret of the own team at night."""
+"""Somebody on call looks at a production secret of the own team at night."""
 
 from __future__ import annotations
 

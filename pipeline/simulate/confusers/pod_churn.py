@@ -1,4 +1,4 @@
-"""B3: a service does not come up: it starts, logs in, reads, dies, and again, for an hour."""
+"""A service does not come up: it starts, logs in, reads, dies, and again, for an hour."""
 
 from __future__ import annotations
 

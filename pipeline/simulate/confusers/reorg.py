@@ -1,4 +1,4 @@
-"""B13: a team takes another's secrets over: many of its services read, from one day on, what they never read before."""
+"""A team takes another's secrets over: many of its services read, from one day on, what they never read before."""
 
 from __future__ import annotations
 

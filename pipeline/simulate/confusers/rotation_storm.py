@@ -1,4 +1,4 @@
-"""B6: the secrets of several teams are rotated in one night; their readers fetch the new ones."""
+"""The secrets of several teams are rotated in one night; their readers fetch the new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B2: a service grows: more reads, and pods on nodes that did not exist before, to the end of the run."""
+"""A service grows: more reads, and pods on nodes that did not exist before, to the end of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B9: the posture scanner runs its quarterly sweep on top of its daily one: refusals on paths all over."""
+"""The posture scanner runs its quarterly sweep on top of its daily one: refusals on paths all over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B17: a client library is upgraded everywhere: another user agent, fleet-wide, within a day."""
+"""A client library is upgraded everywhere: another user agent, fleet-wide, within a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B18: the sync operator starts from nothing: it lists and reads everything it may see, once."""
+"""The sync operator starts from nothing: it lists and reads everything it may see, once."""
 
 from __future__ import annotations
 

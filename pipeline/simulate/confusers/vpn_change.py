@@ -1,4 +1,4 @@
-"""B12: somebody travels, or changes provider: another network from then on."""
+"""Somebody travels, or changes provider: another network from then on."""
 
 from __future__ import annotations
 
