@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import ledgers, store
 from pipeline.core import faults
-from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.ledger import anchor as anchors
 from pipeline.ledger import checkpoint as checkpoints
@@ -72,7 +71,7 @@ def anchor(order: Order) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _looked(order: Order) -> tuple[bool, list[control.Record]]:
     """Whether somebody writes to this ledger, and its control records."""
-    with store.Lake.open(order.lake, store.StoreConfig(), writer=False, clock=system_clock) as lake:
+    with store.reading(order.lake) as lake:
         if order.worker not in lake.ledgers():
             raise NoInputError(f"{order.lake} has no ledger of {order.worker}: nothing was committed to it yet")
         return lake.alive(order.worker), _records(order)

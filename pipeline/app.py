@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.core.clock import Clock
-    from pipeline.core.ports import Detector, Source
+    from pipeline.core.ports import Decoder, Detector, Source
     from pipeline.store import Lake
 
 
@@ -148,18 +148,20 @@ class App:
             patience=patience, leaves=line.parts.ledger is not None,
         )  # fmt: skip
 
-    def decoder(self) -> Any:
-        """What makes columns of lines. Raises ConfigError."""
-        wanted = self.options.input_format
-        known = plugins.kinds("pipeline.decoders")
-        if wanted not in ("auto", *known):
-            raise ConfigError(f"unknown input format {wanted!r}; there are: auto, {', '.join(known)}")
-        module = plugins.load("pipeline.decoders", "vault")
-        config = self.settings.table(module.Config, "decoders", "vault")
+    def decoder(self) -> Decoder:
+        """What makes columns of lines; the only one there is, where none is asked for. Raises ConfigError."""
+        wanted, known = self.options.input_format, plugins.kinds("pipeline.decoders")
+        if wanted == "auto" and len(known) == 1:
+            wanted = known[0]
+        if wanted not in known:
+            raise ConfigError(f"unknown input format {wanted!r}; there are: {', '.join(known)}")
+        module = plugins.load("pipeline.decoders", wanted)
+        config = self.settings.table(module.Config, "decoders", wanted)
         header = self.settings.table(conf.Canary, "canary").header
         if header != conf.Canary().header:
             config = msgspec.structs.replace(config, canary_header=header)
-        return module.create(config)
+        made: Decoder = module.create(config)
+        return made
 
     def _ledger(self, lake: Lake, detectors: Sequence[Detector]) -> SealedLedger | None:
         config = self.settings.table(conf.LedgerConfig, "ledger")

@@ -16,7 +16,6 @@ from pipeline import config as conf
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import cases, plugins
-from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, MissingExtraError
 from pipeline.core.model import Message
 from pipeline.core.schema import ALERT, SEVERITIES, conform, empty
@@ -53,7 +52,7 @@ class AlertFeed:
         return self._stored().filter(pl.col("severity").is_in(self._severities) & recent).sort("last_time", "uid")
 
     def _stored(self) -> pl.DataFrame:
-        with store.Lake.open(self.lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+        with store.reading(self.lake) as opened:
             return pl.concat([empty(ALERT), *(conform(frame, ALERT) for frame in opened.read("alerts"))])
 
     def follow(self) -> Iterator[pl.DataFrame]:

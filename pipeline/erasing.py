@@ -6,7 +6,7 @@ No run may be writing to the lake meanwhile.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,6 +18,7 @@ from pipeline.core.findings import uid_of
 from pipeline.core.model import Hold
 from pipeline.core.schema import INTEGRITY, TIME, conform
 from pipeline.ledger import control, leaf, redaction, seal
+from pipeline.store import StoreConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,13 +32,14 @@ EVERY_STREAM = "every stream"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who asks for something, why, and what the ledger is written with."""
+    """Who asks for something, why, and what ledger and lake are written with."""
 
     lake: Path
     reason: str
     authority: str
     config: LedgerConfig
     signing_key: Path | None = None
+    upkeep: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
         """Raises ConfigError without a reason or an authority."""
@@ -47,7 +49,7 @@ class Order:
 
     def opened(self, worker: str) -> store.Lake:
         """The lake, to be written as `worker`."""
-        return ledgers.writable(self.lake, worker)
+        return ledgers.writable(self.lake, worker, self.upkeep)
 
 
 def redact(order: Order, uids: Sequence[str], *, whole: bool = False) -> pl.DataFrame:
@@ -59,7 +61,7 @@ def redact(order: Order, uids: Sequence[str], *, whole: bool = False) -> pl.Data
     Raises HeldError under a legal hold, which is recorded; NoInputError for a uid that the lake does not hold,
     ConfigError for a lake that waits to be judged, StoreError while a run writes to it.
     """
-    with _reading(order.lake) as lake:
+    with store.reading(order.lake) as lake:
         if lake.passed():
             raise ConfigError("workers have passed on what nobody has judged yet: run keytrail judge first")
         found, workers, holds = lake.find(uids, whole=whole), lake.workers(), lake.holds()
@@ -80,7 +82,7 @@ def redact(order: Order, uids: Sequence[str], *, whole: bool = False) -> pl.Data
 
 def place_hold(order: Order, hold: Hold) -> None:
     """A legal hold. Raises ConfigError when one of that name stands already, NoInputError without a ledger."""
-    with _reading(order.lake) as lake:
+    with store.reading(order.lake) as lake:
         workers = lake.ledgers()
         if hold.hold in lake.holds():
             raise ConfigError(f"legal hold {hold.hold} stands already")
@@ -93,7 +95,7 @@ def place_hold(order: Order, hold: Hold) -> None:
 
 def release_hold(order: Order, name: str) -> None:
     """Lift a legal hold, in the ledger that told of it. Raises ConfigError when none of that name stands."""
-    with _reading(order.lake) as lake:
+    with store.reading(order.lake) as lake:
         found = [(worker, lake.holds(worker)[name]) for worker in lake.ledgers() if name in lake.holds(worker)]
     if not found:
         raise ConfigError(f"there is no legal hold {name}")
@@ -104,7 +106,7 @@ def release_hold(order: Order, name: str) -> None:
 
 def history(lake: Path) -> Iterator[dict[str, Any]]:
     """Every legal hold, erasure and refusal that the ledgers tell of: action, when, authority, reason, and what."""
-    with _reading(lake) as opened:
+    with store.reading(lake) as opened:
         workers = opened.ledgers()
     for log in map(ledgers.folder_of, workers):
         for record in control.parsed(lake / log):
@@ -118,7 +120,7 @@ def history(lake: Path) -> Iterator[dict[str, Any]]:
 def purge(lake: Path, *, now: bool) -> tuple[int, int]:
     """Delete replaced files whose time is over, or all. How many went, how many stay for their readers."""
     gone = stay = 0
-    with _reading(lake) as opened:
+    with store.reading(lake) as opened:
         workers = opened.workers()
     for worker in workers[:1]:
         with store.Lake.open(lake, store.StoreConfig(), writer=True, clock=system_clock, worker=worker) as writer:
@@ -161,10 +163,6 @@ def _record(order: Order, worker: str, body: control.Body, hold: Hold, cause: st
         record = ledger.record(leaf.CONFIG, body)
         rows = _hold_rows(hold, cause, f"legal hold {hold.hold}, {_by(order)} (leaf {record})")
         ledgers.commit(lake, ledger, revise={"integrity": rows}, **commit)
-
-
-def _reading(lake: Path) -> store.Lake:
-    return store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock)
 
 
 def _held(found: pl.DataFrame, holds: dict[str, Hold]) -> str | None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import ledgers, store
 from pipeline.config import LedgerConfig
-from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.integrity.cloudtrail import Changed, KeyRing, PublicKey, load_keys, told_key
 from pipeline.ledger import control, leaf, policy, proof, proof_file
@@ -80,7 +79,7 @@ def record(lake: Path, given: KeyRing, known: KeyRing, config: LedgerConfig, sig
 
 
 def _workers(lake: Path) -> tuple[str, ...]:
-    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+    with store.reading(lake) as opened:
         workers = opened.ledgers()
     if not workers:
         raise NoInputError(f"{lake} has no ledger: nothing was committed to it yet")

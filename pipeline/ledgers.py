@@ -82,12 +82,13 @@ def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) ->
     )
 
 
-def writable(lake: Path, worker: str, *, quiet: bool = False) -> Lake:
+def writable(lake: Path, worker: str, upkeep: StoreConfig | None = None, *, quiet: bool = False) -> Lake:
     """The lake for a command that commits as `worker`. Raises StoreError while a run of that worker writes to it.
 
     `quiet`: see `Lake.open`.
     """
-    return Lake.open(lake, StoreConfig(), writer=True, clock=system_clock, worker=worker, inherit=False, quiet=quiet)
+    config = upkeep or StoreConfig()
+    return Lake.open(lake, config, writer=True, clock=system_clock, worker=worker, inherit=False, quiet=quiet)
 
 
 def record_anchors(

@@ -7,7 +7,6 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import ledgers, store
-from pipeline.core.clock import system_clock
 from pipeline.ledger import control, leaf, statements
 from pipeline.ledger.sealed import FILES
 
@@ -20,7 +19,7 @@ _SHOWN: Final = 12  # digits of a digest
 
 def told(lake: Path, *, positions: bool = False) -> Iterator[dict[str, Any]]:
     """Rows (action, leaf, at, authority, reason, what, log), each worker's in order; `positions` are many."""
-    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+    with store.reading(lake) as opened:
         workers = opened.ledgers()
     for worker in workers:
         log = f"{ledgers.folder_of(worker)}/{FILES}"

@@ -12,7 +12,6 @@ from pipeline import commands, named, store, tables
 from pipeline import evaluate as evaluation
 from pipeline import simulate as simulation
 from pipeline.backtest import Replayed, alert_rows, caught, compare, replay, summary
-from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError
 from pipeline.evaluate import CONDITIONS, Plan
 
@@ -106,7 +105,7 @@ def backtest(
     Raises ConfigError for times that cannot be used, NoInputError without a lake.
     """
     start, end = (round(at.timestamp() * 1e6) for at in commands.period(lake, span))
-    with store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock) as opened:
+    with store.reading(lake) as opened:
         size = next(tables.records(store.query(lake, "SELECT count(*) FROM operations")))[0]
         told = None if progress is None else lambda done: progress(done, size)
         return replay(opened, tuple(settings), (start, end), learn_days, told)

@@ -85,7 +85,7 @@ def verify_lake(
 
 def _opened(lake: Path) -> store.Lake:
     try:
-        return store.Lake.open(lake, store.StoreConfig(), writer=False, clock=system_clock)
+        return store.reading(lake)
     except NoInputError as error:
         if (lake / MAIN_FOLDER).is_dir():
             raise IntegrityBrokenError(

@@ -14,6 +14,7 @@ from pipeline import config as conf
 from pipeline.cli import show
 from pipeline.cli.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
 from pipeline.core.model import Hold
+from pipeline.store import StoreConfig
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys and time stamps; erasing entries, holding them.")
 
@@ -22,10 +23,22 @@ Reason = Annotated[str, typer.Option(help="Why; it is recorded.", metavar="TEXT"
 Authority = Annotated[str, typer.Option(help="Who decided it; it is recorded.", metavar="NAME")]
 
 
-def _config(path: Path | None) -> conf.LedgerConfig:
+def _settings(path: Path | None) -> conf.Settings:
     settings = conf.load(path)
     settings.allow(named.TABLES)
-    return settings.table(conf.LedgerConfig, "ledger")
+    return settings
+
+
+def _config(path: Path | None) -> conf.LedgerConfig:
+    return _settings(path).table(conf.LedgerConfig, "ledger")
+
+
+def _order(lake: Path, reason: str, authority: str, config: Path | None, signing_key: Path | None) -> erasing.Order:
+    settings = _settings(config)
+    return erasing.Order(
+        lake, reason, authority, settings.table(conf.LedgerConfig, "ledger"), signing_key,
+        settings.table(StoreConfig, "store"),
+    )  # fmt: skip
 
 
 @ledger.command("rotate")
@@ -78,7 +91,7 @@ def redact(  # noqa: PLR0917
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Erase entries; their leaves stay. No run may be writing to the lake."""
-    erased = erasing.redact(erasing.Order(lake, reason, authority, _config(config), signing_key), uids, whole=whole)
+    erased = erasing.redact(_order(lake, reason, authority, config, signing_key), uids, whole=whole)
     tables.table(erased, format.value)
     show.note(f"{len(erased):,} entries erased; keytrail ledger purge deletes the files that held them")
 
@@ -100,7 +113,7 @@ def hold(  # noqa: PLR0917
     """Keep entries from retention and redaction. No run may be writing to the lake; `release` ends it."""
     span = verification.moments(start, end)
     asked = Hold(name, tuple(source or ()), span[0] or 0, erasing.LAST_US if span[1] is None else span[1])
-    erasing.place_hold(erasing.Order(lake, reason, authority, _config(config), signing_key), asked)
+    erasing.place_hold(_order(lake, reason, authority, config, signing_key), asked)
 
 
 @ledger.command("release")
@@ -113,7 +126,7 @@ def release(  # noqa: PLR0917
     signing_key: Key = None,
 ) -> None:
     """Lift a legal hold. No run may be writing to the lake."""
-    erasing.release_hold(erasing.Order(lake, reason, authority, _config(config), signing_key), name)
+    erasing.release_hold(_order(lake, reason, authority, config, signing_key), name)
 
 
 @ledger.command("records")

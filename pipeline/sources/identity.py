@@ -1,7 +1,7 @@
 """What is remembered of a physical file, so that it is known again after a rename, a copy or a restart.
 
-A file is its head before it is its inode (V12 of integrity/README.md). A device number changes with a reboot and an inode is given out
-again, but no two audit logs begin with the same 4096 bytes. `Mark` is what a position's state holds.
+A file is its head before it is its inode (V12 of integrity/README.md). A device number changes with a reboot and an
+inode is given out again, but no two audit logs begin with the same 4096 bytes. `Mark` is what a position's state holds.
 """
 
 from __future__ import annotations

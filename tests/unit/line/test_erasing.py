@@ -97,6 +97,18 @@ def _kept(lake: Path, head: bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_replaced_files_stay_as_long_as_the_configuration_says(lake: Path, seconds: int) -> None:
+    """`[store] keep_removed_seconds` holds for what an erasure replaces."""
+    (lake.parent / "keytrail.toml").write_text(f"[store]\nkeep_removed_seconds = {seconds}\n")
+    words = ("--reason", "art. 17", "--authority", "dpo", "--signing-key", lake.parent / "signing.key")
+    uid, _ = request(lake)
+    done = keytrail("ledger", "redact", uid, "--lake", lake, "--config", lake.parent / "keytrail.toml", *words)
+    assert done.code == 0, done.error
+    _, left = erasing.purge(lake, now=False)
+    assert (left > 0) is bool(seconds)
+
+
 def test_erased_bytes_are_nowhere_once_their_files_are_purged(lake: Path) -> None:
     """Not a line, not a hash of its values, is left in data, ledger or catalogue."""
     uid, entries = request(lake)
