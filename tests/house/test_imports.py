@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +17,17 @@ def test_imports_point_one_way() -> None:
         [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_contracts_name_every_module() -> None:
+    """Each module and room of the pipeline has its layer, and all but the core are closed to detectors."""
+    layers, closed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][
+        :2
+    ]
+    there = {f"pipeline.{file.stem}" for file in (ROOT / "pipeline").glob("[a-z]*.py")}
+    there |= {f"pipeline.{file.parent.name}" for file in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert {name.strip() for layer in layers["layers"] for name in layer.split("|")} == there
+    assert set(closed["forbidden_modules"]) == there - {"pipeline.core"}
 
 
 def test_types_hold() -> None:
