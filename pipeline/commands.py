@@ -99,7 +99,7 @@ def parse_since(option: str, text: str, now: dt.datetime) -> dt.datetime:
 
 
 def detector_rows() -> list[dict[str, Any]]:
-    """One row a detector: name, version, title, family, cadence, ATT&CK techniques, what it measures."""
+    """One row a detector: name, version, title, family, ATT&CK techniques, what it measures, a summary."""
     suite = named.detectors(conf.Settings())
     return [
         {

@@ -121,11 +121,5 @@ def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
         for name in settings.names(prefix):
             if name not in known:
                 raise ConfigError(f"{settings.path}: there is no [{prefix}.{name}]; there are: {', '.join(known)}")
-        found += [
-            (
-                f"{prefix}.{kind}",
-                _detector(settings, kind) if room == "detectors" else _own(settings, room, prefix, kind),
-            )
-            for kind in known
-        ]
+        found += [(f"{prefix}.{kind}", _own(settings, room, prefix, kind)) for kind in known]
     return found + [(f"sinks.{name}", _sink(settings, name)[1]) for name in settings.names("sinks")]

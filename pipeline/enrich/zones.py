@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 _V4: Final = r"^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$"
 _MAPPED: Final = r"(?i)^::ffff:(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})$"
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class Zones:
     """`networks` maps CIDR to name; where they nest, the smallest counts. Raises ConfigError for a bad CIDR."""
