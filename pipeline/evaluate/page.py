@@ -52,16 +52,19 @@ operation (both can be set), and its own work.
 
 def page(result: dict[str, Any]) -> str:
     """Markdown."""
-    plan = result["plan"]
+    sections = (_setup, _beside, _promised, _kinds, _times, _false, _calibration, _marks)
+    parts = [INTRODUCTION, *(section(result) for section in sections)]
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def _setup(result: dict[str, Any]) -> str:
     at = next(row for row in result["suite"] if row["per_day"] == PROMISED)
     best = next(r for r in result["methods"] if r["method"] == SUITE and r["per_day"] == PROMISED)
-    seeds = ", ".join(str(seed) for seed in plan["seeds"])
-    parts = [
-        INTRODUCTION,
-        f"""\
+    held = [(*told, "met" if held else "**missed**") for *told, held in goals(result)]
+    return f"""\
 ## What was measured
 
-{_setting(result, seeds)}
+{_setting(result)}
 
 At {PROMISED:g} alerts a day and 1,000 principals:
 
@@ -69,10 +72,13 @@ At {PROMISED:g} alerts a day and 1,000 principals:
 
 Goals, at the same allowance:
 
-{table(("goal", "aim", "measured", ""), [(*told, "met" if held else "**missed**") for *told, held in goals(result)])}
+{table(("goal", "aim", "measured", ""), held)}
 
-What less history, losses and incidents in the history cost is told in conditions.md.""",
-        f"""\
+What less history, losses and incidents in the history cost is told in conditions.md."""
+
+
+def _beside(result: dict[str, Any]) -> str:
+    return f"""\
 ## Beside naive methods
 
 Share of incidents found, by alerts a day and 1,000 principals. The naive methods pass the same router with the same
@@ -81,26 +87,25 @@ backup) is right by construction.
 
 ![Incidents found by alerts a day](detection.svg)
 
-{_methods(result)}""",
-        f"""\
+{_methods(result)}"""
+
+
+def _promised(result: dict[str, Any]) -> str:
+    head = ("promised a day", "delivered", "ratio", "without attacks", "p95 day", "worst day", "false per entry",
+            "pages, false")  # fmt: skip
+    return f"""\
 ## Promised and delivered
 
-{
-            table(
-                (
-                    "promised a day",
-                    "delivered",
-                    "ratio",
-                    "without attacks",
-                    "p95 day",
-                    "worst day",
-                    "false per entry",
-                    "pages, false",
-                ),
-                [_allowance(row) for row in result["suite"]],
-            )
-        }""",
-        f"""\
+{table(head, [_allowance(row) for row in result["suite"]])}"""
+
+
+def _kinds(result: dict[str, Any]) -> str:
+    rungs = [(r["difficulty"], r["incidents"], share(r), interval(r)) for r in result["difficulties"]]
+    unruled = [
+        (METHODS[r["method"]], share(r), f"{r['found'] / max(1, r['incidents']):.1%}", interval(r))
+        for r in result["unruled"]
+    ]
+    return f"""\
 ## By kind of attack
 
 At {PROMISED:g} a day. The last columns: the best one-line rule over single operations that costs no more than five
@@ -108,55 +113,43 @@ principal-days a day, and what it would find; where that is nearly all, the atta
 
 {_families(result)}
 
-{
-            table(
-                ("difficulty", "incidents", "found", "interval"),
-                [(r["difficulty"], r["incidents"], share(r), interval(r)) for r in result["difficulties"]],
-            )
-        }
+{table(("difficulty", "incidents", "found", "interval"), rungs)}
 
 Missed most: {_missed(result)}.
 
 Of the {result["unruled"][0]["kinds"]} kinds of which no single line finds nine in ten, at {PROMISED:g} a day:
 
-{
-            table(
-                ("method", "found", "share", "interval"),
-                [
-                    (METHODS[r["method"]], share(r), f"{r['found'] / max(1, r['incidents']):.1%}", interval(r))
-                    for r in result["unruled"]
-                ],
-            )
-        }""",
-        _times(result["times"]),
-        f"""\
+{table(("method", "found", "share", "interval"), unruled)}"""
+
+
+def _false(result: dict[str, Any]) -> str:
+    rows = [(r["confuser"], r["happened"] or "", r["alerts"], _each_time(r)) for r in result["confusers"]]
+    return f"""\
 ## False alerts
 
 By what happened at the time to the principal they are about, and by the detector that spoke first. What lasts to the
 end of the run once it has come (`dst`, `scale_out`, `sdk_upgrade`, `vpn_change`, `reorg`) is given all that is told of
 those principals until then, whatever the reason.
 
-{
-            table(
-                ("confuser", "happened", "false alerts", "each time"),
-                [(r["confuser"], r["happened"] or "", r["alerts"], _each_time(r)) for r in result["confusers"]],
-            )
-        }
+{table(("confuser", "happened", "false alerts", "each time"), rows)}
 
-{table(("detector", "false alerts"), list(result["false_by_detector"].items()))}""",
-        _calibration(rows) if (rows := result.get("calibration")) else "",
-        f"""\
+{table(("detector", "false alerts"), list(result["false_by_detector"].items()))}"""
+
+
+def _marks(result: dict[str, Any]) -> str:
+    if result["marks"] is None:
+        return ""
+    return f"""\
 ## Whether the test is one
 
 A classifier that sees digits of request ids and times alone tells attacks from the rest with an area under the curve
 of {result["marks"]:.3f} (chance: 0.5)."""
-        if result["marks"] is not None
-        else "",
-    ]
-    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
-def _calibration(rows: list[dict[str, Any]]) -> str:
+def _calibration(result: dict[str, Any]) -> str:
+    rows = result["calibration"]
+    if not rows:
+        return ""
     levels = list(dict.fromkeys(level for row in rows for level in row["inflation"]))
     told = [(row["of"], f"{row['tests']:,}", *(_came_true(row, level) for level in levels)) for row in rows]
     figures = table(("count", "tests", *(f"at {level}" for level in levels)), told)
@@ -173,15 +166,15 @@ its own peak, or too small to tell, is no surprise at all, so levels of one in a
 
 
 def _came_true(row: dict[str, Any], level: str) -> str:
-    """Of tables from before hits were counted, the ratio alone."""
     if level not in row["inflation"]:
         return ""
-    hits = row.get("hits", {}).get(level, 100)
+    hits = row["hits"][level]
     return f"{row['inflation'][level]:.2g}" + (f" ({hits})" if hits < 100 else "")
 
 
-def _setting(result: dict[str, Any], seeds: str) -> str:
+def _setting(result: dict[str, Any]) -> str:
     plan = result["plan"]
+    seeds = ", ".join(map(str, plan["seeds"]))
     missing = result["asked"] - len(plan["seeds"])
     lost = f" Of all operations, {plan['loss']:.0%} are lost." if plan.get("loss") else ""
     off = f" The nodes' clocks are off by up to {skew:g} minutes." if (skew := plan.get("skew_minutes")) else ""
@@ -244,7 +237,8 @@ def _families(result: dict[str, Any]) -> str:
     return table(("attack", "found", "interval", *rungs, "by", "best single line", "finds"), rows)
 
 
-def _times(rows: Sequence[dict[str, Any]]) -> str:
+def _times(result: dict[str, Any]) -> str:
+    rows = result["times"]
     spans = {"seconds": "from the first request", "waited": "from complete evidence"}
     head = ("found by", "incidents", *(w for words in spans.values() for w in (f"{words}, p50", "p95")))
     lines = [
