@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
 import pytest
 
-from pipeline.evaluate import COMPARED, CONDITIONS, FILES, Plan, compare, evaluate, plans
+from pipeline.evaluate import COMPARED, CONDITIONS, FILES, Plan, compare, evaluate, job, plans
+from pipeline.evaluate.measure import measure
 from pipeline.evaluate.twins import HOUR_US, Watch, settings_for
 from pipeline.routing import Config, Router
 from pipeline.simulate import Attack, Scenario, lay, simulate, twins
@@ -19,6 +22,22 @@ from tests.command import keytrail
 from tests.lakes import run
 
 SAID = ("principal", "secret", "store", "severity", "route", "cause", "count", "first_time", "observed")
+
+
+@pytest.fixture
+def measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estate is measured once in all tests that ask for this: they are about what becomes of the figures."""
+
+    def remembered(plan: Plan, nth: int, tree: dict[str, Any]) -> dict[str, Any]:
+        return _measured(msgspec.json.encode([plan, tree]), nth)
+
+    monkeypatch.setattr(job, "measure", remembered)
+
+
+@cache
+def _measured(asked: bytes, nth: int) -> dict[str, Any]:
+    plan, tree = msgspec.json.decode(asked, type=tuple[Plan, dict[str, Any]])
+    return measure(plan, nth, tree)
 
 
 def test_frames_give_the_alerts_that_the_line_gives_of_the_written_log(tmp_path: Path) -> None:
@@ -51,6 +70,7 @@ def test_the_figures_repeat() -> None:
     assert {row["method"] for row in once["methods"]} >= {"rules", "rules_allowed", "z_score", "first_seen", "random"}
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path) -> None:
     """The page tells of the estates that are done and how many are not; in the end it is that of one whole run."""
     plan = Plan(seeds=(5, 6), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
@@ -73,6 +93,7 @@ def _stop_after(seeds: int) -> Callable[[int], None]:
     return told
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
     """Each condition is a run of its own by the suite alone; what was kept is not measured again."""
     plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
