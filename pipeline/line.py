@@ -195,7 +195,7 @@ class Line:
 
     @inline
     def idle(self, seconds: float) -> None:
-        """Nothing came for `seconds`: event time goes on as the wall clock does, and holds nobody back."""
+        """Nothing came for `seconds`: event time goes on by as much, and holds nobody back."""
         self.parts.sequencer.confirm()  # the first entries of a stream wait for this, too
         newest = max(self.parts.sequencer.progress().values(), default=NEVER)
         if newest > NEVER:
