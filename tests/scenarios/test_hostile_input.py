@@ -42,6 +42,8 @@ ODD: dict[str, tuple[bytes, list[str], int]] = {
     "NUL bytes": (b"\x00" * 5_000, ["nul_run"], 0),
     "torn": (line(entry(0, "request", 0))[:200], ["torn"], 0),
     "no time": (line({**entry(0, "request", 0), "time": "yesterday"}), ["bad_time"], 0),
+    "year 9999": (line({**entry(0, "request", 0), "time": "9999-12-31T23:59:59.999999Z"}), ["bad_time"], 0),
+    "year 1": (line({**entry(0, "request", 0), "time": "0001-01-01T00:00:00Z"}), ["bad_time"], 0),
     "prose": (b"panic: runtime error", ["unknown_format"], 0),
     "another shape": (b'{"level":"info","msg":"started"}', ["unknown_format"], 0),
     "an array": (b"[1,2,3]", ["not_object"], 0),

@@ -9,10 +9,12 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct
 from pipeline.core.schema import DECODED
+from pipeline.decoders.vault.entry import EARLIEST, LATEST
 from pipeline.decoders.vault.places import KEY, MOUNT, first
 from pipeline.decoders.vault.vocabulary import describe
 
-MOMENT: Final = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
+_WRITTEN: Final = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
+MOMENT: Final = pl.when(_WRITTEN.is_between(EARLIEST, LATEST, closed="left")).then(_WRITTEN)
 
 # Refusals: by policy, by authentication, by an invalid or used token. Texts of Vault and OpenBao, lower-cased.
 _DENIED: Final = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pipeline.decoders.vault.fields import FIELDS
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_DEPTH: Final = 64
+# What an entry's time may be: far enough from the ends of every clock and calendar to reckon with.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)  # itself not
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _DIGITS: Final = 4000  # CPython refuses to make an integer of much more (sys.int_info)
 _TIME: Final = re.compile(
@@ -113,7 +116,7 @@ def _row(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def utc(text: str | None) -> str | None:
-    """An RFC 3339 time as the same moment ending in `Z`; None for anything else."""
+    """An RFC 3339 time as the same moment ending in `Z`; None for anything else, and before 1970 or from 9000 on."""
     match = _TIME.fullmatch(text or "")
     if match is None:
         return None
@@ -127,7 +130,7 @@ def utc(text: str | None) -> str | None:
         moment += timedelta(seconds=leap)
     except (ValueError, OverflowError):
         return None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (fraction or "") + "Z"
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (fraction or "") + "Z" if EARLIEST <= moment < LATEST else None
 
 
 def _get(body: Any, path: tuple[str, ...]) -> Any:

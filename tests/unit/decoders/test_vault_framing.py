@@ -80,6 +80,26 @@ def test_blank_lines_are_no_pieces() -> None:
     assert told(b"\n\n" + A + b"\n  \t\r\n\n" + B) == [(2, "id-1"), (len(A) + 9, "id-2")]
 
 
+@pytest.mark.parametrize(
+    ("time", "read"),
+    [
+        ("1969-12-31T23:59:59.999999Z", False), ("1970-01-01T00:00:00Z", True), ("1970-01-01T00:30:00+01:00", False),
+        ("8999-12-31T23:59:59.999999Z", True), ("9000-01-01T00:00:00Z", False), ("9000-01-01T00:00:00+01:00", True),
+        ("9999-12-31T23:59:59Z", False), ("0001-01-01T00:00:00Z", False), ("8999-12-31T23:59:60Z", False),
+    ],
+)  # fmt: skip
+def test_time_out_of_reach_of_a_clock(time: str, read: bool) -> None:
+    """A time before 1970 or from 9000 on is none, in any zone, whichever parser sees it."""
+    for line in (
+        entry(1, time=time),
+        b"x" + entry(1, time=time),
+        entry(1, time=time, type="\x00"),
+        entry(1, time=time) + A,
+    ):
+        first = told(line)[0]
+        assert first == (0, "id-1" if read else "bad_time")
+
+
 def test_a_number_past_64_bits_is_no_reason() -> None:
     """A number that no column can hold leaves the column empty and the event whole."""
     line = A[:-1] + b',"auth":{"token_ttl":99999999999999999999}}'
