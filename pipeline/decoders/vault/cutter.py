@@ -109,13 +109,9 @@ class Cutter:
             else:
                 self._give_up()
         text = self._text(stretch.start, stretch.end)
+        last = len(text.rstrip())
         for piece in cut(text, 0, len(text)):
-            if (
-                may_open
-                and piece.reason == "torn"
-                and not text[piece.end :].strip()
-                and self._open(text, piece, stretch)
-            ):
+            if may_open and piece.reason == "torn" and piece.end >= last and self._open(text, piece, stretch):
                 return
             self._add(_moved(piece, stretch.start), stretch.record)
 

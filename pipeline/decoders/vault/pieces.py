@@ -20,6 +20,8 @@ MAX_RECORDS: Final = 10_000  # of an object over several lines
 MAX_BYTES: Final = 4 << 20
 MAX_PREFIX: Final = 512
 QUICK_MAX: Final = 1 << 20  # longer text is not made into objects only to find its end
+_WINDOW: Final = 1 << 14  # how much of it is looked at first
+_LONGEST: Final = 16  # no literal or escape is longer: an error so near the end may come of the end
 _TRIES: Final = 8
 
 _NULS: Final = re.compile(rb"\x00+")
@@ -69,11 +71,12 @@ def cut_nuls(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, bool
 
 def cut(data: bytes, start: int, end: int) -> Iterator[Piece]:
     """The pieces of one stretch of text without NULs and line ends that is complete in itself."""
+    marks = _Marks(data, end)
     while True:
         start, end = _trimmed(data, start, end)
         if start == end:
             return
-        piece = _first(data, start, end)
+        piece = _first(data, start, end, marks)
         yield piece
         start = piece.end
 
@@ -86,7 +89,21 @@ def _trimmed(data: bytes, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _first(data: bytes, start: int, end: int) -> Piece:
+class _Marks:
+    """Whether an entry may begin at or behind a place; looked for once, however many pieces ask."""
+
+    def __init__(self, data: bytes, end: int) -> None:
+        self._places = (match.start() for match in _MARK.finditer(data, 0, end))
+        self._next: int | None = -1
+
+    def behind(self, place: int) -> bool:
+        """Whether there is one; places only go up."""
+        while self._next is not None and self._next < place:
+            self._next = next(self._places, None)
+        return self._next is not None
+
+
+def _first(data: bytes, start: int, end: int, marks: _Marks) -> Piece:
     """The piece that begins at `start`."""
     if _XML.match(data, start, end):
         return Piece(start, end, start, None, "jsonx")
@@ -102,8 +119,7 @@ def _first(data: bytes, start: int, end: int) -> Piece:
         reason = str(refused.args[0])
     if reason == "malformed" or (reason == "unknown_format" and start < brace and _INSIDE.search(data, start, stop)):
         return _torn(data, start, brace, _fault_at(data, brace, stop), end, reason=reason)
-    rest = data[stop:end].strip(_BLANK)
-    if reason == "unknown_format" and rest and not _MARK.search(rest):
+    if reason == "unknown_format" and not marks.behind(stop):
         stop = end  # a line of some other log
     return Piece(start, stop, brace, None, reason)
 
@@ -115,7 +131,7 @@ def _without_bom(text: bytes) -> bytes:
 def _fault_at(data: bytes, start: int, end: int) -> int:
     """The byte at which JSON syntax breaks."""
     try:
-        json.loads(data[start:end].decode("latin-1"), strict=False)
+        _QUICK.decode(data[start:end].decode("latin-1"))
     except json.JSONDecodeError as error:
         return start + error.pos
     except RecursionError:
@@ -152,12 +168,9 @@ def _is_entry_at(data: bytes, start: int, end: int) -> bool:
 
 def _headless(data: bytes, start: int, end: int) -> Piece:
     """A piece without a beginning: the tail of an entry, or no entry at all."""
-    if data[start] in b'["-0123456789' or data[start:end] in {b"true", b"false", b"null"}:
-        try:
+    if data[start] in b'["-0123456789tfn' and _quick_end(data, start, end) == end:
+        with contextlib.suppress(ValueError, RecursionError):
             json.loads(data[start:end])
-        except (ValueError, RecursionError):
-            pass
-        else:
             return Piece(start, end, start, None, "not_object")
     for match, _ in zip(_MARK.finditer(data, start, end), range(_TRIES), strict=False):
         if _is_entry_at(data, match.start(), end):
@@ -175,12 +188,31 @@ def _kind(data: bytes, start: int, end: int) -> str:
 
 def object_end(data: bytes, start: int, end: int) -> tuple[int | None, int]:
     """(end of the object that begins at `start`, 0), or (None, the byte where it became clear that it has none)."""
-    if end - start <= QUICK_MAX:
-        with contextlib.suppress(ValueError, RecursionError):
-            return start + _QUICK.raw_decode(data[start:end].decode("latin-1"))[1], 0
+    quick = _quick_end(data, start, end)
+    if quick is not None:
+        return quick, 0
     scan = Scan()  # slower by far, and knows where it breaks
     stop = scan.feed(data, start, end)
     return (stop, 0) if stop is not None else (None, scan.at)
+
+
+def _quick_end(data: bytes, start: int, end: int) -> int | None:
+    """The end of the JSON value that begins at `start`, if it is not too long to make it into objects.
+
+    What lies behind the value is not looked at, but for a window: a line of many values is not copied for each.
+    """
+    size = _WINDOW
+    while True:
+        text = data[start : min(start + size, end)].decode("latin-1")
+        try:
+            return start + _QUICK.raw_decode(text)[1]
+        except json.JSONDecodeError as error:
+            broken = error.pos < len(text) - _LONGEST and not error.msg.startswith("Unterminated")
+            if broken or start + size >= end or size >= QUICK_MAX:
+                return None
+        except RecursionError:
+            return None
+        size = min(8 * size, QUICK_MAX)
 
 
 class Scan:

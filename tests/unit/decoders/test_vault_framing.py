@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -81,20 +82,20 @@ def test_blank_lines_are_no_pieces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "read"),
+    ("moment", "read"),
     [
         ("1969-12-31T23:59:59.999999Z", False), ("1970-01-01T00:00:00Z", True), ("1970-01-01T00:30:00+01:00", False),
         ("8999-12-31T23:59:59.999999Z", True), ("9000-01-01T00:00:00Z", False), ("9000-01-01T00:00:00+01:00", True),
         ("9999-12-31T23:59:59Z", False), ("0001-01-01T00:00:00Z", False), ("8999-12-31T23:59:60Z", False),
     ],
 )  # fmt: skip
-def test_time_out_of_reach_of_a_clock(time: str, read: bool) -> None:
+def test_time_out_of_reach_of_a_clock(moment: str, read: bool) -> None:
     """A time before 1970 or from 9000 on is none, in any zone, whichever parser sees it."""
     for line in (
-        entry(1, time=time),
-        b"x" + entry(1, time=time),
-        entry(1, time=time, type="\x00"),
-        entry(1, time=time) + A,
+        entry(1, time=moment),
+        b"x" + entry(1, time=moment),
+        entry(1, time=moment, type="\x00"),
+        entry(1, time=moment) + A,
     ):
         first = told(line)[0]
         assert first == (0, "id-1" if read else "bad_time")
@@ -151,6 +152,19 @@ def test_object_without_end_is_given_up() -> None:
     decoded = DECODER.decode(batch)
     assert decoded.consumed == len(batch)
     assert decoded.events["correlation_uid"].to_list() == ["id-1"]
+
+
+def test_a_line_of_many_pieces_takes_its_time_once() -> None:
+    """What is done for a piece does not grow with what lies behind it: a short line cannot hold up a run."""
+    batch = batch_of(b"{}" * 60_000 + b'{"time"')
+    began = time.process_time()
+    assert len(DECODER.decode(batch).pieces.starts) == 60_001
+    assert time.process_time() - began < 10
+
+
+def test_a_giant_number_in_a_broken_object() -> None:
+    """A number too long to be made does not stop the search for the place where the syntax breaks."""
+    assert told(A[:-2] + b',"n":' + b"1" * 9_999 + b',"x":"\x01"}}') == [(0, "malformed")]
 
 
 def test_oversize_record() -> None:
