@@ -7,6 +7,7 @@ Vault and OpenBao hash tokens, accessors and every string in `data`. A device wi
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -139,15 +140,11 @@ def _unquoted(piece: bytes) -> bytes:
     It may begin or end inside a string, so it is not known which side of a quote is a string: what is kept may be
     kept on either.
     """
-    segments = _SEGMENT.findall(piece)
-    kept = [
-        _segment(text, _next(segments, place), first=place == 0) + quote for place, (text, quote) in enumerate(segments)
-    ]
-    return b"".join(kept)
-
-
-def _next(segments: list[tuple[bytes, bytes]], place: int) -> bytes:
-    return segments[place + 1][0] if place + 1 < len(segments) else b""
+    kept = bytearray()
+    segments = (match.groups() for match in _SEGMENT.finditer(piece))  # one by one: it may be nothing but quotes
+    for place, ((text, quote), (behind, _)) in enumerate(itertools.pairwise(itertools.chain(segments, [(b"", b"")]))):
+        kept += _segment(text, behind, first=place == 0) + quote
+    return bytes(kept)
 
 
 def _segment(text: bytes, behind: bytes, *, first: bool) -> bytes:

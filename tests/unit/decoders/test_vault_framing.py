@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 
 from pipeline.decoders.vault import Config, create
+from pipeline.decoders.vault.redact import remains
 from tests.decoding import Seen, batch_of, batch_of_records, drained, seen
 
 DECODER = create(Config())
@@ -160,6 +162,17 @@ def test_a_line_of_many_pieces_takes_its_time_once() -> None:
     began = time.process_time()
     assert len(DECODER.decode(batch).pieces.starts) == 60_001
     assert time.process_time() - began < 10
+
+
+def test_a_torn_line_of_quotes_takes_little_room() -> None:
+    """What may be kept of a line is found quote by quote, not in a list of all of them."""
+    line = b'{"time":' + b'""' * 50_000
+    tracemalloc.start()
+    try:
+        assert remains(line, "torn") == line
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(line)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_giant_number_in_a_broken_object() -> None:
