@@ -27,8 +27,9 @@ _MISSING: Final = r"(?i)unsupported path|no handler"
 _BROKEN: Final = (
     r"(?i)internal error|timeout|timed out|deadline|connection|unavailable|unreachable|sealed|standby|rpc error"
 )
-_STATUS: Final = r'^\{(?:"http_[a-z_]+":"[^"]*",)*"http_status_code":(\d+)[,}]'
-_ONLY_ERROR: Final = r'^\{"error":"[^"]*"\}$'
+_STRING: Final = r'"(?:[^"\\]|\\.)*"'  # a device with log_raw writes texts as they are, quotes escaped
+_STATUS: Final = rf'^\{{(?:"http_[a-z_]+":{_STRING},)*"http_status_code":(\d+)[,}}]'
+_ONLY_ERROR: Final = rf'^\{{"error":{_STRING}\}}$'
 _VERSION: Final = r'"version":(\d{1,18})\}{1,2}$'  # a read ends with its metadata, a write is metadata; keys are sorted
 _VERSION_GIVEN: Final = r'^\{"versions":\[(\d{1,18})\]\}$'
 

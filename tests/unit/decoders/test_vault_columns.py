@@ -63,6 +63,12 @@ OUTCOMES = {
     "deleted version": (
         {"type": "response", "response": {"data": {"http_raw_body": HASH, "http_status_code": 404}}}, "not_found",
     ),
+    "deleted version, in clear": (
+        {"type": "response", "response": {"data": {
+            "http_content_type": "application/json", "http_raw_body": '{"data":{"data":null},"x":"\\\\"}',
+            "http_status_code": 404,
+        }}}, "not_found",
+    ),
     "a secret's own field is no status": (
         {"type": "response", "response": {"data": {"data": {"http_status_code": 404}, "metadata": {}}}}, "success",
     ),
@@ -70,6 +76,10 @@ OUTCOMES = {
     "bad request": ({"type": "response", "error": "1 error occurred:\n\t* invalid request\n\n"}, "failure"),
     "hashed error alone": (
         {"type": "response", "request": {"mount_type": "pki"}, "response": {"data": {"error": HASH}}}, "failure",
+    ),
+    "error alone, in clear": (
+        {"type": "response", "request": {"mount_type": "pki"}, "response": {"data": {"error": 'unknown role "web"'}}},
+        "failure",
     ),
     "a KV field named error": ({"type": "response", "response": {"data": {"error": HASH}}}, "success"),
     "failed log-in": (
