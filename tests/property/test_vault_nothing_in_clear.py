@@ -51,7 +51,9 @@ _ENTRY = st.fixed_dictionaries(
         "response": st.fixed_dictionaries(
             {
                 "data": _DATA, "auth": _AUTH,
-                "wrap_info": st.fixed_dictionaries({"ttl": st.just(3), "token": _TOKEN, "accessor": _TOKEN}),
+                "wrap_info": st.fixed_dictionaries(
+                    {"ttl": st.just(3), "token": _TOKEN, "accessor": _TOKEN, "wrapped_accessor": _TOKEN}
+                ),
             }
         ),
     },

@@ -169,5 +169,5 @@ _CONVERT: Final[dict[str, Callable[[Any], Any]]] = {
     "bool": lambda value: value if isinstance(value, bool) else None,
     "json": lambda value: None if value is None else dumps(value),
     "object": lambda value: isinstance(value, dict),
-    "rows": lambda value: len(value) if isinstance(value, list) else None,
+    "rows": lambda value: sum(_get(item, ("type",)) is not None for item in value) if isinstance(value, list) else None,
 }

@@ -15,7 +15,7 @@ class Field(NamedTuple):
     """One column: where it stands in the entry, and as what it is read.
 
     kind: text (anything, as text), texts (a list of it), int, bool, json (its JSON text), object (is there such an
-    object, true or false), rows (the length of a list of objects).
+    object, true or false), rows (how many objects of a list have a type).
     """
 
     path: tuple[str, ...]
@@ -63,6 +63,7 @@ FIELDS: Final[dict[str, Field]] = {
     "response_wrap_ttl": Field(("response", "wrap_info", "ttl"), "int"),
     "response_wrap_token": Field(("response", "wrap_info", "token"), "text"),
     "response_wrap_accessor": Field(("response", "wrap_info", "accessor"), "text"),
+    "response_wrapped_accessor": Field(("response", "wrap_info", "wrapped_accessor"), "text"),
     **_auth("issued", ("response", "auth")),
 }
 
@@ -77,7 +78,8 @@ RAW: Final = pl.Schema({name: _TYPES[field.kind] for name, field in FIELDS.items
 TOKENS: Final = (
     "auth_client_token", "auth_accessor", "request_client_token", "request_client_token_accessor",
     "issued_client_token", "issued_accessor", "response_wrap_token", "response_wrap_accessor",
+    "response_wrapped_accessor",
 )  # fmt: skip
 
-# Every name whose value is used. A second one of them in an entry is how two parsers come to see two things.
+# Every name whose value is used or hashed. A second one of them in an entry is how two parsers come to see two things.
 GUARDED: Final = tuple(sorted({field.path[-1] for field in FIELDS.values()} - {"granting_policies"}))

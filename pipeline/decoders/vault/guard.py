@@ -18,7 +18,7 @@ from pipeline.decoders.vault.tokens import HASH, SUSPECT, VALUE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KEYS: Final = r'"(?:' + "|".join(GUARDED) + r')"[ \t]*:'
+_KEYS: Final = r'"(?:' + "|".join(GUARDED) + r')"[ \t\r]*:'
 # JSON escapes of what Go's encoder writes plainly: ASCII letters, digits, "-", ".", "_"; and NUL.
 _ESCAPES: Final = r"\\u00(?:00|2[deDE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
 _WRITTEN: Final = f"{_ESCAPES}|{SUSPECT}"

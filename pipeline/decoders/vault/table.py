@@ -65,6 +65,9 @@ def _query(path: str) -> str:
     )
 
 
+_TYPED: Final = pl.element().struct.field("type").is_not_null()
+
+
 def _column(field: Field) -> pl.Expr:
     """A field out of the nested columns that the reader gives."""
     value = pl.col(field.path[0])
@@ -72,7 +75,7 @@ def _column(field: Field) -> pl.Expr:
         value = value.struct.field(name)
     if field.kind == "object":
         return value.is_not_null()
-    return value.list.len() if field.kind == "rows" else value
+    return value.list.eval(_TYPED).list.sum() if field.kind == "rows" else value
 
 
 _FLAT: Final = [_column(field).cast(RAW[name]).alias(name) for name, field in FIELDS.items()]
