@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,31 @@ def test_whole_entries_keep_nothing(entry: dict[str, Any]) -> None:
     decoded = DECODER.decode(batch)
     assert decoded.events["clear"].to_list() == [MARK in text]
     assert not any(MARK in kept for kept in _stored(text.encode()))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f"auth hvs.{MARK}{'x' * 24} ", f"<13>Mar  1 vault[1]: s.{MARK}{'y' * 18} ",
+        f"GET /v1/auth/token/lookup-accessor/{MARK} ", f"ü b.{MARK}{'A' * 90}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("behind", [b"", b"\n{"])
+def test_a_prefix_keeps_no_token(before: str, behind: bytes) -> None:
+    """A token in the text before an entry is taken out, the entry is an event and is marked."""
+    text = before.encode() + b'{"time":"2026-03-01T08:00:00Z","type":"request","request":{"id":"i","path":"kv/data/a"}}'
+    batch = batch_of(text + behind)
+    decoded = DECODER.decode(batch)
+    assert decoded.events.select("path", "clear").rows() == [("kv/data/a", True)]
+    assert decoded.replaced[0].endswith(text[-30:])
+    assert not any(MARK in kept for kept in _stored(text + behind))
+
+
+def test_a_prefix_is_kept_as_it_was() -> None:
+    """Text before an entry that holds no token stays as it is, and shows nothing."""
+    text = b'<13>Mar  1 10.0.0.1 vault.1: \xff{"time":"2026-03-01T08:00:00Z","type":"request","request":{"id":"i"}}'
+    decoded = DECODER.decode(batch_of(text))
+    assert (decoded.replaced, decoded.events["clear"].to_list()) == ({}, [False])
 
 
 @settings(deadline=None)

@@ -22,6 +22,7 @@ from pipeline.decoders.vault.framing import Framed, frame
 from pipeline.decoders.vault.guard import Headers, suspicious
 from pipeline.decoders.vault.redact import clean_row, line, redacted, remains
 from pipeline.decoders.vault.table import Table
+from pipeline.decoders.vault.tokens import mask_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,9 +139,10 @@ class VaultDecoder:
             if piece.entry is None:
                 kept = remains(text, piece.reason)
             else:
-                body = redacted(piece.entry.body, self._plain)
-                clear = body != piece.entry.body
-                kept = line(body, text[: piece.body - piece.start]) if clear else text
+                body, before = redacted(piece.entry.body, self._plain), text[: piece.body - piece.start]
+                masked = mask_prefix(before)
+                clear = body != piece.entry.body or masked != before
+                kept = masked + line(body) if clear else text
                 rows.append(clean_row(piece.entry.row) if clear else piece.entry.row)
                 pieces.append(place)
                 shown.append(clear)

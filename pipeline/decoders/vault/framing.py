@@ -1,8 +1,8 @@
 """Where the pieces lie: vectorised for records that are plainly one object, by `cut` for all others.
 
-A *plain* record is UTF-8 that begins with `{` (after blanks or a harmless prefix) and ends with `}`: the quick parser
-is tried on it. Everything else is *odd*. Objects over several records are put together only from odd ones, so that a
-torn line never swallows the good entries behind it.
+A *plain* record is UTF-8 that begins with `{` (after blanks or a harmless prefix, without a token) and ends
+with `}`: the quick parser is tried on it. Everything else is *odd*. Objects over several records are put together only
+from odd ones, so that a torn line never swallows the good entries behind it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.decoders.vault.pieces import MAX_PREFIX, benign_prefix
 from pipeline.decoders.vault.table import MAX_OBJECT
+from pipeline.decoders.vault.tokens import mask_prefix
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -126,7 +127,8 @@ def _after_prefix(data: Bytes, starts: Ints, ends: Ints) -> Ints:
         text = data[starts[index] : first[index]].tobytes()
         good = texts.get(text)
         if good is None:
-            good = texts[text] = benign_prefix(text.removeprefix(b"\xef\xbb\xbf"))
+            good = benign_prefix(text.removeprefix(b"\xef\xbb\xbf")) and mask_prefix(text) == text
+            texts[text] = good
         if good:
             found[index] = first[index]
     return found

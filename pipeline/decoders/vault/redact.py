@@ -96,9 +96,9 @@ def _digest(token: str | None) -> str | None:
     return "sha256:" + hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if token else None
 
 
-def line(body: Mapping[str, Any], before: bytes) -> bytes:
-    """One line of text for an entry, behind the prefix that stood before it."""
-    return mask(before.decode("utf-8", "replace")).encode() + dumps(body).encode("utf-8", "replace")
+def line(body: Mapping[str, Any]) -> bytes:
+    """One line of text for an entry."""
+    return dumps(body).encode("utf-8", "replace")
 
 
 # What lies between two quotes that are not escaped: a string, or what stands between two strings.

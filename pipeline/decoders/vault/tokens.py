@@ -54,5 +54,10 @@ def mask_path(path: str) -> str:
     return _PATH.sub(_hide, mask(path))
 
 
+def mask_prefix(before: bytes) -> bytes:
+    """What stands before an entry, without tokens; every other byte as it was."""
+    return mask_path(before.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
 def _hide(match: re.Match[str]) -> str:
     return match[1] + (match[2] if match[2] == REDACTED or is_hash(match[2]) else REDACTED)
