@@ -140,10 +140,17 @@ def _shuffled(entry: Any, rng: random.Random) -> Any:
     return {name: _shuffled(entry[name], rng) for name in names}
 
 
-def made(*, path: str = '"path":"kv/data/a"', auth: str = "", request: str = "", top: str = "") -> str:
+def made(
+    *,
+    time: str = "2026-03-01T08:00:00Z",
+    path: str = '"path":"kv/data/a"',
+    auth: str = "",
+    request: str = "",
+    top: str = "",
+) -> str:
     """A line of usual shape, as it is written, with more in its parts."""
     return (
-        f'{{"time":"2026-03-01T08:00:00Z","type":"request","auth":{{"token_type":"service"{auth}}},'
+        f'{{"time":"{time}","type":"request","auth":{{"token_type":"service"{auth}}},'
         f'"request":{{"id":"i","operation":"read",{path}{request}}}{top}}}'
     )
 
@@ -167,6 +174,18 @@ ODD = {
         auth=UNTYPED % "{}", top=f',"novel":{{"token":"{SHOWN}"}}'
     ),
     "a second path, a CR before its colon": made(path='"path"\r:"a","path":"b"'),
+    "a comma before a bracket": made(request=",", top=',"x":[1,]'),
+    "a comma and a blank before a bracket": made(top=",\t "),
+    "a number that is none": made(request=',"x":nan'),
+    "a negative number that is none": made(request=',"x":[ -Inf]'),
+    "a time of single digits": made(time="2026-3-1T8:0:0Z"),
+    "a time with a blank": made(time="2026-03-01T 08:00:00Z"),
+    "a time with a sign": made(time="+2026-03-01T08:00:00Z"),
+    "false in quotes": made(auth=',"policy_results":{"allowed":"false"}'),
+    "zero for false": made(auth=',"policy_results":{"allowed":0}'),
+    "a letter for false": made(auth=',"policy_results":{"allowed":"f"}'),
+    "a number in quotes": made(auth=',"token_ttl":"12"'),
+    "a number in quotes and blanks": made(auth=',"token_ttl":" 12 "'),
     "a wrapped accessor in clear": made(top=f',"response":{{"wrap_info":{{"wrapped_accessor":"{SHOWN}"}}}}'),
 }  # fmt: skip
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _KEYS: Final = r'"(?:' + "|".join(GUARDED) + r')"[ \t\r]*:'
 # JSON escapes of what Go's encoder writes plainly: ASCII letters, digits, "-", ".", "_"; and NUL.
 _ESCAPES: Final = r"\\u00(?:00|2[deDE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
-_WRITTEN: Final = f"{_ESCAPES}|{SUSPECT}"
+# What the quick parser takes for JSON and is none: a comma before a bracket, numbers that are none.
+_LAX: Final = r",[ \t\r]*[}\]]|[:,\[][ \t\r]*-?(?i:nan|inf)"
+_WRITTEN: Final = f"{_ESCAPES}|{SUSPECT}|{_LAX}"
 # A string in `data` is a key, a device's hash or a time.
 _HIDDEN: Final = rf'^(?:[^"]|"(?:{VALUE})"|"(?:[^"\\]|\\.)*"\s*:)*$'
 _HEADERS: Final = (

@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.decoders.vault.fields import FIELDS, RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.core.model import Bytes
     from pipeline.decoders.vault.fields import Field
@@ -31,7 +31,7 @@ _SETTINGS: Final = {
     "arrow_output_version": "1.4",
 }
 _LEAVES: Final = {
-    "text": "VARCHAR", "texts": "VARCHAR[]", "int": "BIGINT", "bool": "BOOLEAN", "json": "JSON",
+    "text": "VARCHAR", "texts": "VARCHAR[]", "int": "JSON", "bool": "JSON", "json": "JSON",
     "rows": "STRUCT(type VARCHAR)[]",
 }  # fmt: skip
 MAX_OBJECT: Final = 16 << 20
@@ -65,7 +65,13 @@ def _query(path: str) -> str:
     )
 
 
-_TYPED: Final = pl.element().struct.field("type").is_not_null()
+# The reader would make a number of "12" and a truth of 0 or "f": as JSON, only what is one is read as one.
+_READ: Final[dict[str, Callable[[pl.Expr], pl.Expr]]] = {
+    "object": lambda value: value.is_not_null(),
+    "rows": lambda value: value.list.eval(pl.element().struct.field("type").is_not_null()).list.sum(),
+    "int": lambda value: value.cast(pl.Int64, strict=False),
+    "bool": lambda value: value.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean),
+}
 
 
 def _column(field: Field) -> pl.Expr:
@@ -73,9 +79,7 @@ def _column(field: Field) -> pl.Expr:
     value = pl.col(field.path[0])
     for name in field.path[1:]:
         value = value.struct.field(name)
-    if field.kind == "object":
-        return value.is_not_null()
-    return value.list.eval(_TYPED).list.sum() if field.kind == "rows" else value
+    return _READ[field.kind](value) if field.kind in _READ else value
 
 
 _FLAT: Final = [_column(field).cast(RAW[name]).alias(name) for name, field in FIELDS.items()]
