@@ -47,7 +47,7 @@ def test_missing_type_is_told_by_the_parts() -> None:
     assert event(type=None, response={"data": {"a": HASH}})["phase"] == "response"
 
 
-OUTCOMES = {
+OUTCOMES: dict[str, tuple[dict[str, Any], str]] = {
     "allowed, answered": ({"type": "response", "response": {"data": {"data": {"a": HASH}}}}, "success"),
     "policy said no": ({"auth": {"policy_results": {"allowed": False}}}, "denied"),
     "no policy_results": ({"auth": {"token_type": "service"}}, "success"),
