@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
+_INFINITE: Final = {(1 << 31) - 1, (1 << 63) - 1}  # what DuckDB gives for a date, for a time
 _WHOLE: Final = 1 << 30  # characters of a cell: all of them
 
 
@@ -38,15 +39,49 @@ def table(found: pa.Table | pl.DataFrame, style: str) -> None:
 
 
 def records(found: pa.Table) -> Iterator[Row]:
-    """The rows of a result of any type, two columns of one name included; nanoseconds are cut to microseconds."""
+    """The rows of a result of any type, two columns of one name included.
+
+    Nanoseconds are cut to microseconds; a time that Python has none for, past the year 9999 or infinite, is text.
+    """
     for batch in found.to_batches(max_chunksize=4096):
-        columns = [_micros(column).to_pylist() for column in batch.columns]
+        columns = [_items(_micros(column)) for column in batch.columns]
         yield from zip(*columns, strict=True)
 
 
 def _micros(column: pa.Array) -> pa.Array:
     fine = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
     return column.cast(pa.timestamp("us", column.type.tz), safe=False) if fine else column
+
+
+def _items(column: pa.Array) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except OverflowError:
+        return [_item(scalar) for scalar in column]
+
+
+def _item(scalar: Any) -> Any:
+    """One value, with each time in it that is out of Python's range as text."""
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.MapScalar):
+        return [tuple(_item(pair[name]) for name in pair) for pair in scalar.values]
+    if isinstance(scalar, (pa.ListScalar, pa.LargeListScalar, pa.FixedSizeListScalar)):
+        return [_item(part) for part in scalar.values]
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _item(part) for name, part in scalar.items()}
+    try:
+        return scalar.as_py()
+    except OverflowError:
+        return _far(scalar)
+
+
+def _far(scalar: Any) -> str:
+    if abs(scalar.value) in _INFINITE:
+        return "infinity" if scalar.value > 0 else "-infinity"
+    if pa.types.is_timestamp(scalar.type):
+        scalar = scalar.cast(pa.timestamp(scalar.type.unit, "UTC"))
+    return str(scalar.cast(pa.string()).as_py()).replace(" ", "T")
 
 
 def write(names: Sequence[str], data: Iterable[Row], style: str) -> None:

@@ -70,6 +70,11 @@ TYPES = [
     ("TIMESTAMP '2026-03-02 01:02:03'", "2026-03-02T01:02:03.000000Z"),
     ("'2026-03-02 01:02:03.123456789'::TIMESTAMP_NS", "2026-03-02T01:02:03.123456Z"),
     ("DATE '2026-03-02'", "2026-03-02"),
+    ("TIMESTAMP '20000-01-01'", "20000-01-01T00:00:00.000000Z"),
+    ("'infinity'::TIMESTAMPTZ", "infinity"),
+    ("'-infinity'::DATE", "-infinity"),
+    ("[{'a': DATE '10000-01-01', 'b': DATE '2026-03-02'}, NULL]", [{"a": "10000-01-01", "b": "2026-03-02"}, None]),
+    ("MAP {'k': DATE '10000-01-01'}", [["k", "10000-01-01"]]),
     ("INTERVAL '1 month 2 days 3 seconds'", "P1M2DT3S"),
     ("'\\x00\\xFF'::BLOB", "00ff"),
     ("[now()::DATE - now()::DATE, NULL]", [0, None]),
@@ -88,7 +93,7 @@ TYPES = [
 
 @pytest.mark.parametrize(("sql", "expected"), TYPES)
 def test_json_has_every_type(small_lake: Path, sql: str, expected: object) -> None:
-    """Times RFC 3339 in UTC, bytes hexadecimal, wide sums whole, and no number that JSON does not know."""
+    """Times RFC 3339 in UTC, however far off, bytes hexadecimal, wide sums whole, no number unknown to JSON."""
     assert keytrail("query", f"SELECT {sql} AS it", "--lake", small_lake, "--format", "json").rows == [{"it": expected}]
 
 
