@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,7 +14,12 @@ from pipeline.core.text import json_bytes
 from pipeline.sinks.ocsf import detection_finding
 
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_FIXED: Final = ("bootstrap_servers", "enable_idempotence", "acks", "transactional_id", "sasl_plain_password")
+# The client's options that are not the user's: decided here, secrets (which have keys of their own), or no plain value.
+_FIXED: Final = frozenset({
+    "bootstrap_servers", "enable_idempotence", "acks", "transactional_id", "sasl_plain_password", "ssl_password",
+    "sasl_oauth_token_provider", "ssl_context", "socks5_proxy", "kafka_client", "selector", "socket_options",
+    "metric_reporters", "partitioner", "key_serializer", "value_serializer",
+})  # fmt: skip
 Option = str | int | float | bool
 
 
@@ -24,14 +29,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     servers: str
     topic: str
     password: SecretRef | None = None
+    ssl_password: SecretRef | None = None
+    sasl_oauth_token: SecretRef | None = None  # read anew for every connection
     timeout_seconds: float = 30
     options: dict[str, Option] = {}
 
     def __post_init__(self) -> None:
         if not self.servers or not _TOPIC.fullmatch(self.topic):
             raise ValueError("servers must be given, and topic: letters, digits, dots, dashes and underscores")
-        if taken := sorted(set(_FIXED) & set(self.options)):
+        if taken := sorted(_FIXED & set(self.options)):
             raise ValueError(f"options cannot set {', '.join(taken)}")
+        if self.options.get("sasl_mechanism") == "OAUTHBEARER" and self.sasl_oauth_token is None:
+            raise ValueError("options.sasl_mechanism OAUTHBEARER needs sasl_oauth_token")
         if self.timeout_seconds <= 0:
             raise ValueError("timeout_seconds must be above 0")
 
@@ -43,13 +52,19 @@ def wire(message: Message, config: Config) -> bytes:  # noqa: ARG001  every sink
 
 def create(config: Config) -> Sink:
     """The sink, not connected before the first `send`. Raises ConfigError for an option the client does not know."""
-    from pipeline.sinks.kafka.producer import Kafka  # noqa: PLC0415  only those who use it pay for the client
+    from pipeline.sinks.kafka.producer import Kafka, Tokens  # noqa: PLC0415  only those who use it pay for the client
 
+    secrets: dict[str, Any] = {}
+    for name, place in (("sasl_plain_password", config.password), ("ssl_password", config.ssl_password)):
+        if place is not None:
+            secrets[name] = place.resolve()
+    if config.sasl_oauth_token is not None:
+        secrets["sasl_oauth_token_provider"] = Tokens(config.sasl_oauth_token)
     return Kafka(
         config.servers.split(","),
         config.topic,
         lambda message: wire(message, config),
         config.options,
-        password=config.password.resolve() if config.password is not None else "",
+        secrets=secrets,
         seconds=config.timeout_seconds,
     )

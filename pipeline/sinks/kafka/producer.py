@@ -8,16 +8,30 @@ from typing import Any, Final
 
 from pipeline.core.errors import ConfigError, DeliveryError, PartialDeliveryError
 from pipeline.core.model import Message
+from pipeline.core.secrets import SecretRef
 from pipeline.core.text import plain
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, about how it reads its schemas
     from kafka import KafkaProducer
     from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+    from kafka.net.sasl.oauth import AbstractTokenProvider
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _GRACE_SECONDS: Final = 2.0
 Option = str | int | float | bool
+
+
+class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+    """Bearer tokens from their place: whoever renews them only writes the file."""
+
+    def __init__(self, place: SecretRef) -> None:
+        super().__init__()
+        self._place = place
+
+    def token(self) -> str:
+        """The token as it stands there now. Raises ConfigError."""
+        return self._place.resolve()
 
 
 class Kafka:
@@ -33,13 +47,13 @@ class Kafka:
         wire: Callable[[Message], bytes],
         options: Mapping[str, Option],
         *,
-        password: str,
+        secrets: Mapping[str, Any],
         seconds: float,
     ) -> None:
         if unknown := sorted(set(options) - set(KafkaProducer.DEFAULT_CONFIG)):
             raise ConfigError(f"the Kafka client has no option {', '.join(unknown)}")
         self._servers, self._topic, self._wire = list(servers), topic, wire
-        self._options, self._password, self._seconds = dict(options), password, seconds
+        self._options, self._secrets, self._seconds = dict(options), dict(secrets), seconds
         self._producer: Any = None
         self.sent = self.refused = self.lingering = 0
 
@@ -64,7 +78,6 @@ class Kafka:
             self.lingering += 1
 
     def _connect(self) -> Any:
-        secret = {"sasl_plain_password": self._password} if self._password else {}
         ours: dict[str, Any] = {"client_id": "keytrail", "allow_auto_create_topics": False, "linger_ms": 0}
         millis = round(self._seconds * 1000)
         limits = {
@@ -74,7 +87,7 @@ class Kafka:
             "bootstrap_timeout_ms": millis,
         }
         return KafkaProducer(
-            **(ours | limits | self._options | secret),
+            **(ours | limits | self._options | self._secrets),
             bootstrap_servers=self._servers,
             enable_idempotence=True,
             acks="all",
