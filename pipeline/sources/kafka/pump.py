@@ -73,11 +73,15 @@ class Pump:
         self._thread = threading.Thread(target=self._run, name="keytrail-kafka", daemon=True)
 
     def start(self) -> None:
-        """Learn where a run that ends will end, then join the group."""
-        if not self._follow:
-            every = [TopicPartition(t, n) for t, numbers in self._facts.partitions.items() for n in numbers]
-            self.ends = self._consumer.end_offsets(every)
-        self._consumer.subscribe(list(self._topics), listener=self.moves)
+        """Learn where a run that ends will end, then join the group. Raises SourceError, with nothing left open."""
+        try:
+            if not self._follow:
+                every = [TopicPartition(t, n) for t, numbers in self._facts.partitions.items() for n in numbers]
+                self.ends = self._consumer.end_offsets(every)
+            self._consumer.subscribe(list(self._topics), listener=self.moves)
+        except KafkaError as error:
+            self.close()
+            raise SourceError(f"Kafka no longer answers: {type(error).__name__}") from None
         self._thread.start()
 
     @property
