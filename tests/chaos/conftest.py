@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.kafka_story import Story, prepare, words
 from tests.crash.line_nursery import Nursery
-from tests.integration.kafka.broker import Broker, running
+from tests.integration.kafka.broker import OUTSIDE, Broker, Running, running
 from tests.integration.kafka.cluster import Offsets, audit_lines, feed, make_topic, required, stored
 
 PARTITIONS = 3
@@ -53,10 +53,18 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A running broker that the tests here may kill; each leaves it running."""
+    """A running broker; each test leaves it running."""
     required()
     with running(tmp_path_factory.mktemp("broker") / "kafka") as made:
         yield made
+
+
+@pytest.fixture
+def mortal(broker: Broker) -> Broker:
+    """The same, for tests that kill it and start it again. Skips where it is not ours."""
+    if isinstance(broker, Running):
+        pytest.skip(OUTSIDE)
+    return broker
 
 
 @pytest.fixture(scope="session")

@@ -70,14 +70,14 @@ def test_many_deaths(story: Story, tmp_path: Path, told: Told, seed: int) -> Non
     assert story.unlike(home) == []
 
 
-def test_the_broker_dies_and_comes_back(story: Story, broker: Broker, tmp_path: Path, told: Told) -> None:
+def test_the_broker_dies_and_comes_back(story: Story, mortal: Broker, tmp_path: Path, told: Told) -> None:
     """A broker killed while a run reads from it delays the run, and changes nothing of what it leaves."""
     home = prepare(tmp_path / "run", batch=19)
     child = story.begin(home)
     time.sleep(0.5 * story.seconds)
-    broker.kill()
+    mortal.kill()
     time.sleep(1)
-    broker.start()
+    mortal.start()
     assert child.wait() in {0, 10}, child.text()
     told("broker killed mid-batch and started again", 1, story.produced, home / "lake")
     assert story.unlike(home) == []

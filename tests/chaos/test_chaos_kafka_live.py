@@ -155,17 +155,17 @@ def test_pauses_past_the_session(
 
 
 def test_brokers_that_come_and_go(
-    broker: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told
+    mortal: Broker, topic: str, many_lines: list[bytes], tmp_path: Path, told: Told
 ) -> None:
     """A broker that is killed and stopped while records are produced and read makes nobody lose or double one."""
-    with group(tmp_path / "many", broker.address, topic) as some, producing(broker, topic, many_lines) as thread:
+    with group(tmp_path / "many", mortal.address, topic) as some, producing(mortal, topic, many_lines) as thread:
         some.begin("a")
         until(lambda: made(some.lake))
-        for stop in (broker.kill, broker.stop, broker.kill):
+        for stop in (mortal.kill, mortal.stop, mortal.kill):
             time.sleep(3)
             stop()
             time.sleep(1)
-            broker.start()
+            mortal.start()
         time.sleep(3)
         produced = thread.end()
         some.holds(produced)

@@ -22,6 +22,7 @@ from typing import Any, Final
 HERE: Final = Path(__file__).parent
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keytrail" / "kafka-4.1.1"
 START_SECONDS: Final = 60
+OUTSIDE: Final = "KEYTRAIL_TEST_KAFKA names a broker of somebody else, which is not killed"
 CREDENTIALS: Final = {"reader": "reader-secret"}  # for the SASL listeners of a broker that lives as long as a test
 
 _SERVER: Final = """
@@ -209,6 +210,14 @@ class Running(Broker):
 
     def stop(self) -> None:
         """It goes on."""
+
+    def kill(self) -> None:
+        """It is not ours to kill. Raises RuntimeError: a test that goes on would have shown nothing."""
+        raise RuntimeError(OUTSIDE)
+
+    def send(self, number: signal.Signals) -> None:
+        """It is not ours to pause. Raises RuntimeError."""
+        raise RuntimeError(f"{OUTSIDE} (signal {number.name})")
 
 
 def _answers(port: int) -> bool:
