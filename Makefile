@@ -16,8 +16,12 @@ test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' tests
 
 # The long part: hundreds of kills, real brokers restarted and paused, large inputs. About half an hour on two cores.
+# The second run is all of the table in docs/reliability.md, its short tests too, and prints it.
 chaos: $(DEV)
-	$(BIN)/python -m pytest -n 2 -m slow tests
+	@failed=0; \
+	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/chaos --ignore tests/crash tests || failed=1; \
+	$(BIN)/python -m pytest -n 2 tests/chaos tests/crash || failed=1; \
+	exit $$failed
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.chaos.table import table
 from tests.lakes import SAMPLES, run
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ _COMMON = settings(
 settings.register_profile("quick", _COMMON, max_examples=25)
 settings.register_profile("thorough", _COMMON, max_examples=500, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of docs/reliability.md, from this run. Here since it is the process that hands tests out that tells."""
+    for line in table(terminalreporter.stats):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

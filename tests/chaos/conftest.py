@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.chaos.kafka_story import Story, prepare, words
+from tests.chaos.table import NAME
 from tests.crash.line_nursery import Nursery
 from tests.integration.kafka.broker import OUTSIDE, Broker, Running, running
 from tests.integration.kafka.cluster import Offsets, audit_lines, feed, make_topic, required, stored
@@ -26,29 +25,9 @@ def told(record_property: Callable[[str, object], None]) -> Told:
     def tell(fault: str, rounds: int, produced: Offsets, lake: Path) -> None:
         found = stored(lake)
         lost, doubled = sum((produced - found).values()), sum((found - produced).values())
-        record_property("chaos", [fault, rounds, sum(produced.values()), lost, doubled])
+        record_property(NAME, [fault, rounds, sum(produced.values()), lost, doubled])
 
     return tell
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table of docs/reliability.md, from this run."""
-    table: dict[str, Counter[str]] = {}
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, []):
-            for name, value in report.user_properties if report.when == "call" else ():
-                if name == "chaos":
-                    fault, *numbers = value
-                    row = table.setdefault(fault, Counter())
-                    row.update(dict(zip(("rounds", "offsets", "lost", "doubled"), numbers, strict=True)))
-                    row[outcome] += 1
-    if table:
-        terminalreporter.write_line(
-            "\n| fault | rounds | offsets | lost | doubled | runs that differed |\n|---|---|---|---|---|---|"
-        )
-    for fault, row in table.items():
-        cells = (row["rounds"], row["offsets"], row["lost"], row["doubled"], row["failed"])
-        terminalreporter.write_line(f"| {fault} | {' | '.join(f'{cell:,}' for cell in cells)} |")
 
 
 @pytest.fixture(scope="session")

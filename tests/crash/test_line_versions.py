@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import pytest
 from pipeline import edition
 from pipeline.core.clock import system_clock
 from pipeline.store import Lake, StoreConfig
+from tests.chaos.table import NAME
 from tests.crash.line_nursery import ROOT
 from tests.crash.line_story import BATCH, alert_states, broken, sent, write_config, write_logs
 from tests.crash.test_line_follow import same
@@ -76,7 +77,9 @@ class Story:
         *(pytest.param(seed, commit, 5, marks=pytest.mark.slow) for seed in (2, 3, 4) for commit in EARLIER),
     ],
 )
-def test_two_versions_in_turn(tmp_path: Path, seed: int, earlier: str, shares: int) -> None:
+def test_two_versions_in_turn(
+    tmp_path: Path, record_property: Callable[[str, object], None], seed: int, earlier: str, shares: int
+) -> None:
     """What they have stored and shown together is what this one stores alone, and it verifies. What is found is each
     version's own, so of that it must only be told what stands.
     """
@@ -96,6 +99,7 @@ def test_two_versions_in_turn(tmp_path: Path, seed: int, earlier: str, shares: i
         versions.reverse()
     if versions[0] is ROOT:  # the last to write was the earlier one
         story.run(ROOT, both)
+    record_property(NAME, ["earlier version and this one in turn, one killed", shares, 0, 0, 0])
     assert deaths
     assert [name for name in STORED if not same(both / "lake", alone / "lake", name)] == []
     assert alert_states(both) <= sent(both).keys()
