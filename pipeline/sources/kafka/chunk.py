@@ -27,12 +27,16 @@ class Hole:
     last: int
 
 
+Overlong = tuple[int, bytes]  # size and SHA-256 of a batch as it is packed, in place of whose record a text stands
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """`data[starts[i]:ends[i]]` is the value at `offsets[i]`, followed by one LF that belongs to nobody.
 
     `after` is where reading goes on behind it: control batches and aborted transactions may lie in between.
-    `refused` are the rows that hold nothing to decode, with their reasons.
+    `refused` are the rows that hold nothing to decode, with their reasons; `overlong` those of batches that were not
+    unpacked.
     """
 
     data: Bytes
@@ -43,6 +47,7 @@ class Chunk:
     refused: dict[int, str] = field(default_factory=dict)
     holes: tuple[Hole, ...] = ()
     leader_epoch: int = -1
+    overlong: dict[int, Overlong] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -64,15 +69,17 @@ class Chunk:
         high = int(self.ends[last - 1]) + 1 if last > first else 0
         after = self.after if last == len(self) else int(self.offsets[last])
         refused = {row - first: why for row, why in self.refused.items() if first <= row < last}
+        overlong = {row - first: what for row, what in self.overlong.items() if first <= row < last}
         return Chunk(
             self.data[low:high], self.starts[first:last] - low, self.ends[first:last] - low, self.offsets[first:last],
-            after, refused, (), self.leader_epoch,
+            after, refused, (), self.leader_epoch, overlong,
         )  # fmt: skip
 
 
-def chunk_of(
-    values: Sequence[memoryview | bytes | None], offsets: Ints, after: int, holes: Sequence[Hole], leader_epoch: int
-) -> Chunk:
+def chunk_of(  # noqa: PLR0917  a chunk's parts
+    values: Sequence[memoryview | bytes | None], offsets: Ints, after: int, holes: Sequence[Hole], leader_epoch: int,
+    overlong: dict[int, Overlong] | None = None,
+) -> Chunk:  # fmt: skip
     """Lay values side by side; a line end at the end of one is not part of it."""
     nulls = [row for row, value in enumerate(values) if value is None]
     parts: Any = [value or b"" for value in values] if nulls else values
@@ -83,7 +90,7 @@ def chunk_of(
     np.cumsum(sizes[:-1] + (not lines), out=starts[1:])
     ends = _without_line_end(data, starts, starts + sizes)
     refused = dict.fromkeys(_blank(data, starts, ends), EMPTY) | dict.fromkeys(nulls, NULL)
-    return Chunk(data, starts, ends, offsets, after, refused, tuple(holes), leader_epoch)
+    return Chunk(data, starts, ends, offsets, after, refused, tuple(holes), leader_epoch, overlong or {})
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
@@ -101,12 +108,16 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
         {row + int(first): why for c, first in zip(chunks, rows, strict=False) for row, why in c.refused.items()},
         tuple(hole for c in chunks for hole in c.holes),
         chunks[-1].leader_epoch,
+        {row + int(first): what for c, first in zip(chunks, rows, strict=False) for row, what in c.overlong.items()},
     )
 
 
 def digests(chunk: Chunk, rows: range) -> list[tuple[int, bytes]]:
-    """(offset, SHA-256 of the value) of some rows."""
-    return [(int(chunk.offsets[row]), hashlib.sha256(chunk.value(row)).digest()) for row in rows]
+    """(offset, SHA-256 of the value) of some rows; b"" where the value is not known."""
+    return [
+        (int(chunk.offsets[row]), b"" if row in chunk.overlong else hashlib.sha256(chunk.value(row)).digest())
+        for row in rows
+    ]
 
 
 def _without_line_end(data: Bytes, starts: Ints, ends: Ints) -> Ints:

@@ -6,6 +6,7 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, about how it reads its schemas
+    import kafka.codec as codecs
     import kafka.record.util as record_util
     from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
     from kafka.admin import ConfigResource, ConfigResourceType
@@ -58,5 +59,6 @@ __all__ = [
     "OffsetOutOfRangeError",
     "PartitionRecords",
     "TopicPartition",
+    "codecs",
     "fast_checksums",
 ]

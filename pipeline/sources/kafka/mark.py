@@ -67,12 +67,15 @@ def packed(records: Digests) -> str:
 
 
 def changed(mark: Mark, from_offset: int, found: Digests) -> int | None:
-    """The first offset, from `from_offset` on, at which `found` is not what the mark remembers; None when all is."""
+    """The first offset, from `from_offset` on, at which `found` is not what the mark remembers; None when all is.
+
+    What was not unpacked when it was read is not known: it may be unpacked now.
+    """
     known = [(int(offset), digest) for offset, _, digest in (word.partition(":") for word in mark.tail.split())]
     left = [item for item in known if item[0] >= from_offset]
     right = [(offset, digest.hex()[:_DIGITS]) for offset, digest in found if offset >= from_offset]
     for before, now in itertools.zip_longest(left, right, fillvalue=(mark.tail_end, "")):
-        if before != now:
+        if before[0] != now[0] or (before[1] and before[1] != now[1]):
             return min(before[0], now[0])
     return None
 

@@ -19,6 +19,7 @@ from pipeline.sources.kafka.client import (
     KafkaAdminClient,
     KafkaConsumer,
 )
+from pipeline.sources.kafka.splitter import MAX_BATCH_BYTES
 
 # The client's options that are not the user's: given on the command line, decided here, or no plain value.
 _NOT_OFFERED: Final = frozenset({
@@ -51,6 +52,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     handover_seconds: _Seconds = 30.0  # a partition that leaves waits this long for the commit of what was read of it
     check_records: Annotated[int, msgspec.Meta(ge=0)] = 64  # before the position: compared with what was read there
     buffer_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 64 << 20  # read ahead of the line, over all partitions
+    max_batch_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = MAX_BATCH_BYTES  # unpacked; more is told as oversize
     split_batches: bool = True  # false: by the client's own records, slower, for comparison
     sasl_oauth_token: SecretRef | None = None  # read anew for every connection
 

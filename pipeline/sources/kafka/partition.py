@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.core.errors import SourceError
-from pipeline.core.model import Lost, Position, RawBatch
+from pipeline.core.model import Lost, Oversize, Position, RawBatch
 from pipeline.sources.kafka.chunk import Chunk, Hole, digests, joined
 from pipeline.sources.kafka.mark import Digests, Identity, Mark, changed, mark_of, packed
 
@@ -256,7 +256,7 @@ class Partition:
         self._tail.extend(digests(chunk, range(max(len(chunk) - self._check_records, 0), len(chunk))))
         return RawBatch(
             stream, stream, self.identity.partition, chunk.data, chunk.starts, chunk.ends, chunk.offsets, after,
-            ingest_ns, self._mark(int(after[-1])).state(), (), final, refused=chunk.refused,
+            ingest_ns, self._mark(int(after[-1])).state(), _oversize(chunk), final, refused=chunk.refused,
         )  # fmt: skip
 
     def _mark(self, end: int) -> Mark:
@@ -280,10 +280,14 @@ class Partition:
             raise SourceError(f"{batch.stream}: the decoder did not finish the record at {int(batch.positions[0])}")
         whole = Chunk(
             batch.data, batch.starts, batch.ends, batch.positions, int(batch.after[-1]), dict(batch.refused), (),
-            self._epoch,
+            self._epoch, {one.record: (one.size, one.sha256) for one in batch.oversize},
         )  # fmt: skip
         self._items.appendleft(whole.cut(consumed, len(batch)))
         self._measure()
         for _ in range(min(left, len(self._tail))):
             self._tail.pop()
         self._refused, self._want = left, 2 * len(batch)
+
+
+def _oversize(chunk: Chunk) -> tuple[Oversize, ...]:
+    return tuple(Oversize(row, *what) for row, what in sorted(chunk.overlong.items()))

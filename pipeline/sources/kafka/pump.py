@@ -29,7 +29,7 @@ from pipeline.sources.kafka.mark import Identity, earlier
 from pipeline.sources.kafka.partition import Bounds, Partition
 from pipeline.sources.kafka.places import Places
 from pipeline.sources.kafka.records import chunk_of_records
-from pipeline.sources.kafka.splitter import Batches, works
+from pipeline.sources.kafka.splitter import batches, works
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -66,7 +66,7 @@ class Pump:
         self._consumer = _connected(options)
         self._split = config.split_batches and works()
         if self._split:
-            self._consumer._fetcher.PartitionRecords = Batches  # noqa: SLF001  see splitter
+            self._consumer._fetcher.PartitionRecords = batches(config.max_batch_bytes)  # noqa: SLF001  see splitter
         self.moves = Moves(self._consumer._net.sleep, config.handover_seconds)  # noqa: SLF001  the client's own loop
         self.moves.on_come, self.moves.on_gone = self._come, self._gone
         self._topics = tuple(topics)

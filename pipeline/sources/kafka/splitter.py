@@ -6,13 +6,14 @@ records one by one. `Batches` takes that place and gives `Chunk`s. Format: Apach
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 
-from pipeline.sources.kafka.chunk import Chunk, Hole, chunk_of
+from pipeline.sources.kafka.chunk import Chunk, Hole, Overlong, chunk_of
 from pipeline.sources.kafka.client import (
     CorruptRecordError,
     DefaultRecordBatch,
@@ -20,19 +21,29 @@ from pipeline.sources.kafka.client import (
     MemoryRecords,
     PartitionRecords,
 )
+from pipeline.sources.kafka.unpack import NAMES, OverlongError, unpacked
 
 CHUNK_BYTES: Final = 4 << 20
+MAX_BATCH_BYTES: Final = 256 << 20
+_MOST_ROWS: Final = 1 << 16  # of one overlong batch: how many records it has is only its own word
 Value = memoryview | None
 
 
-def split(batch: Any) -> tuple[list[Value], list[int]]:
-    """Values and offset deltas of one batch's records. Raises CorruptRecordError where it is not what it says it is."""
+def split(batch: Any, limit: int = MAX_BATCH_BYTES) -> tuple[list[Value], list[int]]:
+    """Values and offset deltas of one batch's records.
+
+    Raises CorruptRecordError where it is not what it says it is, OverlongError where it unpacks to more than `limit`.
+    """
     try:
-        batch._maybe_uncompress()  # noqa: SLF001  the client's batch offers no other way to its bytes
-        data, at = bytes(batch._buffer), batch._pos  # noqa: SLF001
+        data, at = bytes(batch._buffer), batch._pos  # noqa: SLF001  the client's batch offers no other way to its bytes
+        if codec := batch.compression_type:
+            batch._assert_has_codec(codec)  # noqa: SLF001
+            data, at = unpacked(codec, data[at:], limit), 0
         values, deltas, end = _records(data, at, batch.records_count)
     except (AttributeError, TypeError):
         raise  # the client is another one than this was written for
+    except (OverlongError, MemoryError):
+        raise
     except Exception as error:  # noqa: BLE001  each codec has its own way to complain; all are told as one
         raise CorruptRecordError(f"a batch cannot be taken apart: {type(error).__name__}") from None
     if end != len(data):
@@ -104,6 +115,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 class Batches(PartitionRecords):  # type: ignore[misc]
     """The records of one partition in one answer of the broker, as chunks of about CHUNK_BYTES."""
 
+    limit = MAX_BATCH_BYTES
+
     def _unpack_records(self, tp: Any, records: Any, *_deserializers: Any) -> Iterator[Chunk]:
         gathered = _Gathered(self.fetch_offset)
         batch = records.next_batch()
@@ -111,7 +124,7 @@ class Batches(PartitionRecords):  # type: ignore[misc]
             self._check(tp, batch)
             gathered.pass_over(batch)
             if not self._unseen(batch):
-                gathered.add(batch, self.fetch_offset)
+                gathered.add(batch, self.fetch_offset, self.limit)
             batch = records.next_batch()
             if gathered.size >= CHUNK_BYTES or batch is None:
                 self.bytes_read += gathered.size
@@ -143,6 +156,11 @@ class Batches(PartitionRecords):  # type: ignore[misc]
         return bool(batch.is_control_batch)
 
 
+def batches(limit: int) -> type[Batches]:
+    """The class for batches that may be `limit` bytes unpacked: the client makes its own instances."""
+    return type("LimitedBatches", (Batches,), {"limit": limit})
+
+
 class _Gathered:
     """Values of several batches, until there are enough of them."""
 
@@ -152,6 +170,7 @@ class _Gathered:
         self.values: list[Value] = []
         self.offsets: list[int] = []
         self.holes: list[Hole] = []
+        self.overlong: dict[int, Overlong] = {}
 
     def pass_over(self, batch: Any) -> None:
         """Note where the batch lies, and what is missing before it."""
@@ -161,9 +180,13 @@ class _Gathered:
             self.holes.append(Hole(self.next, batch.base_offset - 1))
         self.next = max(self.next, batch.next_offset)
 
-    def add(self, batch: Any, first: int) -> None:
+    def add(self, batch: Any, first: int, limit: int) -> None:
         """Take the batch's records from offset `first` on."""
-        values, offsets = _legacy(batch) if batch.magic < 2 else _current(batch)
+        try:
+            values, offsets = _legacy(batch) if batch.magic < 2 else _current(batch, limit)
+        except OverlongError as error:
+            self._add_overlong(batch, first, str(error))
+            return
         if batch.magic >= 2 and len(offsets) <= batch.last_offset_delta:
             self.holes += _absent(batch, offsets, first)
         if offsets and offsets[0] < first:
@@ -175,12 +198,30 @@ class _Gathered:
         if offsets:
             self.next = max(self.next, offsets[-1] + 1)
 
+    def _add_overlong(self, batch: Any, first: int, why: str) -> None:
+        """In place of each record of a batch that is not unpacked: what it was.
+
+        The first one stands for all where their offsets are not known for sure, or too many.
+        """
+        packed = bytes(batch._buffer)[batch._pos :]  # noqa: SLF001
+        size, digest, low, high = len(packed), hashlib.sha256(packed).digest(), batch.base_offset, batch.last_offset
+        count = high - low + 1
+        one_each = count == batch.records_count and count <= _MOST_ROWS
+        name = f"{NAMES[batch.compression_type]} batch sha256 {digest.hex()}"
+        text = f"{name}, {size:,} bytes, {why}, offsets {low} to {high}"
+        for offset in range(max(low, first), high + 1 if one_each else max(low, first) + 1):
+            self.overlong[len(self.values)] = size, digest
+            self.values.append(memoryview(text.encode()))
+            self.offsets.append(offset)
+        self.size += len(text) * count if one_each else len(text)
+
     def chunk(self, leader_epoch: int) -> Chunk:
-        return chunk_of(self.values, np.array(self.offsets, np.int64), self.next, self.holes, leader_epoch)
+        offsets = np.array(self.offsets, np.int64)
+        return chunk_of(self.values, offsets, self.next, self.holes, leader_epoch, self.overlong)
 
 
-def _current(batch: Any) -> tuple[list[Value], list[int]]:
-    values, deltas = split(batch)
+def _current(batch: Any, limit: int) -> tuple[list[Value], list[int]]:
+    values, deltas = split(batch, limit)
     base = batch.base_offset
     return values, [base + delta for delta in deltas]
 

@@ -180,7 +180,7 @@ def test_damage_under_a_right_checksum_never_gives_more_than_there_is(place: int
 def test_it_notices_a_client_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client whose batches can no longer be split, or are split otherwise, is noticed before anything is read."""
     assert splitter.works()
-    monkeypatch.delattr(DefaultRecordBatch, "_maybe_uncompress")
+    monkeypatch.delattr(DefaultRecordBatch, "compression_type")
     assert not splitter.works()
     monkeypatch.undo()
     monkeypatch.setattr(splitter, "split", lambda batch: ([b"a"], [0]))
