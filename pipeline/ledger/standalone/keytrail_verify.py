@@ -78,10 +78,8 @@ def point_decode(data: bytes) -> Point:
     need(y < P, "a point that is not on the curve")
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * SQRT_MINUS_1 % P
-    need((x * x - square) % P == 0, "a point that is not on the curve")
-    need(x != 0 or sign == 0, "a point that is not on the curve")
+    x = x * SQRT_MINUS_1 % P if (x * x - square) % P else x
+    need((x * x - square) % P == 0 and (x != 0 or sign == 0), "a point that is not on the curve")
     x = P - x if x & 1 != sign else x
     return (x, y, 1, x * y % P)
 
@@ -96,10 +94,8 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
     s = int.from_bytes(signature[32:], "little")
     need(s < ORDER, "a signature that is not canonical")
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
-    need(
-        point_equal(point_multiply(s, BASE), point_add(commitment, point_multiply(k, key))),
-        "the signature does not hold",
-    )
+    holds = point_equal(point_multiply(s, BASE), point_add(commitment, point_multiply(k, key)))
+    need(holds, "the signature does not hold")
 
 
 # --- Merkle trees, RFC 6962 section 2.1 ---------------------------------------------------------------------------
@@ -143,9 +139,7 @@ def root_from_inclusion(index: int, size: int, leaf: bytes, proof: Hashes) -> by
     return node_hash(proof[-1], root_from_inclusion(index - k, size - k, leaf, proof[:-1]))
 
 
-def roots_from_consistency(
-    old: int, size: int, proof: Hashes, old_root: bytes, *, whole: bool = True
-) -> tuple[bytes, bytes]:
+def roots_from_consistency(old: int, size: int, proof: Hashes, old_root: bytes, *, whole: bool = True) -> Hashes:
     """Both roots as the proof has them; recursion follows SUBPROOF in section 2.1.2."""
     if old == size:
         if whole:
@@ -183,8 +177,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def decode_number(text: str) -> int:
-    need(text.isascii() and text.isdigit() and len(text) < 20, "not a number")
-    need(text == "0" or text[0] != "0", "a number with leading zeroes")
+    need(text.isascii() and text.isdigit() and len(text) < 20 and str(int(text)) == text, "not a number")
     return int(text)
 
 
@@ -239,7 +232,7 @@ def open_checkpoint(data: bytes, vkey: str) -> tuple[int, bytes]:
 # --- the entry ----------------------------------------------------------------------------------------------------
 
 ENTRY = struct.Struct(">4sBB8sQQ32s")  # magic, kind, flags, stream id, position, ingest time, commitment
-EVENT, REDACTED = 1, 1
+EVENT, REDACTION, REDACTED = 1, 5, 1  # two kinds, a flag
 
 
 def parse_entry(data: bytes) -> tuple[Any, ...]:
@@ -247,16 +240,12 @@ def parse_entry(data: bytes) -> tuple[Any, ...]:
     return ENTRY.unpack(data)
 
 
-def verify_row(
-    entry: bytes, source: str, position: int, salt: bytes | None, raw: bytes | None, *, redacted: bool
-) -> bool:
+def verify_row(entry: bytes, source: str, place: int, salt: bytes | None, raw: bytes | None, *, redacted: bool) -> bool:
     """The entry commits to this row. True when its bytes were compared, False when they were redacted."""
     _, kind, flags, stream, at, _, commitment = parse_entry(entry)
     need(kind == EVENT, "the leaf is not an event's")
-    need(
-        hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()[:8] == stream, "the leaf is of another source"
-    )
-    need(at == position, "the leaf is of another position")
+    need(hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()[:8] == stream, "a leaf of another source")
+    need(at == place, "the leaf is of another position")
     if redacted and (flags & REDACTED or (raw is None and salt is None)):
         return False
     need(not redacted and not flags & REDACTED, "event and leaf disagree on whether it is redacted")
@@ -339,12 +328,10 @@ def verify_tiles(tiles: Tiles, root: bytes) -> None:
         for row, entry in enumerate(tiles.entries(index)):
             parse_entry(entry)
             need(leaf_hash(entry) == stored[row], f"entry {index * 256 + row} is not the one the tree commits to")
-    level = 0
-    while tiles.size >> (8 * (level + 1)):
+    for level in range(8):
         for index in range(tiles.size >> (8 * (level + 1))):
             parent = tiles.hashes(level + 1, index // 256)[index % 256]
             need(tree_root(tiles.hashes(level, index)) == parent, f"tile {level}/{index} does not match its parent")
-        level += 1
     need(tiles.root(tiles.size) == root, "the tiles do not lead to the signed root")
 
 
@@ -367,9 +354,8 @@ def command_proof(options: argparse.Namespace) -> str:
     need(len(proof) < 64 and all(len(value) == 32 for value in proof), "a proof with a malformed hash")
     parse_entry(entry)
     size, root = open_checkpoint(checkpoint, options.key)
-    need(
-        root_from_inclusion(index, size, leaf_hash(entry), proof) == root, "the proof does not lead to the signed root"
-    )
+    found = root_from_inclusion(index, size, leaf_hash(entry), proof)
+    need(found == root, "the proof does not lead to the signed root")
     told = f"leaf {index} is in the log of {size} entries"
     return told + (event_told(read(options.event), index, entry) if options.event else "")
 
@@ -397,8 +383,7 @@ def command_consistency(options: argparse.Namespace) -> str:
     size, root = open_checkpoint(read(options.new), options.key)
     need(old <= size, f"rollback: the old checkpoint has {old} entries, the new one {size}")
     if old:
-        proof = consistency_proof(Tiles(options.folder, size), old, 0, size)
-        verify_consistency(old, size, proof, old_root, root)
+        verify_consistency(old, size, consistency_proof(Tiles(options.folder, size), old, 0, size), old_root, root)
     return f"the log of {size} entries begins with the one of {old}"
 
 
@@ -407,7 +392,7 @@ def command_tree(options: argparse.Namespace) -> str:
     size, root = open_checkpoint(read(folder / "checkpoint"), options.key)
     tiles = Tiles(folder, size)
     verify_tiles(tiles, root)
-    records = verify_control(tiles, folder / "ctl.jsonl")
+    records = sum(1 for _ in control_records(tiles, folder / "ctl.jsonl"))
     if options.since_head:
         old, old_root = open_checkpoint(read(options.since_head), options.key)
         need(old <= size, f"rollback: {old} entries were signed, {size} are there")
@@ -415,10 +400,9 @@ def command_tree(options: argparse.Namespace) -> str:
     return f"{size} entries lead to the signed root {root.hex()}; {records} control records match"
 
 
-def verify_control(tiles: Tiles, path: pathlib.Path) -> int:
-    """Each control leaf has its record, in order, and commits to the record's body."""
+def control_records(tiles: Tiles, path: pathlib.Path) -> Iterator[tuple[int, int, Any]]:
+    """(leaf, kind, body) of each control leaf: it has its record, in order, and commits to the record's body."""
     lines = iter(path.read_bytes().split(b"\n") if path.exists() else [])
-    count = 0
     for index in range((tiles.size + 255) // 256):
         for row, entry in enumerate(tiles.entries(index)):
             if entry[4] == EVENT:
@@ -431,8 +415,22 @@ def verify_control(tiles: Tiles, path: pathlib.Path) -> int:
                 raise RefusedError(f"control leaf {index * 256 + row} has no record") from None
             need(place == (index * 256 + row, entry.hex(), entry[4]), f"the record of leaf {place[0]} is another's")
             need(hashlib.sha256(body).digest() == entry[30:], f"leaf {place[0]} does not commit to its record")
-            count += 1
-    return count
+            yield place[0], entry[4], record["body"]
+
+
+def declared(tiles: Tiles, path: pathlib.Path) -> tuple[bytearray, int]:
+    """A byte for each leaf (0: has its row; 1: erased, maybe a blank row; 2: no row needed), and the control leaves."""
+    told, control = bytearray(tiles.size), 0
+    for index, kind, body in control_records(tiles, path):
+        told[index], control = 2, control + 1
+        try:
+            erased = {"erased": True, "expired": False}.get(body["action"]) if kind == REDACTION else None
+            for start, end in body["leaves"] if erased is not None else ():
+                part = told[start : min(end, index)]  # what comes after a record is not its to declare
+                told[start : min(end, index)] = part.replace(b"\0", b"\1") if erased else b"\2" * len(part)
+        except (ValueError, TypeError, KeyError):
+            raise RefusedError(f"the record of leaf {index} does not say what was redacted") from None
+    return told, control
 
 
 def command_rows(options: argparse.Namespace) -> str:
@@ -441,23 +439,25 @@ def command_rows(options: argparse.Namespace) -> str:
     except ImportError:
         raise SystemExit("this command needs the duckdb module; the others need nothing") from None
 
-    size, root = open_checkpoint(read(pathlib.Path(options.folder) / "checkpoint"), options.key)
-    tiles = Tiles(options.folder, size)
+    folder = pathlib.Path(options.folder)
+    size, root = open_checkpoint(read(folder / "checkpoint"), options.key)
+    tiles = Tiles(folder, size)
     verify_tiles(tiles, root)
-    names = "source, position, salt, raw, redacted, leaf, leaf_index"
-    connection = duckdb.connect().execute("set enable_progress_bar = false")
-    cursor = connection.execute(f"select {names} from read_parquet(?) order by leaf_index", [options.glob])  # noqa: S608
-    count, expected, last = 0, {}, -1
+    told, control = declared(tiles, folder / "ctl.jsonl")
+    sql = "select source, position, salt, raw, redacted, leaf, leaf_index from read_parquet(?) order by leaf_index"
+    cursor = duckdb.connect().execute("set enable_progress_bar = false").execute(sql, [options.glob])
+    count, compared, last = 0, 0, -1
     for source, position, salt, raw, redacted, leaf, index in iter(cursor.fetchone, None):
         need(None not in (source, position, redacted, leaf, index), "a row without source, position or leaf")
         need(last < index < size, f"row {index}: a second row for a leaf, or one beyond the log's {size} entries")
-        last = index
-        if index // 256 not in expected:
-            expected = {index // 256: tiles.hashes(0, index // 256)}
-        need(leaf_hash(leaf) == expected[index // 256][index % 256], f"row {index}: the leaf is not the log's")
-        verify_row(leaf, source, position, salt, raw, redacted=redacted)
-        count += 1
-    return f"{count} rows are those of the log of {size} entries; {size - count} entries (records, expired) have no row"
+        need(told.count(2, last + 1, index) == index - last - 1, f"a row before {index} is missing, undeclared")
+        need(leaf_hash(leaf) == tiles.hashes(0, index // 256)[index % 256], f"row {index}: the leaf is not the log's")
+        need(told[index] or None not in (raw, salt), f"row {index}: its bytes are gone, and not declared erased")
+        compared += verify_row(leaf, source, position, salt, raw, redacted=redacted)
+        count, last = count + 1, index
+    need(told.count(2, last + 1) == size - last - 1, f"a row from {last + 1} on is missing, undeclared")
+    rest = f"{count - compared} redacted rows, {control} control records, {size - count - control} expired entries"
+    return f"{compared} rows are those of the log of {size} entries; not compared, as declared: {rest}"
 
 
 def read(path: str | pathlib.Path) -> bytes:

@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.ledger import leaf, merkle, proof_file
+from pipeline.ledger.redaction import ERASED, EXPIRED, redaction_body
 from pipeline.ledger.tiles import TileReader
 from tests.unit.ledger.small_lake import SmallLake, records
 
@@ -144,6 +145,80 @@ def test_parquet_rows_are_checked_with_duckdb(lake: SmallLake) -> None:
     assert verifier.main([*arguments, lake.ledger.verifier.vkey()]) == 10
 
 
+REDACTIONS = [
+    (leaf.REDACTION, redaction_body(ERASED, [3], reason="r", authority="a")),
+    (leaf.REDACTION, redaction_body(EXPIRED, [20, 21, 22], reason="r", authority="a")),
+]
+
+
+def rows_of(lake: SmallLake) -> int:
+    words = ["rows", str(lake.folder / "ledger"), str(lake.folder / "raw-*.parquet")]
+    return int(verifier.main([*words, "--key", lake.ledger.verifier.vkey()]))
+
+
+def blanked(rows: pl.DataFrame, *leaves: int) -> pl.DataFrame:
+    hit = pl.col("leaf_index").is_in(leaves)
+    return rows.with_columns(
+        pl.when(~hit).then("raw").alias("raw"),
+        pl.when(~hit).then("salt").alias("salt"),
+        redacted=hit | pl.col("redacted"),
+    )
+
+
+def test_rows_that_records_declare_gone_are_told_as_not_compared(
+    lake: SmallLake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Erased, expired, redacted at ingest: good, with their numbers; records have no row."""
+    lake.write(records(10, 600), control=REDACTIONS)
+    path = lake.folder / lake.files()[0]
+    blanked(pl.read_parquet(path), 3).filter(~pl.col("leaf_index").is_in([20, 21, 22])).write_parquet(path)
+    assert rows_of(lake) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("good: 605 rows are those of the log of 613 entries")
+    assert told.endswith("not compared, as declared: 2 redacted rows, 3 control records, 3 expired entries\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda rows: rows.filter(pl.col("leaf_index") != 0), "a row before 1 is missing"),
+        (lambda rows: rows.filter(pl.col("leaf_index") != 23), "a row before 24 is missing"),
+        (lambda rows: rows.filter(pl.col("leaf_index") != 3), "a row before 4 is missing"),
+        (lambda rows: rows.filter(pl.col("leaf_index") < 290), "a row before 300 is missing"),
+        (lambda rows: blanked(rows, 5), "row 5: its bytes are gone"),
+        (lambda rows: blanked(rows, 7), "row 7: its bytes are gone"),
+    ],
+)
+def test_rows_that_are_gone_undeclared_are_refused(
+    lake: SmallLake, change: Callable[[pl.DataFrame], pl.DataFrame], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An erased entry keeps its row; a line redacted at ingest keeps what was stored of it."""
+    lake.write(records(10, 600), control=REDACTIONS)
+    path = lake.folder / lake.files()[0]
+    change(pl.read_parquet(path)).write_parquet(path)
+    assert rows_of(lake) == 10
+    assert reason in capsys.readouterr().out
+
+
+def test_the_last_rows_cannot_be_missing_either(lake: SmallLake, capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind the last row there are control records at most."""
+    path = lake.folder / lake.files()[-1]
+    pl.read_parquet(path)[:-1].write_parquet(path)
+    assert rows_of(lake) == 10
+    assert "a row from 599 on is missing" in capsys.readouterr().out
+
+
+def test_no_record_declares_entries_that_come_after_it(lake: SmallLake) -> None:
+    """Nor does one without leaves make the verifier fail otherwise than with a reason."""
+    lake.write(records(1, 600), control=[(leaf.REDACTION, redaction_body(EXPIRED, [603], reason="r", authority="a"))])
+    lake.write(records(2, 601))
+    path = lake.folder / lake.files()[-1]
+    pl.read_parquet(path)[1:].write_parquet(path)
+    assert rows_of(lake) == 10
+    lake.write(records(1, 603), control=[(leaf.REDACTION, {"action": "erased"})])
+    assert rows_of(lake) == 10
+
+
 def test_its_ed25519_agrees_with_another_implementation() -> None:
     """Good signatures pass; a changed byte of key, message or signature does not; s must be reduced."""
     for seed in range(4):
@@ -230,7 +305,7 @@ def test_the_documented_sql_recomputes_the_signed_root(tmp_path: Path, count: in
     ("change", "reason"),
     [
         (lambda rows: rows.vstack(rows[7:8]), "a second row for a leaf"),
-        (lambda rows: rows.with_columns(leaf_index=pl.lit(9_999, pl.Int64)), "beyond the log"),
+        (lambda rows: rows.vstack(rows[:1].with_columns(leaf_index=pl.lit(9_999, pl.Int64))), "beyond the log"),
         (lambda rows: rows.with_columns(leaf=pl.lit(None, pl.Binary)), "without source, position or leaf"),
     ],
 )
