@@ -24,7 +24,7 @@ _OTHER_SUFFIXES: Final = """
 _NO_LOG_SUFFIXES: Final = frozenset(_OTHER_SUFFIXES.split())
 _NO_LOG: Final = re.compile(r"\.sqlite\w*(?:-(?:wal|shm|journal))?$|~$", re.IGNORECASE)
 _ROTATED: Final = re.compile(r"\.\d{1,3}$")
-_LAKE: Final = "audit.duckdb"  # a folder with this in it is a lake: what was made of logs, not logs
+_LAKE: Final = frozenset({"commit.sqlite", "audit.duckdb"})  # together in a lake: what was made of logs, not logs
 
 
 @dataclass(slots=True)
@@ -74,7 +74,9 @@ def printable(path: str) -> str:
 def _walk(root: str, exclude: Sequence[str], found: Found) -> None:
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_note(found)):
-        if _seen_before(folder, seen) or (_LAKE in names and folder != root):
+        lake = folder != root and _LAKE.issubset(names)
+        if _seen_before(folder, seen) or lake:
+            found.skipped += [folder] if lake else []
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))

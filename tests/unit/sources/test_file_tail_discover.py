@@ -20,7 +20,8 @@ def test_a_folder_is_read_recursively_without_what_is_no_log(tmp_path: Path, sta
     """Hidden files, labels, code, tables and lakes are left out and named; the rest is read in sorted order."""
     for name in (
         "b.log", "a.json", "sub/c.txt", ".hidden", ".git/config.log", "labels.jsonl", "story.md", "x.py", "m.prom",
-        "m.prom.1", "t.csv.gz", "state.sqlite3-wal", "edit.log~", "lake/audit.duckdb", "lake/ledger/checkpoint",
+        "m.prom.1", "t.csv.gz", "state.sqlite3-wal", "edit.log~", "lake/audit.duckdb", "lake/commit.sqlite",
+        "lake/ledger/checkpoint",
     ):  # fmt: skip
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -30,8 +31,19 @@ def test_a_folder_is_read_recursively_without_what_is_no_log(tmp_path: Path, sta
     skipped = {os.path.relpath(path, tmp_path) for path in run.source.skipped}
     assert skipped == {
         ".hidden", "labels.jsonl", "story.md", "x.py", "m.prom", "m.prom.1", "t.csv.gz", "state.sqlite3-wal",
-        "edit.log~",
+        "edit.log~", "lake",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["audit.duckdb", "commit.sqlite"])
+def test_half_a_lake_is_none(tmp_path: Path, start: Start, name: str) -> None:
+    """A file that only has the name of one of a lake's does not keep a folder from being read."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/main.log").write_text("one\n")
+    (tmp_path / "logs" / name).touch()
+    run = start(tmp_path)
+    assert run.read() == [b"one"]
+    assert run.source.skipped == [str(tmp_path / "logs" / name)]
 
 
 def test_an_excluded_pattern_is_left_out_of_folders_only(tmp_path: Path, start: Start) -> None:
