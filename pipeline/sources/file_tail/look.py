@@ -6,10 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Final
 
-from pipeline.sources.file_tail.readers import foreign_packing, head_of, packing_of, unpacked_size
-from pipeline.sources.identity import HEAD, Mark
+from pipeline.sources.file_tail.readers import (
+    foreign_packing,
+    head_of,
+    packing_of,
+    plain_through,
+    unpacked_size,
+    unpacked_through,
+)
+from pipeline.sources.identity import Mark
+
+_ALL: Final = 1 << 62
 
 
 class Look:
@@ -84,20 +94,32 @@ class Look:
             return unpacked_size(fd, self.packed, self.status.size) == offset
 
     def repeats(self, other: Look) -> bool:
-        """Whether `other` holds all of this: a copy, or a compressed copy in the making.
+        """Whether `other` holds all of this: a copy, or a compressed copy in the making."""
+        return bool(self.head) and self.begins(other)
 
-        Of a compressed file the beginning alone is compared, as its end costs reading all of it.
-        """
-        if not self.head or not other.head.startswith(self.head):
+    def begins(self, other: Look) -> bool:
+        """Whether `other` begins with what this holds: its first and its last bytes, and no more of them."""
+        if not other.head.startswith(self.head):
             return False
+        length, last = self._through(_ALL)  # first this, then the other: that one may be growing
+        return other._through(length) == (length, last)
+
+    def _through(self, count: int) -> tuple[int, bytes]:
+        """How many of the first `count` bytes there are, decompressed, and the last of them."""
         if self.packed:
-            return True
-        if other.packed:
-            return len(self.head) in {HEAD, len(other.head)}
-        size = self.status.size
-        low = max(size - HEAD, 0)
-        with self.opened() as here, other.opened() as there:
-            return size <= other.status.size and os.pread(here, HEAD, low) == os.pread(there, size - low, low)
+            return _unpacked(self.path, self.status, self.packed, count)
+        with self.opened() as fd:
+            return plain_through(fd, count)
+
+
+@lru_cache(maxsize=256)
+def _unpacked(path: str, status: Status, packed: str, count: int) -> tuple[int, bytes]:
+    """See Look._through. Unpacked once for as long as the file stays as it is: it is looked at again and again."""
+    fd = open_same(path, status)
+    try:
+        return unpacked_through(fd, packed, count)
+    finally:
+        os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

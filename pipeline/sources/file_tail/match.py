@@ -101,7 +101,7 @@ def without_copies(fresh: Sequence[Look], read: Sequence[Look]) -> tuple[set[Loo
     """New files, and those among them that only repeat another. Raises MovedError, OSError.
 
     A compressed file is weighed after the plain ones it may be a copy of. Beside the file whose name it has but for the
-    ending it is being made of that, however little it holds yet.
+    ending it is being made of that, however little it holds yet; but what holds more than another is no copy of it.
     """
     paths = {look.path: look for look in [*read, *fresh]}
     same: dict[str, list[Look]] = {}
@@ -111,7 +111,7 @@ def without_copies(fresh: Sequence[Look], read: Sequence[Look]) -> tuple[set[Loo
     for look in sorted(fresh, key=lambda look: bool(look.packed)):
         others = same.setdefault(_first_line(look), [])
         origin = paths.get(PACKED.sub("", look.path), look)
-        made_of_it = origin is not look and bool(look.packed) and origin.head.startswith(look.head)
+        made_of_it = origin is not look and bool(look.packed) and look.begins(origin)
         if made_of_it or any(look.repeats(other) for other in others):
             copies.append(look)
         else:

@@ -135,6 +135,19 @@ class Careful:
         return Gzip(self._fd) if self._packed == "gz" else Zstd(self._fd)
 
 
+class _Sound:
+    """Ends where a file is damaged: whoever reads on to that place meets it again, and reports it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def read(self, view: memoryview) -> int:
+        try:
+            return self._reader.read(view)
+        except DamagedError:
+            return 0
+
+
 class _Bytes:
     """A file object over pread, so that a descriptor can serve several readers."""
 
@@ -196,12 +209,9 @@ def head_of(fd: int, packed: str) -> bytes:
     """The first bytes, at most HEAD; fewer where the file is shorter or damaged before that."""
     if not packed:
         return os.pread(fd, HEAD, 0)
-    reader, buffer, got = reader_of(fd, packed), bytearray(HEAD), 0
-    try:
-        while got < HEAD and (more := reader.read(memoryview(buffer)[got:])):
-            got += more
-    except DamagedError:
-        pass  # whoever reads on to that place meets it again, and reports it
+    reader, buffer, got = _Sound(reader_of(fd, packed)), bytearray(HEAD), 0
+    while got < HEAD and (more := reader.read(memoryview(buffer)[got:])):
+        got += more
     return bytes(buffer[:got])
 
 
@@ -216,6 +226,17 @@ def skip(reader: Reader, count: int) -> tuple[int, bytes]:
         done += got
         trail = (trail + bytes(buffer[max(got - TRAIL, 0) : got]))[-TRAIL:]
     return done, trail
+
+
+def plain_through(fd: int, count: int) -> tuple[int, bytes]:
+    """How many of the first `count` bytes there are, and the last of them (at most TRAIL)."""
+    there = min(os.fstat(fd).st_size, count)
+    return there, os.pread(fd, min(TRAIL, there), max(there - TRAIL, 0))
+
+
+def unpacked_through(fd: int, packed: str, count: int) -> tuple[int, bytes]:
+    """The same of a compressed file, by unpacking it: what it says of its length proves nothing."""
+    return skip(_Sound(reader_of(fd, packed)), count)
 
 
 def unpacked_size(fd: int, packed: str, size: int) -> int | None:

@@ -203,6 +203,47 @@ def test_a_compressed_copy_beside_its_file_is_left_out(tmp_path: Path, start: St
     assert run.source.skipped == [str(tmp_path / "trail.json.gz")]
 
 
+@pytest.mark.parametrize("name", ["main.log.gz", "main.log.1.gz", "main.log-20260301.zst", "old-main.log.gz"])
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_compressed_file_that_holds_more_is_no_copy(tmp_path: Path, start: Start, name: str, again: int) -> None:
+    """A log cut back beside its own backup does not hide what the backup has, whatever that says of its length."""
+    pack = zstandard.compress if name.endswith("zst") else gzip.compress
+    (tmp_path / "main.log").write_bytes(text(lines(0, 200)))
+    (tmp_path / name).write_bytes(pack(text(lines(0, 300))) + pack(b"") * again)
+    run = start(tmp_path)
+    assert sorted(run.read()) == sorted([*lines(0, 200), *lines(0, 300)])
+    assert run.source.skipped == []
+
+
+def test_a_compressed_file_that_goes_another_way_is_no_copy(tmp_path: Path, start: Start) -> None:
+    """The same beginning and no more bytes, but other last ones."""
+    (tmp_path / "main.log").write_bytes(text(lines(0, 300)))
+    (tmp_path / "main.log.1.gz").write_bytes(gzip.compress(text([*lines(0, 200), *lines(900, 50)])))
+    run = start(tmp_path)
+    assert sorted(run.read()) == sorted([*lines(0, 200), *lines(900, 50), *lines(0, 300)])
+
+
+def test_a_file_that_holds_more_than_a_compressed_one_is_no_copy_of_it(tmp_path: Path, start: Start) -> None:
+    """Nor does a backup that was read once hide the log that went on."""
+    (tmp_path / "main.log.1.gz").write_bytes(gzip.compress(text(lines(0, 200))))
+    first = start(tmp_path)
+    assert first.read() == lines(0, 200)
+    (tmp_path / "main.log").write_bytes(text(lines(0, 200)))
+    assert start(tmp_path, positions=first.positions).read() == []
+    (tmp_path / "main.log").write_bytes(text(lines(0, 300)))
+    assert start(tmp_path, positions=first.positions).read() == lines(0, 300)
+
+
+def test_a_compressed_copy_of_the_beginning_is_left_out(tmp_path: Path, start: Start) -> None:
+    """A snapshot of the live log, also one still being written: nothing in it is new."""
+    (tmp_path / "main.log").write_bytes(text(lines(0, 300)))
+    (tmp_path / "main.log-20260301.gz").write_bytes(gzip.compress(text(lines(0, 200))))
+    (tmp_path / "main.log.gz").write_bytes(gzip.compress(text(lines(0, 300)))[:-20])
+    run = start(tmp_path)
+    assert run.read() == lines(0, 300)
+    assert run.source.skipped == [str(tmp_path / name) for name in ("main.log-20260301.gz", "main.log.gz")]
+
+
 def test_siblings_that_begin_alike_are_told_apart(tmp_path: Path, start: Start) -> None:
     """A banner as the first line of every file does not make them one file, nor do they share a partition."""
     for name, first in (("main.log.1", 0), ("main.log", 9)):
