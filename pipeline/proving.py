@@ -56,7 +56,10 @@ def _keep(out: Path, files: Sequence[tuple[str, bytes]]) -> None:
 
 
 def verify_proof(proof: Path, event: Path | None, vkey: str) -> dict[str, Any]:
-    """What a proof file shows. Raises LedgerError (exit 10) when it is refused, NoInputError, ConfigError."""
+    """What a proof file shows, and which fields of the event file it binds.
+
+    Raises LedgerError (exit 10) when it is refused, NoInputError, ConfigError.
+    """
     try:
         data = proof.read_bytes()
         told = None if event is None else event.read_bytes()
@@ -70,4 +73,6 @@ def verify_proof(proof: Path, event: Path | None, vkey: str) -> dict[str, Any]:
         "root": proven.checkpoint.root.hex(),
         "position": proven.entry.position,
         "content_checked": proven.content,
+        "bound": ", ".join(proven.bound),
+        "not_bound": ", ".join(proven.unbound),
     }

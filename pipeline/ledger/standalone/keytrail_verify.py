@@ -344,8 +344,7 @@ def command_note(options: argparse.Namespace) -> str:
 
 
 def command_proof(options: argparse.Namespace) -> str:
-    data = read(options.file)
-    head, blank, checkpoint = data.partition(b"\n\n")
+    head, blank, checkpoint = read(options.file).partition(b"\n\n")
     lines = decode_text(head).split("\n")
     need(blank and lines[0] == "c2sp.org/tlog-proof@v1" and len(lines) >= 3, "not a tlog-proof")
     need(lines[1].startswith("extra ") and lines[2].startswith("index "), "not a proof of a keytrail entry")
@@ -375,7 +374,8 @@ def event_told(data: bytes, index: int, entry: bytes) -> str:
         compared = verify_row(entry, event["source"], event["position"], salt, raw, redacted=event["redacted"])
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise RefusedError("not an event file") from None
-    return ", and the event is the one it commits to" if compared else "; the event's bytes are redacted, not compared"
+    place = "; it binds the event's leaf_index, source, position"
+    return place + (", raw, salt, redacted, not uid and file" if compared else ", no more: its bytes are not compared")
 
 
 def command_consistency(options: argparse.Namespace) -> str:

@@ -153,6 +153,7 @@ def test_a_proof_holds_with_and_without_its_event(small_lake: Path, proven: Path
     assert keytrail(*ask).rows[0]["content_checked"] is False
     (row,) = keytrail(*ask, "--event", beside(proven)).rows
     assert row["content_checked"] is True
+    assert (row["bound"], row["not_bound"]) == ("leaf_index, source, position, raw, salt, redacted", "uid, file")
     assert (row["index"], row["size"]) == (5, 91)
 
 

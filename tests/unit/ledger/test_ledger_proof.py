@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.ledger import leaf, merkle, note, policy, proof, proof_file
+from pipeline.ledger import control, leaf, merkle, note, policy, proof, proof_file
 from pipeline.ledger.errors import LedgerError
 from pipeline.ledger.tiles import TileReader
 from tests.unit.ledger.small_lake import SmallLake, records
@@ -66,22 +66,31 @@ def test_every_flipped_byte_of_a_proof_is_refused(lake: SmallLake) -> None:
             proof_file.verify_files(bytes(changed), [lake.ledger.verifier])
 
 
-def uid_of(source: str, position: int, raw: bytes) -> str:
-    del source, raw
-    return f"{position:032x}"
-
-
-def test_every_flipped_byte_of_an_event_is_refused_but_those_of_its_file_name(lake: SmallLake) -> None:
-    """The entry commits to source, position and bytes; the uid follows from them; the file's name is only told."""
+def test_every_flipped_byte_of_an_event_is_refused_but_those_that_are_told_as_not_bound(lake: SmallLake) -> None:
+    """The entry commits to source, position and bytes; uid and file are only told."""
     data, event = files(lake, 200)
-    told = event.index(b"audit.log"), event.index(b"audit.log") + len("audit.log")
-    for at in range(len(event)):
+    parsed = json.loads(event)
+    begins = [(event.index(b'"%s"' % parsed[name].encode()) + 1, len(parsed[name])) for name in ("uid", "file")]
+    told = {at for begin, length in begins for at in range(begin, begin + length)}
+    for at in set(range(len(event))) - told:
         changed = bytearray(event)
         changed[at] ^= 1
-        if told[0] <= at < told[1]:
-            continue
         with pytest.raises(LedgerError):
-            proof_file.verify_files(data, [lake.ledger.verifier], event=bytes(changed), uid_of=uid_of)
+            proof_file.verify_files(data, [lake.ledger.verifier], event=bytes(changed))
+
+
+def test_it_is_said_which_fields_of_an_event_are_bound(lake: SmallLake) -> None:
+    """A forged uid or file is not refused, and nothing says that it holds; of redacted events neither are the bytes."""
+    data, event = files(lake, 200)
+    forged = control.canonical({**json.loads(event), "uid": "0" * 32, "file": "/else.log"}) + b"\n"
+    proven = proof_file.verify_files(data, [lake.ledger.verifier], event=forged)
+    assert proven.unbound == ("uid", "file")
+    assert {*proven.bound, *proven.unbound} == set(json.loads(event))
+    data, event = files(lake, 7)
+    proven = proof_file.verify_files(data, [lake.ledger.verifier], event=event)
+    assert proven.bound == ("leaf_index", "source", "position")
+    assert {*proven.bound, *proven.unbound} == set(json.loads(event))
+    assert proof_file.verify_files(data, [lake.ledger.verifier]).bound == ()
 
 
 def test_base64_has_one_form(lake: SmallLake) -> None:
