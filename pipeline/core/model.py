@@ -210,7 +210,8 @@ class Commit:
     `revise` replaces rows of a table by their key; `snapshot` replaces a table whole. `states` is what the stateful
     parts need to go on from `positions`. `ledger` is the head (size, root, checkpoint text) that covers these rows;
     `seal` gives one instead, when it is told which files came and which went since the last one, relative to the lake,
-    and which of these were found so: neither this commit nor an earlier one of this worker did it.
+    which of these were found so: neither this commit nor an earlier one of this worker did it; and the SHA-256 that
+    files had when they were merged into others.
     """
 
     positions: Sequence[Position]
@@ -220,7 +221,7 @@ class Commit:
     messages: Sequence[Message] = ()
     ledger: Mapping[str, Any] = field(default_factory=dict)
     expired: Sequence[tuple[int, int]] = ()  # spans of leaves that this ledger head tells to have lost their entries
-    seal: Callable[[Sequence[str], Sequence[str], Sequence[str]], Mapping[str, Any]] | None = None
+    seal: Callable[[Sequence[str], Sequence[str], Sequence[str], Mapping[str, str]], Mapping[str, Any]] | None = None
     consumed: Sequence[str] = ()  # files that reading workers passed on, and that are judged with this
     holds: Sequence[Hold] = ()  # legal holds that are placed with this
     released: Sequence[str] = ()  # and those that are lifted, by name

@@ -22,10 +22,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = (), found: Sequence[str] = ()) -> Body:
+def body(
+    lake: Path,
+    files: Iterable[str],
+    *,
+    replaces: Sequence[str] = (),
+    found: Sequence[str] = (),
+    merged: Mapping[str, str] | None = None,
+) -> Body:
     """The body of a seal over files of the lake (relative paths), in place of those it replaces. Raises StoreError.
 
-    `found` are those of both that somebody else had put there, or taken away, before the commit came.
+    `found` are those of both that somebody else had put there, or taken away, before the commit came; `merged`, the
+    SHA-256 of those replaced as they were when their rows went on into others.
     """
     try:
         sealed = [
@@ -34,7 +42,8 @@ def body(lake: Path, files: Iterable[str], *, replaces: Sequence[str] = (), foun
     except OSError as error:
         raise StoreError(f"{error.filename} could not be read to be sealed: {error.strerror}") from error
     told = {"found": list(found)} if found else {}
-    return {"files": sealed, "replaces": list(replaces), **told}
+    read = [{"path": name, "sha256": digest} for name, digest in (merged or {}).items()]
+    return {"files": sealed, "replaces": list(replaces), **told, **({"merged": read} if read else {})}
 
 
 class Sealed:
@@ -43,11 +52,16 @@ class Sealed:
     def __init__(self) -> None:
         self.files: dict[str, tuple[str, int]] = {}
         self.found: dict[tuple[str, int], bool] = {}  # found in the lake, or no longer in it (False), by a seal
+        self.merged: dict[tuple[str, int], int] = {}  # altered, and merged so by a seal -> leaf of the one it had
 
     def take(self, record: Record) -> None:
         """The next record."""
         if record.kind != leaf.SEAL:
             return
+        for item in record.body.get("merged", ()):
+            standing = self.files.get(str(item["path"]))
+            if standing is not None and standing[0] != item["sha256"]:
+                self.merged[str(item["path"]), record.index] = standing[1]
         for name in record.body.get("replaces", ()):
             self.files.pop(str(name), None)
         for item in record.body.get("files", ()):
@@ -63,6 +77,15 @@ def check_found(found: Mapping[tuple[str, int], bool], places: Places, log: str)
         verdict, done = ("unsigned", "was in the lake") if there else ("gap", "was gone from the lake")
         evidence = f"{name} {done} before the seal of leaf {index}, and no run had done that"
         places.add(log, verdict, "exchange", evidence, (index, index + 1))
+
+
+def check_merged(merged: Mapping[tuple[str, int], int], places: Places, log: str) -> None:
+    """Report files that were not as sealed when they were merged: what was done to them is in other files now."""
+    for (name, index), sealed in merged.items():
+        evidence = (
+            f"{name} was not the file that leaf {sealed} seals when its rows went on, by the seal of leaf {index}"
+        )
+        places.add(log, "altered", "exchange", evidence, (index, index + 1))
 
 
 def check(

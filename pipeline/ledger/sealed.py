@@ -104,10 +104,17 @@ class SealedLedger:
         return partial(self.prepare, records=[*records, *self._completeness.records(shown)])
 
     def prepare(
-        self, files: Sequence[str], replaced: Sequence[str], found: Sequence[str] = (), *, records: Records = ()
+        self,
+        files: Sequence[str],
+        replaced: Sequence[str],
+        found: Sequence[str] = (),
+        merged: Mapping[str, str] | None = None,
+        *,
+        records: Records = (),
     ) -> dict[str, Any]:
         """The head of both logs, committed to every byte of these files of the lake, in the place of those replaced;
-        `found` are those among both that this worker neither made nor removed.
+        `found` are those among both that this worker neither made nor removed, `merged` the SHA-256 that those had
+        whose rows went on into others.
 
         `records` go into the log over files. Raises StoreError, also when a file cannot be read.
         """
@@ -115,7 +122,7 @@ class SealedLedger:
         for kind, body in records:
             self.files.append_control(kind, body)
         if files or replaced:
-            body = seal.body(self._lake, files, replaces=replaced, found=found)
+            body = seal.body(self._lake, files, replaces=replaced, found=found, merged=merged)
             log = {"size": head["size"], "root": head["root_hex"]}
             self.files.append_control(leaf.SEAL, {**body, "log": log})
         return {**head, FILES: {**self.files.prepare(), TOLD: dict(self._told)}}

@@ -152,6 +152,7 @@ def verify(
         redaction.check_holds(declared.holds, lake.holds, run.places, f"{folder}/{control.FILE}")
     statements.check_configuration(configured, lake.head, run.places, f"{folder}/{control.FILE}")
     seal.check(run.lake, standing.files, lake.files, run.places, required=sealed)
+    seal.check_merged(standing.merged, run.places, f"{folder}/{control.FILE}")
     if alone:
         seal.check_found(standing.found, run.places, f"{folder}/{control.FILE}")
     told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)

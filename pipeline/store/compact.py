@@ -13,12 +13,12 @@ import polars as pl
 
 from pipeline.core import faults
 from pipeline.store.files import guarded, remove, sync_folders
-from pipeline.store.read import groups, newest, within
+from pipeline.store.read import groups, hashed, newest, within
 from pipeline.store.segment import SegmentFile
 from pipeline.store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.store.catalogue import LiveFile
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pipeline.store.segment import Segment
     from pipeline.store.tables import Table
 
-    Swap = Callable[[Sequence[str], Sequence[Segment], str], bool]  # (files dropped, files added, owner) -> done
+    # (files dropped, files added, owner, SHA-256 of those whose rows went on) -> done
+    Swap = Callable[[Sequence[str], Sequence[Segment], str, Mapping[str, str]], bool]
 
 
 class Compactor:
@@ -70,22 +71,24 @@ class Compactor:
             return 0
         with Rewrite(self._lake, table, self._config, self._name) as made:
             for file in chosen:
-                for frame in groups(self._lake / file.segment.path, table.columns):
+                for frame in made.replacing(file):
                     made.append(frame)
             return made.swap(self._swap, chosen, owner)
 
     def _fold(self, table: Table, rows: Sequence[LiveFile], revisions: Sequence[LiveFile]) -> int:
+        told = {file.segment.path: self._hashed(file, table) for file in revisions}
         left = newest(self._lake, table, revisions)
         low, high = _span(left, table)
         dropped = list(revisions)
         with Rewrite(self._lake, table, self._config, self._name) as made:
+            made.digests |= told
             for file in rows:
                 if not within(file, low, high):
                     continue
                 found = self._found(file, left, table)
                 if found.is_empty():
                     continue
-                for frame in groups(self._lake / file.segment.path, table.columns):
+                for frame in made.replacing(file):
                     made.append(frame.join(found, on=table.keys, how="anti", nulls_equal=True))
                 made.append(left.join(found, on=table.keys, how="semi", nulls_equal=True))
                 made.close()
@@ -93,6 +96,9 @@ class Compactor:
                 dropped.append(file)
             made.append(left)  # rows that are new rather than replaced
             return made.swap(self._swap, dropped)
+
+    def _hashed(self, file: LiveFile, table: Table) -> str:
+        return hashed(self._lake / file.segment.path, table.columns, self._config.small_bytes)[0]
 
     def _found(self, file: LiveFile, wanted: pl.DataFrame, table: Table) -> pl.DataFrame:
         keys = pl.Schema({key: table.columns[key] for key in table.keys})
@@ -116,6 +122,7 @@ class Rewrite:
         self._name = name
         self._file: SegmentFile | None = None
         self.segments: list[Segment] = []
+        self.digests: dict[str, str] = {}  # SHA-256 of files whose rows went on into these
         self._kept = False
 
     def __enter__(self) -> Rewrite:
@@ -127,6 +134,13 @@ class Rewrite:
         if self._file is not None:
             self._file.abandon()
         remove(self._lake / segment.path for segment in self.segments)
+
+    def replacing(self, file: LiveFile) -> Iterator[pl.DataFrame]:
+        """The rows of a file in whose place these come. The seal over the exchange tells its SHA-256: one that had been
+        edited does not become right by it."""
+        path = file.segment.path
+        self.digests[path], frames = hashed(self._lake / path, self._table.columns, self._config.small_bytes)
+        return frames
 
     def append(self, frame: pl.DataFrame) -> None:
         """Adds rows, to a new file when the last one is full."""
@@ -159,7 +173,7 @@ class Rewrite:
         """Puts the new files in the place of `dropped`, whose number is returned; 0 when one was gone already."""
         segments = self.keep()
         faults.point("store.compact.written")
-        if swap([file.segment.path for file in dropped], segments, owner):
+        if swap([file.segment.path for file in dropped], segments, owner, self.digests):
             return len(dropped)
         remove(self._lake / segment.path for segment in segments)
         return 0

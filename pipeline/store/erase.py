@@ -109,12 +109,14 @@ class Erasure:
         added: list[Segment] = []
         sequences: dict[str, int] = {}
         pairs: list[tuple[str, str]] = []
+        digests: dict[str, str] = {}
         try:
             for file in self._files:
                 hit, change = self._changes[file.segment.table]
                 if file.worker != worker or not self._holds(file, hit):
                     continue
-                made = self._rewritten(file, change)
+                made, read = self._rewritten(file, change)
+                digests |= read
                 dropped.append(file.segment.path)
                 added += made
                 sequences |= {segment.path: file.sequence for segment in made}
@@ -123,14 +125,14 @@ class Erasure:
         except BaseException:
             remove(self._lake / segment.path for segment in added)
             raise
-        return Exchange(dropped, {worker: added}, {}, sequences), pairs
+        return Exchange(dropped, {worker: added}, {}, sequences, digests), pairs
 
-    def _rewritten(self, file: LiveFile, change: Change) -> list[Segment]:
+    def _rewritten(self, file: LiveFile, change: Change) -> tuple[list[Segment], dict[str, str]]:
         table = TABLES[file.segment.table]
         with Rewrite(self._lake, table, self._config, self._steps.name, file.segment.kind) as made:
-            for frame in groups(self._lake / file.segment.path, table.columns):
+            for frame in made.replacing(file):
                 made.append(change(frame))
-            return made.keep()
+            return made.keep(), made.digests
 
     def _holds(self, file: LiveFile, hit: pl.Expr) -> bool:
         columns = TABLES[file.segment.table].columns

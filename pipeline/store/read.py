@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -26,6 +28,21 @@ def groups(file: Path, columns: pl.Schema, *, views: bool = False) -> Iterator[p
     """
     kind = pa.binary_view() if views else None
     with guarded(f"reading {file}"), pq.ParquetFile(file, binary_type=kind) as parquet:
+        for number in range(parquet.num_row_groups):
+            yield _group(parquet, number, columns)
+
+
+def hashed(file: Path, columns: pl.Schema, small_bytes: int) -> tuple[str, Iterator[pl.DataFrame]]:
+    """The SHA-256 of a file, and its row groups; of a small one of the same bytes, whatever becomes of it meanwhile."""
+    with guarded(f"reading {file}"), file.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_size >= small_bytes:
+            return hashlib.file_digest(opened, "sha256").hexdigest(), groups(file, columns)
+        data = opened.read()
+    return hashlib.sha256(data).hexdigest(), _groups_of(file, data, columns)
+
+
+def _groups_of(file: Path, data: bytes, columns: pl.Schema) -> Iterator[pl.DataFrame]:
+    with guarded(f"reading {file}"), pq.ParquetFile(pa.BufferReader(data)) as parquet:
         for number in range(parquet.num_row_groups):
             yield _group(parquet, number, columns)
 

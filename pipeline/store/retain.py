@@ -34,7 +34,8 @@ _MICRO: Final = pl.Datetime("us", "UTC")
 class Swap(Protocol):
     """Puts files in the place of others and notes the leaves whose entries go with them, in one transaction.
 
-    Files and leaves are given by the worker whose ledger they belong to.
+    Files and leaves are given by the worker whose ledger they belong to; `digests` are the SHA-256 of files dropped
+    whose rows went on.
     """
 
     def __call__(
@@ -42,6 +43,7 @@ class Swap(Protocol):
         dropped: Sequence[str],
         added: Mapping[str, Sequence[Segment]],
         expired: Mapping[str, Sequence[tuple[int, int]]],
+        digests: Mapping[str, str],
     ) -> bool: ...
 
 
@@ -58,6 +60,7 @@ class Retention:
         self._holds = holds
         self._dropped: list[str] = []
         self._added: defaultdict[str, list[Segment]] = defaultdict(list)  # by owner
+        self._digests: dict[str, str] = {}  # of files whose rows went on
         self._leaves: defaultdict[str, list[pl.Series]] = defaultdict(list)  # of the entries that go, by owner
 
     def run(self, files: Sequence[LiveFile], swap: Swap) -> int:
@@ -69,7 +72,7 @@ class Retention:
                 self._raw(file, [f for f in aged if f.segment.table == "events"], places)
             for file in aged:
                 self._aged(file)
-            if self._dropped and swap(self._dropped, self._added, self._spans()):
+            if self._dropped and swap(self._dropped, self._added, self._spans(), self._digests):
                 return len(self._dropped)
         except BaseException:
             self._remove_added()
@@ -141,9 +144,10 @@ class Retention:
 
     def _rewrite(self, file: LiveFile, table: Table, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
         with Rewrite(self._lake, table, self._config, self._name) as made:
-            for frame in groups(self._lake / file.segment.path, table.columns):
+            for frame in made.replacing(file):
                 made.append(kept(frame))
             self._added[file.worker].extend(made.keep())
+        self._digests |= made.digests
         self._dropped.append(file.segment.path)
 
 

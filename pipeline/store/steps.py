@@ -39,13 +39,15 @@ class Exchange:
     """Files that take the place of others, by the worker whose ledger has the leaves of their rows.
 
     `expired` are the leaves of each whose entries go with it. `sequences` are the commits that count as having brought
-    a file, where that is not the one that makes the exchange.
+    a file, where that is not the one that makes the exchange. `digests` are the SHA-256 that dropped files had whose
+    rows went on into those added.
     """
 
     dropped: Sequence[str]
     added: Mapping[str, Sequence[Segment]]
     expired: Mapping[str, Sequence[Span]] = field(default_factory=dict)
     sequences: Mapping[str, int] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 class Steps:
@@ -87,7 +89,8 @@ class Steps:
             kept = self._keep_states(packed)
         faults.point("store.revised")
         came, went, found = self._moved(commit, [*sealed, *made])
-        head = commit.seal(came, went, found) if commit.seal else commit.ledger
+        merged = {path: digest for exchange in self.staged for path, digest in exchange.digests.items()}
+        head = commit.seal(came, went, found, merged) if commit.seal else commit.ledger
         with self._catalogue.changing() as sql:
             now_ns = self._clock()
             log.check_epoch(sql, self.worker, self._epoch)

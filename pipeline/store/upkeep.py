@@ -132,15 +132,16 @@ class Upkeep:
         self.failure = str(failure)
         self._failed_ns = self._clock()
 
-    def _swap(self, dropped: Sequence[str], added: Sequence[Segment], owner: str = "") -> bool:
-        return self._swap_all(dropped, {owner or self._steps.worker: added}, {})
+    def _swap(self, dropped: Sequence[str], added: Sequence[Segment], owner: str, digests: Mapping[str, str]) -> bool:
+        return self._swap_all(dropped, {owner or self._steps.worker: added}, {}, digests)
 
     def _swap_all(
-        self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]]
-    ) -> bool:
-        """As `Steps.swap_all`, or later."""
+        self, dropped: Sequence[str], added: Mapping[str, Sequence[Segment]], expired: Mapping[str, Sequence[Span]],
+        digests: Mapping[str, str],
+    ) -> bool:  # fmt: skip
+        """As `Steps.swap_all`, or later; then the ledger is told of the digests, too."""
         if self._ready is not None:
-            self._ready.append(Exchange(dropped, added, expired))
+            self._ready.append(Exchange(dropped, added, expired, digests=digests))
             return True
         return self._steps.swap_all(dropped, added, expired)
 

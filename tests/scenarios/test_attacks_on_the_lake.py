@@ -21,6 +21,7 @@ from pipeline import verification
 from pipeline.core import plugins
 from pipeline.ledger.verify import Report
 from tests.lakes import run
+from tests.scenarios.vault_lines import entry, line
 from tests.trail import MAIN, trail
 
 _TABLES = {"detection": {"disabled": plugins.kinds("detectors")}}
@@ -158,6 +159,28 @@ def file_forgotten_and_read_on(kept: Kept) -> None:
     """a file struck from the catalogue, and a run that goes on from there"""
     file_forgotten(kept)
     kept.read()
+
+
+def redacted_edited(kept: Kept) -> None:
+    """what is stored of a line redacted at ingest edited"""
+    told_in_clear(kept, 0)
+    path = max((kept.lake / "data/raw").iterdir())
+    forged = pl.when("redacted").then(pl.lit(b'{"nothing":"happened"}')).otherwise("raw").alias("raw")
+    pl.read_parquet(path).with_columns(forged).write_parquet(path)
+
+
+def redacted_edited_and_merged(kept: Kept) -> None:
+    """what is stored of a line redacted at ingest edited, and runs that merge its file"""
+    redacted_edited(kept)
+    for number in (1, 2):
+        told_in_clear(kept, number, {"store": {"compact_files": 2}})
+
+
+def told_in_clear(kept: Kept, number: int, tables: dict[str, Any] | None = None) -> None:
+    with kept.log.open("ab") as log:
+        told = entry(9_000 + number, "request", 90_000) | {"error": "a token: hvs.abcdefghijklmnopqrstuvwxyz"}
+        log.write(line(told) + b"\n")
+    run(kept.lake, kept.log, tables=_TABLES | (tables or {}))
 
 
 def file_forged(kept: Kept) -> None:
@@ -317,6 +340,11 @@ AFTER: list[tuple[Callable[[Kept], None], set[Place]]] = [
     (operation_edited, {("altered", "file", None, None)}),
     (file_forgotten, {("gap", "file", None, None)}),
     (file_forgotten_and_read_on, {("gap", "exchange", 7, 7)}),
+    (redacted_edited, {("altered", "file", None, None), ("redacted", "ingest", 603, 603)}),
+    (
+        redacted_edited_and_merged,
+        {("altered", "exchange", 14, 14), ("redacted", "ingest", 603, 604), ("redacted", "ingest", 605, 605)},
+    ),
     (file_forged, {("unsigned", "file", None, None), ("gap", "file", None, None)}),
     (file_forged_and_read_on, {("gap", "exchange", 7, 7), ("unsigned", "exchange", 7, 7)}),
     (expiry_forged_and_read_on, {("gap", "exchange", 7, 7), ("redacted", "expired", 0, 302)}),

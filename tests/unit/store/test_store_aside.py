@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -32,7 +32,10 @@ class Sealed:
         lake.write("raw", raw(numbers))
         lake.commit(commit_of(numbers.stop, seal=self.seal))
 
-    def seal(self, came: Sequence[str], went: Sequence[str], found: Sequence[str]) -> dict[str, int]:
+    def seal(
+        self, came: Sequence[str], went: Sequence[str], found: Sequence[str], merged: Mapping[str, str]
+    ) -> dict[str, int]:
+        assert merged.keys() <= set(went)
         self.named = (self.named | set(came)) - set(went)
         self.count += 1
         return {"size": self.count}
