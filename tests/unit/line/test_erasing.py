@@ -284,6 +284,24 @@ def test_an_erasure_by_hand_is_no_erasure(lake: Path) -> None:
     assert "altered" in set(found.report.rows["verdict"])
 
 
+@pytest.mark.parametrize("how", ["erased", "expired"])
+def test_an_edit_does_not_become_right_by_what_replaces_its_file(lake: Path, how: str) -> None:
+    """A column that no leaf covers, then an erasure or a retention that writes the rest of the file anew."""
+    stream = min(view(lake, "raw")["source"])
+    first, last = (int((START + dt.timedelta(seconds=s)).timestamp() * 1e6) for s in (100, 200))
+    if how == "expired":
+        erasing.place_hold(order(lake), hold_of(lake, stream, first=first, last=last))
+    for path in (lake / "data" / "raw").glob("*.parquet"):
+        pl.read_parquet(path).with_columns(file=pl.lit("/elsewhere.log")).write_parquet(path)
+    if how == "erased":
+        assert len(erasing.redact(order(lake), request(lake)[1][:1]))
+    else:
+        forget(lake, lake.parent / "logs" / SECOND)
+    (found,) = verification.verify_lake(lake, None, (), None)
+    assert ("altered", "exchange") in found.report.rows.select("verdict", "cause").rows()
+    assert found.report.exit_code == 10
+
+
 def test_what_cannot_be_done_is_said(lake: Path, tmp_path: Path) -> None:
     """Unknown uids and holds, holds twice, no reason, a lake that is being written, one without a ledger."""
     with pytest.raises(NoInputError, match="no event"):
