@@ -53,10 +53,12 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A running Kafka broker, one for all tests of a process."""
-    from tests.integration.kafka.broker import running  # noqa: PLC0415  the client is for those who use it
+    """A running Kafka broker, one for all tests of a process; with a listener SECURE, if it is ours."""
+    from tests.integration.kafka.broker import outside, running, secured  # noqa: PLC0415  for those who use it
     from tests.integration.kafka.cluster import required  # noqa: PLC0415
+    from tests.receivers.syslog import certificate  # noqa: PLC0415
 
     required()
-    with running(tmp_path_factory.mktemp("broker") / "kafka") as made:
+    folder = tmp_path_factory.mktemp("broker")
+    with running(folder / "kafka", **({} if outside() else secured(certificate(folder)))) as made:
         yield made

@@ -34,7 +34,16 @@ def ask(servers: Sequence[str], topics: Sequence[str], options: Mapping[str, Any
         finally:
             admin.close()
     except KafkaError as error:
-        raise SourceError(f"Kafka at {', '.join(servers)} does not answer: {type(error).__name__}") from None
+        raise SourceError(
+            f"Kafka at {', '.join(servers)} does not answer: {type(error).__name__}{_doubt(options)}"
+        ) from None
+
+
+def _doubt(options: Mapping[str, Any]) -> str:
+    """What else it may be: the client (3.0.12) tries again after a refused log-in, and tells only of the time."""
+    refused = {"SASL_PLAINTEXT": "log-in", "SASL_SSL": "log-in or certificate", "SSL": "certificate"}
+    what = refused.get(options.get("security_protocol", ""))
+    return f", or it has refused the {what}" if what else ""
 
 
 def _asked(admin: Any, topics: Sequence[str]) -> Facts:

@@ -23,7 +23,14 @@ HERE: Final = Path(__file__).parent
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keytrail" / "kafka-4.1.1"
 START_SECONDS: Final = 60
 OUTSIDE: Final = "KEYTRAIL_TEST_KAFKA names a broker of somebody else, which is not killed"
-CREDENTIALS: Final = {"reader": "reader-secret"}  # for the SASL listeners of a broker that lives as long as a test
+CREDENTIALS: Final = {"reader": "reader-secret"}  # for the listener SECURE
+SECURE: Final = "SECURE"
+_MODULES: Final = {
+    "plain": "plain.PlainLoginModule required "
+    + " ".join(f'user_{name}="{word}"' for name, word in CREDENTIALS.items()),
+    "scram-sha-512": "scram.ScramLoginModule required",
+    "oauthbearer": 'oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker"',
+}
 
 _SERVER: Final = """
 process.roles=broker,controller
@@ -224,6 +231,28 @@ def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
         return True
     return False
+
+
+def secured(keys: Path) -> dict[str, Mapping[str, str]]:
+    """Parts of a broker with one more listener: TLS with what is in `keys`, and SASL by `CREDENTIALS` or any token."""
+    listener = f"listener.name.{SECURE.lower()}"
+    modules = {f"{listener}.{name}.sasl.jaas.config": _login(text) for name, text in _MODULES.items()}
+    settings = {
+        f"{listener}.sasl.enabled.mechanisms": ",".join(_MODULES).upper(),
+        f"{listener}.ssl.keystore.type": "PEM",
+        f"{listener}.ssl.keystore.location": str(keys),
+        **modules,
+    }
+    return {"extra": {SECURE: "SASL_SSL"}, "settings": settings}
+
+
+def _login(module: str) -> str:
+    return f"org.apache.kafka.common.security.{module};"
+
+
+def outside() -> bool:
+    """Whether the broker is somebody else's."""
+    return bool(os.environ.get("KEYTRAIL_TEST_KAFKA"))
 
 
 @contextlib.contextmanager

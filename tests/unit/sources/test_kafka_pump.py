@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.core.errors import SourceError
 from pipeline.sources.kafka import Config, pump
+from pipeline.sources.kafka import facts as room
 from pipeline.sources.kafka.client import KafkaTimeoutError
 from pipeline.sources.kafka.facts import Facts
 
@@ -36,3 +37,17 @@ def test_a_broker_lost_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="KafkaTimeoutError"):
         made.start()
     assert client.closed
+
+
+def test_a_refused_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client tells of a refused log-in as of a broker that is away; where there is one, it is named as well."""
+
+    def client(**_options: Any) -> Any:
+        raise KafkaTimeoutError
+
+    monkeypatch.setattr(room, "KafkaAdminClient", client)
+    for protocol, said in (("SASL_SSL", "refused the log-in or certificate"), ("SSL", "refused the certificate")):
+        with pytest.raises(SourceError, match=said):
+            room.ask(["broker:9092"], ["audit"], {"security_protocol": protocol})
+    with pytest.raises(SourceError, match=r"does not answer: KafkaTimeoutError$"):
+        room.ask(["broker:9092"], ["audit"], {"security_protocol": "PLAINTEXT"})
