@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HALVES: Final = ("path", "api_operation", "client_ip", "namespace")
 DEVICES: Final = (
     "operation", "outcome", "principal", "entity", "token_type", "mount", "secret", "secret_version", "user_agent",
-    "error",
+    "error", "policies", "login_principal", "login_policies", "token_ttl", "wrap_ttl", "mount_type", "discloses_value",
 )  # fmt: skip
 PATH: Final = pl.col("path").str.strip_suffix("/")  # of a mount itself, the server adds the slash between the halves
 WORDS: Final = {"api_operation": "operation", "client_ip": "address", "principal": "caller"}
@@ -28,11 +28,11 @@ def disagreeing(paired: Paired) -> pl.DataFrame:
     own = pl.lit(value=True)
     if paired.entries["forwarded"].any():
         own = ~pl.col("forwarded").fill_null(value=False)  # a standby carries the same request on (V8)
-    columns = ("operation_uid", "phase", "source", *HALVES, *DEVICES)
+    columns = ("operation_uid", "phase", "source", *HALVES, *DEVICES, "flags", "clear")
     entries = paired.entries.lazy().filter(own).select(columns).with_columns(PATH).collect()
     suspects = [_differing(entries, ("operation_uid",), HALVES)]
     if entries["source"].n_unique() > 1:
-        suspects.append(_differing(entries, ("operation_uid", "phase"), DEVICES))
+        suspects += [_differing(entries, ("operation_uid", "phase"), DEVICES), _optioned(entries)]
     odd = pl.concat(suspects).unique().to_frame()
     told = (
         paired.entries.filter(own).join(odd, on="operation_uid", how="semi", maintain_order="left")
@@ -49,22 +49,28 @@ def _differing(entries: pl.DataFrame, key: tuple[str, ...], names: tuple[str, ..
     return seen.filter(differs)["operation_uid"]
 
 
+def _optioned(entries: pl.DataFrame) -> pl.Series:
+    """Operations of which some entry names options: few, and they are looked at one by one."""
+    return entries.filter(pl.col("flags").list.len() > 0)["operation_uid"].unique()
+
+
 def _explained(told: pl.DataFrame) -> pl.DataFrame:
     """The entries with what they disagree in; those that only seemed to are left out."""
     if told.is_empty():
         return told.with_columns(pl.lit(None, pl.String).alias(name) for name in ("cause", "evidence"))
     halves = [(PATH if name == "path" else pl.col(name)).n_unique().gt(1).alias(name) for name in HALVES]
-    devices = [_apart(name).alias(f"device {name}") for name in DEVICES]
+    devices = [_apart(name).alias(f"device {name}") for name in (*DEVICES, "flags")]
     over_all = told.group_by("operation_uid").agg(halves)
     within = told.group_by("operation_uid", "source").agg(halves).group_by("operation_uid").agg(
         within=pl.any_horizontal(pl.col(name).any() for name in HALVES)
     )  # fmt: skip
     apart = told.group_by("operation_uid", "phase").agg(devices).group_by("operation_uid").agg(
-        pl.col(f"device {name}").any() for name in DEVICES
+        pl.col(f"device {name}").any() for name in (*DEVICES, "flags")
     )  # fmt: skip
     found = over_all.join(apart, on="operation_uid").join(within, on="operation_uid")
     words = [pl.when(name).then(pl.lit(WORDS.get(name, name))) for name in HALVES]
-    words += [pl.when(f"device {name}").then(pl.lit(WORDS.get(name, name.replace("_", " ")))) for name in DEVICES]
+    words += [pl.when(f"device {name}").then(pl.lit(WORDS.get(name, name.replace("_", " "))))
+              for name in (*DEVICES, "flags")]  # fmt: skip
     named = found.select(
         "operation_uid",
         words=pl.concat_list(words).list.drop_nulls().list.unique(maintain_order=True).list.join(", "),
@@ -75,7 +81,12 @@ def _explained(told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _apart(name: str) -> pl.Expr:
-    """Whether devices differ in a column; an error that one of them hashed says nothing."""
+    """Whether devices differ in a column; an error that one of them hashed says nothing.
+
+    A device that logs in clear shows options that the others hash, so those of its entries say nothing either.
+    """
+    if name == "flags":
+        return pl.col("flags").filter(~pl.col("clear").fill_null(value=False)).n_unique() > 1
     differ = pl.col(name).n_unique() > 1
     return (
         differ if name != "error" else differ & ~pl.col("error").str.starts_with("hmac-").fill_null(value=False).any()

@@ -40,7 +40,10 @@ def told(*streams: Rows) -> list[tuple[object, ...]]:
         ("principal", "approle/x", "caller"),
         ("outcome", "denied", "outcome"), ("operation", "list", "operation"), ("entity", "e2", "entity"),
         ("error", "permission denied", "error"), ("secret", "kv/app/other", "secret"),
-        ("token_type", "batch", "token type"),
+        ("token_type", "batch", "token type"), ("policies", ["root"], "policies"),
+        ("login_principal", "approle/x", "login principal"), ("login_policies", ["root"], "login policies"),
+        ("token_ttl", 60, "token ttl"), ("wrap_ttl", 60, "wrap ttl"), ("mount_type", "pki", "mount type"),
+        ("discloses_value", True, "discloses value"), ("flags", ["exportable"], "flags"),
     ],
 )  # fmt: skip
 def test_devices_that_tell_a_request_differently_are_altered(column: str, value: str, word: str) -> None:
@@ -66,6 +69,12 @@ def test_what_devices_may_tell_differently() -> None:
     sibling = both("a", session="hmac-1", token_hash="hmac-4")
     sibling[5] = {**sibling[5], "principal": "approle/new", "outcome": "denied", "error": "permission denied"}
     assert told(sibling, rows) == []
+
+
+def test_a_device_in_clear_may_show_more_options() -> None:
+    """An option that one device hashes shows on one that logs in clear: that is no difference."""
+    assert told(both("a", flags=[]), both("b", flags=["exportable"], clear=True)) == []
+    assert told(both("a", flags=["log_raw=?"]), both("b", flags=["log_raw"], clear=True)) == []
 
 
 def test_a_standby_may_carry_a_request_on() -> None:
