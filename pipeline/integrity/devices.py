@@ -42,7 +42,9 @@ _ITEM: Final = pl.Schema(
         "kind": pl.Int8(),
     }
 )  # fmt: skip
-PROBE, TOLD, LATE = 0, 1, 2  # a device's first line; entries of a new operation; copies of one handed on before
+# A device's first line; entries of a new operation; copies of one handed on before; both of a request that a standby
+# carried on, which makes nobody siblings.
+PROBE, TOLD, LATE, CARRIED, CARRIED_LATE = range(5)
 
 
 class Devices:
@@ -105,7 +107,7 @@ class Devices:
 
     def _items(self, paired: Paired) -> pl.DataFrame:
         """_ITEM rows of what became known: mask of the devices that hold it, its times, where it stands."""
-        entries = comparable(paired.entries)
+        entries = _marked(comparable(paired.entries))
         late = pl.lit(value=False)
         if len(paired.corrections):
             entries = entries.join(paired.repeats.select("uid"), on="uid", how="anti", maintain_order="left")
@@ -113,8 +115,9 @@ class Devices:
         bit = pl.col("source").replace_strict(self._number, default=None, return_dtype=pl.Int64)
         placed = entries.with_columns(bit=bit, late=late).filter(pl.col("bit").is_not_null())
         once = placed.unique(["operation_uid", "phase", "bit", "late"], keep="first", maintain_order=True)
+        carried = pl.when("late").then(CARRIED_LATE).otherwise(CARRIED)
         items = (
-            once.group_by("operation_uid", "phase", "late", maintain_order=True)
+            once.group_by("operation_uid", "phase", "late", "carried", "marked", maintain_order=True)
             .agg(
                 mask=pl.lit(2, pl.Int64).pow(pl.col("bit")).cast(pl.Int64).sum(),
                 time=pl.col("time").min().to_physical(),
@@ -124,7 +127,7 @@ class Devices:
                 api=pl.col("api_operation").first(),
                 where=pl.struct("bit", "position", "file"),
             )
-            .with_columns(kind=pl.when("late").then(LATE).otherwise(TOLD).cast(pl.Int8))
+            .with_columns(kind=pl.when("carried").then(carried).when("late").then(LATE).otherwise(TOLD).cast(pl.Int8))
         )
         return items.select(_ITEM.names()).cast(_ITEM)
 
@@ -151,7 +154,8 @@ class Devices:
         while len(items):
             masks = items["mask"].to_numpy()
             kinds = {mask: self._joins(mask) for mask in np.unique(masks).tolist()}
-            new = np.flatnonzero(np.isin(masks, [mask for mask, joins in kinds.items() if joins]))
+            joining = np.isin(masks, [mask for mask, joins in kinds.items() if joins])
+            new = np.flatnonzero(joining & (items["kind"].to_numpy() < CARRIED))
             end = int(new[0]) if len(new) else len(items)
             if end:
                 yield items[:end]
@@ -182,7 +186,7 @@ class Devices:
         """One device: only where something is missing is anything looked at closely."""
         device, bit, siblings = self._devices[number], 1 << number, self._group[number]
         masks, kinds = items["mask"].to_numpy(), items["kind"].to_numpy()
-        told, own = kinds == TOLD, (masks & bit) != 0
+        told, own = np.isin(kinds, (TOLD, CARRIED)), (masks & bit) != 0
         present, expected = told & own, told & ((masks & siblings & ~bit) != 0)
         if device.hole is None and not (~told & own).any():
             begins = 0 if device.alive else int(present.argmax())
@@ -197,7 +201,7 @@ class Devices:
             now = int(known[i])
             if kinds[i] == PROBE:
                 device.alive, device.hole = False, None
-            elif kinds[i] == LATE:
+            elif kinds[i] in (LATE, CARRIED_LATE):
                 yield from self._fill(device, times[i], now)
             else:
                 if (hole := device.ripe(times[i], TELL_AFTER_US)) is not None:
@@ -254,16 +258,28 @@ def _place(number: int, items: pl.DataFrame, row: int) -> tuple[int, str]:
 
 
 def comparable(entries: pl.DataFrame) -> pl.DataFrame:
-    """ENTRY rows without requests that carry no id (V7) and those that a standby carried on (V8).
+    """ENTRY rows without those that have no id by design: the help of a path (V7), what other stores tell.
 
-    Which of the former is which on another device cannot be told; the latter stand on devices of two nodes, which are
-    no siblings.
+    Which of them is which on another device cannot be told.
     """
-    if entries["correlation_uid"].null_count():
-        entries = entries.filter(pl.col("correlation_uid").is_not_null())
-    if entries["forwarded"].any():
-        entries = entries.filter(~pl.col("forwarded").fill_null(value=False).any().over("operation_uid"))
-    return entries
+    if not entries["correlation_uid"].null_count():
+        return entries
+    halves = (
+        (pl.col("store") == "vault") & pl.col("path").is_not_null() & pl.col("phase").is_in(["request", "response"])
+    )
+    asked = pl.col("api_operation").is_not_null() & (pl.col("api_operation") != "help")
+    return entries.filter(pl.col("correlation_uid").is_not_null() | (halves & asked))
+
+
+def _marked(entries: pl.DataFrame) -> pl.DataFrame:
+    """ENTRY rows with `carried`, whether a standby carried the request on, and `marked`, whether this device says so.
+
+    The two nodes write of it with one id, one of them marked (V8): the devices of either are held to each other.
+    """
+    if not entries["forwarded"].any():
+        return entries.with_columns(carried=pl.lit(value=False), marked=pl.lit(value=False))
+    said = pl.col("forwarded").fill_null(value=False).any()
+    return entries.with_columns(carried=said.over("operation_uid"), marked=said.over("operation_uid", "source"))
 
 
 def _bits(mask: int) -> list[int]:

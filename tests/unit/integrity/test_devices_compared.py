@@ -79,6 +79,47 @@ def test_devices_of_different_stores_are_not_compared() -> None:
     assert told(both("a", range(20)), other).is_empty()
 
 
+def test_a_device_cannot_exempt_its_own_entries() -> None:
+    """A request marked as carried on by one device and not by its sibling is missing, as such, on either."""
+    marked = [{**row, "forwarded": row["correlation_uid"] == "r7"} for row in both("a", range(20))]
+    found = told(marked, both("b", range(20)))
+    assert found.select("source", "verdict", "cause").unique().sort("source").rows() == [
+        ("a", "gap", "device_loss"),
+        ("b", "gap", "device_loss"),
+    ]
+    assert found.group_by("source").agg(pl.col("count").sum())["count"].to_list() == [2, 2]
+
+
+def test_an_entry_that_only_one_device_has_is_missed_whatever_it_says() -> None:
+    """An operation put into one device is missing on the other, marked as carried on or without an id."""
+    for other in ({"forwarded": True}, {"correlation_uid": None}):
+        forged = [entry("a", "f", phase, 7.5, **other) for phase in ("request", "response")]
+        rows = both("a", range(20))
+        found = told(rows[:16] + forged + rows[16:], both("b", range(20)))
+        assert found.select("source", "cause", "count").rows() == [("b", "device_loss", 2)], other
+
+
+def test_nodes_that_carry_requests_on_are_no_siblings() -> None:
+    """Two devices of a standby and two of the active node share ids, and are held to their own kind only (V8)."""
+    first = [both(name, range(20)) for name in ("a1", "a2")]
+    carried = [{**row, "forwarded": True} for rows in first for row in rows]
+    own = [[*both(name, range(20)), *both(name, range(30, 40))] for name in ("s1", "s2")]
+    other = [both(name, range(20, 30)) for name in ("a1", "a2")]
+    active = [[*(row for row in carried if row["source"] == rows[0]["source"]), *rows] for rows in other]
+    assert told(*active, *own).is_empty()
+    short = [row for row in active[1] if row["correlation_uid"] != "r25"]
+    assert told(active[0], short, *own).select("source", "count").rows() == [("a2", 2)]
+
+
+def test_help_is_written_without_an_id() -> None:
+    """Which of two requests for help is which on another device cannot be told (V7)."""
+    asked = [
+        entry("a", "f", phase, 7.5, correlation_uid=None, api_operation="help") for phase in ("request", "response")
+    ]
+    rows = both("a", range(20))
+    assert told(rows[:16] + asked + rows[16:], both("b", range(20))).is_empty()
+
+
 def test_a_filtered_device_is_held_to_nothing() -> None:
     """A device declared as filtered may lack what it likes."""
     assert told(both("a", range(20)), both("b", range(0, 20, 2)), filtered=("b",)).is_empty()
