@@ -97,13 +97,38 @@ def _unlike_stored(paired: Paired) -> pl.DataFrame:
     """Copies of an operation that was handed on before, by another device, and that they do not fit."""
     if paired.corrections.is_empty():
         return _explained(paired.entries.clear())
-    stored = paired.corrections.select(operation_uid="uid", **{f"{name}_told": name for name in HALVES})
+    names = (*HALVES, *DEVICES)
+    stored = paired.corrections.select(
+        operation_uid="uid", answer_told="response_uid", question_told="request_uid",
+        **{f"{name}_told": name for name in names},
+    )  # fmt: skip
     stored = stored.with_columns(path_told=pl.col("path_told").str.strip_suffix("/"))
     copies = paired.entries.filter("copy", ~pl.col("forwarded").fill_null(value=False))
     copies = copies.join(stored, on="operation_uid", how="inner", maintain_order="left")
     differs = pl.any_horizontal(
         (PATH if name == "path" else pl.col(name)).ne_missing(pl.col(f"{name}_told")) for name in HALVES
     )
-    odd = copies.filter(differs).select(paired.entries.columns)
+    odd = copies.filter(differs | _answers_unlike()).select(paired.entries.columns)
     text = "these entries disagree with what another device told of the request before"
     return odd.with_columns(cause=pl.lit("devices_differ"), evidence=pl.lit(text))
+
+
+def _answers_unlike() -> pl.Expr:
+    """Whether a copy of a response differs from the stored operation, which was read from another device's response.
+
+    What the operation lacks it may have been made without, and of a log-in its request tells another token. The caller
+    and a refusal may be those of the request: the copy's request tells of these.
+    """
+    asked, refused = pl.col("phase") == "request", pl.col("outcome") == "denied"
+    apart = {name: pl.col(name).ne_missing(pl.col(f"{name}_told")) for name in DEVICES if name != "principal"}
+    before = (asked & refused).any().over("operation_uid", "source") & (pl.col("outcome") == "success")
+    apart["outcome"] = pl.when(before).then(pl.lit("denied")).otherwise("outcome") != pl.col("outcome_told")
+    hashed = [pl.col(name).str.starts_with("hmac-").fill_null(value=False) for name in ("error", "error_told")]
+    apart["error"] &= ~pl.any_horizontal(hashed) & pl.col("error").is_not_null()
+    apart["discloses_value"] &= pl.col("discloses_value").is_not_null()
+    for name in ("token_type", "token_ttl"):
+        apart[name] &= pl.col("login_principal_told").is_null()
+    known = [differs & pl.col(f"{name}_told").is_not_null() for name, differs in apart.items()]
+    answered = pl.col("answer_told").is_not_null() & ~pl.col("answer_told").is_in(pl.col("uid").implode())
+    caller = pl.col("question_told").is_not_null() & (pl.col("principal") != pl.col("principal_told"))
+    return (~asked & answered & pl.any_horizontal(known)) | (asked & (pl.col("operation") != "auth") & caller)

@@ -94,3 +94,36 @@ def test_a_copy_read_later_is_held_against_what_was_told() -> None:
     calm = Pairing(lambda ids, low, high: stored, lake_until_us=ALWAYS)
     whole = calm.push(frame(both("b")).with_columns(order_time="time"), ALWAYS)
     assert Continuity().operations(whole).filter(verdict="altered").equals(empty(INTEGRITY))
+
+
+@pytest.mark.parametrize(
+    ("changed", "count"),
+    [
+        ({"principal": "approle/x"}, 1), ({"outcome": "denied", "error": "permission denied"}, 1),
+        ({"secret": "kv/app/other"}, 1), ({"policies": ["root"]}, 1), ({"entity": "e2"}, 1),
+        ({"token_type": "batch"}, 1), ({"error": "hmac-sha256:1"}, 0), ({"client_ip": "10.9.9.9"}, 2), ({}, 0),
+    ],
+)  # fmt: skip
+def test_a_later_copy_is_held_to_everything_told_in_clear(changed: dict[str, object], count: int) -> None:
+    """Each half is held to what the stored operation has of it: the request its caller, the response the rest."""
+    clear = {"policies": ["default"], "entity": "e1", "token_type": "service", "error": ""}
+    first = frame(both("a", **clear)).with_columns(order_time="time")
+    second = frame(both("b", **{**clear, **changed})).with_columns(order_time="time")
+    stored = Pairing().push(first, ALWAYS).operations
+    later = Pairing(lambda ids, low, high: stored, lake_until_us=ALWAYS)
+    found = Continuity().operations(later.push(second, ALWAYS)).filter(verdict="altered")
+    assert found["count"].to_list() == [count] * bool(count)
+
+
+def test_an_answer_that_only_a_later_copy_has_is_no_difference() -> None:
+    """A log-in whose response the first device lost takes it from the second, and a third may tell it again."""
+    log_in = {"operation": "auth", "path": "auth/approle/login", "principal": "anonymous", "token_type": "default"}
+    known = {**log_in, "principal": "approle/x", "token_type": "service", "entity": "e", "login_principal": "approle/x"}
+    stored = Pairing().push(frame([entry("a", "r", "request", 0, **log_in)]).with_columns(order_time="time"), ALWAYS)
+    operations = stored.operations
+    for name in ("b", "c"):
+        rows = [entry(name, "r", "request", 0, **log_in), entry(name, "r", "response", 0.01, **known)]
+        later = Pairing(lambda ids, low, high: operations, lake_until_us=ALWAYS)  # noqa: B023
+        paired = later.push(frame(rows).with_columns(order_time="time"), ALWAYS)
+        assert Continuity().operations(paired).filter(verdict="altered").is_empty(), name
+        operations = paired.corrections
