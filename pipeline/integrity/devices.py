@@ -20,7 +20,7 @@ from pipeline.core.clock import NEVER
 from pipeline.core.findings import uid_of
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.integrity import holes
-from pipeline.integrity.holes import Device, Hole
+from pipeline.integrity.holes import STARTED, SWITCHED, Device, Hole
 from pipeline.integrity.places import moment
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints
     from pipeline.integrity.pairing import Paired
 
-MAX_DEVICES: Final = 62
+MAX_DEVICES: Final = 61
 TELL_AFTER_US: Final = 60_000_000  # a hole this old is told before it closes
 
 _STANDS: Final = ("order_time", "operation_uid", "phase", "position", "file", "complete_time")
@@ -79,7 +79,7 @@ class Devices:
         """The streams have ended: a device that lacks what its siblings still had ends early."""
         rows = []
         for device in self._devices:
-            if device.alive and device.hole is not None:
+            if device.alive and device.hole is not None and not device.hole.off:
                 device.hole.told = True
                 rows.append(self._row(device, device.hole, "truncated", "ends_early", self._reached_us))
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
@@ -197,10 +197,11 @@ class Devices:
                 return
         columns = (items[name].to_list() for name in ("time", "path", "api", "phase"))
         times, paths, apis, phases = columns
-        for i in np.flatnonzero(present | expected | (~told & own)).tolist():
+        starts = (kinds == PROBE) & ((masks & siblings) != 0)
+        for i in np.flatnonzero(present | expected | (~told & own) | starts).tolist():
             now = int(known[i])
             if kinds[i] == PROBE:
-                device.alive, device.hole = False, None
+                device.mark(STARTED if own[i] else SWITCHED)
             elif kinds[i] in (LATE, CARRIED_LATE):
                 yield from self._fill(device, times[i], now)
             else:
@@ -214,6 +215,7 @@ class Devices:
                     device.position, device.file = place
                 elif device.alive:
                     hole = device.miss(times[i], int(masks[i]) & siblings)
+                    hole.others |= SWITCHED * (_is_audit(paths[i]) and apis[i] in ("create", "update", "delete"))
                     if phases[i] == "response" and apis[i] == "delete" and _is_audit(paths[i]) and hole.lost == 1:
                         device.alive, device.hole = False, None  # V4: the disabled device lacks its own last answer
 
@@ -225,7 +227,7 @@ class Devices:
             yield self._row(device, hole, verdict, "device_loss", known)
 
     def _row(self, device: Device, hole: Hole, verdict: str, cause: str, known: int) -> dict[str, Any]:
-        witnesses = ", ".join(sorted(self._devices[i].source for i in _bits(hole.others)))
+        witnesses = ", ".join(sorted(self._devices[i].source for i in _bits(hole.others & (STARTED - 1))))
         count = hole.lost or hole.came
         said = (
             f"{count} entries that {witnesses} has" if hole.lost else f"{count} entries came later than {witnesses}'s"

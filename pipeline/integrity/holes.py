@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 REMEMBERED: Final = 16  # closed holes of a device that late entries may still fill
+# Beside the devices in `Hole.others`: the device has started within it; so has a sibling, or one was switched there.
+STARTED, SWITCHED = 1 << 61, 1 << 62
 SLACK_US: Final = 1_000_000  # devices stamp one entry at moments that lie this far apart at most
 
 
@@ -26,10 +28,15 @@ class Hole:
     from_position: int
     to_position: int
     file: str
-    others: int = 0  # mask of the devices that have what is lost
+    others: int = 0  # mask of the devices that have what is lost, and the marks
     lost: int = 0
     came: int = 0  # how many came after all
     told: bool = False
+
+    @property
+    def off(self) -> bool:
+        """Whether the device was off: it started again, and there was a reason to."""
+        return self.others & STARTED > 0 and self.others & SWITCHED > 0
 
     def holds(self, time_us: int) -> bool:
         """Whether an entry of this time may be one of the lost."""
@@ -57,10 +64,15 @@ class Device:
         hole.others |= others
         return hole
 
+    def mark(self, what: int) -> None:
+        """A start in the open hole: its own alone excuses nothing, and without a hole there is nothing to excuse."""
+        if self.hole is not None:
+            self.hole.others |= what
+
     def ripe(self, now_us: int, after_us: int) -> Hole | None:
         """The open hole, once: when it is older than `after_us`."""
         hole = self.hole if self.alive else None
-        if hole is None or hole.told or now_us <= hole.from_us + after_us:
+        if hole is None or hole.told or hole.off or now_us <= hole.from_us + after_us:
             return None
         hole.told = True
         return hole
@@ -68,7 +80,7 @@ class Device:
     def close(self, position: int, file: str) -> Hole | None:
         """It speaks again, here: the hole that was open until now."""
         hole, self.hole = self.hole, None
-        if hole is None:
+        if hole is None or (hole.off and not hole.told):
             return None
         hole.told, hole.to_position, hole.file = True, position, file
         self.closed = [*self.closed, hole][-REMEMBERED:]

@@ -67,10 +67,27 @@ def test_a_disabled_device_lost_nothing() -> None:
     assert told(main, both("b", range(10)) + both("b", range(10, 11), **off)[:1]).is_empty()
 
 
+def start(source: str, seconds: float) -> dict[str, object]:
+    """The line a device starts with."""
+    return entry(source, f"test-{source}", "request", seconds, probe=True, path="sys/audit/test")
+
+
 def test_between_two_lives_nothing_is_expected() -> None:
-    """A device enabled again is not asked for what happened while it was off."""
-    probe = entry("b", "test", "request", 14.5, probe=True, path="sys/audit/test")
-    assert told(both("a", range(20)), [*both("b", range(8)), probe, *both("b", range(15, 20))]).is_empty()
+    """A device enabled again, by request or with its siblings, is not asked for what happened while it was off."""
+    short = [*both("b", range(8)), start("b", 14.5), *both("b", range(15, 20))]
+    asked = [entry("a", "on", phase, 14.4 + (phase == "response") / 5, path="sys/audit/b", api_operation="update")
+             for phase in ("request", "response")]  # fmt: skip
+    whole, answer = both("a", range(20)), {**asked[1], "source": "b", "file": "b"}
+    assert told([*whole[:30], *asked, *whole[30:]], [*short[:17], answer, *short[17:]]).is_empty()
+    for seconds in (14.49, 14.51):
+        assert told([*whole[:30], start("a", seconds), *whole[30:]], short).is_empty()
+
+
+def test_a_start_alone_covers_no_hole() -> None:
+    """A first line in the place of what was taken out, with nobody who switched the device, is no second life."""
+    for seconds in (7.5, 14.5):
+        found = told(both("a", range(20)), [*both("b", range(8)), start("b", seconds), *both("b", range(15, 20))])
+        assert found.select("source", "verdict", "cause", "count").rows() == [("b", "gap", "device_loss", 14)]
 
 
 def test_devices_of_different_stores_are_not_compared() -> None:
