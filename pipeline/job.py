@@ -10,7 +10,7 @@ from pipeline import edition, named, summary
 from pipeline.app import App
 from pipeline.core import heap
 from pipeline.core.clock import system_clock
-from pipeline.core.errors import FencedError, ReplacedError
+from pipeline.core.errors import FencedError, ReplacedError, StoreError
 from pipeline.core.model import Handover
 from pipeline.core.ports import Lagging
 from pipeline.ledger.cosigning import Cosigning
@@ -122,10 +122,7 @@ class Run:
             self._gauge(line, source, deliverer, lake)
             if progress is not None:
                 progress(line)
-            while deliverer.blocked and not self.stopping:
-                time.sleep(0.1)
-                deliverer.check()
-                self._gauge(line, source, deliverer, lake)
+            self._make_room(line, source, deliverer, lake)
             if self.stopping:
                 reader.stop()
                 break
@@ -137,6 +134,24 @@ class Run:
             self.notes += [f"witness {name} did not sign: {why}" for name, why in self._cosigning.refused.items()]
         if not self.options.follow:
             deliverer.drain(DRAIN_SECONDS)
+
+    def _make_room(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
+        """Take in nothing while the outbox is full. A run that does not follow has no threads that deliver: it does so
+        here, and raises StoreError where nothing leaves for `DRAIN_SECONDS`.
+        """
+        moved = time.monotonic()
+        while not self.stopping and deliverer.blocked:
+            if not self.options.follow and deliverer.step():
+                moved = time.monotonic()
+            elif not self.options.follow and time.monotonic() - moved > DRAIN_SECONDS:
+                stuck = ", ".join(deliverer.waiting())
+                raise StoreError(
+                    f"the outbox is full ([outbox] max_bytes), and nothing of it can be delivered to {stuck}"
+                )
+            else:
+                time.sleep(0.1)
+            deliverer.check()
+            self._gauge(line, source, deliverer, lake)
 
     def _act(  # noqa: PLR0917
         self, line: Line, source: Source, taken: Any, quiet_seconds: float, lake: Lake, deliverer: Deliverer

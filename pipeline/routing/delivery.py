@@ -105,6 +105,11 @@ class Deliverer:
         """The sinks that are only probed for now."""
         return [name for name, counts in self.counts.items() if counts.failures >= self.config.break_after]
 
+    def waiting(self) -> list[str]:
+        """The sinks that have not got everything yet, with what kept the last attempt from it."""
+        found = {name: counts.last_error for name, counts in self.counts.items() if self._outbox.depth(name)}
+        return [f"{name} ({error})" if error else name for name, error in found.items()]
+
     # --- one step
 
     def step(self) -> int:
