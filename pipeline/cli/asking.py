@@ -23,7 +23,7 @@ from pipeline.cli.options import (
 from pipeline.cli.running import stop_on_signals
 from pipeline.store import letters
 
-outbox = typer.Typer(invoke_without_command=True, help="What waits for sinks, what they refused; replay it.")
+outbox = typer.Typer(invoke_without_command=True, help="What waits for sinks, what they refused; replay or drop it.")
 
 
 def query(
@@ -106,3 +106,16 @@ def outbox_replay(
     """Let what a sink refused wait for it again."""
     count = letters.replay(lake, sink)
     show.note(f"{count:,} refused by {sink} wait for it again")
+
+
+@outbox.command("drop")
+def outbox_drop(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="Its name in [sinks.NAME].")],
+    event_ids: Annotated[list[str] | None, typer.Argument(metavar="EVENT_ID", help="Default: all it refused.")] = None,
+    lake: LakeOption = DEFAULT_LAKE,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Give up what a sink refused, and say what that was."""
+    gone = letters.drop(lake, sink, event_ids or ())
+    tables.table(gone, format.value)
+    show.note(f"{len(gone):,} refused by {sink} dropped")

@@ -162,7 +162,7 @@ class Outbox(Protocol):
         ...
 
     def bytes(self) -> int:
-        """Size of everything held, dead letters included."""
+        """Size of everything that is pending; dead letters do not count."""
         ...
 
 

@@ -70,15 +70,7 @@ class Outbox:
         """`sink` has them; a message that no sink waits for is dropped. Ends a postponement."""
         with self._catalogue.changing() as sql:
             for event_id in event_ids:
-                sql.execute(
-                    "DELETE FROM deliveries WHERE sink = ? AND message = (SELECT id FROM messages WHERE event_id = ?)",
-                    (sink, event_id),
-                )
-                sql.execute(
-                    "DELETE FROM messages WHERE event_id = ? AND NOT EXISTS "
-                    "(SELECT 1 FROM deliveries WHERE message = messages.id)",
-                    (event_id,),
-                )
+                take_out(sql, sink, event_id)
             sql.execute("DELETE FROM sinks WHERE sink = ?", (sink,))
 
     def postpone(self, sink: str, until_ns: int, reason: str) -> None:
@@ -120,12 +112,12 @@ class Outbox:
         return self._number(f"SELECT min(m.created_ns) {_OURS} AND d.dead IS NULL", sink)
 
     def bytes(self) -> int:
-        """Size of the messages kept for the sinks that are set, refused ones too."""
+        """Size of the messages that wait for the sinks that are set; what they refused does not count."""
         ours = ",".join("?" * len(self._sinks))
         with self._catalogue.reading() as sql:
             found = sql.execute(
                 f"SELECT coalesce(sum(size), 0) FROM messages WHERE id IN "  # noqa: S608  question marks only
-                f"(SELECT message FROM deliveries WHERE sink IN ({ours}))",
+                f"(SELECT message FROM deliveries WHERE sink IN ({ours}) AND dead IS NULL)",
                 self._sinks,
             ).fetchone()
         return int(found[0])
@@ -139,6 +131,18 @@ class Outbox:
         with self._catalogue.reading() as sql:
             found = sql.execute(query, (sink, self.worker)).fetchone()[0]
         return None if found is None else int(found)
+
+
+def take_out(sql: sqlite3.Connection, sink: str, event_id: str) -> None:
+    """One message leaves for one sink; with the last of its sinks it is gone."""
+    sql.execute(
+        "DELETE FROM deliveries WHERE sink = ? AND message = (SELECT id FROM messages WHERE event_id = ?)",
+        (sink, event_id),
+    )
+    sql.execute(
+        "DELETE FROM messages WHERE event_id = ? AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message = messages.id)",
+        (event_id,),
+    )
 
 
 def _row(body: bytes) -> dict[str, Any]:

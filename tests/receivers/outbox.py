@@ -72,5 +72,4 @@ class MemoryOutbox:
     def bytes(self) -> int:
         with self._lock:
             held = [m for p in self._pending.values() for _, m in p.values()]
-            held += [m for d in self._dead.values() for _, m, _ in d.values()]
         return sum(len(msgspec.json.encode(message.alert)) for message in held)

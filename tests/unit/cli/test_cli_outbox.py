@@ -1,4 +1,4 @@
-"""`keytrail outbox`: what waits, what was refused, and its way back."""
+"""`keytrail outbox`: what waits, what was refused, and its way back or out."""
 
 from __future__ import annotations
 
@@ -32,3 +32,23 @@ def test_what_a_sink_refused_is_listed_and_replayed(tmp_path: Path) -> None:
         assert [m.event_id for m in lake.pending("siem", 9, 0)] == [message(n).event_id for n in (1, 2, 3)]
     assert keytrail("outbox", "refused", home=tmp_path).returncode == 0
     assert keytrail("outbox", "replay", "siem", "--lake", tmp_path / "none", home=tmp_path).returncode == 3
+
+
+def test_what_a_sink_refused_is_dropped_and_told(tmp_path: Path) -> None:
+    """Named dead letters go, or all of one sink; what waits, and what another sink refused, stays."""
+    ids = [message(n).event_id for n in (1, 2, 3, 4)]
+    with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 1_700_000_000_000_000_000) as lake:
+        lake.set_sinks(("siem", "chat"))
+        lake.commit(Commit((), messages=[message(n) for n in (1, 2, 3, 4)]))
+        lake.dead("siem", dict.fromkeys(ids[:3], "status 400"))
+        lake.dead("chat", {ids[0]: "status 422"})
+        one = keytrail("outbox", "drop", "siem", ids[1], ids[3], "--format", "json", home=tmp_path)
+        assert (one.returncode, one.stderr) == (0, "1 refused by siem dropped\n")
+        (row,) = map(json.loads, one.stdout.splitlines())
+        assert (row["sink"], row["event_id"], row["reason"]) == ("siem", ids[1], "status 400")
+        rest = keytrail("outbox", "drop", "siem", "--format", "json", home=tmp_path)
+        assert [json.loads(line)["event_id"] for line in rest.stdout.splitlines()] == [ids[0], ids[2]]
+        assert lake.dead_letters("siem") == {}
+        assert [m.event_id for m in lake.pending("siem", 9, 0)] == ids[3:]
+        assert list(lake.dead_letters("chat")) == ids[:1]
+    assert keytrail("outbox", "drop", "siem", "--lake", tmp_path / "none", home=tmp_path).returncode == 3

@@ -159,7 +159,7 @@ def test_what_is_refused_for_good_is_set_aside_with_its_reason_and_can_be_replay
     deliverer.step()
     assert outbox.dead_letters("s") == {ids[3]: "bad field"}
     assert sink.taken == [i for i in ids if i != ids[3]]
-    assert outbox.bytes() > 0
+    assert outbox.bytes() == 0
     sink.rule = lambda _: {}
     assert outbox.replay("s") == 1
     deliverer.step()
