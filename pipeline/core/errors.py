@@ -63,13 +63,17 @@ class SourceError(KeytrailError):
 class DeliveryError(KeytrailError):
     """A sink did not take a message; it stays in the outbox.
 
-    `retry_after` is the receiver's own wish in seconds, `permanent` says that no retry can help.
+    `retry_after` is the receiver's own wish in seconds, `permanent` says that no retry can help, `answered` that the
+    receiver was there and said no, other than for being busy.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, permanent: bool = False) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, permanent: bool = False, answered: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.permanent = permanent
+        self.answered = answered
 
 
 class PartialDeliveryError(DeliveryError):
@@ -85,7 +89,8 @@ class PartialDeliveryError(DeliveryError):
         delivered: Sequence[str],
         refused: Mapping[str, str],
         retry_after: float | None = None,
+        answered: bool = False,
     ) -> None:
-        super().__init__(message, retry_after=retry_after)
+        super().__init__(message, retry_after=retry_after, answered=answered)
         self.delivered = tuple(delivered)
         self.refused = dict(refused)

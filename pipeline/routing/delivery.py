@@ -2,7 +2,9 @@
 
 What is promised: a message leaves the outbox only when its sink has it, or has refused it for good (a dead letter, kept
 and replayable). A message may arrive twice; its event id is the same both times. Messages are handed over in the order
-they were committed, so an alert's revisions arrive in order, except that a dead letter does not hold up the rest.
+they were committed, so an alert's revisions arrive in order, except that a dead letter does not hold up the rest. One
+that the receiver answers with a no that may pass, again and again, becomes a dead letter too, once a message of another
+alert is taken and it still is not: what somebody else wrote into one alert cannot keep the later ones away.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _FOR_EVER = 2**62  # ns
+HEAD_ANSWERS = 8  # how often a sink's first message is answered in vain before another is tried
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,6 +67,18 @@ class _Done:
     error: DeliveryError | None = None
 
 
+@dataclass(slots=True)
+class _Head:
+    """The first message that a sink still has to get: how often it was answered and not taken.
+
+    `turn` says which of the others is tried next; it goes on when another message has become the first.
+    """
+
+    event_id: str = ""
+    answers: int = 0
+    turn: int = 0
+
+
 class Deliverer:
     """Moves messages from `outbox` to `sinks`, one batch per sink and step.
 
@@ -91,6 +106,7 @@ class Deliverer:
         self._began_ns = steady()
         self._until_ns = dict.fromkeys(sinks, self._began_ns)  # steady
         self._noted_ns = dict.fromkeys(sinks, 0)  # the same as the outbox has it
+        self._heads = {name: _Head() for name in sinks}
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._woken = {name: threading.Event() for name in sinks}
@@ -137,16 +153,46 @@ class Deliverer:
         now_ns = self._steady()
         if now_ns < self._until_ns[name]:
             return 0
-        counts = self.counts[name]
-        limit = 1 if counts.failures >= self.config.break_after else self.config.batch
-        messages = self._outbox.pending(name, limit, self._past_notes(name, now_ns))
+        counts, head = self.counts[name], self._heads[name]
+        probing = counts.failures >= self.config.break_after and head.answers < HEAD_ANSWERS
+        messages = self._outbox.pending(name, 1 if probing else self.config.batch, self._past_notes(name, now_ns))
         if not messages:
             return 0
         counts.attempts += 1
-        done = _Done()
-        self._send(self._sinks[name], messages, done)
+        done = self._attempt(self._sinks[name], messages, head)
         self._settle(name, done, now_ns)
         return len(done.delivered) + len(done.refused)
+
+    def _attempt(self, sink: Sink, messages: Sequence[Message], head: _Head) -> _Done:
+        done, first = _Done(), messages[0].event_id
+        if head.event_id != first:
+            head.event_id, head.answers = first, 0
+        if head.answers < HEAD_ANSWERS:
+            self._send(sink, messages, done)
+        else:
+            self._pass_by(sink, messages, head, done)
+        if done.error is not None and done.error.answered and first not in {*done.delivered, *done.refused}:
+            head.answers += 1
+        return done
+
+    def _pass_by(self, sink: Sink, messages: Sequence[Message], head: _Head, done: _Done) -> None:
+        """Try the first, then one of another alert, and the first again: what is not taken then is at fault itself."""
+        first = messages[0]
+        self._send(sink, [first], done)
+        others = [m for m in _one_each(messages) if m.alert_uid != first.alert_uid]
+        if done.error is None or not done.error.answered or not others:
+            return
+        error, done.error = done.error, None
+        other = others[head.turn % len(others)]
+        self._send(sink, [other], done)
+        if other.event_id not in done.delivered:
+            head.turn += 1
+            done.error = done.error or error
+            return
+        self._send(sink, [first], done)
+        if done.error is not None and done.error.answered:
+            done.refused[first.event_id] = f"refused while others are taken: {done.error}"
+            done.error = None
 
     def _past_notes(self, name: str, now_ns: int) -> int:
         """The time to tell the outbox: after our own note, whose time is over, and in the end after any."""
@@ -170,7 +216,7 @@ class Deliverer:
             else:
                 self._halve(sink, messages, done)
         except Exception as error:  # noqa: BLE001  a sink's own fault: counted, told by name, tried again
-            done.error = DeliveryError(f"the sink failed: {type(error).__name__}")
+            done.error = DeliveryError(f"the sink failed: {type(error).__name__}", answered=True)
         else:
             done.refused |= refused
             done.delivered += [message.event_id for message in messages if message.event_id not in refused]
@@ -251,3 +297,11 @@ class Deliverer:
                     self._woken[name].wait(1.0 if left <= 0 else min(left, 1.0))
         except Exception as error:  # noqa: BLE001  the state of the outbox is unknown: `check` hands it to the line
             self._broken = error
+
+
+def _one_each(messages: Sequence[Message]) -> list[Message]:
+    """The first message of each alert."""
+    found: dict[str, Message] = {}
+    for message in messages:
+        found.setdefault(message.alert_uid, message)
+    return list(found.values())

@@ -44,9 +44,10 @@ class Reply:
         """What an answer other than success means: try again, look at the set-up, or never."""
         text = f"{receiver} answered {self.status}{': ' + detail if detail else ''}"
         if self.status < 400 or self.status >= 500 or self.status in _RETRY:
-            return DeliveryError(text, retry_after=self.retry_after)
+            return DeliveryError(text, retry_after=self.retry_after, answered=self.status not in _RETRY)
         if self.status in _OPERATOR:
-            return DeliveryError(f"{text} (check its url and credentials)", retry_after=self.retry_after)
+            text += " (check its url and credentials)"
+            return DeliveryError(text, retry_after=self.retry_after, answered=True)
         return DeliveryError(text, permanent=True)
 
 

@@ -89,7 +89,7 @@ class Alertmanager:
             raise (
                 reply.failure("Alertmanager")
                 if reply.status >= 300
-                else DeliveryError(f"Alertmanager answered {reply.status}, which is none of its answers")
+                else DeliveryError(f"Alertmanager answered {reply.status}, which is none of its answers", answered=True)
             )
         self.sent += len(messages)
         self.ended += len(ended)

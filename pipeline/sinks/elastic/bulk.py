@@ -19,6 +19,8 @@ from pipeline.sinks._http import Poster
 _RECEIVER: Final = "Elasticsearch"
 _CONFLICT: Final = "version_conflict_engine_exception"
 _SET_UP: Final = frozenset({401, 403, 404})
+_NO_ANSWER: Final = "no answer"
+_BUSY: Final = ("429", _NO_ANSWER)
 
 
 class Bulk:
@@ -55,7 +57,10 @@ class Bulk:
             text = (
                 f"{_RECEIVER} did not take {len(again)} of {len(messages)} documents: {', '.join(sorted(set(again)))}"
             )
-            raise PartialDeliveryError(text, delivered=delivered, refused=refused, retry_after=reply.retry_after)
+            answered = not any(why.startswith(_BUSY) for why in again)
+            raise PartialDeliveryError(
+                text, delivered=delivered, refused=refused, retry_after=reply.retry_after, answered=answered
+            )
         return refused
 
     def close(self) -> None:
@@ -79,7 +84,7 @@ class Bulk:
             elif 400 <= status < 500 and status not in _SET_UP and status not in (409, 429):
                 refused[message.event_id] = f"{_RECEIVER} answered {status}: {kind}"
             else:
-                again.append(f"{status} {kind}".strip() if status else "no answer")
+                again.append(f"{status} {kind}".strip() if status else _NO_ANSWER)
         return delivered, refused, again
 
 
@@ -89,7 +94,8 @@ def _items(body: bytes) -> dict[str, tuple[int, str]]:
         items = msgspec.json.decode(body)["items"]
         return {action["_id"]: _outcome(action) for item in items for action in item.values()}
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        raise DeliveryError(f"{_RECEIVER} gave no answer to a bulk request (check its url)") from None
+        text = f"{_RECEIVER} gave no answer to a bulk request (check its url)"
+        raise DeliveryError(text, answered=True) from None
 
 
 def _outcome(action: Mapping[str, Any]) -> tuple[int, str]:

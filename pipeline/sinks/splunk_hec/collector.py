@@ -71,7 +71,10 @@ class Collector:
                 raise
             if error.permanent:  # the rest comes again by itself, and is then refused by itself
                 raise PartialDeliveryError(str(error), delivered=done, refused={}) from None
-            raise PartialDeliveryError(str(error), delivered=done, refused={}, retry_after=error.retry_after) from None
+            wish, answered = error.retry_after, error.answered
+            raise PartialDeliveryError(
+                str(error), delivered=done, refused={}, retry_after=wish, answered=answered
+            ) from None
         self.sent += len(done)
         return {}
 
@@ -148,7 +151,9 @@ def _failure(reply: Reply, code: object) -> DeliveryError:
     """By the collector's own code, which tells a bad event from a bad set-up better than the status does."""
     meaning = _MEANING.get(code, "") if isinstance(code, int) else ""
     if reply.status == 400 and code not in _BAD_EVENT:
-        return DeliveryError(f"{_RECEIVER} answered 400: {meaning or 'no known code'} (check url, token and index)")
+        text = f"{_RECEIVER} answered 400: {meaning or 'no known code'} (check url, token and index)"
+        return DeliveryError(text, answered=True)
     if reply.status == 200:
-        return DeliveryError(f"{_RECEIVER} answered 200 without success: {meaning or 'not a collector?'}")
+        text = f"{_RECEIVER} answered 200 without success: {meaning or 'not a collector?'}"
+        return DeliveryError(text, answered=True)
     return reply.failure(_RECEIVER, meaning)

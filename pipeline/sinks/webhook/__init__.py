@@ -78,7 +78,11 @@ class Webhook:
             except DeliveryError as error:
                 if not error.permanent:
                     raise PartialDeliveryError(
-                        str(error), delivered=delivered, refused=refused, retry_after=error.retry_after
+                        str(error),
+                        delivered=delivered,
+                        refused=refused,
+                        retry_after=error.retry_after,
+                        answered=error.answered,
                     ) from None
                 refused[message.event_id] = str(error)
                 self.refused += 1

@@ -228,6 +228,43 @@ def test_a_sink_with_a_fault_of_its_own_is_told_by_name_and_tried_again() -> Non
     assert outbox.reasons["s"] == "the sink failed: KeyError"
 
 
+def run_on(deliverer: Deliverer, clock: Clock, steps: int) -> None:
+    for _ in range(steps):
+        deliverer.step()
+        clock.ns = max(clock.ns, deliverer.due_ns())
+
+
+@pytest.mark.parametrize("poisoned", [(0,), (0, 1, 2), (3,), (0, 5)])
+def test_what_is_never_taken_holds_its_sink_up_for_so_long_only(poisoned: tuple[int, ...]) -> None:
+    """A receiver answers 403 to whatever holds certain messages: those become dead letters, all others arrive."""
+
+    def rule(messages: Sequence[Message]) -> Mapping[str, str]:
+        if any(m.event_id in poison for m in messages):
+            raise DeliveryError("answered 403", answered=True)
+        return {}
+
+    sink = Receiving(rule)
+    deliverer, outbox, clock, ids = made(7, sink)
+    poison = [ids[number] for number in poisoned]
+    run_on(deliverer, clock, 120)
+    told = "refused while others are taken: answered 403"
+    last_is_alone = poison[-1:] if outbox.depth("s") else []
+    assert outbox.dead_letters("s") == {i: told for i in poison if i not in last_is_alone}
+    assert sorted(sink.taken) == [i for i in ids if i not in poison]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_receiver_that_takes_nothing_for_long_loses_nothing(answered: bool) -> None:
+    """However often all of it fails, nothing is given up and all of it arrives in order; nobody there, one is tried."""
+    sink = Receiving(failing(DeliveryError("503", answered=answered)))
+    deliverer, outbox, clock, ids = made(7, sink)
+    run_on(deliverer, clock, 60)
+    assert all(call == ids[:1] for call in sink.calls[5:]) is not answered
+    sink.rule = lambda _: {}
+    run_on(deliverer, clock, 10)
+    assert (sink.taken, outbox.dead_letters("s")) == (ids, {})
+
+
 def test_a_dead_sink_does_not_hold_up_another() -> None:
     """Each sink has its own cursor."""
     outbox, clock = MemoryOutbox(["down", "up"]), Clock()

@@ -306,6 +306,16 @@ def test_webhook_a_wrong_secret_drops_nothing() -> None:
     assert not raised.value.permanent
 
 
+def test_webhook_a_path_that_a_filter_dislikes_does_not_keep_later_alerts_away() -> None:
+    """403 to one message, however often: it becomes a dead letter once another is taken; the others arrive."""
+    with Hook(b"hush") as receiver:
+        receiver.refuse = {IDS[0]: 403}
+        outbox = deliver(made("webhook", url=receiver.url, secret={"env": "T"}))
+        assert list(receiver.taken) == IDS[1:]
+        assert outbox.dead_letters("s")[IDS[0]].startswith("refused while others are taken: the webhook answered 403")
+        assert outbox.depth("s") == 0
+
+
 # --- Alertmanager
 
 
