@@ -64,6 +64,27 @@ def test_cef_gives_back_what_was_sent(sent: Message) -> None:
             assert visible(fields[key]) == visible(sent.alert[name])
 
 
+long_text = st.builds(
+    lambda text, times: text * times,
+    st.sampled_from(["😀", "\u200d", "é|", "\\", '"', "=", "\x1b", "\U000e0041", "a b"]),
+    st.integers(0, 2500),
+)
+
+
+@pytest.mark.parametrize("max_bytes", [2048, 8192])
+@pytest.mark.parametrize("body", ["cef", "ocsf"])
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_a_syslog_frame_fits_whatever_it_holds(body: str, max_bytes: int, data: st.DataObject) -> None:
+    """No text, however many bytes its characters take, makes a frame longer than is allowed, or breaks its form."""
+    texts = {name: data.draw(long_text | st.sampled_from(HOSTILE)) for name in TEXTS}
+    sent = message(**texts, **{name: [data.draw(long_text)] * 2 for name in (*LISTS, "evidence")}, state="closed")
+    module = plugins.load(ROOM, "syslog")
+    wire = module.wire(sent, module.Config(address="h:1", body=body, max_bytes=max_bytes, hostname="h" * 300))
+    assert len(wire.partition(b" ")[2]) <= max_bytes
+    assert PARSERS["syslog"](wire) == [sent.event_id]
+
+
 def test_every_kind_is_covered() -> None:
     """No sink is without a wire form under test."""
     assert {kind for kind, _ in CONFIGS} == set(KINDS)

@@ -6,7 +6,9 @@ RFC 5424 §6 (syntax; §6.3.3 escaping of values), RFC 5425 §4.3 (octet countin
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,7 +21,8 @@ ENTERPRISE: Final = "keytrail@32473"
 _LEVELS: Final = (6, 5, 4, 3, 2)  # informational, notice, warning, error, critical: by our severity
 _CEF_SEVERITIES: Final = (1, 3, 5, 8, 10)
 _STATES: Final = ("open", "updated", "closed", "suppressed")
-_CUTS: Final = ((2_000, 100), (500, 20), (200, 5), (100, 0))  # text and list bounds, tried until the message fits
+_CUTS: Final = ((2_000, 100), (500, 20), (200, 5), (100, 0), (40, 0))  # bytes of a text as sent, length of a list
+_BARE: Final = frozenset({"first_time", "last_time", "severity", "confidence", "count"})
 _BOM: Final = "\ufeff".encode()
 
 _SD_VALUE: Final = {ord('"'): '\\"', ord("\\"): "\\\\", ord("]"): "\\]"}
@@ -27,21 +30,59 @@ _SHOWN: Final = {code: f"<U+{code:04X}>" for code in ACTING} | {ord("\t"): " "}
 _CEF_HEADER: Final = _SHOWN | {ord("\n"): " ", ord("\r"): " ", ord("|"): "\\|", ord("\\"): "\\\\"}
 _CEF_VALUE: Final = _SHOWN | {ord("\n"): "\\n", ord("\r"): "\\r", ord("="): "\\=", ord("\\"): "\\\\"}
 
+_CEF_ANY: Final = _CEF_HEADER | _CEF_VALUE  # no place needs more
+
 
 def frame(message: Message, *, body: str, hostname: str, facility: int, max_bytes: int) -> bytes:
     """`LENGTH SP MESSAGE`: the first of ever shorter forms of the message that fits `max_bytes`."""
     head = _head(message, hostname, facility)
     text = b""
-    for text_max, list_max in _CUTS:
-        if body == "cef":
-            content = _cef(message, text_max).encode()
-            content = content if content.isascii() else _BOM + content
-        else:
-            content = json_ascii(detection_finding(message, text_max=text_max, list_max=list_max))
-        text = head + b" " + content
+    for shorter, cut in _forms(message, _cef_bytes if body == "cef" else _json_bytes):
+        text = head + b" " + (_cef_body(shorter) if body == "cef" else _json_body(shorter, cut=cut))
         if len(text) <= max_bytes:
             break
     return b"%d %b" % (len(text), text)
+
+
+def _forms(message: Message, size: Callable[[str], int]) -> Iterator[tuple[Message, bool]]:
+    """The message, shorter with each step, and whether anything was cut. The last has no text of a log at all."""
+    yield message, False
+    for most, length in _CUTS:
+        row = {name: _short(value, most, length, size) for name, value in message.alert.items()}
+        yield replace(message, alert=row), row != message.alert
+    row = {name: value for name, value in message.alert.items() if name in _BARE} | {"message": "…"}
+    state = message.alert.get("state")
+    yield replace(message, alert=row | ({"state": state} if state in _STATES else {})), True
+
+
+def _short(value: Any, most: int, length: int, size: Callable[[str], int]) -> Any:
+    """A text of at most `most` bytes as it is sent, a list of at most `length` such texts; anything else as it is."""
+    if isinstance(value, list | tuple):
+        return [_short(item, most, length, size) for item in value[:length]]
+    if not isinstance(value, str) or size(text := plain(value)) <= most:
+        return value
+    end = bisect_right(range(len(text)), most - size("…"), key=lambda end: size(text[:end])) - 1
+    return text[:end] + "…"
+
+
+def _json_bytes(text: str) -> int:
+    return len(json_ascii(text)) - 2  # without its quotes
+
+
+def _cef_bytes(text: str) -> int:
+    return len(text.translate(_CEF_ANY).encode())
+
+
+def _json_body(message: Message, *, cut: bool) -> bytes:
+    event = detection_finding(message)
+    if cut:
+        event["metadata"]["is_truncated"] = True
+    return json_ascii(event)
+
+
+def _cef_body(message: Message) -> bytes:
+    content = _cef(message).encode()
+    return content if content.isascii() else _BOM + content
 
 
 def _head(message: Message, hostname: str, facility: int) -> bytes:
@@ -62,12 +103,12 @@ def _rank(row: Mapping[str, Any]) -> int:
     return SEVERITIES.index(row["severity"]) if row.get("severity") in SEVERITIES else 0
 
 
-def _cef(message: Message, text_max: int) -> str:
+def _cef(message: Message) -> str:
     row = message.alert
     named = [product_version(), row.get("cause") or "keytrail", row.get("title") or "Alert"]
-    head = "|".join(plain(value, text_max).translate(_CEF_HEADER) for value in named)
+    head = "|".join(plain(value).translate(_CEF_HEADER) for value in named)
     pairs = {name: value for name, value in _cef_pairs(message, row).items() if value not in (None, "")}
-    extension = " ".join(f"{name}={plain(value, text_max).translate(_CEF_VALUE)}" for name, value in pairs.items())
+    extension = " ".join(f"{name}={plain(value).translate(_CEF_VALUE)}" for name, value in pairs.items())
     return f"CEF:0|keytrail|keytrail|{head}|{_CEF_SEVERITIES[_rank(row)]}|{extension}"
 
 

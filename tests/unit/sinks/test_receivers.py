@@ -391,6 +391,20 @@ def test_syslog_messages_are_bounded() -> None:
     assert event["metadata"]["uid"] == long.event_id
 
 
+def test_syslog_keeps_what_fits_and_in_the_end_ids_severity_and_times() -> None:
+    """400 emoji of principal and path are cut to a few; where nothing of them fits, the alert still goes out."""
+    module = plugins.load("pipeline.sinks", "syslog")
+    sent = message(principal="\U0001f600" * 400, secret="kv/" + "\U0001f600" * 400, severity="critical")
+    for max_bytes, named in ((8192, True), (2048, False)):
+        config = msgspec.convert({"address": "h:1", "max_bytes": max_bytes, "hostname": "h" * 255}, module.Config)
+        text = module.wire(sent, config).partition(b" ")[2]
+        event = json.loads(text[text.index(b"{") :])
+        assert len(text) <= max_bytes
+        assert ("resources" in event) is named
+        assert (event["severity"], event["metadata"]["is_truncated"]) == ("Critical", True)
+        assert (event["finding_info"]["uid"], event["time"]) == (sent.alert_uid, 1772438700123)
+
+
 def test_syslog_a_stranger_gets_nothing(tmp_path: Path) -> None:
     """Without the right authority no message is written."""
     pem = certificate(tmp_path)
