@@ -44,7 +44,7 @@ class Run:
         self.stopping = False
         self.undelivered: dict[str, int] = {}
         self.fenced = 0  # how often this run began again because a partition, or a file to merge, was another's
-        self._gauged = -GAUGE_SECONDS
+        self._gauge_at = 0.0
         self._cosigning: Cosigning | None = None
         self.notes = self._app.notes  # what the person who started the run should know besides the summary
 
@@ -188,10 +188,10 @@ class Run:
             source.commit(safe)
 
     def _gauge(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
-        """Once a second, what is told by the state of things and not by what happens."""
-        if time.monotonic() - self._gauged < GAUGE_SECONDS:
+        """Once a second, what is told by the state of things and not by what happens; less often where that is long."""
+        begun = time.monotonic()
+        if begun < self._gauge_at:
             return
-        self._gauged = time.monotonic()
         metrics, circuits, now_ns = line.parts.metrics, deliverer.open_circuits(), self.clock()
         if isinstance(source, Lagging):
             metrics.lag.set(sum(source.lag_entries().values()))
@@ -200,6 +200,7 @@ class Run:
             age = 0.0 if oldest is None else max((now_ns - oldest) / 1e9, 0.0)  # the clock may have been set back
             done = {"delivered": counts.delivered, "dead": counts.dead, "failed": counts.failed}
             metrics.outbox(name, lake.depth(name), age, done, circuit=name in circuits)
+        self._gauge_at = time.monotonic() + max(GAUGE_SECONDS, 10 * (time.monotonic() - begun))
 
     def _hand_over(self, line: Line, source: Any, moved: Handover, lake: Lake, deliverer: Deliverer) -> None:
         """Partitions move: what was read of them is committed, then they are let go of, or taken over and claimed."""

@@ -106,6 +106,7 @@ class Deliverer:
         self._began_ns = steady()
         self._until_ns = dict.fromkeys(sinks, self._began_ns)  # steady
         self._noted_ns = dict.fromkeys(sinks, 0)  # the same as the outbox has it
+        self._full, self._ask_ns = False, self._began_ns
         self._heads = {name: _Head() for name in sinks}
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -114,8 +115,16 @@ class Deliverer:
 
     @property
     def blocked(self) -> bool:
-        """The outbox is full: take in nothing more until a sink has made room."""
-        return self._outbox.bytes() >= self.config.max_bytes
+        """The outbox is full: take in nothing more until a sink has made room.
+
+        The answer may be a second old, or up to five where asking takes long: the outbox adds up all that waits.
+        """
+        now_ns = self._steady()
+        if now_ns >= self._ask_ns:
+            self._full = self._outbox.bytes() >= self.config.max_bytes
+            then_ns = self._steady()
+            self._ask_ns = then_ns + min(max(_SECOND, 10 * (then_ns - now_ns)), 5 * _SECOND)
+        return self._full
 
     def open_circuits(self) -> list[str]:
         """The sinks that are only probed for now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -280,14 +281,34 @@ def test_a_dead_sink_does_not_hold_up_another() -> None:
 
 
 def test_a_full_outbox_blocks_and_a_delivery_frees_it() -> None:
-    """`blocked` is true from the configured size on, and false again when there is room."""
+    """`blocked` is true from the configured size on, and false again a second after there is room."""
     sink = Receiving(failing(DeliveryError("down")))
     deliverer, _, clock, _ = made(10, sink, max_bytes=2000)
     assert deliverer.blocked
     sink.rule = lambda _: {}
     clock.ns = deliverer.due_ns()
     deliverer.step()
+    clock.ns += SECOND
     assert not deliverer.blocked
+
+
+@pytest.mark.parametrize(("cost", "apart"), [(0.0, 1.0), (0.2, 2.0), (3.0, 5.0)])
+def test_the_outbox_is_added_up_once_a_second_at_most(cost: float, apart: float) -> None:
+    """However often `blocked` is looked at; where adding up takes long, it is done less often."""
+    clock, asked = Clock(), []
+
+    class Large(MemoryOutbox):
+        def bytes(self) -> int:
+            clock.ns += round(cost * SECOND)
+            asked.append(clock.ns)
+            return 0
+
+    deliverer = Deliverer(Large(["s"]), {"s": Receiving()}, OutboxConfig(), clock, steady=clock)
+    for _ in range(3000):
+        assert not deliverer.blocked
+        clock.ns += SECOND // 100
+    assert min(later - sooner for sooner, later in itertools.pairwise(asked)) >= (apart + cost) * SECOND
+    assert len(asked) > 3
 
 
 def test_drain_waits_for_what_comes_back_and_gives_up_at_its_end() -> None:
