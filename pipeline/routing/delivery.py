@@ -177,7 +177,7 @@ class Deliverer:
         if head.event_id != first:
             head.event_id, head.answers = first, 0
         if head.answers < HEAD_ANSWERS:
-            self._send(sink, messages, done)
+            self._send(sink, _to_the_second_state(messages), done)
         else:
             self._pass_by(sink, messages, head, done)
         if done.error is not None and done.error.answered and first not in {*done.delivered, *done.refused}:
@@ -314,3 +314,14 @@ def _one_each(messages: Sequence[Message]) -> list[Message]:
     for message in messages:
         found.setdefault(message.alert_uid, message)
     return list(found.values())
+
+
+def _to_the_second_state(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages before the first that is another state of an alert among them: a receiver may take part of a batch,
+    and the later state must not be in the part that it takes."""
+    seen: set[str] = set()
+    for end, message in enumerate(messages):
+        if message.alert_uid in seen:
+            return messages[:end]
+        seen.add(message.alert_uid)
+    return messages

@@ -229,6 +229,24 @@ def test_a_sink_with_a_fault_of_its_own_is_told_by_name_and_tried_again() -> Non
     assert outbox.reasons["s"] == "the sink failed: KeyError"
 
 
+def test_two_states_of_an_alert_are_never_in_one_batch() -> None:
+    """A receiver that takes the later half of a batch cannot get an alert's second state before its first."""
+
+    def rule(messages: Sequence[Message]) -> Mapping[str, str]:
+        if messages[0].event_id == sent[0].event_id and len(sink.calls) == 1:
+            raise PartialDeliveryError("busy", delivered=[m.event_id for m in messages[1:]], refused={})
+        return {}
+
+    sent = [message(1, 1), message(2, 1), message(1, 2), message(3, 1), message(3, 2), message(3, 3)]
+    sink, outbox, clock = Receiving(rule), MemoryOutbox(["s"]), Clock()
+    outbox.commit(sent)
+    run_on(Deliverer(outbox, {"s": sink}, OutboxConfig(), clock, Random(1), steady=clock), clock, 9)
+    ids = [m.event_id for m in sent]
+    assert sink.calls == [ids[:2], ids[:1], [ids[2], ids[3]], [ids[4]], [ids[5]]]
+    assert [i for i in sink.taken if i in (ids[0], ids[2])] == [ids[0], ids[2]]
+    assert outbox.depth("s") == 0
+
+
 def run_on(deliverer: Deliverer, clock: Clock, steps: int) -> None:
     for _ in range(steps):
         deliverer.step()
