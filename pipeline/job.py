@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.line import Line
 
 FENCED_MAX = 100  # a group that takes partitions from each other so often will not come to rest
+REST_SECONDS = 3600.0  # without that it has come to rest, and the count begins anew
 GAUGE_SECONDS = 1.0
 FRESH_SECONDS = 0.1  # what was so longer ago need not be so any more
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
@@ -44,6 +45,7 @@ class Run:
         self.stopping = False
         self.undelivered: dict[str, int] = {}
         self.fenced = 0  # how often this run began again because a partition, or a file to merge, was another's
+        self._unrest, self._fenced_at = 0, 0.0
         self._gauge_at = 0.0
         self._cosigning: Cosigning | None = None
         self.notes = self._app.notes  # what the person who started the run should know besides the summary
@@ -60,7 +62,10 @@ class Run:
                 if not repeatable or self.stopping:
                     raise
                 self.fenced += 1  # what is not committed is read again, or another has read on from there
-                if self.fenced > FENCED_MAX:
+                now = time.monotonic()
+                self._unrest = 1 if now - self._fenced_at > REST_SECONDS else self._unrest + 1
+                self._fenced_at = now
+                if self._unrest > FENCED_MAX:
                     raise
 
     def _session(self, started: float, progress: Callable[[Line], None] | None) -> dict[str, Any]:
