@@ -7,11 +7,12 @@ a repeated one is the same one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from pipeline.core.clock import Clock, system_clock
 from pipeline.core.errors import DeliveryError
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
@@ -22,28 +23,37 @@ _LABELS: Final = ("severity", "route", "store")
 _ANNOTATIONS: Final = ("principal", "secret", "client_ip", "observed", "expected", "next_step", "state")
 _LABEL_MAX: Final = 200
 _REMEMBERED: Final = 10_000
+_ENDED: Final = ("closed", "suppressed")
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The `[sinks.NAME]` table of kind `alertmanager`."""
+    """The `[sinks.NAME]` table of kind `alertmanager`. An alert of which no more is said ends after `open_hours`: by
+    default `group_hours` and `quiet_minutes` of `[alerts]` together, after which the router has closed it.
+    """
 
     url: str
+    open_hours: float = 26
     timeout_seconds: float = 15
     tls_ca: str = ""
 
     def __post_init__(self) -> None:
         check_url(self.url)
-        if self.timeout_seconds <= 0:
-            raise ValueError("timeout_seconds must be above 0")
+        if self.timeout_seconds <= 0 or not 0 < self.open_hours <= 8760:
+            raise ValueError("timeout_seconds must be above 0, and open_hours above 0 and at most 8760")
 
 
-def wire(message: Message, config: Config) -> bytes:  # noqa: ARG001  every sink's `wire` is asked the same way
-    """One element of the posted list."""
-    return json_bytes(_alert(message))
+def wire(message: Message, config: Config) -> bytes:
+    """One element of the posted list, posted at once."""
+    return json_bytes(_alert(message, config.open_hours, _EPOCH))
 
 
-def _alert(message: Message) -> dict[str, Any]:
-    """Label and annotation names are ours alone; values are data. An empty label is the same as none."""
+def _alert(message: Message, open_hours: float, now: datetime) -> dict[str, Any]:
+    """Label and annotation names are ours alone; values are data. An empty label is the same as none.
+
+    While it is open it ends `open_hours` after its last finding, or after `now` when that is older: Alertmanager must
+    not take it for over before it has told of it.
+    """
     row = message.alert
     labels = {"alertname": plain(row.get("cause") or "keytrail", _LABEL_MAX), "uid": plain(message.alert_uid)}
     labels |= {name: plain(row[name], _LABEL_MAX) for name in _LABELS if row.get(name)}
@@ -57,21 +67,26 @@ def _alert(message: Message) -> dict[str, Any]:
         "event_id": plain(message.event_id),
         "revision": str(message.revision),
     }
-    times = {"startsAt": _time(row.get("first_time"))}
-    if row.get("state") in ("closed", "suppressed"):
-        times["endsAt"] = _time(row.get("last_time"))
+    end = _moment(row.get("last_time"))
+    if row.get("state") not in _ENDED:
+        end = max(end, now) + timedelta(hours=open_hours)
+    times = {"startsAt": _time(_moment(row.get("first_time"))), "endsAt": _time(end)}
     return {"labels": labels, "annotations": {k: v for k, v in annotations.items() if v}} | times
 
 
-def _time(moment: object) -> str:
-    moment = moment if isinstance(moment, datetime) else datetime.fromtimestamp(0, UTC)
+def _moment(value: object) -> datetime:
+    return value if isinstance(value, datetime) else _EPOCH
+
+
+def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Alertmanager:
     """Posts lists. When severity or route changed, and with it the label set, the alert under the old one is ended."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._open_hours, self._clock = config.open_hours, clock
         self._poster = Poster(config.url, "Alertmanager", {}, ca_file=config.tls_ca, seconds=config.timeout_seconds)
         self._labels: dict[str, dict[str, Any]] = {}
         self.sent = self.ended = 0
@@ -80,7 +95,8 @@ class Alertmanager:
         """Post all of them at once, the last of each alert standing. Raises DeliveryError."""
         if not messages:
             return {}
-        latest = {message.alert_uid: _alert(message) for message in messages}
+        now = datetime.fromtimestamp(self._clock() / 1e9, UTC)
+        latest = {message.alert_uid: _alert(message, self._open_hours, now) for message in messages}
         old = [self._old(uid, alert) for uid, alert in latest.items()]
         ended = [alert for alert in old if alert is not None]
         body = json_bytes(ended + list(latest.values()))
@@ -110,12 +126,12 @@ class Alertmanager:
     def _remember(self, latest: Mapping[str, dict[str, Any]]) -> None:
         for uid, alert in latest.items():
             self._labels.pop(uid, None)
-            if "endsAt" not in alert:
+            if alert["annotations"].get("state") not in _ENDED:
                 self._labels[uid] = alert
         while len(self._labels) > _REMEMBERED:
             del self._labels[next(iter(self._labels))]
 
 
-def create(config: Config) -> Sink:
+def create(config: Config, *, clock: Clock = system_clock) -> Sink:
     """The sink. Nothing is connected before the first `send`."""
-    return Alertmanager(config)
+    return Alertmanager(config, clock)

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -320,18 +321,34 @@ def test_webhook_a_path_that_a_filter_dislikes_does_not_keep_later_alerts_away()
 
 
 def test_alertmanager_ends_what_closes_and_what_changes_its_labels() -> None:
-    """A risen severity ends the alert under its old labels; a closed one has endsAt; open ones have none."""
+    """A risen severity ends the alert under its old labels, and closing ends it; until then it ends in the future."""
     with AlertmanagerV2() as receiver:
         sink = made("alertmanager", url=receiver.url)
+
+        def open_now() -> list[str]:
+            now, alerts = datetime.now(UTC), receiver.alerts.values()
+            return [a["labels"]["severity"] for a in alerts if datetime.fromisoformat(a["endsAt"]) > now]
+
         sink.send([message(1, 1, severity="medium")])
+        assert open_now() == ["medium"]
         sink.send([message(1, 2, severity="critical", route="page", state="updated")])
-        by_severity = {a["labels"]["severity"]: a for a in receiver.alerts.values()}
-        assert "endsAt" in by_severity["medium"]
-        assert "endsAt" not in by_severity["critical"]
+        assert open_now() == ["critical"]
         sink.send([message(1, 3, severity="critical", route="page", state="closed")])
-        assert len(receiver.alerts) == 2
-        assert all("endsAt" in alert for alert in receiver.alerts.values())
-        assert sink.ended == 1
+        assert (len(receiver.alerts), open_now(), sink.ended) == (2, [], 1)
+
+
+@pytest.mark.parametrize(("days", "from_last"), [(0, True), (30, False)])
+def test_alertmanager_an_open_alert_lasts_until_the_router_has_closed_it(days: int, from_last: bool) -> None:
+    """`open_hours` after its last finding; told late, after that: it is not over before it is heard of."""
+    last = message(1).alert["last_time"]
+    now = last + timedelta(days=days) - timedelta(minutes=1)
+    with AlertmanagerV2() as receiver:
+        module = plugins.load("pipeline.sinks", "alertmanager")
+        SINKS.append(module.create(module.Config(url=receiver.url), clock=lambda: int(now.timestamp() * 1e9)))
+        SINKS[-1].send([message(1)])
+        (alert,) = receiver.alerts.values()
+    ends, expected = datetime.fromisoformat(alert["endsAt"]), (last if from_last else now) + timedelta(hours=26)
+    assert abs(ends - expected) < timedelta(seconds=1)
 
 
 def test_alertmanager_one_bad_alert_costs_only_itself() -> None:
