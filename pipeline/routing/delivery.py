@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _FOR_EVER = 2**62  # ns
+STEP_SECONDS = 2  # how long a sink is given messages one by one before anybody looks whether to go on
 HEAD_ANSWERS = 8  # how often a sink's first message is answered in vain before another is tried
 
 
@@ -177,7 +178,7 @@ class Deliverer:
         if head.event_id != first:
             head.event_id, head.answers = first, 0
         if head.answers < HEAD_ANSWERS:
-            self._send(sink, _to_the_second_state(messages), done)
+            self._send_all(sink, _to_the_second_state(messages), done)
         else:
             self._pass_by(sink, messages, head, done)
         if done.error is not None and done.error.answered and first not in {*done.delivered, *done.refused}:
@@ -208,6 +209,17 @@ class Deliverer:
         if now_ns - self._began_ns > self.config.retry_max_seconds * _SECOND:
             return _FOR_EVER
         return max(self._clock(), self._noted_ns[name])
+
+    def _send_all(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
+        """To a sink that has one request for each message, one by one and for `STEP_SECONDS`; the rest waits."""
+        if not getattr(sink, "one_by_one", False):
+            self._send(sink, messages, done)
+            return
+        end_ns = self._steady() + STEP_SECONDS * _SECOND
+        for message in messages:
+            self._send(sink, [message], done)
+            if done.error is not None or self._steady() >= end_ns or self._stopping.is_set():
+                return
 
     def _send(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
         """Hand over; a batch refused for good is halved until the one that is at fault stands alone."""

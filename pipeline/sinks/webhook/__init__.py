@@ -61,6 +61,8 @@ def sign(key: bytes, event_id: str, timestamp: int, body: bytes) -> str:
 class Webhook:
     """Sends in order and stops at the first message that cannot be delivered now, so that none overtakes another."""
 
+    one_by_one = True  # whoever sends may look at the time between two messages
+
     def __init__(self, config: Config, key: bytes, clock: Clock) -> None:
         self._config, self._key, self._clock = config, key, clock
         self._poster = Poster(config.url, "the webhook", {}, ca_file=config.tls_ca, seconds=config.timeout_seconds)

@@ -350,6 +350,24 @@ def test_drain_waits_for_what_comes_back_and_gives_up_at_its_end() -> None:
     assert outbox.depth("s") == 3
 
 
+def test_a_slow_sink_that_takes_one_by_one_does_not_hold_up_the_end() -> None:
+    """With 14 s for a message, draining for 10 s ends with the first; what was taken is not sent again."""
+
+    def slow(messages: Sequence[Message]) -> Mapping[str, str]:
+        clock.ns += 14 * SECOND * len(messages)
+        return {}
+
+    sink = Receiving(slow)
+    sink.one_by_one = True  # type: ignore[attr-defined]
+    deliverer, outbox, clock, ids = made(500, sink)
+    began = clock.ns
+    assert not deliverer.drain(10)
+    assert (clock.ns - began, sink.taken, outbox.depth("s")) == (14 * SECOND, ids[:1], 499)
+    sink.rule = lambda _: {}
+    assert deliverer.drain(10)
+    assert sink.taken == ids
+
+
 def test_threads_deliver_each_sink_at_its_own_pace() -> None:
     """While one sink hangs, another gets everything, and stop waits for the batch under way."""
     gate, entered = threading.Event(), threading.Event()
