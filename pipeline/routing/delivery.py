@@ -188,21 +188,25 @@ class Deliverer:
     def _pass_by(self, sink: Sink, messages: Sequence[Message], head: _Head, done: _Done) -> None:
         """Try the first, then one of another alert, and the first again: what is not taken then is at fault itself."""
         first = messages[0]
-        self._send(sink, [first], done)
+        error = self._try(sink, first, done)
         others = [m for m in _one_each(messages) if m.alert_uid != first.alert_uid]
-        if done.error is None or not done.error.answered or not others:
+        if error is None or not error.answered or not others:
             return
-        error, done.error = done.error, None
         other = others[head.turn % len(others)]
-        self._send(sink, [other], done)
+        self._try(sink, other, done)
         if other.event_id not in done.delivered:
             head.turn += 1
             done.error = done.error or error
             return
-        self._send(sink, [first], done)
-        if done.error is not None and done.error.answered:
-            done.refused[first.event_id] = f"refused while others are taken: {done.error}"
+        error = self._try(sink, first, done)
+        if error is not None and error.answered:
+            done.refused[first.event_id] = f"refused while others are taken: {error}"
             done.error = None
+
+    def _try(self, sink: Sink, message: Message, done: _Done) -> DeliveryError | None:
+        done.error = None
+        self._send(sink, [message], done)
+        return done.error
 
     def _past_notes(self, name: str, now_ns: int) -> int:
         """The time to tell the outbox: after our own note, whose time is over, and in the end after any."""

@@ -25,7 +25,7 @@ LOGS = SAMPLES / "vault" / "audit_off"
 WAITING = [message(number) for number in (1, 2, 3)]
 
 
-def full(home: Path, name: str, **sink: str) -> conf.Settings:
+def full(home: Path, name: str, **sink: object) -> conf.Settings:
     """A lake in which messages wait for sink `name`, and settings under which that is all there is room for."""
     with Lake.open(home / "lake", StoreConfig(), writer=True, clock=lambda: 0) as lake:
         lake.set_sinks((name,))
