@@ -36,8 +36,15 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         yield made
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
-@pytest.mark.parametrize("after", [0, 300])
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [
+        (errno.EIO, 0),
+        (errno.EROFS, 300),
+        pytest.param(errno.EIO, 300, marks=pytest.mark.slow),
+        pytest.param(errno.EROFS, 0, marks=pytest.mark.slow),
+    ],
+)
 def test_a_disk_that_fails(  # noqa: PLR0917
     nursery: Nursery, logs: Path, reference: Path, tmp_path: Path, number: int, after: int
 ) -> None:
@@ -59,7 +66,7 @@ def test_a_disk_that_fails(  # noqa: PLR0917
     assert unlike(tmp_path, reference) == []
 
 
-@pytest.mark.parametrize("more", [2, 8, 14, 20])
+@pytest.mark.parametrize("more", [2, 14, *(pytest.param(more, marks=pytest.mark.slow) for more in (8, 20))])
 def test_no_file_descriptor_left(nursery: Nursery, logs: Path, reference: Path, tmp_path: Path, more: int) -> None:
     """The run ends with code 1 and one line, or comes through; with enough of them it finishes what it began."""
     arguments = words(tmp_path, write_config(tmp_path, BATCH), logs)

@@ -42,7 +42,9 @@ def told_in_one_line(text: str) -> bool:
     return len(lines) == 1 and lines[0].startswith("keytrail: ")
 
 
-@pytest.mark.parametrize("size", ["160k", "600k", "1300k", "1900k"])
+@pytest.mark.parametrize(
+    "size", ["160k", "1300k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("600k", "1900k"))]
+)
 def test_no_room_for_the_lake(nursery: Nursery, logs: Path, reference: Path, tmp_path: Path, size: str) -> None:
     """The run ends with code 1 and one line; run again, the same; with more room it finishes what it began."""
     write_config(tmp_path, BATCH)

@@ -28,7 +28,7 @@ def test_small_recordings_cut_small(name: str, batch: int, tmp_path: Path, monke
     assert cut_in(batch, real_logs(name), tmp_path, monkeypatch) == []
 
 
-@pytest.mark.parametrize("batch", [7, 1000])
+@pytest.mark.parametrize("batch", [pytest.param(7, marks=pytest.mark.slow), 61, 1000])
 def test_five_devices_cut_small(batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same holds for five devices of one store, read side by side."""
     assert cut_in(batch, real_logs("openbao-live"), tmp_path, monkeypatch) == []
