@@ -18,7 +18,6 @@ from pipeline.core.findings import uid_of
 from pipeline.core.model import Hold
 from pipeline.core.schema import INTEGRITY, TIME, conform
 from pipeline.ledger import control, leaf, redaction, seal
-from pipeline.store import StoreConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +38,7 @@ class Order:
     authority: str
     config: LedgerConfig
     signing_key: Path | None = None
-    upkeep: StoreConfig = field(default_factory=StoreConfig)
+    upkeep: store.StoreConfig = field(default_factory=store.StoreConfig)
 
     def __post_init__(self) -> None:
         """Raises ConfigError without a reason or an authority."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipeline.evaluate.page import interval, share, table
-from pipeline.evaluate.summary import PROMISED
-from pipeline.evaluate.twins import SUITE
+from pipeline.evaluate.summary import PROMISED, headline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,8 +54,7 @@ def summary(told: Mapping[str, Mapping[str, Any]], asked: Sequence[str]) -> dict
 
 
 def _figures(result: Mapping[str, Any]) -> dict[str, Any]:
-    found = next(r for r in result["methods"] if r["method"] == SUITE and r["per_day"] == PROMISED)
-    at = next(row for row in result["suite"] if row["per_day"] == PROMISED)
+    found, at = headline(result)
     return {
         **{name: found[name] for name in ("incidents", "found", "recall", "low", "high")},
         **{name: at[name] for name in ("delivered", "false_per_entry", "pages")},

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.evaluate.summary import ENTRIES, METHODS, PROMISED
-from pipeline.evaluate.twins import SUITE
+from pipeline.evaluate.summary import ENTRIES, METHODS, headline, method_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,27 +34,15 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _of(result: dict[str, Any], method: str) -> dict[str, Any] | None:
-    """A method's row at the allowance the headline stands at, if it was measured."""
-    rows = (row for row in result["methods"] if row["method"] == method and row["per_day"] == PROMISED)
-    return next(rows, None)
-
-
-def _at(result: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(row for row in result["suite"] if row["per_day"] == PROMISED)
-    return found
-
-
 def _found(result: dict[str, Any]) -> Iterator[Goal]:
-    row = _of(result, SUITE)
-    assert row is not None  # noqa: S101  the suite is always measured
+    row, _ = headline(result)
     held = row["recall"] >= RECALL and row["low"] >= LOW
     measured = f"{row['recall']:.1%}, from {row['low']:.1%}"
     yield "incidents found", f"{RECALL:.0%}, its interval from {LOW:.0%}", measured, held
 
 
 def _cost(result: dict[str, Any]) -> Iterator[Goal]:
-    at, entries = _at(result), result["operations_a_day"] * ENTRIES
+    (_, at), entries = headline(result), result["operations_a_day"] * ENTRIES
     least, most = RATIO
     yield "delivered of promised", f"{least} to {most}", f"{at['ratio']:.2f}", least <= at["ratio"] <= most
     value = at["false_per_entry"]
@@ -67,10 +54,10 @@ def _cost(result: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _beside(result: dict[str, Any]) -> Iterator[Goal]:
-    mine = _of(result, SUITE)
+    mine, _ = headline(result)
     for names, least in TIMES_OF.items():
-        theirs = [row["recall"] for name in names if (row := _of(result, name)) is not None]
-        if theirs and mine is not None:
+        theirs = [row["recall"] for name in names if (row := method_row(result, name)) is not None]
+        if theirs:
             times = mine["recall"] / max(theirs) if max(theirs) else float("inf")
             yield (
                 f"found, to {METHODS[names[0]]}",
@@ -96,7 +83,7 @@ def _soon(result: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _quiet(result: dict[str, Any]) -> Iterator[Goal]:
-    at = _at(result)
+    _, at = headline(result)
     yield "false pages", "0", str(at["pages"]), at["pages"] == 0
     rows = [(row["alerts"] / row["happened"], row["confuser"]) for row in result["confusers"] if row["happened"]]
     if rows:

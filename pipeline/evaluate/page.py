@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluate.goals import goals, span
 from pipeline.evaluate.plan import BUDGETS
-from pipeline.evaluate.summary import METHODS, PROMISED
-from pipeline.evaluate.twins import SUITE
+from pipeline.evaluate.summary import METHODS, PROMISED, headline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,8 +57,7 @@ def page(result: dict[str, Any]) -> str:
 
 
 def _setup(result: dict[str, Any]) -> str:
-    at = next(row for row in result["suite"] if row["per_day"] == PROMISED)
-    best = next(r for r in result["methods"] if r["method"] == SUITE and r["per_day"] == PROMISED)
+    best, at = headline(result)
     held = [(*told, "met" if held else "**missed**") for *told, held in goals(result)]
     return f"""\
 ## What was measured

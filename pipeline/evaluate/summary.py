@@ -13,7 +13,7 @@ from pipeline.evaluate.plan import BUDGETS
 from pipeline.evaluate.twins import SUITE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pipeline.evaluate.plan import Plan
 
@@ -69,6 +69,18 @@ def summarize(plan: Plan, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def method_row(result: Mapping[str, Any], name: str = SUITE) -> dict[str, Any] | None:
+    """Of a summary: what a method found at PROMISED alerts a day; None where it was not measured."""
+    return next((row for row in result["methods"] if row["method"] == name and row["per_day"] == PROMISED), None)
+
+
+def headline(result: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a summary, what the suite found at PROMISED alerts a day, and what it cost."""
+    found = method_row(result)
+    assert found is not None  # noqa: S101  the suite is always measured
+    return found, next(row for row in result["suite"] if row["per_day"] == PROMISED)
+
+
 def _verdicts(measured: Iterable[dict[str, Any]], name: str, budget: float) -> list[dict[str, Any]]:
     return [one["methods"][name][str(budget)] for one in measured if name in one["methods"]]
 
@@ -105,11 +117,14 @@ def _delivered(budget: float, measured: Sequence[dict[str, Any]], days: float, o
     }  # fmt: skip
 
 
-def _incidents(measured: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """Every incident with how the suite found it at the promised allowance."""
+def _incidents(
+    measured: Iterable[dict[str, Any]], name: str = SUITE
+) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Every incident with how a method found it at the promised allowance, where it was measured."""
+    ours = [one for one in measured if name in one["methods"]]
     return [
         pair
-        for one, verdict in zip(measured, _verdicts(measured, SUITE, PROMISED), strict=True)
+        for one, verdict in zip(ours, _verdicts(ours, name, PROMISED), strict=True)
         for pair in zip(one["incidents"], verdict["caught"], strict=True)
     ]
 
@@ -141,13 +156,7 @@ def _unruled(names: Sequence[str], kinds: set[str], measured: Sequence[dict[str,
     """What each method finds, at the promised allowance, of the kinds that no single line of a rule finds."""
     rows = []
     for name in names:
-        caught = [
-            found
-            for one in measured
-            if name in one["methods"]
-            for label, found in zip(one["incidents"], one["methods"][name][str(PROMISED)]["caught"], strict=True)
-            if label["attack"] in kinds
-        ]
+        caught = [found for label, found in _incidents(measured, name) if label["attack"] in kinds]
         found = sum(one is not None for one in caught)
         low, high = wilson(found, len(caught))
         rows.append(
