@@ -75,6 +75,12 @@ class DeliveryError(KeytrailError):
         self.permanent = permanent
         self.answered = answered
 
+    def after(self, delivered: Sequence[str], refused: Mapping[str, str]) -> PartialDeliveryError:
+        """The same for a batch of which these event ids were settled before."""
+        return PartialDeliveryError(
+            str(self), delivered=delivered, refused=refused, retry_after=self.retry_after, answered=self.answered
+        )
+
 
 class PartialDeliveryError(DeliveryError):
     """Some of a batch is safe with the receiver or refused for good; the rest stays in the outbox.

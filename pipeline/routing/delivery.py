@@ -2,32 +2,27 @@
 
 What is promised: a message leaves the outbox only when its sink has it, or has refused it for good (a dead letter, kept
 and replayable). A message may arrive twice; its event id is the same both times. Messages are handed over in the order
-they were committed, so an alert's revisions arrive in order, except that a dead letter does not hold up the rest. One
-that the receiver answers with a no that may pass, again and again, becomes a dead letter too, once a message of another
-alert is taken and it still is not: what somebody else wrote into one alert cannot keep the later ones away.
+they were committed, so an alert's revisions arrive in order, except that a dead letter does not hold up the rest.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pipeline.core.clock import Clock, steady_clock, system_clock
-from pipeline.core.errors import DeliveryError, PartialDeliveryError
+from pipeline.routing.attempt import Attempts, Done
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Message
     from pipeline.core.ports import Outbox, Sink
 
 _SECOND = 1_000_000_000
 _FOR_EVER = 2**62  # ns
-STEP_SECONDS = 2  # how long a sink is given messages one by one before anybody looks whether to go on
-HEAD_ANSWERS = 8  # how often a sink's first message is answered in vain before another is tried
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,27 +54,6 @@ class SinkCounts:
     last_error: str = ""
 
 
-@dataclass(slots=True)
-class _Done:
-    """What an attempt settled: message by message, in order."""
-
-    delivered: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    error: DeliveryError | None = None
-
-
-@dataclass(slots=True)
-class _Head:
-    """The first message that a sink still has to get: how often it was answered and not taken.
-
-    `turn` says which of the others is tried next; it goes on when another message has become the first.
-    """
-
-    event_id: str = ""
-    answers: int = 0
-    turn: int = 0
-
-
 class Deliverer:
     """Moves messages from `outbox` to `sinks`, one batch per sink and step.
 
@@ -108,9 +82,9 @@ class Deliverer:
         self._until_ns = dict.fromkeys(sinks, self._began_ns)  # steady
         self._noted_ns = dict.fromkeys(sinks, 0)  # the same as the outbox has it
         self._full, self._ask_ns = False, self._began_ns
-        self._heads = {name: _Head() for name in sinks}
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self._attempts = {name: Attempts(sink, steady, self._stopping) for name, sink in sinks.items()}
         self._woken = {name: threading.Event() for name in sinks}
         self._broken: Exception | None = None
 
@@ -163,50 +137,15 @@ class Deliverer:
         now_ns = self._steady()
         if now_ns < self._until_ns[name]:
             return 0
-        counts, head = self.counts[name], self._heads[name]
-        probing = counts.failures >= self.config.break_after and head.answers < HEAD_ANSWERS
+        counts, attempts = self.counts[name], self._attempts[name]
+        probing = counts.failures >= self.config.break_after and not attempts.in_vain
         messages = self._outbox.pending(name, 1 if probing else self.config.batch, self._past_notes(name, now_ns))
         if not messages:
             return 0
         counts.attempts += 1
-        done = self._attempt(self._sinks[name], messages, head)
+        done = attempts.make(messages)
         self._settle(name, done, now_ns)
         return len(done.delivered) + len(done.refused)
-
-    def _attempt(self, sink: Sink, messages: Sequence[Message], head: _Head) -> _Done:
-        done, first = _Done(), messages[0].event_id
-        if head.event_id != first:
-            head.event_id, head.answers = first, 0
-        if head.answers < HEAD_ANSWERS:
-            self._send_all(sink, _to_the_second_state(messages), done)
-        else:
-            self._pass_by(sink, messages, head, done)
-        if done.error is not None and done.error.answered and first not in {*done.delivered, *done.refused}:
-            head.answers += 1
-        return done
-
-    def _pass_by(self, sink: Sink, messages: Sequence[Message], head: _Head, done: _Done) -> None:
-        """Try the first, then one of another alert, and the first again: what is not taken then is at fault itself."""
-        first = messages[0]
-        error = self._try(sink, first, done)
-        others = [m for m in _one_each(messages) if m.alert_uid != first.alert_uid]
-        if error is None or not error.answered or not others:
-            return
-        other = others[head.turn % len(others)]
-        self._try(sink, other, done)
-        if other.event_id not in done.delivered:
-            head.turn += 1
-            done.error = done.error or error
-            return
-        error = self._try(sink, first, done)
-        if error is not None and error.answered:
-            done.refused[first.event_id] = f"refused while others are taken: {error}"
-            done.error = None
-
-    def _try(self, sink: Sink, message: Message, done: _Done) -> DeliveryError | None:
-        done.error = None
-        self._send(sink, [message], done)
-        return done.error
 
     def _past_notes(self, name: str, now_ns: int) -> int:
         """The time to tell the outbox: after our own note, whose time is over, and in the end after any."""
@@ -214,45 +153,7 @@ class Deliverer:
             return _FOR_EVER
         return max(self._clock(), self._noted_ns[name])
 
-    def _send_all(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
-        """To a sink that has one request for each message, one by one and for `STEP_SECONDS`; the rest waits."""
-        if not getattr(sink, "one_by_one", False):
-            self._send(sink, messages, done)
-            return
-        end_ns = self._steady() + STEP_SECONDS * _SECOND
-        for message in messages:
-            self._send(sink, [message], done)
-            if done.error is not None or self._steady() >= end_ns or self._stopping.is_set():
-                return
-
-    def _send(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
-        """Hand over; a batch refused for good is halved until the one that is at fault stands alone."""
-        try:
-            refused = dict(sink.send(messages))
-        except PartialDeliveryError as error:
-            done.delivered += error.delivered
-            done.refused |= error.refused
-            done.error = error
-        except DeliveryError as error:
-            if not error.permanent:
-                done.error = error
-            elif len(messages) == 1:
-                done.refused[messages[0].event_id] = str(error)
-            else:
-                self._halve(sink, messages, done)
-        except Exception as error:  # noqa: BLE001  a sink's own fault: counted, told by name, tried again
-            done.error = DeliveryError(f"the sink failed: {type(error).__name__}", answered=True)
-        else:
-            done.refused |= refused
-            done.delivered += [message.event_id for message in messages if message.event_id not in refused]
-
-    def _halve(self, sink: Sink, messages: Sequence[Message], done: _Done) -> None:
-        middle = len(messages) // 2
-        for half in (messages[:middle], messages[middle:]):
-            if done.error is None:
-                self._send(sink, half, done)
-
-    def _settle(self, name: str, done: _Done, now_ns: int) -> None:
+    def _settle(self, name: str, done: Done, now_ns: int) -> None:
         counts = self.counts[name]
         if done.delivered:
             self._outbox.delivered(name, done.delivered)
@@ -322,22 +223,3 @@ class Deliverer:
                     self._woken[name].wait(1.0 if left <= 0 else min(left, 1.0))
         except Exception as error:  # noqa: BLE001  the state of the outbox is unknown: `check` hands it to the line
             self._broken = error
-
-
-def _one_each(messages: Sequence[Message]) -> list[Message]:
-    """The first message of each alert."""
-    found: dict[str, Message] = {}
-    for message in messages:
-        found.setdefault(message.alert_uid, message)
-    return list(found.values())
-
-
-def _to_the_second_state(messages: Sequence[Message]) -> Sequence[Message]:
-    """The messages before the first that is another state of an alert among them: a receiver may take part of a batch,
-    and the later state must not be in the part that it takes."""
-    seen: set[str] = set()
-    for end, message in enumerate(messages):
-        if message.alert_uid in seen:
-            return messages[:end]
-        seen.add(message.alert_uid)
-    return messages

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.core.errors import DeliveryError, PartialDeliveryError
+from pipeline.core.errors import DeliveryError
 from pipeline.core.model import Message
 from pipeline.sinks._http import Poster, Reply
 
@@ -69,12 +69,7 @@ class Collector:
             self.sent += len(done)
             if not done:
                 raise
-            if error.permanent:  # the rest comes again by itself, and is then refused by itself
-                raise PartialDeliveryError(str(error), delivered=done, refused={}) from None
-            wish, answered = error.retry_after, error.answered
-            raise PartialDeliveryError(
-                str(error), delivered=done, refused={}, retry_after=wish, answered=answered
-            ) from None
+            raise error.after(done, {}) from None  # refused for good or not: the rest comes again, by itself
         self.sent += len(done)
         return {}
 

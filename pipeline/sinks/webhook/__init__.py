@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pipeline.core.clock import Clock, system_clock
-from pipeline.core.errors import ConfigError, DeliveryError, PartialDeliveryError
+from pipeline.core.errors import ConfigError, DeliveryError
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
 from pipeline.core.secrets import SecretRef
@@ -79,13 +79,7 @@ class Webhook:
                 self.sent += 1
             except DeliveryError as error:
                 if not error.permanent:
-                    raise PartialDeliveryError(
-                        str(error),
-                        delivered=delivered,
-                        refused=refused,
-                        retry_after=error.retry_after,
-                        answered=error.answered,
-                    ) from None
+                    raise error.after(delivered, refused) from None
                 refused[message.event_id] = str(error)
                 self.refused += 1
         return refused
