@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import ConfigError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+@cache
 def kinds(room: str) -> tuple[str, ...]:
     """The folders of `room` (a dotted package such as `pipeline.sinks`), in alphabetical order."""
     package = importlib.import_module(room)

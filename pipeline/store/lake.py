@@ -300,6 +300,7 @@ class Lake(Holdings):
         finally:
             self._catalogue.close()
             if self._held is not None:
+                self._publisher.close()
                 self._held.free()
 
     def __enter__(self) -> Self:

@@ -38,6 +38,7 @@ class Publisher:
         self._timer: threading.Timer | None = None
         self._due = 0.0
         self._reading = False
+        self._duckdb: duckdb.DuckDBPyConnection | None = None  # to begin one takes half the time of a publishing
         self.sequence = 0  # the newest commit that an audit.duckdb of ours shows
         self.failures = 0
         self.failure = ""  # why the last publishing failed; the next commit tries again
@@ -60,7 +61,7 @@ class Publisher:
                 lock.take(wait=True)
                 self._reading = True
                 try:
-                    self.sequence = _publish(self._lake, f"{FILE}.{self._worker}--tmp")
+                    self.sequence = self._publish(self._lake.resolve(), f"{FILE}.{self._worker}--tmp")
                 finally:
                     self._reading = False
                     lock.free()
@@ -76,6 +77,11 @@ class Publisher:
             self._timer.cancel()
             self._timer.join()
 
+    def close(self) -> None:
+        """Ends the timer and lets go of DuckDB."""
+        self.stop()
+        self._end()
+
     def _run(self) -> None:
         try:
             self.publish()
@@ -83,40 +89,48 @@ class Publisher:
             self.failures += 1
             self.failure = str(failure)
 
+    def _publish(self, lake: Path, name: str) -> int:
+        catalogue = Catalogue(lake, writer=False)
+        try:
+            with catalogue.reading():
+                files, sequence = catalogue.files(), int(catalogue.meta("sequence") or 0)
+        finally:
+            catalogue.close()
+        written = lake / name
+        remove([written, written.with_name(name + ".wal")])
+        try:
+            self._write(written, files, lake)
+        except duckdb.Error as error:
+            self._end()
+            cause = " ".join(str(error).rpartition("Original error: ")[2].split())  # one line, the innermost reason
+            raise StoreError(f"publishing {lake / FILE}: {cause}") from error
+        except OSError:
+            self._end()
+            raise
+        sync_file(written)
+        written.rename(lake / FILE)
+        sync_folder(lake)
+        return sequence
 
-def _publish(lake: Path, name: str) -> int:
-    lake = lake.resolve()
-    catalogue = Catalogue(lake, writer=False)
-    try:
-        with catalogue.reading():
-            files, sequence = catalogue.files(), int(catalogue.meta("sequence") or 0)
-    finally:
-        catalogue.close()
-    written = lake / name
-    remove([written, written.with_name(name + ".wal")])
-    _write(written, files, lake)
-    sync_file(written)
-    written.rename(lake / FILE)
-    sync_folder(lake)
-    return sequence
+    def _write(self, target: Path, files: list[LiveFile], lake: Path) -> None:
+        if self._duckdb is None:
+            self._duckdb = duckdb.connect(config={"threads": 1})
+            self._duckdb.execute("SET enable_progress_bar = false")  # it is drawn on stdout
+        connection = self._duckdb
+        connection.execute(f"ATTACH {text(str(target))} AS published (STORAGE_VERSION 'v1.2.0')")
+        target.chmod(0o600)
+        connection.execute("USE published")
+        connection.execute("BEGIN")
+        for statement in statements(files, lake):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+        connection.execute("USE memory")
+        connection.execute("DETACH published")
 
-
-def _write(target: Path, files: list[LiveFile], lake: Path) -> None:
-    try:
-        with duckdb.connect(config={"threads": 1}) as connection:
-            connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout
-            connection.execute(f"ATTACH {text(str(target))} AS published (STORAGE_VERSION 'v1.2.0')")
-            target.chmod(0o600)
-            connection.execute("USE published")
-            connection.execute("BEGIN")
-            for statement in statements(files, lake):
-                connection.execute(statement)
-            connection.execute("COMMIT")
-            connection.execute("USE memory")
-            connection.execute("DETACH published")
-    except duckdb.Error as error:
-        cause = " ".join(str(error).rpartition("Original error: ")[2].split())  # one line, the innermost reason
-        raise StoreError(f"publishing {target.parent / FILE}: {cause}") from error
+    def _end(self) -> None:
+        connection, self._duckdb = self._duckdb, None
+        if connection is not None:
+            connection.close()
 
 
 def leftovers(lake: Path, worker: str) -> list[Path]:
