@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors._remembered import FEW, Remembered
+from pipeline.core.hashing import mix
 
 Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
@@ -22,21 +23,12 @@ Places = npt.NDArray[np.int64]
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _WORD: Final = 1 << 64
-_BY: Final = tuple(map(np.uint64, (30, 27, 31)))
-_TIMES: Final = tuple(map(np.uint64, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
 _BLOCK: Final = 2_048  # names
 _KEEP: Final = 0.9  # of a full table, after the oldest keys are dropped
 
 
 def _powers(count: int) -> Keys:
     return np.cumprod(np.full(count, _ODD, dtype=np.uint64), dtype=np.uint64)
-
-
-def _mixed(words: Keys) -> Keys:
-    """The finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014): every input bit reaches every output bit."""
-    words = (words ^ (words >> _BY[0])) * _TIMES[0]
-    words = (words ^ (words >> _BY[1])) * _TIMES[1]
-    return words ^ (words >> _BY[2])
 
 
 def keys_of(names: pl.Series) -> Keys:
@@ -64,12 +56,12 @@ def _hashed(names: pl.Series) -> Keys:
     starts, sizes = bounds[:-1], np.diff(bounds)
     total = int(sizes.sum())
     if total == 0:
-        return _mixed(np.zeros(len(array), dtype=np.uint64))
+        return mix(np.zeros(len(array), dtype=np.uint64))
     text = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]].astype(np.uint64)
     place = np.arange(total) - np.repeat(starts - bounds[0], sizes)
     weighted = np.append((text + np.uint64(1)) * _powers(int(sizes.max()))[place], np.uint64(0))
     sums = np.add.reduceat(weighted, starts - bounds[0])
-    return _mixed(np.where(sizes > 0, sums, np.uint64(0)) + sizes.astype(np.uint64))
+    return mix(np.where(sizes > 0, sums, np.uint64(0)) + sizes.astype(np.uint64))
 
 
 _KEYS: Final = Remembered(lambda names: _hashed(names).tolist())
@@ -77,9 +69,9 @@ _KEYS: Final = Remembered(lambda names: _hashed(names).tolist())
 
 def joined(tag: int, *parts: Keys) -> Keys:
     """One key from several, in order; `tag` keeps kinds of key apart."""
-    out = _mixed(parts[0] + _begun(tag))
+    out = mix(parts[0] + _begun(tag))
     for part in parts[1:]:
-        out = _mixed(out * _ODD + part)
+        out = mix(out * _ODD + part)
     return out
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pipeline.baselines.hashing import U64
+    from pipeline.core.hashing import U64
     from pipeline.core.model import Frames
 
     Ints = npt.NDArray[np.int64]

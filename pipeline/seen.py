@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipeline.baselines.hashing import U64, hash_texts, mix
 from pipeline.baselines.names import coded
+from pipeline.core.hashing import U64, hash_texts, mix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

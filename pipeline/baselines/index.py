@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.baselines.hashing import U64
+from pipeline.core.hashing import U64
 
 Slots = npt.NDArray[np.int64]
 _SHORT = 16_384

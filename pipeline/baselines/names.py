@@ -7,8 +7,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.baselines.hashing import U64, hash_texts
 from pipeline.baselines.index import Index, Slots
+from pipeline.core.hashing import U64, hash_texts
 
 _CHUNKS = 32
 FEW = 256  # strings: up to here a look-up for each is cheaper than vectors for all

@@ -9,11 +9,11 @@ import polars as pl
 
 from pipeline.baselines import answer, update
 from pipeline.baselines.exposure import HOUR
-from pipeline.baselines.hashing import U64, hash_texts, mix
 from pipeline.baselines.index import Index
 from pipeline.baselines.names import Names, coded
 from pipeline.baselines.table import EDGES, NAMES, Table
 from pipeline.baselines.view import view
+from pipeline.core.hashing import U64, hash_texts, mix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.baselines.hashing import U64, mix
 from pipeline.baselines.sketch import U8, Rows
+from pipeline.core.hashing import U64, mix
 
 Floats = npt.NDArray[np.float64]
 Hours = TypeVar("Hours", int, Rows)

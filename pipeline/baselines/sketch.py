@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.baselines.hashing import U64
+from pipeline.core.hashing import U64
 
 U8 = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]

@@ -16,9 +16,9 @@ from pipeline.baselines.table import SUCCEEDED, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipeline.baselines.hashing import U64
     from pipeline.baselines.season import Floats
     from pipeline.baselines.sketch import Rows
+    from pipeline.core.hashing import U64
 
 _DAYS_KEPT = 64
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipeline.baselines.hashing import hash_texts
+from pipeline.core.hashing import hash_texts
 from pipeline.core.schema import OPERATION, empty
 from pipeline.simulate import Plot, twins
 

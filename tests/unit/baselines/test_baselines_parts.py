@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.baselines import season
 from pipeline.baselines.exposure import DAY, HOUR, exposure, exposure_of
-from pipeline.baselines.hashing import LONG, hash_texts, mix
 from pipeline.baselines.index import Index
 from pipeline.baselines.sketch import BITS, REGISTERS, bits_add, bits_count, hll_add, hll_count, register_of
+from pipeline.core.hashing import LONG, hash_texts, mix
 
 
 def hashes(*texts: str) -> list[int]:
