@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,17 @@ class App:
         self.options, self.settings, self.clock = options, settings, clock
         self.line_config = within(settings.table(conf.Line, "line"), options.max_memory)
         self.notes: list[str] = []
-        self._metrics: Metrics | None = None
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Those of this run, served from when they are first asked for. Raises ConfigError for a port that is taken."""
+        made = Metrics(version())
+        if self.options.metrics_port is not None:
+            try:
+                made.serve(self.options.metrics_port)
+            except OSError as error:
+                raise ConfigError(f"--metrics-port {self.options.metrics_port}: {error.strerror}") from None
+        return made
 
     def source(self, lake: Lake, positions: Sequence[Any]) -> Source:
         """What is read, from where the lake has got to. Raises ConfigError, NoInputError."""
@@ -201,10 +212,6 @@ class App:
     def line(self, lake: Lake, source: Source, positions: Sequence[Any]) -> Line:
         """Every stage, as the lake's last commit left it. Raises ConfigError, StoreError."""
         line_config = self.line_config
-        if self._metrics is None:
-            self._metrics = Metrics(version())
-            if self.options.metrics_port is not None:
-                self._metrics.serve(self.options.metrics_port)
         states, detection = lake.states(), self.settings.table(conf.Detection, "detection")
         edition.check(states, str(self.options.lake))
         detectors = named.detectors(self.settings)
@@ -222,7 +229,7 @@ class App:
             lake=lake,
             # who judges gives no leaves; only a lake that one process began has a ledger of its own to go on with
             ledger=self._ledger(lake, detectors) if not self.options.judge or lake.ledger_head() else None,
-            metrics=self._metrics,
+            metrics=self.metrics,
             clock=self.clock,
         )
         line = self._made(parts, source, positions, lake)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pipeline import config as conf
@@ -16,8 +17,9 @@ from pipeline.core.ports import Lagging
 from pipeline.ledger.cosigning import Cosigning
 from pipeline.ledger.sealed import SealedLedger
 from pipeline.parts import Quiet
+from pipeline.pausing import Pause
 from pipeline.routing import Deliverer, OutboxConfig
-from pipeline.store import Lake, StoreConfig
+from pipeline.store import Lake, StoreConfig, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,25 +50,52 @@ class Run:
         self._unrest, self._fenced_at = 0, 0.0
         self._gauge_at = 0.0
         self._cosigning: Cosigning | None = None
+        self._pause: Pause | None = None
         self.notes = self._app.notes  # what the person who started the run should know besides the summary
 
-    def execute(self, progress: Callable[[Line], None] | None = None) -> dict[str, Any]:
-        """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError."""
+    def execute(
+        self, progress: Callable[[Line], None] | None = None, tell: Callable[[str], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """Read to the end (or until stopped), committing as it goes. Gives the summary. Raises KeytrailError.
+
+        `tell` is given at once what the person who started the run should know before its end.
+        """
         started = time.monotonic()
         heap.give_back()
         while True:
             try:
                 return self._session(started, progress)
             except (FencedError, ReplacedError) as error:
-                repeatable = self.options.kafka if isinstance(error, FencedError) else self.options.paths != ("-",)
-                if not repeatable or self.stopping:
+                self._begin_again(error)
+                continue
+            except (StoreError, OSError) as error:
+                if not (self._waits_for_room and room.is_full(error, self.options.lake)):
                     raise
-                self.fenced += 1  # what is not committed is read again, or another has read on from there
-                now = time.monotonic()
-                self._unrest = 1 if now - self._fenced_at > REST_SECONDS else self._unrest + 1
-                self._fenced_at = now
-                if self._unrest > FENCED_MAX:
-                    raise
+                full = str(error)  # the error itself would keep all that was open
+            self._pause = self._pause or Pause(self.options.lake, self._app.metrics, tell, lambda: self.stopping)
+            if not self._pause.wait(full):
+                raise StoreError(f"stopped while the disk is full; the next run goes on from the last commit: {full}")
+
+    def _begin_again(self, error: FencedError | ReplacedError) -> None:
+        """What is not committed is read again, or another has read on from there. Raises what cannot be begun again."""
+        repeatable = self.options.kafka if isinstance(error, FencedError) else self._rereads
+        if not repeatable or self.stopping:
+            raise error
+        self.fenced += 1
+        now = time.monotonic()
+        self._unrest = 1 if now - self._fenced_at > REST_SECONDS else self._unrest + 1
+        self._fenced_at = now
+        if self._unrest > FENCED_MAX:
+            raise error
+
+    @property
+    def _rereads(self) -> bool:
+        """Whether what was read and not committed can be read again: what came out of a pipe cannot."""
+        return self.options.paths != ("-",)
+
+    @property
+    def _waits_for_room(self) -> bool:
+        return self.options.follow and self._rereads and not self.stopping
 
     def _session(self, started: float, progress: Callable[[Line], None] | None) -> dict[str, Any]:
         """From the last commit to the end of the run, or to where another worker turns out to have gone on."""
@@ -110,27 +139,26 @@ class Run:
     def _loop(
         self, line: Line, source: Source, progress: Callable[[Line], None] | None, deliverer: Deliverer, lake: Lake
     ) -> None:
-        reader = self._app.reader(source, line, lake)
         last_commit = last_news = time.monotonic()
-        for taken in reader.batches():
-            now = time.monotonic()
-            if self._act(line, source, taken, now - last_news, lake, deliverer):
-                last_news = now
-            if line.settled:
-                self._told(line.settle(), source, deliverer)
-            seconds = self.line_config.commit_seconds
-            due = now - last_commit > seconds and not (seconds and line.committing)
-            if due or line.uncommitted_bytes > self.line_config.commit_bytes:
-                self._commit(line, source, deliverer, wait=False)
-                last_commit = time.monotonic()
-            deliverer.check()
-            self._gauge(line, source, deliverer, lake)
-            if progress is not None:
-                progress(line)
-            self._make_room(line, source, deliverer, lake)
-            if self.stopping:
-                reader.stop()
-                break
+        with closing(self._app.reader(source, line, lake).batches()) as batches:
+            for taken in batches:
+                now = time.monotonic()
+                if self._act(line, source, taken, now - last_news, lake, deliverer):
+                    last_news = now
+                if line.settled:
+                    self._settle(line, source, deliverer)
+                seconds = self.line_config.commit_seconds
+                due = now - last_commit > seconds and not (seconds and line.committing)
+                if due or line.uncommitted_bytes > self.line_config.commit_bytes:
+                    self._commit(line, source, deliverer, wait=False)
+                    last_commit = time.monotonic()
+                deliverer.check()
+                self._gauge(line, source, deliverer, lake)
+                if progress is not None:
+                    progress(line)
+                self._make_room(line, source, deliverer, lake)
+                if self.stopping:
+                    break
         if not (self.options.follow or self.stopping):
             line.finish()
         self._commit(line, source, deliverer)
@@ -144,6 +172,15 @@ class Run:
         """Take in nothing while the outbox is full. A run that does not follow has no threads that deliver: it does so
         here, and raises StoreError where nothing leaves for `DRAIN_SECONDS`.
         """
+        if not deliverer.blocked:
+            return
+        line.parts.metrics.pausing("outbox", now=True)
+        try:
+            self._deliver_some(line, source, deliverer, lake)
+        finally:
+            line.parts.metrics.pausing("outbox", now=False)
+
+    def _deliver_some(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
         moved = time.monotonic()
         while not self.stopping and deliverer.blocked:
             if not self.options.follow and deliverer.step():
@@ -167,6 +204,8 @@ class Run:
             return False
         if isinstance(taken, Quiet):
             line.heard(taken)
+            if self._pause is not None and not line.dirty:
+                self._pause.over()
             if self.options.reads_only and not line.dirty and time.monotonic() - taken.at < FRESH_SECONDS:
                 lake.beat()
             waited_for = any(taken.live.values())  # a stream that may still bring what comes before the others' newest
@@ -179,10 +218,17 @@ class Run:
         return True
 
     def _commit(self, line: Line, source: Source, deliverer: Deliverer, *, wait: bool = True) -> None:
-        self._told(line.settle(), source, deliverer)
+        self._settle(line, source, deliverer)
         if self._cosigning is not None:
             self._cosigning.attach()
         self._told(line.commit(wait=wait), source, deliverer)
+
+    def _settle(self, line: Line, source: Source, deliverer: Deliverer) -> None:
+        """Hear how the commit under way ended, if there is one."""
+        begun = line.committing
+        self._told(line.settle(), source, deliverer)
+        if begun and self._pause is not None:
+            self._pause.over()
 
     def _told(self, safe: Sequence[Position], source: Source, deliverer: Deliverer) -> None:
         """What follows when a commit stands."""

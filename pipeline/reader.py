@@ -24,7 +24,7 @@ from pipeline.refused import with_refused
 from pipeline.rows import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
@@ -74,7 +74,7 @@ class Reader:
         self._queue: queue.Queue[Sequence[Taken] | Handover | Quiet | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
-    def batches(self) -> Iterator[Sequence[Taken] | Handover | Quiet]:
+    def batches(self) -> Generator[Sequence[Taken] | Handover | Quiet, None, None]:
         """Every batch, with those decoded together, until the source is exhausted or `stop` is called.
 
         Raises what the source raised.

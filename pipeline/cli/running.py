@@ -84,8 +84,8 @@ def judge(  # noqa: PLR0917
 def _execute(job: Run, *, as_json: bool, severity: bool) -> None:
     stop_on_signals(job.stop)
     with show.progress() as update:
-        result = job.execute(update)
-    for line in job.notes:
+        result = job.execute(update, show.note)
+    for line in dict.fromkeys(job.notes):  # what was begun again may say the same again
         show.note(line)
     show.summary(result, job.options.lake, as_json=as_json)
     leave(result, exit_severity=severity)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 REQUEST = re.compile(r"[0-9A-Za-z-]{8,64}")  # what may stand in an exemplar: it comes from a log
 DELAYS = (0.1, 0.5, 1, 2, 5, 30, 60, 300)
 SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300)
+PAUSES = ("disk", "outbox")  # what may keep a run from taking in more: no room on the one or in the other
+READY = "/ready"
 
 
 class Metrics:
@@ -57,6 +62,12 @@ class Metrics:
         self.outbox_open = Gauge(
             "keytrail_outbox_circuit_open", "1 while a failing sink is only probed", ["sink"], registry=registry
         )
+        self.paused = Gauge(
+            "keytrail_line_paused", "1 while nothing is taken in for want of room", ["reason"], registry=registry
+        )
+        for reason in PAUSES:
+            self.paused.labels(reason).set(0)
+        self._pauses: set[str] = set()
         self.alert_delay = Histogram(
             "keytrail_routing_alert_delay_seconds",
             "From an alert's newest event to the commit that holds the alert",
@@ -71,9 +82,32 @@ class Metrics:
         self.build = Gauge("keytrail_build_info", "The running version", ["version"], registry=registry)
         self.build.labels(version).set(1)
 
-    def serve(self, port: int, address: str = "127.0.0.1") -> None:
-        """Serve /metrics; on loopback unless told otherwise. Raises OSError when the port is taken."""
-        start_http_server(port, addr=address, registry=self.registry)
+    def serve(self, port: int, address: str = "127.0.0.1") -> int:
+        """Serve /metrics and /ready; on loopback unless told otherwise. Gives the port, which `port` 0 leaves open.
+
+        Raises OSError when the port is taken.
+        """
+        server = make_server(address, port, self._answers(), ThreadingWSGIServer, handler_class=_Silent)
+        threading.Thread(target=server.serve_forever, name="keytrail-metrics", daemon=True).start()
+        return server.server_port
+
+    def pausing(self, reason: str, *, now: bool) -> None:
+        """Nothing is taken in for one of PAUSES, or no longer for that one."""
+        self.paused.labels(reason).set(now)
+        self._pauses = self._pauses | {reason} if now else self._pauses - {reason}
+
+    def _answers(self) -> Callable[..., Iterable[bytes]]:
+        """What answers to a request: /ready with 200, or 503 and the reasons of a pause; all else with the metrics."""
+        metrics = make_wsgi_app(self.registry)
+
+        def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            if environ["PATH_INFO"] != READY:
+                return metrics(environ, start_response)  # type: ignore[no-any-return]
+            pauses = sorted(self._pauses)
+            start_response("503 Service Unavailable" if pauses else "200 OK", [("Content-Type", "text/plain")])
+            return [(f"paused: {', '.join(pauses)}\n" if pauses else "ready\n").encode()]
+
+        return answer
 
     def batch(self, seconds: float, request: object) -> None:
         """One batch went through the line; its last request's id is the exemplar."""
@@ -98,6 +132,13 @@ class Metrics:
         """Add rejected records by reason."""
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
+
+
+class _Silent(WSGIRequestHandler):
+    """Logs no requests."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 def request_exemplar(request: object) -> dict[str, str] | None:

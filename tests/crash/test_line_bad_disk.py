@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    """One whose children write through `bad_disk.c`."""
+@contextmanager
+def bad_disk(home: Path) -> Iterator[Nursery]:
+    """A nursery whose children write through `bad_disk.c`."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler to make a bad disk with")
-    home = tmp_path_factory.mktemp("nursery")
     library = home / "bad_disk.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, ROOT / "tests/crash/bad_disk.c", "-ldl"], check=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -33,6 +33,13 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         patch.setenv("BAD_DISK", str(home / "errno"))
         made = Nursery(home)
     with made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """One with a bad disk."""
+    with bad_disk(tmp_path_factory.mktemp("nursery")) as made:
         yield made
 
 
