@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,3 +38,33 @@ class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return Path(self.file).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the secret in {self.file}: {type(error).__name__}") from None
+
+
+def proxy_url(place: SecretRef) -> str:
+    """The address of a SOCKS5 proxy, which may hold a password. Raises ConfigError that quotes nothing of it."""
+    text = place.resolve()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"socks5", "socks5h"} and parts.hostname and parts.port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(
+            f"the proxy_url in {place.env or place.file} does not read socks5://[NAME:PASSWORD@]HOST:PORT"
+        )
+    return text
+
+
+class Tokens:
+    """Bearer tokens from their place, asked for as Kafka's client does: whoever renews them only writes the file."""
+
+    def __init__(self, place: SecretRef) -> None:
+        self._place = place
+
+    def token(self) -> str:
+        """The token as it stands there now. Raises ConfigError."""
+        return self._place.resolve()
+
+    def extensions(self) -> Mapping[str, str]:
+        """What goes with a token: nothing."""
+        return {}

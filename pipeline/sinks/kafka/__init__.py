@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.core.model import Message
 from pipeline.core.ports import Sink
-from pipeline.core.secrets import SecretRef
+from pipeline.core.secrets import SecretRef, Tokens, proxy_url
 from pipeline.core.text import json_bytes
 from pipeline.sinks.ocsf import detection_finding
 
@@ -17,8 +17,8 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # The client's options that are not the user's: decided here, secrets (which have keys of their own), or no plain value.
 _FIXED: Final = frozenset({
     "bootstrap_servers", "enable_idempotence", "acks", "transactional_id", "sasl_plain_password", "ssl_password",
-    "sasl_oauth_token_provider", "ssl_context", "socks5_proxy", "kafka_client", "selector", "socket_options",
-    "metric_reporters", "partitioner", "key_serializer", "value_serializer",
+    "sasl_oauth_token_provider", "ssl_context", "socks5_proxy", "proxy_url", "kafka_client", "selector",
+    "socket_options", "metric_reporters", "partitioner", "key_serializer", "value_serializer",
 })  # fmt: skip
 Option = str | int | float | bool
 
@@ -30,6 +30,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     topic: str
     password: SecretRef | None = None
     ssl_password: SecretRef | None = None
+    proxy_url: SecretRef | None = None  # it may hold a password
     sasl_oauth_token: SecretRef | None = None  # read anew for every connection
     timeout_seconds: float = 30
     options: dict[str, Option] = {}
@@ -52,12 +53,14 @@ def wire(message: Message, config: Config) -> bytes:  # noqa: ARG001  every sink
 
 def create(config: Config) -> Sink:
     """The sink, not connected before the first `send`. Raises ConfigError for an option the client does not know."""
-    from pipeline.sinks.kafka.producer import Kafka, Tokens  # noqa: PLC0415  only those who use it pay for the client
+    from pipeline.sinks.kafka.producer import Kafka  # noqa: PLC0415  only those who use it pay for the client
 
     secrets: dict[str, Any] = {}
     for name, place in (("sasl_plain_password", config.password), ("ssl_password", config.ssl_password)):
         if place is not None:
             secrets[name] = place.resolve()
+    if config.proxy_url is not None:
+        secrets["proxy_url"] = proxy_url(config.proxy_url)
     if config.sasl_oauth_token is not None:
         secrets["sasl_oauth_token_provider"] = Tokens(config.sasl_oauth_token)
     return Kafka(

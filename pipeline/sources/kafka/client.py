@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+from pipeline.core.secrets import Tokens
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, about how it reads its schemas
     import kafka.codec as codecs
@@ -29,6 +31,7 @@ with warnings.catch_warnings():
     from kafka.structs import OffsetAndMetadata
 
 PartitionRecords = Fetcher.PartitionRecords
+AbstractTokenProvider.register(Tokens)  # the client asks for the class
 
 
 def fast_checksums() -> bool:
@@ -37,7 +40,6 @@ def fast_checksums() -> bool:
 
 
 __all__ = [
-    "AbstractTokenProvider",
     "AsyncConsumerRebalanceListener",
     "ConfigResource",
     "ConfigResourceType",
@@ -58,6 +60,7 @@ __all__ = [
     "OffsetAndMetadata",
     "OffsetOutOfRangeError",
     "PartitionRecords",
+    "Tokens",
     "TopicPartition",
     "codecs",
     "fast_checksums",

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.secrets import SecretRef
+from pipeline.core.secrets import SecretRef, proxy_url
 from pipeline.sources.kafka.client import (
-    AbstractTokenProvider,
     CooperativeStickyAssignor,
     KafkaAdminClient,
     KafkaConsumer,
+    Tokens,
 )
 from pipeline.sources.kafka.splitter import MAX_BATCH_BYTES
 
@@ -29,7 +29,7 @@ _NOT_OFFERED: Final = frozenset({
     "metric_reporters", "kafka_client", "selector", "socket_options", "ssl_context", "sasl_oauth_token_provider",
     "exclude_internal_topics", "api_version", "socks5_proxy",
 })  # fmt: skip
-_SECRETS: Final = ("sasl_plain_password", "ssl_password")
+_SECRETS: Final = ("sasl_plain_password", "ssl_password", "proxy_url")  # the last may hold a password
 _TYPES: Final[Mapping[str, Any]] = {
     "security_protocol": Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
     "sasl_mechanism": Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"],
@@ -94,9 +94,11 @@ def client_options(config: Config) -> dict[str, Any]:
         value = getattr(config, _seconds(name) if name.endswith("_ms") else name)
         if name.endswith("_ms") and value is not None:
             value = round(value * 1000)
-        made[name] = value.resolve() if isinstance(value, SecretRef) else value
+        if isinstance(value, SecretRef):
+            value = proxy_url(value) if name == "proxy_url" else value.resolve()
+        made[name] = value
     if config.sasl_oauth_token is not None:
-        made["sasl_oauth_token_provider"] = _Tokens(config.sasl_oauth_token)
+        made["sasl_oauth_token_provider"] = Tokens(config.sasl_oauth_token)
     if made["sasl_mechanism"] == "OAUTHBEARER" and config.sasl_oauth_token is None:
         raise ConfigError("[sources.kafka] sasl_mechanism OAUTHBEARER needs sasl_oauth_token")
     return {
@@ -109,15 +111,3 @@ def client_options(config: Config) -> dict[str, Any]:
 def admin_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a consumer's options that says how to reach the brokers."""
     return {name: value for name, value in options.items() if name in KafkaAdminClient.DEFAULT_CONFIG}
-
-
-class _Tokens(AbstractTokenProvider):  # type: ignore[misc]
-    """Bearer tokens from their place: whoever renews them only writes the file."""
-
-    def __init__(self, place: SecretRef) -> None:
-        super().__init__()
-        self._place = place
-
-    def token(self) -> str:
-        """The token as it stands there now. Raises ConfigError."""
-        return self._place.resolve()

@@ -42,7 +42,8 @@ def test_what_the_promises_rest_on() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [("security_protocol", "TLS"), ("sasl_mechanism", "MAGIC"), ("session_timeout_seconds", "soon"),
-     ("quiet_seconds", -1), ("sasl_plain_password", "in clear"), ("check_records", -1)],
+     ("quiet_seconds", -1), ("sasl_plain_password", "in clear"),
+     ("proxy_url", "socks5://me:in clear@host:1"), ("check_records", -1)],
 )  # fmt: skip
 def test_values_that_cannot_be_used(key: str, value: object) -> None:
     """A wrong value is refused with file, table and key, and a secret in clear is not repeated."""
@@ -56,12 +57,13 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "token"
     place.write_text("alpha\n", "utf-8")
     monkeypatch.setenv("KAFKA_WORD", "hush")
+    monkeypatch.setenv("KAFKA_PROXY", "socks5://me:hush@127.0.0.1:1")
     config = table(
         security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", sasl_oauth_token={"file": str(place)},
-        sasl_plain_password={"env": "KAFKA_WORD"},
+        sasl_plain_password={"env": "KAFKA_WORD"}, proxy_url={"env": "KAFKA_PROXY"},
     )  # fmt: skip
     made = client_options(config)
-    assert made["sasl_plain_password"] == "hush"
+    assert (made["sasl_plain_password"], made["proxy_url"]) == ("hush", "socks5://me:hush@127.0.0.1:1")
     provider = made["sasl_oauth_token_provider"]
     assert provider.token() == "alpha"
     place.write_text("omega\n", "utf-8")
