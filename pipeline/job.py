@@ -10,7 +10,7 @@ from pipeline import config as conf
 from pipeline import edition, named, summary
 from pipeline.app import App
 from pipeline.core import heap
-from pipeline.core.clock import system_clock
+from pipeline.core.clock import Spaced, system_clock
 from pipeline.core.errors import FencedError, ReplacedError, StoreError
 from pipeline.core.model import Handover
 from pipeline.core.ports import Lagging
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 FENCED_MAX = 100  # a group that takes partitions from each other so often will not come to rest
 REST_SECONDS = 3600.0  # without that it has come to rest, and the count begins anew
-GAUGE_SECONDS = 1.0
 FRESH_SECONDS = 0.1  # what was so longer ago need not be so any more
 DRAIN_SECONDS = 10.0  # how long a run that ends waits for its sinks; the rest stays in the outbox
 
@@ -48,7 +47,7 @@ class Run:
         self.undelivered: dict[str, int] = {}
         self.fenced = 0  # how often this run began again because a partition, or a file to merge, was another's
         self._unrest, self._fenced_at = 0, 0.0
-        self._gauge_at = 0.0
+        self._gauging = Spaced()
         self._cosigning: Cosigning | None = None
         self._pause: Pause | None = None
         self.notes = self._app.notes  # what the person who started the run should know besides the summary
@@ -240,9 +239,11 @@ class Run:
 
     def _gauge(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
         """Once a second, what is told by the state of things and not by what happens; less often where that is long."""
-        begun = time.monotonic()
-        if begun < self._gauge_at:
-            return
+        if self._gauging.due:
+            with self._gauging.asking():
+                self._measure(line, source, deliverer, lake)
+
+    def _measure(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
         metrics, circuits, now_ns = line.parts.metrics, deliverer.open_circuits(), self.clock()
         if isinstance(source, Lagging):
             metrics.lag.set(sum(source.lag_entries().values()))
@@ -251,7 +252,6 @@ class Run:
             age = 0.0 if oldest is None else max((now_ns - oldest) / 1e9, 0.0)  # the clock may have been set back
             done = {"delivered": counts.delivered, "dead": counts.dead, "failed": counts.failed}
             metrics.outbox(name, lake.depth(name), age, done, circuit=name in circuits)
-        self._gauge_at = time.monotonic() + max(GAUGE_SECONDS, 10 * (time.monotonic() - begun))
 
     def _hand_over(self, line: Line, source: Any, moved: Handover, lake: Lake, deliverer: Deliverer) -> None:
         """Partitions move: what was read of them is committed, then they are let go of, or taken over and claimed."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.clock import Clock, steady_clock, system_clock
+from pipeline.core.clock import Clock, Spaced, steady_clock, system_clock
 from pipeline.routing.attempt import Attempts, Done
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _FOR_EVER = 2**62  # ns
+_STALE_SECONDS = 5.0  # an answer to whether the outbox is full is no older
 
 
 class OutboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,7 +82,7 @@ class Deliverer:
         self._began_ns = steady()
         self._until_ns = dict.fromkeys(sinks, self._began_ns)  # steady
         self._noted_ns = dict.fromkeys(sinks, 0)  # the same as the outbox has it
-        self._full, self._ask_ns = False, self._began_ns
+        self._full, self._adding_up = False, Spaced(steady, longest=_STALE_SECONDS)
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._attempts = {name: Attempts(sink, steady, self._stopping) for name, sink in sinks.items()}
@@ -94,11 +95,9 @@ class Deliverer:
 
         The answer may be a second old, or up to five where asking takes long: the outbox adds up all that waits.
         """
-        now_ns = self._steady()
-        if now_ns >= self._ask_ns:
-            self._full = self._outbox.bytes() >= self.config.max_bytes
-            then_ns = self._steady()
-            self._ask_ns = then_ns + min(max(_SECOND, 10 * (then_ns - now_ns)), 5 * _SECOND)
+        if self._adding_up.due:
+            with self._adding_up.asking():
+                self._full = self._outbox.bytes() >= self.config.max_bytes
         return self._full
 
     def open_circuits(self) -> list[str]:
