@@ -171,6 +171,22 @@ class Acquaintance:
         shape = np.maximum(self._get(_STRANGE, principal) - recent, 0.0) + habit * _BORROWED
         return shape / (self._get(_ACTIVE, principal) + _BORROWED), np.minimum(shape, _BURSTY)
 
+    def users(self, actors: Actors, news: News, row: int) -> tuple[int, int, int, int]:
+        """Of the secret of new pair `row`: its users in the cohort, the cohort's others, its users, all others."""
+        who, secret = news.who[row : row + 1], news.secret[row : row + 1]
+        cohort = actors.cohort[who]
+        kin, everybody = self._get(_COHORT, cohort), self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64))
+        others = [max(int(met[0]) - 1, 0) for met in (kin, everybody)]
+        used = (self._get(_READERS, cohort, secret), self._get(_ANYBODY, secret))
+        near, far = (min(int(n[0]), most) for n, most in zip(used, others, strict=True))
+        return near, others[0], far, others[1]
+
+    def abroad(self, actors: Actors, news: News, rows: npt.NDArray[np.int64]) -> Bools:
+        """Whether the new pairs `rows` lie in a deepest folder that their principal never used."""
+        depth = DEPTHS[-1]
+        principal, folder = actors.principal[news.who[rows]], news.folders[depth - 1][rows]
+        return ~self._tally.knows(joined(_FOLDER + 2 * depth + 1, principal, folder))
+
     def peak(self, actors: Actors, at: npt.NDArray[np.int64]) -> Floats:
         """The most strange pairs that the principals of rows `at` had in one window."""
         return self._get(_PEAK, actors.principal[at])

@@ -93,6 +93,12 @@ def seen_in(rows: pl.DataFrame) -> dict[str, Any]:
     }
 
 
+def first_of(rows: pl.DataFrame) -> str:
+    """The first of WINDOW rows, at least one, in words: `read of kv/app/db at 14:03:07 UTC`."""
+    first = rows.sort("time", "uid").row(0, named=True)
+    return f"{first['operation']} of {show(first['secret'] or first['path'])} at {first['time']:%H:%M:%S} UTC"
+
+
 def ways(rows: pl.DataFrame, column: str, most: int = 3) -> str:
     """The most frequent values of a column of WINDOW rows, in words."""
     counts = rows.group_by(column).agg(pl.col("n").sum()).sort(["n", column], descending=[True, False])

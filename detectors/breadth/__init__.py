@@ -149,7 +149,7 @@ class Breadth:
             confidence=0.8 if judged.trusted[i] else 0.5,
             score=_tails.score(worth),
             message=f"{show(principal)} asked for {figure(n)} different secrets in an hour and got {read} values,"
-            f" mostly in {folders}.",
+            f" mostly in {folders}.{_new(rows, window)}",
             observed=f"{figure(n)} distinct secrets",
             expected=f"{figure(mean)} (p95 {p95}, {usual}), cohort factor {judged.factor[i]:.1f}",
             next_step=_NEXT,
@@ -173,6 +173,14 @@ def distinct(window: Window) -> Each | None:
     people = People.of(window)
     rows = people.rows.filter((pl.col("secret") != "") & (pl.col("outcome") != "denied"))
     return None if rows.is_empty() else people.each(rows, _DISTINCT)
+
+
+def _new(rows: pl.DataFrame, window: Window) -> str:
+    """What of one principal's rows it never had before, by folder, as a sentence; empty for nothing."""
+    pairs = rows.select("principal", "secret").unique()
+    before = window.profiles.lookup("edge", pairs, window.start_us, ("known", "succeeded"))
+    new = pairs.filter(~(before["known"] & before["succeeded"])).with_columns(place("secret", 2).alias("place"), n=1)
+    return f" {len(new)} of them it never had before: {ways(new, 'place')}." if len(new) else ""
 
 
 _DISTINCT: Final = pl.struct("namespace", "secret").n_unique().alias("n")

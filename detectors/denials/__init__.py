@@ -17,7 +17,7 @@ from detectors._memory import Keys, joined, keys_of
 from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits
-from detectors._window import Found, seen_in, tell, ways
+from detectors._window import Found, first_of, seen_in, tell, ways
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Denials:
             score=_tails.score(float(_tails.surprise(judged.p[judged.counts["cohort"].to_numpy() == name]).sum())),
             message=f"{len(hit)} of {len(members)} active principals of {show(name)} are refused, {denied} times in an"
             f" hour, mostly on {ways(rows, 'secret') or ways(rows, 'path')}.",
-            observed=f"{denied} refusals of {len(hit)} principals",
+            observed=f"{denied} refusals of {len(hit)} principals, first {first_of(rows)}",
             expected=f"{figure(mean)} refusals",
             next_step="Look for a change of policy, role or auth method before it and undo it; workloads are cut off.",
             **seen_in(rows),
@@ -165,7 +165,8 @@ class Denials:
             score=_tails.score(float(judged.worth[i])),
             message=f"{show(key)} was refused {figure(judged.denied[i])} times on {paths} different paths:"
             f" {ways(rows, 'secret') or ways(rows, 'path')}.",
-            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} operations refused",
+            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} operations refused,"
+            f" first {first_of(rows)}",
             expected=f"{figure(judged.mean[i])} of {figure(judged.total[i])}",
             next_step="Many different paths: somebody tries doors; check the client and revoke its tokens. The same few"
             " paths: a policy, role or rotated credential no longer fits; compare with the last change.",
@@ -188,7 +189,8 @@ class Denials:
             confidence=0.85,
             score=_tails.score(float(judged.worth[i])),
             message=f"{figure(judged.denied[i])} log-ins to {accounts} accounts were refused from {show(key)}.{told}",
-            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} log-ins refused, {accounts} accounts",
+            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} log-ins refused, {accounts} accounts,"
+            f" first {first_of(tried)}",
             expected=f"{figure(judged.mean[i])} of {figure(judged.total[i])}",
             next_step="Block the address unless it is a shared gateway of your own. Reset the account that was let in;"
             " warn the owners of the others.",

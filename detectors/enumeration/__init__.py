@@ -19,7 +19,7 @@ from detectors._memory import Keys
 from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
-from detectors._window import Found, seen_in, tell, ways
+from detectors._window import Found, first_of, seen_in, tell, ways
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -125,7 +125,7 @@ class Enumeration:
             score=_tails.score(float(worth)),
             message=f"{show(principal)} walked over {figure(n)} names under {prefixes} prefixes in an hour"
             f" ({', '.join(parts)}): {ways(folders, 'folder')}.",
-            observed=f"{figure(n)} names: {', '.join(parts)}",
+            observed=f"{figure(n)} names: {', '.join(parts)}; {_begun(rows)}",
             expected=f"{figure(mean)} in an hour, cohort factor {factor:.1f}",
             next_step="Ask the owner whether it is an inventory, a migration or a new tool. If not: revoke the tokens,"
             " take list rights out of the policy, and see what it read next (view operations).",
@@ -145,6 +145,13 @@ class Enumeration:
 
 
 _WORDS: Final = {"listed": "listed or looked up", "missing": "not there", "refused": "refused"}
+
+
+def _begun(rows: pl.DataFrame) -> str:
+    """The first of one walk's rows and, where it is another, the first refusal."""
+    first, refused = first_of(rows), rows.filter(pl.col("outcome") == "denied")
+    no = "" if refused.is_empty() else first_of(refused)
+    return f"first {first}" + (f", first refused {no}" if no not in ("", first) else ", refused" if no else "")
 
 
 @cache

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._acquaintance import Acquaintance, Actors, News, seen
+from detectors._acquaintance import DEPTHS, Acquaintance, Actors, News, seen
 from detectors._budget import Budget
-from detectors._groups import place
+from detectors._groups import place, places
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, seen_in, tell
@@ -97,9 +97,9 @@ class PairNovelty:
         """What is told, and every surprise, told or not."""
         if not strange.any():
             return [], []
-        rows = news.frame.with_columns(likely=pl.Series(likely), who=pl.Series(news.who)).filter(pl.Series(strange))
-        each = rows.sort("likely", "secret").group_by("principal", maintain_order=True).agg(
-            pl.len().alias("count"), "secret", pl.col("who").first(), pl.col("likely").mean(),
+        rows = news.frame.with_columns(likely=pl.Series(likely), who=pl.Series(news.who), row=pl.int_range(pl.len()))
+        each = rows.filter(pl.Series(strange)).sort("likely", "secret").group_by("principal", maintain_order=True).agg(
+            pl.len().alias("count"), "secret", "row", pl.col("who").first(), pl.col("likely").mean(),
             pl.col("likely").min().alias("least"),
         ).sort("principal")  # fmt: skip
         count = each["count"].to_numpy().astype(np.float64)
@@ -109,11 +109,30 @@ class PairNovelty:
         peak = self._known.peak(actors, each["who"].to_numpy())
         surprise = np.where((peak >= _MANY) & (count <= _ABOVE_PEAK * peak), 0.0, surprise)
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
-        told = [self._stranger(each.row(i, named=True), float(surprise[i]), float(mean[i]), window) for i in loud]
+        told = []
+        for i in loud:
+            one = each.row(i, named=True)
+            words = {"peers": self._peers(actors, news, one), "folders": self._folders(actors, news, one)}
+            told.append(self._stranger({**one, **words, "mean": float(mean[i])}, float(surprise[i]), window))
         return told, surprise.tolist()
 
-    def _stranger(self, one: dict[str, Any], surprise: float, mean: float, window: Window) -> Found:
-        principal, secrets = one["principal"], one["secret"]
+    def _peers(self, actors: Actors, news: News, one: dict[str, Any]) -> str:
+        """Who else ever used the least likely of its new secrets, in words."""
+        near, kin, far, everybody = self._known.users(actors, news, one["row"][0])
+        cohort = actors.frame["cohort"][one["who"]]
+        told = [f"{near} of {kin} others of {show(cohort)}"] if cohort else []
+        if not cohort or kin < everybody:
+            told.append(f"{far} of {everybody} others in all")
+        return f"{' and '.join(told)} ever used {show(one['secret'][0])}"
+
+    def _folders(self, actors: Actors, news: News, one: dict[str, Any]) -> str:
+        """Which of the folders it never used before, as a sentence; empty for none."""
+        new = self._known.abroad(actors, news, np.array(one["row"]))
+        folders = places(pl.Series(one["secret"]).filter(pl.Series(new)), DEPTHS[-1]).unique().sort().to_list()
+        return f" It never used {several(folders, _SHOWN)} before." if folders else ""
+
+    def _stranger(self, one: dict[str, Any], surprise: float, window: Window) -> Found:
+        principal, secrets, mean = one["principal"], one["secret"], one["mean"]
         rows = window.operations.filter((pl.col("principal") == principal) & pl.col("secret").is_in(secrets))
         count = len(secrets)
         return Found(
@@ -122,10 +141,10 @@ class PairNovelty:
             confidence=0.7,
             score=_tails.score(surprise),
             message=f"{show(principal)} used {several(secrets, _SHOWN)} for the first time; its folders and its peers"
-            " give no reason to.",
+            f" give no reason to.{one['folders']}",
             observed=f"{count} new foreign {'secrets' if count > 1 else 'secret'}, likelihood {figure(one['least'])}"
             " by folder and peers",
-            expected=f"{figure(mean)} in an hour for this principal",
+            expected=f"{figure(mean)} in an hour for this principal; {one['peers']}",
             next_step=_NEXT,
             principal=principal,
             secret=secrets[0],

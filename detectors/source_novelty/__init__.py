@@ -117,8 +117,6 @@ class SourceNovelty:
         there, elsewhere = rows.filter(pl.col("zone").is_in(new)), rows.filter(~pl.col("zone").is_in(new))
         sessions = set(there["session"].drop_nulls()) & set(elsewhere["session"].drop_nulls()) - {""}
         values = int(there.filter("discloses_value")["n"].sum())
-        used = int(self._zones.of_principal(visits, principal))
-        usual = f"one of its {used} zones" if used > 1 else "its one zone"
         grave = (values > 0 and one["kind"] in ("service", "pod")) + bool(sessions)
         also = " One of its tokens is in use there and in its usual network at the same time." if sessions else ""
         return Found(
@@ -128,12 +126,23 @@ class SourceNovelty:
             score=_tails.score(surprise + 2 * bool(sessions)),
             message=f"{show(principal)} came from {several(new)} for the first time, reading {values} values.{also}",
             observed=f"{len(new)} new {'zones' if len(new) > 1 else 'zone'}, used by {one['share']:.1%} of principals",
-            expected=f"{usual}; {figure(one['mean'])} new ones in an hour",
+            expected=f"{self._usual(visits, principal, window)}; {figure(one['mean'])} new ones in an hour",
             next_step="Ask the owner whether the workload moved. If not: revoke its tokens and its log-in credential"
             " (secret-id, key), then look at what was read from there (view operations).",
             principal=principal,
             **seen_in(there),
         )
+
+    def _usual(self, visits: Visits, principal: str, window: Window) -> str:
+        """Where it came from so far: memory has no names, so those of zones that are in use are tried."""
+        names = window.operations["zone"].drop_nulls().unique().sort()
+        used, known = self._zones.of_principal(visits, principal, names)
+        named = names.filter(pl.Series(known)).to_list()
+        asked = pl.DataFrame({"principal": [principal]})
+        addresses = window.profiles.lookup("principal", asked, window.start_us, ("distinct_ips",)).item()
+        zones = f"one of its {used} zones" if used > 1 else "its one zone"
+        among = f" ({several(named)}{' among them' if len(named) < used else ''})" if named else ""
+        return f"{zones}{among}, {addresses} {'addresses' if addresses != 1 else 'address'} so far"
 
     def _split(self, sessions: Sessions, apart: Floats, window: Window) -> list[Found]:
         loud = np.flatnonzero(apart >= self._budget.threshold(window.start_us)).tolist()

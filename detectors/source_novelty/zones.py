@@ -106,10 +106,12 @@ class Zones:
         shape = self._get(_NEW, visits.principal) + habit * _BORROWED
         return share, shape / (self.windows(visits) + _BORROWED), np.minimum(shape, _BURSTY)
 
-    def of_principal(self, visits: Visits, principal: str) -> float:
-        """How many zones a principal has used."""
-        at = visits.frame["principal"].index_of(principal)
-        return 0.0 if at is None else float(self._get(_ZONES, visits.principal[at : at + 1])[0])
+    def of_principal(self, visits: Visits, principal: str, names: pl.Series) -> tuple[int, Bools]:
+        """How many zones a principal of the window has used, and which of `names` it has."""
+        at = int(visits.frame["principal"].search_sorted(principal))
+        key = visits.principal[at : at + 1]
+        tried = joined(_PAIR, np.repeat(key, len(names)), keys_of(names))
+        return int(self._get(_ZONES, key)[0]), self._tally.knows(tried)
 
     def learn(self, visits: Visits, known: Bools, settled: Bools, alone: Bools, at_us: int) -> None:
         """Add a closed window. Who moves in a crowd does not explore: only what is new to those `alone` is a habit."""

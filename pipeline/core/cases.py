@@ -7,7 +7,8 @@ A case is an object with
     start       first hour, default Monday 2026-03-02T00:00:00Z
     history     blocks {hours: [from, to), every, between: [hour of day, hour of day), weekdays: [0..6], rows}
     windows     what is looked at after it: {hour, rows, integrity, slis, closed}; `operations` is short for one of them
-    expect      findings by cause, severity, principal, secret and count; all that are found, history included
+    expect      findings by cause, severity, principal, secret and count; all that are found, history included.
+                `says`: what message, observed and expected of one of them must hold
 
 A row is a part of an OPERATION row. `n` repeats it (spread over the hour), `jitter` varies `n` from hour to hour, `{i}`
 in a text is the number of the repetition, `minute` is where it starts. What is left out takes the value that is usual
@@ -172,7 +173,15 @@ def compare(case: Case, found: pl.DataFrame) -> tuple[str, ...]:
     return (
         *(f"missing {n} x {', '.join(filter(None, key))}" for key, n in (wanted - got).items()),
         *(f"too much {n} x {', '.join(filter(None, key))}" for key, n in (got - wanted).items()),
+        *(f"not said: {part}" for row in case.expect for part in _unsaid(row, found)),
     )
+
+
+def _unsaid(row: Row, found: pl.DataFrame) -> list[str]:
+    """What an expected finding should say and none of its kind does."""
+    alike = found.filter(pl.col(name).fill_null("") == (row.get(name) or "") for name in _COMPARED)
+    texts = ["\n".join(texts) for texts in alike.select("message", "observed", "expected").rows()]
+    return [part for part in row.get("says", ()) if not any(part in text for text in texts)]
 
 
 def _read(kind: str, path: Path) -> Case:

@@ -24,6 +24,14 @@ def test_a_wrong_expectation_is_named() -> None:
     assert compare(wrong, found) == ("missing 2 x torn, low", "too much 1 x gap, high")
 
 
+def test_what_is_not_said_is_named() -> None:
+    """A finding has to say what its case quotes; of several alike one is enough."""
+    case = next(case for case in find_cases("integrity") if case.expect)
+    found = play(case, make(case), Baselines(Config()), count)
+    one = {**case.expect[0], "says": [found["observed"][0], "no such words"]}
+    assert compare(replace(case, expect=[one, *case.expect[1:]]), found) == ("not said: no such words",)
+
+
 def test_rows_are_filled_in_as_told() -> None:
     """Repetition, numbering and spread over the hour; what is left out is a service's read."""
     case = next(case for case in find_cases("breadth") if case.name == "fires_mass_read")
