@@ -72,6 +72,11 @@ def _holds(name: str) -> pl.Expr:
     return around.str.contains(f"{BETWEEN}{name}{BETWEEN}", literal=True).fill_null(value=False).cast(pl.Int64)
 
 
+def _issued() -> pl.Expr:
+    """A revocation's is that of the token it ends, and not in its response."""
+    return pl.when(pl.col("operation") != "revoke").then("login_session")
+
+
 def _local() -> pl.Expr:
     path = pl.col("path").fill_null("")
     inside = (pl.col("namespace") != "") & path.str.starts_with(pl.concat_str("namespace", pl.lit("/")))
@@ -139,7 +144,7 @@ _VAULT: Final[Mapping[str, Field]] = {
     "auth.policies": OWN["policies"],
     "auth.token_type": replace(OWN["token_type"], values=("service", "batch", "default")),
     "response.auth.policies": OWN["login_policies"],
-    "response.auth.accessor": OWN["login_session"],
+    "response.auth.accessor": Field(("login_session", "operation"), _issued()),
     "response.auth.token_ttl": OWN["token_ttl"],
     "response.wrap_info.ttl": OWN["wrap_ttl"],
     **{f"request.data.{name}": Field(("flags",), _holds(name), "flag") for name in _OPTIONS if name != "complete"},

@@ -11,9 +11,9 @@ from detectors._window import Found, tell
 from detectors.token_lifecycle import issued
 from detectors.token_lifecycle.farm import ENDS, MAKES, Farm
 from detectors.token_lifecycle.life import Life
+from detectors.token_lifecycle.outlived import Outlived
 from detectors.token_lifecycle.wrapping import Wrapping
 from pipeline.core.model import DetectorInfo
-from pipeline.core.schema import FINDING, empty
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
@@ -23,7 +23,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Token made to live long",
     family="token",
-    summary="lives against the role's norm, tokens made or revoked in numbers, wrapped secrets opened elsewhere",
+    summary="lives against the role's norm, tokens made or revoked in numbers, or used when revoked, stray wraps",
     techniques=("T1550.001", "T1098.001", "T1136", "T1528", "T1531"),
     measures=("F1", "F3", "F4"),
     cadence="operation",
@@ -62,26 +62,30 @@ class TokenLifecycle:
         self._farm = Farm(MAKES, config.children, config.p, config.keys)
         self._cull = Farm(ENDS, config.revoked, config.p, config.keys)
         self._wrapping = Wrapping(config.wrap_surprise, config.keys)
+        self._outlived = Outlived()
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
+        found: list[Found] = self._outlived.inspect(window.operations)
         rows = issued.of(window.operations)
         if rows.is_empty():
-            return empty(FINDING)
-        found: list[Found] = []
+            return tell(self.info, window, found)
         for (hour,), part in rows.partition_by("hour", as_dict=True, maintain_order=True).items():
             for judge in (self._life, self._farm, self._cull, self._wrapping):
                 found += judge.inspect(part, int(hour))
         return tell(self.info, window, found)
 
     def snapshot(self) -> Frames:
-        """The frames of the four judges."""
-        return {**self._life.snapshot(), **self._farm.snapshot(), **self._cull.snapshot(), **self._wrapping.snapshot()}
+        """The frames of the five judges."""
+        return {name: frame for judge in self._judges() for name, frame in judge.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        for judge in (self._life, self._farm, self._cull, self._wrapping):
+        for judge in self._judges():
             judge.restore(frames)
+
+    def _judges(self) -> tuple[Life, Farm, Farm, Wrapping, Outlived]:
+        return self._life, self._farm, self._cull, self._wrapping, self._outlived
 
 
 def create(config: Config) -> TokenLifecycle:

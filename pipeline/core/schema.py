@@ -66,7 +66,7 @@ DECODED: Final = pl.Schema(
         "login_sa_name": pl.String(),
         "login_sa_namespace": pl.String(),
         "login_policies": TEXTS,
-        "login_session": pl.String(),  # hash of the accessor of the token just issued, a wrapping token's too
+        "login_session": pl.String(),  # hash of the accessor of the token just issued, wrapping or just revoked
         "token_ttl": pl.Int64(),  # seconds; of the issued token where there is one, else of the asking one
         "wrap_ttl": pl.Int64(),  # seconds, null when the answer is not wrapped
         "token_hash": pl.String(),  # the asking token as the device hashed it; compares within one device life only

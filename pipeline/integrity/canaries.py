@@ -94,7 +94,8 @@ class Canaries:
         return pl.DataFrame(rows, schema=SPAN, orient="row")
 
     def _issues(self, events: pl.DataFrame) -> None:
-        made = events.lazy().filter(pl.col("login_session").is_not_null()).select(_ISSUED.names()).collect()
+        issued = pl.col("login_session").is_not_null() & (pl.col("operation") != "revoke")
+        made = events.lazy().filter(issued).select(_ISSUED.names()).collect()
         if len(made):
             self._issued = pl.concat([self._issued, made]).tail(_ISSUED_ROWS)
 

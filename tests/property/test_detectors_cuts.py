@@ -22,7 +22,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "look": {"path": "sys/wrapping/lookup", "mount": "sys/", "operation": "list"},
     "open": {"path": "sys/wrapping/unwrap", "mount": "sys/", "operation": "read"},
     "late": {"path": "sys/wrapping/unwrap", "mount": "sys/", "operation": "read", "outcome": "denied"},
-    "revoke": {"path": "auth/token/revoke-accessor", "mount": "auth/token/", "operation": "revoke"},
+    "revoke": {"path": "auth/token/revoke-accessor", "mount": "auth/token/", "operation": "revoke", "made": True},
     "broken": {
         "path": "db/config",
         "mount": "db/",

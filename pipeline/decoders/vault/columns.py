@@ -176,6 +176,12 @@ def _made(value: pl.Expr) -> pl.Expr:
     return pl.when(pl.col("issued") & ~renewed).then(value)
 
 
+def _ended() -> pl.Expr:
+    """The hash of the accessor that a revocation names. One in clear says nothing: other entries tell its digest."""
+    named = pl.col("request_data").str.extract(r'"accessor":"(hmac-sha256:[0-9a-f]+)"')
+    return pl.when(pl.col("request_path").str.starts_with("auth/token/revoke-accessor")).then(named)
+
+
 def _role(prefix: str) -> pl.Expr:
     """The role that names a workload: an AppRole's, or a cloud's. Elsewhere `role` is only what was asked for."""
     cloud = pl.col(f"{prefix}_display_name").str.contains(r"^(?:aws|gcp|azure|alicloud|oci|cf)(?:-|$)")
@@ -225,7 +231,7 @@ _COLUMNS: Final[dict[str, pl.Expr | None]] = {
     "login_sa_name": _made(pl.col("issued_service_account_name")),
     "login_sa_namespace": _made(pl.col("issued_service_account_namespace")),
     "login_policies": _made(pl.col("issued_policies")),
-    "login_session": pl.coalesce(_made(_hash("issued_accessor")), _hash("response_wrap_accessor")),
+    "login_session": pl.coalesce(_made(_hash("issued_accessor")), _hash("response_wrap_accessor"), _ended()),
     "token_ttl": pl.coalesce("issued_token_ttl", "auth_token_ttl"),
     "wrap_ttl": pl.col("response_wrap_ttl"),
     "token_hash": _hash("request_client_token", "auth_client_token"),

@@ -114,6 +114,14 @@ def test_wrapping_token_is_a_token_issued() -> None:
     assert event(type="response", response=wrap)["login_session"] == HASH
 
 
+def test_a_revocation_by_accessor_tells_whose_token_it_ends() -> None:
+    """As the device hashed it; in clear, or for any other path, nothing is told."""
+    by_accessor = {"path": "auth/token/revoke-accessor", "operation": "update", "data": {"accessor": HASH}}
+    assert event(request=by_accessor)["login_session"] == HASH
+    assert event(request={**by_accessor, "data": {"accessor": "8609694a"}})["login_session"] is None
+    assert event(request={**by_accessor, "path": "auth/token/lookup-accessor"})["login_session"] is None
+
+
 def test_value_is_disclosed_only_by_an_answer_that_holds_it() -> None:
     """Requests, wrapped answers, refusals and lists disclose nothing; a read that answered does."""
     data = {"data": {"data": {"a": HASH}, "metadata": {"version": 7}}}
