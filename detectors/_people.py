@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.uint32]
 
 _KIND: Final = pl.col("type").max()  # of a principal's rows
+_UNTYPED: Final = "unknown"  # the kind of those whose log tells none; the key of an empty name, 0, stands for no kind
 _ASKED: Final = (  # columns that somebody asks for: the others need not be put in order
     "principal", "namespace", "secret", "path", "operation", "outcome", "discloses_value", "zone", "session", "n",
     "time", "last_time",
@@ -72,6 +73,7 @@ class People:
         names, who = numbered(rows["principal"])
         kinds, kind = numbered(rows["principal_type"])
         rows = rows.select(_ASKED).with_columns(who.alias("who"), kind.alias("type")).sort("who", maintain_order=True)
+        kinds = kinds.replace("", _UNTYPED)
         group = cohorts(names)
         return cls(rows, names, keys_of(names), group, keys_of_few(group), kinds, keys_of(kinds))
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from detectors import rate, rotation_health
+from detectors import breadth, rate, rotation_health
 from detectors._memory import lot
+from detectors._people import People
 from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
 from detectors.rotation_health.schedule import Schedule, Written
@@ -53,6 +54,17 @@ def test_a_schedule_is_regular_or_none() -> None:
     assert times([0, 1, 48, 96, 97, 144, 192])[1] == pytest.approx(48.0)
     assert np.isnan(times([0, 48, 96])[1])
     assert np.isnan(times([0, 20, 96, 110, 240])[1])
+
+
+def test_who_has_no_type_is_of_the_unknown_kind() -> None:
+    """It has a kind that surprises can be learned of, the one that a log may tell itself."""
+    untyped = People.of(window(0, {"principal_type": None})).kind_keys
+    assert untyped.tolist() == People.of(window(0, {"principal_type": "unknown"})).kind_keys.tolist()
+    assert 0 not in untyped
+    detector = breadth.create(breadth.Config(windows=4))
+    for hour in range(8):
+        detector.inspect(window(hour, {"principal_type": None}))
+    assert detector.snapshot()["breadth.tails"]["value"].sum() > 0
 
 
 def test_a_monthly_job_is_not_dormant() -> None:
