@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def summary(line: Line, seconds: float) -> dict[str, Any]:
-    """One run as one object: the keys that scripts rely on."""
+    """One run as one object: the keys that scripts rely on.
+
+    findings: `folded` into alerts, `held` as not worth one of the day's, and how many of the folded a suppression of
+    the configuration covered (`suppressed`).
+    """
     totals = line.totals
     integrity: dict[str, int] = {}
     for verdict, _count in totals.verdicts.values():
         integrity[verdict] = integrity.get(verdict, 0) + 1
     alerts = dict.fromkeys(SEVERITIES, 0)
+    counts = line.parts.router.counts
     for severity in totals.alerts.values():
         alerts[severity] += 1
     return {
@@ -32,6 +37,7 @@ def summary(line: Line, seconds: float) -> dict[str, Any]:
         "alerts": {name: count for name, count in alerts.items() if count},
         "seconds": round(seconds, 3),
         "entries_per_second": round(totals.entries / seconds) if seconds > 0 else 0,
+        "findings": {"folded": counts.folded, "held": counts.held, "suppressed": counts.suppressed},
     }
 
 

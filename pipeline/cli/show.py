@@ -144,6 +144,19 @@ def _results(out: Console, result: Mapping[str, Any]) -> None:
     counts = [(f"{count} {name}", SEVERITY_STYLE[name]) for name, count in reversed(list(result["alerts"].items()))]
     between: list[str | tuple[str, str]] = [part for pair in counts for part in (", ", pair)][1:]
     out.print(_entry("alerts", *(between or ["none"])))
+    if told := _findings(result["findings"], sum(result["alerts"].values())):
+        out.print(_entry("findings", told))
+
+
+def _findings(counts: Mapping[str, int], alerts: int) -> str:
+    """What alerts saved their reader of; empty where nothing was found."""
+    folded, held, suppressed = (counts[name] for name in ("folded", "held", "suppressed"))
+    if not folded + held:
+        return ""
+    parts = [f"{folded:,} folded into {alerts:,} {'alerts' if alerts != 1 else 'alert'}"]
+    parts += [f"{held:,} held as not worth one"] if held else []
+    parts += [f"{suppressed:,} suppressed by the configuration"] if suppressed else []
+    return f"{', '.join(parts)}: {max(1 - alerts / (folded + held), 0):.0%} fewer to look at"
 
 
 def _integrity(found: Mapping[str, int]) -> Text:

@@ -16,11 +16,11 @@ from tests.lakes import SAMPLES
 from tests.processes import keytrail as process
 
 TORN = SAMPLES / "vault" / "torn_file"
-KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second"
+KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second findings"
 COMMANDS = "run judge query alerts outbox verify proof ledger report detectors backtest simulate evaluate probe check"
 WHOLE = {
     "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
-    "entries_per_second": 10, "slis": {},
+    "entries_per_second": 10, "slis": {}, "findings": {"folded": 0, "held": 0, "suppressed": 0},
 }  # fmt: skip
 
 
@@ -188,6 +188,25 @@ def test_max_memory_changes_no_result(whole: Path, tmp_path: Path) -> None:
 def test_integrity_is_told_by_what_it_means(integrity: dict[str, int], told: str) -> None:
     """Only verdicts that break the record are called so."""
     assert told in summarised({**WHOLE, "integrity": integrity})
+
+
+@pytest.mark.parametrize(
+    ("findings", "alerts", "told"),
+    [
+        ((0, 0, 0), {}, ""),
+        ((1, 0, 0), {"low": 1}, "findings    1 folded into 1 alert: 0% fewer to look at\n"),
+        ((60, 40, 7), {"low": 2, "high": 3},
+         "60 folded into 5 alerts, 40 held as not worth one, 7 suppressed by the configuration: 95% fewer"),
+        ((0, 4, 0), {}, "0 folded into 0 alerts, 4 held as not worth one: 100% fewer"),
+        ((0, 0, 0), {"low": 1}, ""),
+    ],
+)  # fmt: skip
+def test_what_grouping_saved_is_told(findings: tuple[int, ...], alerts: dict[str, int], told: str) -> None:
+    """Findings against alerts, with what was held and suppressed; nothing where nothing was found."""
+    counts = dict(zip(("folded", "held", "suppressed"), findings, strict=True))
+    text = summarised({**WHOLE, "alerts": alerts, "findings": counts})
+    assert told in text
+    assert ("findings" in text) == bool(told)
 
 
 def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
