@@ -47,6 +47,7 @@ class Found:
     cause: str | None = None
     title: str | None = None
     techniques: Sequence[str] | None = None
+    family: str | None = None
     ready: datetime | None = None  # when it became known, where that is not the end of the window
 
 
@@ -72,6 +73,7 @@ def tell(info: DetectorInfo, window: Window, found: Sequence[Found]) -> pl.DataF
     rows = pl.DataFrame([asdict(one) for one in found], schema=_SCHEMA).with_columns(
         pl.col("cause").fill_null(info.name),
         pl.col("title").fill_null(info.title),
+        pl.col("family").fill_null(info.family),
         pl.col("techniques").fill_null(pl.lit(list(info.techniques), dtype=TEXTS)),
         window=pl.lit(_name(window) if info.cadence == "window" else ""),
     )

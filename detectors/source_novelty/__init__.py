@@ -13,6 +13,7 @@ from detectors._budget import Budget
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, seen_in, tell
+from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.overlap import Overlap, Sessions
 from detectors.source_novelty.zones import Visits, Zones
 from pipeline.core.model import DetectorInfo
@@ -28,7 +29,7 @@ INFO: Final = DetectorInfo(
     family="source",
     summary="new network zones of known principals, unless others move there too",
     techniques=("T1550.001", "T1078.004"),
-    measures=("F3",),
+    measures=("F3", "M7"),
     early=("networks",),
 )
 
@@ -40,7 +41,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Principals seen in fewer than `windows` windows are not judged. A zone that `movers` other principals adopted
     within `hours` is a move of the network. In the first `settle_hours` every zone is new, and none is told for it.
-    `per_day` is about how many are told a day. `keys` bounds the memory.
+    `per_day` is about how many are told a day. `keys` bounds the memory. Where one or two addresses make `front_share`
+    of a store's requests, by `front_principals` or more in each of `front_windows` windows, they are a proxy's.
     """
 
     surprise: float = 5.0
@@ -50,6 +52,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle_hours: int = 72
     per_day: float = 1.0
     keys: int = 1_000_000
+    front_share: float = 0.98
+    front_principals: int = 10
+    front_windows: int = 24
 
 
 class SourceNovelty:
@@ -61,6 +66,7 @@ class SourceNovelty:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US)
         self._overlap = Overlap(config.keys)
+        self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
         self._budget = Budget(config.surprise, config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -73,17 +79,20 @@ class SourceNovelty:
         movers = self._zones.movers(visits, ~known & settled, window.start_us)
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
         alone = (movers < self._config.movers) & ~self._zones.roams(visits, self._config.movers)
-        odd = ~known & settled & alone & (not young)
+        hidden = self._fronts.zones()
+        odd = ~known & settled & alone & (not young) & ~visits.frame["zone"].is_in(hidden).to_numpy()
         found, surprises = self._newly(visits, odd, window)
         sessions = Sessions.of(window)
         if sessions is not None:
             apart = self._overlap.surprise(sessions, self._config.windows) * (not young)
+            apart[[i for i in np.flatnonzero(apart) if _within(sessions.frame.row(i, named=True), hidden, window)]] = 0
             new = {one.principal for one in found}
             found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
             surprises += apart.tolist()
         if window.closed:
             self._zones.learn(visits, known, settled, alone, window.start_us)
             self._budget.note(window.start_us, surprises)
+            found += self._fronts.learn(window)
             if sessions is not None:
                 self._overlap.learn(sessions, window.start_us)
         return tell(self.info, window, found)
@@ -149,9 +158,7 @@ class SourceNovelty:
         return [self._both(sessions.frame.row(i, named=True), float(apart[i]), window) for i in loud]
 
     def _both(self, one: dict[str, Any], surprise: float, window: Window) -> Found:
-        principal = one["principal"]
-        mine = (pl.col("principal") == principal) & (pl.col("session") == one["session"])
-        rows = window.operations.filter(mine)
+        principal, rows = one["principal"], _rows_of(one, window)
         zones = several(rows["zone"].unique().sort().to_list())
         how = ", going back and forth" if one["interleaved"] else ""
         return Found(
@@ -171,14 +178,27 @@ class SourceNovelty:
         )
 
     def snapshot(self) -> Frames:
-        """Tallies, overlaps, the adoptions of the last day; the budget."""
-        return {**self._zones.snapshot(), **self._overlap.snapshot(), **self._budget.snapshot()}
+        """Tallies, overlaps, the adoptions of the last day; proxies; the budget."""
+        parts = (self._zones, self._overlap, self._fronts, self._budget)
+        return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
         self._overlap.restore(frames)
+        self._fronts.restore(frames)
         self._budget.restore(frames)
+
+
+def _rows_of(one: dict[str, Any], window: Window) -> pl.DataFrame:
+    """The WINDOW rows of a principal's session."""
+    mine = (pl.col("principal") == one["principal"]) & (pl.col("session") == one["session"])
+    return window.operations.filter(mine)
+
+
+def _within(one: dict[str, Any], zones: list[str], window: Window) -> bool:
+    """Whether a session was in no network but these."""
+    return bool(zones) and bool(_rows_of(one, window)["zone"].is_in(zones).all())
 
 
 def create(config: Config) -> SourceNovelty:
