@@ -85,7 +85,8 @@ class SourceNovelty:
         sessions = Sessions.of(window)
         if sessions is not None:
             apart = self._overlap.surprise(sessions, self._config.windows) * (not young)
-            apart[[i for i in np.flatnonzero(apart) if _within(sessions.frame.row(i, named=True), hidden, window)]] = 0
+            split = np.flatnonzero(apart).tolist() if hidden else []
+            apart[[i for i in split if _within(sessions.frame.row(i, named=True), hidden, window)]] = 0
             new = {one.principal for one in found}
             found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
             surprises += apart.tolist()
@@ -198,7 +199,7 @@ def _rows_of(one: dict[str, Any], window: Window) -> pl.DataFrame:
 
 def _within(one: dict[str, Any], zones: list[str], window: Window) -> bool:
     """Whether a session was in no network but these."""
-    return bool(zones) and bool(_rows_of(one, window)["zone"].is_in(zones).all())
+    return bool(_rows_of(one, window)["zone"].is_in(zones).all())
 
 
 def create(config: Config) -> SourceNovelty:
