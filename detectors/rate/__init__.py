@@ -1,4 +1,4 @@
-"""More operations in a window than a principal or a secret ever has at that hour. See README.md."""
+"""More operations in a window than a principal, a secret or a mount ever has. See README.md."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from detectors._people import People
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, hours, seen_in, tell, ways
+from detectors.rate.mounts import Limits, Mounts
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -30,8 +31,8 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Far more operations than usual",
     family="rate",
-    summary="operations per principal and per secret against their own hour of the week",
-    techniques=("T1555.006", "T1499"),
+    summary="operations per principal and per secret against their own hour of the week, changes per mount",
+    techniques=("T1555.006", "T1499", "T1485"),
     measures=("F5", "F3", "M9"),
     early=("operations",),
 )
@@ -103,6 +104,8 @@ class Rate:
         self._habits = {scope: Habits(config.keys) for scope in SCOPES}
         self._conformal = {scope: Conformal() for scope in SCOPES}
         self._budget = Budget(-math.log10(config.p), config.per_day)
+        limits = Limits(config.p, config.least, config.above_peak, config.settle_hours)
+        self._mounts = Mounts(limits, config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -134,6 +137,7 @@ class Rate:
                 self._conformal[scope].learn(kinds, surprise, window.start_us)
         if window.closed:
             self._budget.note(window.start_us, surprises)
+        found += self._mounts.inspect(window)
         return tell(self.info, window, found)
 
     def _loud(self, scope: str, keyed: Keyed, at_us: int) -> Bools:
@@ -196,9 +200,10 @@ class Rate:
         )
 
     def snapshot(self) -> Frames:
-        """Per scope two tables and an age, and what surprises are worth; the budget."""
+        """Per scope two tables and an age, and what surprises are worth; the budget; the same of mounts."""
         parts = [part[scope].snapshot(scope) for part in (self._habits, self._conformal) for scope in SCOPES]
-        return {name: frame for frames in (*parts, self._budget.snapshot()) for name, frame in frames.items()}
+        parts += [self._budget.snapshot(), self._mounts.snapshot()]
+        return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
@@ -206,6 +211,7 @@ class Rate:
             self._habits[scope].restore(scope, frames)
             self._conformal[scope].restore(scope, frames)
         self._budget.restore(frames)
+        self._mounts.restore(frames)
 
 
 def counted(scope: str, window: Window) -> Keyed:
