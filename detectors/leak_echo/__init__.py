@@ -39,8 +39,11 @@ _FORMS: Final = {
     "Slack token": r"\bxox[abeprs]-[A-Za-z0-9-]{10}",
     "signed token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10}",
     "password in an address": r"\b[a-z][a-z0-9+]{2,15}://[^\s:/@]+:[^\s:/@]+@",
+    "password of a connection": r"\b(?i:password|passwd|pwd)=[^\s\"'`,;&*<>\[\]{}()$%=]{4,}",
+    "cloud key": r"\bAIza[A-Za-z0-9_-]{35}\b|\bAccountKey=[A-Za-z0-9+/]{40,}",
 }
 _ANY: Final = "|".join(_FORMS.values())
+_MASKED: Final = re.compile(r"(?i)(?<=[:=])(?:x{3,}|redacted)(?![a-z0-9])")  # what drivers put in a password's place
 _WORDS: Final = re.compile(r"[^\s\"'`,;:=(){}<>\[\]]{6,}")
 _LONGEST: Final = 4_096  # characters of a text that are looked at
 _READ: Final = (
@@ -103,8 +106,9 @@ class LeakEcho:
         if self._values & {_sum(word) for word in _words(f"{error} {path}")}:
             yield self._echoed(row)
         elif self._config.forms:
+            plain = _MASKED.sub("", error)
             for name, form in _FORMS.items():
-                if re.search(form, error):
+                if re.search(form, plain):
                     yield self._shaped(row, name)
                     return
 
