@@ -1,4 +1,4 @@
-"""More refusals than usual: of a principal, of one network address, or of a whole cohort at once. See README.md."""
+"""More refusals than usual: of a principal, of an address, of a whole cohort, of nobody known. See README.md."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, first_of, seen_in, tell, ways
+from detectors.denials.unknown import Unknown
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Far more refusals than usual",
     family="denial",
-    summary="denied operations per principal, per address and per cohort against their own share",
-    techniques=("T1110", "T1580", "T1087.004"),
-    measures=("F1", "F2", "M4"),
+    summary="denied operations per principal, address and cohort against their own share; floods without a valid token",
+    techniques=("T1110", "T1580", "T1087.004", "T1499"),
+    measures=("F1", "F2", "F5", "M4"),
     early=("refused", "logins"),
 )
 WHO: Final = ("principal", "address")
@@ -45,7 +46,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Refused log-ins of `accounts` or more different accounts from one address are told as such. A cohort of `members`
     or more of which half is refused is told once, as a cohort. A principal seen in fewer than `windows` windows is a
-    newcomer. `keys` bounds the memory, for principals and addresses.
+    newcomer. Refusals without a valid token are told from `flood` of one address on. `keys` bounds the memory, for
+    principals and twice for addresses.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
@@ -54,6 +56,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: int = 5
     members: int = 4
     windows: int = 12
+    flood: Annotated[int, msgspec.Meta(ge=1)] = 300
     keys: int = 200_000
 
 
@@ -81,10 +84,11 @@ class Denials:
         self._config = config
         self._habits = {who: Habits(config.keys) for who in WHO}
         self._conformal = {who: Conformal() for who in WHO}
+        self._unknown = Unknown(config.flood, config.keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        found: list[Found] = []
+        found = self._unknown.inspect(window)
         for who in WHO:
             counts, keys = counted(who, window)
             if counts.is_empty():
@@ -199,8 +203,9 @@ class Denials:
         )
 
     def snapshot(self) -> Frames:
-        """For principals and for addresses two tables and an age, and what surprises are worth."""
+        """For principals and for addresses two tables and an age, and what surprises are worth; those of nobody."""
         parts = [part[who].snapshot(who) for part in (self._habits, self._conformal) for who in WHO]
+        parts.append(self._unknown.snapshot())
         return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
@@ -208,6 +213,7 @@ class Denials:
         for who in WHO:
             self._habits[who].restore(who, frames)
             self._conformal[who].restore(who, frames)
+        self._unknown.restore(frames)
 
 
 @cache
