@@ -129,7 +129,12 @@ def _leaf(said: tuple[Any, ...]) -> Any:
     if said == ("true", "is_canary"):
         return {"secret|expand": "%canary_secrets%"}
     if column == "flags":
-        flags = [{f"{'response' if name == 'complete' else 'request'}.data.{name}": True} for name in more[0]]
+        hashed = [name for name in more[0] if "=" in name]  # not to be said of the entry as it stands
+        flags: list[dict[str, Any]] = [
+            {f"{'response' if name == 'complete' else 'request'}.data.{name}": True}
+            for name in more[0] if name not in hashed
+        ]  # fmt: skip
+        flags += [{"flags": hashed[0] if len(hashed) == 1 else hashed}] if hashed else []
         return flags[0] if len(flags) == 1 else flags
     if column not in _FIELDS:
         raise _NotToBeSaid

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import RARE, Rule, asks, at, changes, is_vault, under, verb, writes
+from detectors.invariant.rule import RARE, Rule, asks, at, changes, flag, is_vault, under, verb, writes
 
 _ACCOUNT: Final = ("T1098",)
 _IDENTITIES: Final = r"^auth/.+/(config|tls|identity-accesslist|sts|roles?|users?|groups?|certs|duo|map)(/|$)"
 _TUNE: Final = r"/tune$"
+_TUNED: Final = r"^sys/(auth|mounts)/."  # also while it is made
 
 GATE: Final = (under("sys/polic", "sys/auth", "sys/mounts", "sys/remount") | at(_IDENTITIES)) & ~asks()
 
@@ -61,12 +62,23 @@ RULES: Final = (
         ("T1531",),
     ),
     Rule(
+        "audit_keys_unhashed",
+        "Values of a mount to stand in the trail unhashed",
+        "high",
+        is_vault() & at(_TUNED) & writes() & flag("audit_non_hmac"),
+        "{who} set which keys of {path} the audit trail keeps without hashing",
+        "Read audit_non_hmac_request_keys and audit_non_hmac_response_keys of the mount. Keys that hold secrets: take"
+        " them out, restrict who reads the trail, and rotate what was read since.",
+        ("T1562.008", "T1552.001"),
+        confidence=0.8,
+    ),
+    Rule(
         "auth_tuned",
         "Auth method tuned",
         "low",
-        is_vault() & at(r"^sys/(auth/.+|mounts/auth/.+)/tune$") & writes(),
+        is_vault() & at(r"^sys/(auth/.+|mounts/auth/.+)/tune$") & writes() & ~flag("audit_non_hmac"),
         "{who} changed how the auth method {path} behaves",
-        "Look at lifetimes, token type and un-hashed audit keys in the change.",
+        "Look at lifetimes and token type in the change.",
         ("T1556",),
     ),
     Rule(
@@ -104,9 +116,9 @@ RULES: Final = (
         "mount_tuned",
         "Secrets engine tuned",
         "low",
-        is_vault() & at(r"^sys/mounts/.+/tune$") & ~at(r"^sys/mounts/auth/") & writes(),
+        is_vault() & at(r"^sys/mounts/.+/tune$") & ~at(r"^sys/mounts/auth/") & writes() & ~flag("audit_non_hmac"),
         "{who} changed how the secrets engine {path} behaves",
-        "Look at lifetimes and at audit keys that are no longer hashed.",
+        "Look at lifetimes and who is let through in the change.",
         ("T1562.008",),
     ),
     Rule(

@@ -7,6 +7,7 @@ from typing import Final
 from detectors.invariant.rule import NEVER, PLANNED, RARE, Rule, at, changes, flag, is_vault, true, under, verb, writes
 
 _OFF: Final = ("T1562.008",)
+_IN_CLEAR: Final = ("log_raw=?", "hmac_accessor=?", "hmac_accessor=false")  # "=?": given, and hashed as all texts are
 
 GATE: Final = under("sys/audit", "sys/config/auditing", "sys/loggers") | true("clear")
 
@@ -33,10 +34,22 @@ RULES: Final = (
         NEVER,
     ),
     Rule(
+        "audit_unhashed_asked",
+        "Audit device with the hashing options given",
+        "high",
+        is_vault() & at(r"^sys/audit/.") & writes() & flag(*_IN_CLEAR) & ~flag("log_raw"),
+        "{who} enabled the audit device {name} and set how it hashes (log_raw, hmac_accessor), to what is not shown",
+        "Read the device's options (sys/audit). Hashing off: disable the device and protect what it has written; values"
+        " that it writes in clear are told as in_clear.",
+        ("T1562.008", "T1552.001"),
+        NEVER,
+        0.6,
+    ),
+    Rule(
         "audit_enabled",
         "Audit device enabled or re-created",
         "medium",
-        is_vault() & at(r"^sys/audit/.") & writes() & ~flag("log_raw"),
+        is_vault() & at(r"^sys/audit/.") & writes() & ~flag("log_raw", *_IN_CLEAR),
         "{who} enabled the audit device {name} (one that is made again hashes with a new key)",
         "Check with the owner of the platform where this copy of the trail goes. If an old device of that name went"
         " before, hashes from before and after cannot be compared: note the time.",

@@ -23,9 +23,11 @@ from detectors.invariant.rule import (
 _EXPORTABLE: Final = ("exportable", "allow_plaintext_backup")
 _OWN_RULES: Final = ("transit", "kv", "generic", "cubbyhole", "system", "identity", "token")
 _ISSUES: Final = is_vault() & ~engine(*_OWN_RULES) & ~at(r"^(auth|sys|identity)/")
+_ANY_NAME: Final = engine("pki") & rest(r"^roles/.") & writes() & flag("allow_any_name")
+_VERBATIM: Final = r"^(issuer/[^/]+/)?sign-verbatim(/|$)"
 _WORDS: Final = (
     r"/(export|byok-export|backup|restore|destroy|metadata|keys?|config|roles?|static-roles|library|root|intermediate"
-    r"|issuers?)(/|$)"
+    r"|issuers?|sign-verbatim)(/|$)"
 )
 
 GATE: Final = true("is_canary") | at(r"/(export|byok-export|backup)/") | (~asks() & at(_WORDS))
@@ -147,6 +149,28 @@ RULES: Final = (
         ("T1649",),
     ),
     Rule(
+        "cert_verbatim",
+        "Certificate signed as its asker wrote it",
+        "medium",
+        engine("pki") & rest(_VERBATIM) & writes(),
+        "{who} had a certificate signed with whatever names the request held: {path}",
+        "A role's limits on names do not hold here. Read the certificate (pki/certs, by the time) and revoke it if its"
+        " names are not the asker's; take the path out of policies.",
+        ("T1649",),
+        RARE,
+        once="principal",
+    ),
+    Rule(
+        "cert_any_name",
+        "Certificates for any name allowed",
+        "high",
+        _ANY_NAME,
+        "{who} let the role {name} issue certificates for any name",
+        "Undo it unless the owner of the authority asked for it; list what the role issued since and revoke the names"
+        " that are not its own.",
+        ("T1649", "T1098"),
+    ),
+    Rule(
         "engine_config",
         "Secrets engine's own credentials or limits changed",
         "low",
@@ -159,7 +183,7 @@ RULES: Final = (
         "engine_role",
         "Secrets engine's role changed",
         "low",
-        _ISSUES & rest(r"^(roles?|static-roles|library)/") & ~rest(r"/check-(in|out)$") & changes(),
+        _ISSUES & rest(r"^(roles?|static-roles|library)/") & ~rest(r"/check-(in|out)$") & changes() & ~_ANY_NAME,
         "{who} changed what a secrets engine issues: {path}",
         "Check allowed names, statements and lifetimes against the configuration as code.",
         ("T1098",),

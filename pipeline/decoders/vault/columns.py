@@ -50,7 +50,7 @@ _FLAGS: Final = {
     "hmac_accessor=false": r'"hmac_accessor":(?:false|"false")',
     "hmac_accessor=?": r'"hmac_accessor":"hmac-',
     "allow_any_name": r'"allow_any_name":(?:true|"true")',
-    "audit_non_hmac": r'"audit_non_hmac_(?:request|response)_keys":',
+    "audit_non_hmac": r'"audit_non_hmac_(?:request|response)_keys":(?:\[[^\]]|"[^"])',
     "force": r'"force":(?:true|"true")',
     "min_decryption_version": r'"min_decryption_version":\d',
 }

@@ -153,6 +153,9 @@ FLAGS = {
     "raw device": ({"options": {"log_raw": True}}, "system", ["log_raw"]),
     "clear accessors": ({"options": {"hmac_accessor": False}}, "system", ["hmac_accessor=false"]),
     "hashed options": ({"options": {"log_raw": HASH}}, "system", ["log_raw=?"]),
+    "unhashed keys": ({"audit_non_hmac_response_keys": [HASH]}, "system", ["audit_non_hmac"]),
+    "an unhashed key": ({"audit_non_hmac_request_keys": HASH}, "system", ["audit_non_hmac"]),
+    "no unhashed keys": ({"audit_non_hmac_request_keys": [], "audit_non_hmac_response_keys": ""}, "system", []),
     "a secret's own field": ({"data": {"exportable": True}}, "kv", []),
 }  # fmt: skip
 
