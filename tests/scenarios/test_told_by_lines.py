@@ -81,3 +81,27 @@ def test_each_is_told(tmp_path: Path) -> None:
 def test_what_is_alike_and_harmless_is_not(tmp_path: Path) -> None:
     """A token that is renewed until its client notices, and the same requests without what makes them attacks."""
     assert {FLOOD, *ASKED}.isdisjoint(titles(tmp_path, dead_token(200) + b"".join(QUIET)))
+
+
+def busy(first: float, last: float) -> bytes:
+    """Ten reads a minute from one second to another."""
+    return pairs(range(2000 + int(first), 2000 + int(last), 6), start=first, step=6)
+
+
+def log_ins(count: int, at: float) -> bytes:
+    """Clients that log in anew, two seconds apart."""
+    asked = {
+        "mount_point": "auth/approle/",
+        "mount_type": "approle",
+        "operation": "update",
+        "path": "auth/approle/login",
+    }
+    return b"".join(both(20_000 + n, at + 2 * n, who=f"approle-svc{n}", **asked) for n in range(count))
+
+
+def test_a_seal_that_no_line_tells_of_is_inferred(tmp_path: Path) -> None:
+    """Minutes without a line in a busy store, then a wave of log-ins: told; the same log-ins without a pause: not."""
+    pause, wave = "Store was interrupted, then many logged in anew", log_ins(14, 4501)
+    for name, until, told in (("sealed", 3600, True), ("whole", 4500, False)):
+        (home := tmp_path / name).mkdir()
+        assert (pause in titles(home, busy(0, until) + busy(4500, 4501) + wave + busy(4530, 6000))) is told
