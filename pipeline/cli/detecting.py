@@ -117,7 +117,7 @@ def evaluate(  # noqa: PLR0917
     seeds: Annotated[str, typer.Option(help="One estate each.", metavar="N[-M][,...]")] = "1",
     days: Annotated[int, typer.Option(min=1, help="With incidents.", metavar="N")] = 28,
     learn_days: Annotated[int, typer.Option(min=1, help="Quiet ones before.", metavar="N")] = 14,
-    attack: Annotated[str, typer.Option(help="Default: all.", metavar="NAME[:DIFFICULTY][,...]")] = "",
+    attack: Annotated[str, typer.Option(help="Default: those measured.", metavar="NAME[:DIFFICULTY][,...]")] = "",
     difficulty: Annotated[
         str, typer.Option(help="Of those without one: easy, medium, hard, near.", metavar="NAME[,...]")
     ] = "easy,medium,hard",

@@ -12,6 +12,8 @@ from pipeline.simulate import DIFFICULTIES, PRESETS, Attack, Scenario, attacks, 
 BUDGETS = (1.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # alerts a day per 1,000 principals
 LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is asked for
 BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone
+YOUNGER = ("dead_token",)  # than the published figures, whose seeds go on drawing what they drew
+ASKED = (*BYTES, *YOUNGER)  # staged where they are named, and not otherwise
 DEVICES = 2
 MOST_SKEW = 30.0  # minutes; hours are cut one ahead
 
@@ -20,7 +22,7 @@ class Plan(msgspec.Struct, frozen=True):
     """`seeds` estates of one preset. The first `learn_days` are quiet, incidents fall into the `test_days` after them.
 
     `per_day` incidents a day and 1,000 principals, each attack and difficulty in turn, so that over the seeds all come
-    equally often. `attacks` are NAME or NAME:DIFFICULTY; none means all of the catalogue.
+    equally often. `attacks` are NAME or NAME:DIFFICULTY; none means all of the catalogue but `ASKED`.
 
     What is measured under worse conditions: `loss` is the share of operations that no device told of; the clocks of a
     cluster's nodes lie evenly within `skew_minutes` of the true time; `spoiled` is the number of incidents in the days
@@ -69,8 +71,8 @@ class Plan(msgspec.Struct, frozen=True):
         return self.learn_days + self.test_days
 
     def roster(self) -> list[Attack]:
-        """Every attack and difficulty once: those asked for, else the catalogue without what only the bytes show."""
-        asked = self.attacks or tuple(name for name in known(attacks) if name not in BYTES)
+        """Every attack and difficulty once: those asked for, else the catalogue without `ASKED`."""
+        asked = self.attacks or tuple(name for name in known(attacks) if name not in ASKED)
         pairs = [(name, [given] if given else self.difficulties) for name, given in map(_split, asked)]
         rungs = max(len(each) for _, each in pairs)
         return [Attack(name, each[i]) for i in range(rungs) for name, each in pairs if i < len(each)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.evaluate import conditions_page
+from pipeline.evaluate import Plan, conditions_page
 from pipeline.evaluate.page import page
 from pipeline.evaluate.plot import svg
 from tests.house.documents import ROOT
@@ -31,6 +31,14 @@ def test_the_page_on_conditions_is_made_of_its_figures() -> None:
     """`docs/conditions.md` is what `keytrail evaluate --conditions` makes of `docs/conditions.json`."""
     figures = json.loads(COMPARED.read_text("utf-8"))
     assert (ROOT / "docs" / "conditions.md").read_text("utf-8") == conditions_page(figures)
+
+
+def test_what_was_measured_is_what_is_drawn() -> None:
+    """Without names a seed stages the attacks of the published figures, and none that is younger."""
+    families = {one["attack"] for one in json.loads(MEASURED.read_text("utf-8"))["families"]}
+    assert {one.name for one in Plan().roster()} == families
+    assert "dead_token" not in families
+    assert [one.name for one in Plan(attacks=("dead_token:hard",)).roster()] == ["dead_token"]
 
 
 @pytest.mark.parametrize("file", [MEASURED, COMPARED])
