@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -204,21 +205,29 @@ def _stretches(start: int, history: Sequence[Row], windows: Sequence[Row]) -> li
                 told["rows"] += block.get("rows", ())
                 told["slis"] += block.get("slis", ())
     looked = [(hour, past[hour]) for hour in sorted(past)] + [(window["hour"], window) for window in windows]
-    return [_stretch(start, hour, told) for hour, told in looked]
-
-
-def _stretch(start: int, hour: int, told: Row) -> Stretch:
-    at_us = start + hour * HOUR_US
-    return Stretch(
-        at_us,
-        _frame(_made(start, hour, told.get("rows", ()))),
-        _integrity(at_us, told.get("integrity", ())),
-        _slis(at_us, told.get("slis", ())),
-        told.get("closed", True),
+    hours: list[tuple[int, int, Row]] = [(start + hour * HOUR_US, hour, told) for hour, told in looked]
+    frames = zip(
+        _cut([_made(at_us, hour, told.get("rows", ())) for at_us, hour, told in hours], OPERATION),
+        _cut([_integrity(at_us, told.get("integrity", ())) for at_us, _, told in hours], INTEGRITY),
+        _cut([_slis(at_us, told.get("slis", ())) for at_us, _, told in hours], SLI),
+        strict=True,
     )
+    return [Stretch(at_us, *cut, told.get("closed", True)) for (at_us, _, told), cut in zip(hours, frames, strict=True)]
 
 
-def _made(start: int, hour: int, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _cut(parts: Sequence[Sequence[Row]], schema: pl.Schema) -> Iterator[pl.DataFrame]:
+    """The rows of each part, cut from a frame of all: a frame by itself costs more than the few rows in it."""
+    rows = [row for part in parts for row in part]
+    columns = {name: [row.get(name) for row in rows] for name in schema}
+    kinds = {name: pl.Int64() if kind.is_temporal() else kind for name, kind in schema.items()}
+    whole = conform(pl.DataFrame(columns, schema=kinds), schema)
+    at = 0
+    for part in parts:
+        yield whole.slice(at, len(part))
+        at += len(part)
+
+
+def _made(at_us: int, hour: int, rows: Sequence[Row]) -> list[dict[str, Any]]:
     out = []
     for number, row in enumerate(rows):
         n = row.get("n", 1)
@@ -228,7 +237,7 @@ def _made(start: int, hour: int, rows: Sequence[Row]) -> list[dict[str, Any]]:
         for i in range(n):
             minute = row.get("minute")
             shift = i * step + step // 2 if minute is None else minute * 60_000_000 + i * 1000
-            out.append(_one(start + hour * HOUR_US + shift, _digest(hour, number, i), i, row))
+            out.append(_one(at_us + shift, _digest(hour, number, i), i, row))
     return out
 
 
@@ -262,14 +271,8 @@ def _usual(told: Row, uid: str) -> dict[str, Any]:
     }
 
 
-def _frame(rows: Sequence[Row]) -> pl.DataFrame:
-    columns = {name: [row.get(name) for row in rows] for name in OPERATION}
-    kinds = {name: pl.Int64() if kind.is_temporal() else kind for name, kind in OPERATION.items()}
-    return conform(pl.DataFrame(columns, schema=kinds), OPERATION)
-
-
-def _integrity(start: int, rows: Sequence[Row]) -> pl.DataFrame:
-    filled = [
+def _integrity(start: int, rows: Sequence[Row]) -> list[Row]:
+    return [
         {
             "source": "audit.log",
             "count": 1,
@@ -285,9 +288,6 @@ def _integrity(start: int, rows: Sequence[Row]) -> pl.DataFrame:
         }
         for number, row in enumerate(rows)
     ]
-    columns = {name: [row.get(name) for row in filled] for name in INTEGRITY}
-    kinds = {name: pl.Int64() if kind.is_temporal() else kind for name, kind in INTEGRITY.items()}
-    return conform(pl.DataFrame(columns, schema=kinds), INTEGRITY)
 
 
 def _minutes(row: Row) -> tuple[int, int, int]:
@@ -295,7 +295,7 @@ def _minutes(row: Row) -> tuple[int, int, int]:
     return first, end, _SLI_SECONDS // 60
 
 
-def _slis(start: int, rows: Sequence[Row]) -> pl.DataFrame:
+def _slis(start: int, rows: Sequence[Row]) -> list[Row]:
     made = [
         {
             "store": "vault",
@@ -309,9 +309,7 @@ def _slis(start: int, rows: Sequence[Row]) -> pl.DataFrame:
         for row in rows
         for minute in range(*_minutes(row))
     ]
-    columns = {name: [row.get(name) for row in made] for name in SLI}
-    kinds = {name: pl.Int64() if kind.is_temporal() else kind for name, kind in SLI.items()}
-    return conform(pl.DataFrame(columns, schema=kinds), SLI).sort("window_start", maintain_order=True)
+    return sorted(made, key=itemgetter("window_start"))
 
 
 def _digest(*parts: int) -> str:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @cache
 def kinds(room: str) -> tuple[str, ...]:
-    """The folders of `room` (a dotted package such as `pipeline.sinks`), in alphabetical order."""
+    """The folders of `room` (a dotted package such as `pipeline.sinks`), in alphabetical order.
+
+    Looked up once: a folder that is put there later is found by the next process.
+    """
     package = importlib.import_module(room)
     return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.ispkg))
 

@@ -74,11 +74,11 @@ def reborn(case: Case) -> Callable[[Detector], Detector]:
     turn = 0
 
     def renew(old: Detector) -> Detector:
-        new = make(case)
         nonlocal turn
         turn += 1
         if turn % 16 and turn < len(case.stretches) - 3:
             return old
+        new = make(case)
         if isinstance(old, Stateful):
             assert isinstance(new, Stateful)
             new.restore(old.snapshot())
