@@ -161,7 +161,7 @@ class Broker:
 
     def _java(self, *options: str) -> list[str]:
         return [
-            "java", *options, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1" if "-Xmx64m" in options else "-server",
+            "java", *options, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",  # it does not live long
             "-Dlog4j2.level=WARN", "-cp", f"{jars()}/*",
         ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -98,11 +98,11 @@ def test_holes_of_a_compacted_topic_prove_nothing(
     assert verdicts(tmp_path / "lake") == []
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Broker:
-    """A broker whose files a test may tamper with; it is stopped and started by the test."""
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker whose files a test may tamper with; it is stopped and started by the test, and left running."""
     required()
-    with running(tmp_path / "kafka", settings={}) as made:
+    with running(tmp_path_factory.mktemp("own") / "kafka", settings={}) as made:
         yield made
 
 
@@ -142,42 +142,42 @@ def _filled(broker: Broker, topic: str, lines: list[bytes]) -> None:
 
 def test_a_log_cut_off_is_told(own: Broker, lines: list[bytes], tmp_path: Path) -> None:
     """A log that ends before what was read of it is truncated; what is appended there afterwards is read."""
-    make_topic(own.address, "audit")
-    _filled(own, "audit", lines[:40])
-    read(own.address, "audit", tmp_path / "lake")
+    make_topic(own.address, "cut")
+    _filled(own, "cut", lines[:40])
+    read(own.address, "cut", tmp_path / "lake")
     own.stop()
-    segment = Segment(own, "audit")
+    segment = Segment(own, "cut")
     segment.write(segment.batches()[:-2])
     own.start()
-    assert read(own.address, "audit", tmp_path / "lake")["entries"] == 0
+    assert read(own.address, "cut", tmp_path / "lake")["entries"] == 0
     assert verdicts(tmp_path / "lake") == [("truncated", "log_truncated", 30, 39, 10)]
-    feed(own.address, "audit", lines[103:110])
-    assert read(own.address, "audit", tmp_path / "lake")["entries"] == 7
+    feed(own.address, "cut", lines[103:110])
+    assert read(own.address, "cut", tmp_path / "lake")["entries"] == 7
     assert len(verdicts(tmp_path / "lake")) == 1
 
 
 def test_a_log_cut_off_and_filled_again_is_told(own: Broker, lines: list[bytes], tmp_path: Path) -> None:
     """Where other records have taken the place of those that were read, they are told of and read too."""
-    make_topic(own.address, "audit")
-    _filled(own, "audit", lines[:40])
-    read(own.address, "audit", tmp_path / "lake")
+    make_topic(own.address, "filled-again")
+    _filled(own, "filled-again", lines[:40])
+    read(own.address, "filled-again", tmp_path / "lake")
     own.stop()
-    segment = Segment(own, "audit")
+    segment = Segment(own, "filled-again")
     segment.write(segment.batches()[:-2])
     own.start()
-    feed(own.address, "audit", lines[100:120])
-    assert read(own.address, "audit", tmp_path / "lake")["entries"] == 20
+    feed(own.address, "filled-again", lines[100:120])
+    assert read(own.address, "filled-again", tmp_path / "lake")["entries"] == 20
     assert verdicts(tmp_path / "lake") == [("altered", "history_changed", 30, 39, 10)]
-    assert stored(tmp_path / "lake") == Counter(("audit/0", offset) for offset in [*range(40), *range(30, 50)])
+    assert stored(tmp_path / "lake") == Counter(("filled-again/0", offset) for offset in [*range(40), *range(30, 50)])
 
 
 def test_history_that_was_changed_is_told(own: Broker, lines: list[bytes], tmp_path: Path) -> None:
     """A record that has another content than when it was read is altered, though its checksum fits; both are kept."""
-    make_topic(own.address, "audit")
-    _filled(own, "audit", lines[:40])
-    read(own.address, "audit", tmp_path / "lake")
+    make_topic(own.address, "changed")
+    _filled(own, "changed", lines[:40])
+    read(own.address, "changed", tmp_path / "lake")
     own.stop()
-    segment = Segment(own, "audit")
+    segment = Segment(own, "changed")
     batches = segment.batches()
     changed = bytearray(batches[-1])
     place = changed.rindex(b"remote_port")
@@ -185,27 +185,27 @@ def test_history_that_was_changed_is_told(own: Broker, lines: list[bytes], tmp_p
     struct.pack_into(">I", changed, 17, crc32c(bytes(changed[21:])))
     segment.write([*batches[:-1], bytes(changed)])
     own.start()
-    feed(own.address, "audit", lines[40:45])
-    assert read(own.address, "audit", tmp_path / "lake")["entries"] == 6
+    feed(own.address, "changed", lines[40:45])
+    assert read(own.address, "changed", tmp_path / "lake")["entries"] == 6
     assert verdicts(tmp_path / "lake") == [("altered", "history_changed", 39, 39, 1)]
     both = [*range(45), 39]
-    assert stored(tmp_path / "lake") == Counter(("audit/0", offset) for offset in both)
-    assert read(own.address, "audit", tmp_path / "lake")["entries"] == 0
+    assert stored(tmp_path / "lake") == Counter(("changed/0", offset) for offset in both)
+    assert read(own.address, "changed", tmp_path / "lake")["entries"] == 0
 
 
 def test_a_batch_taken_out_of_the_middle_is_a_gap(own: Broker, lines: list[bytes], tmp_path: Path) -> None:
     """Offsets that no record batch covers are a gap with exactly these offsets; what is around it is stored."""
-    make_topic(own.address, "audit")
-    _filled(own, "audit", lines[:40])
+    make_topic(own.address, "taken-out")
+    _filled(own, "taken-out", lines[:40])
     own.stop()
-    segment = Segment(own, "audit")
+    segment = Segment(own, "taken-out")
     batches = segment.batches()
     bases = [struct.unpack_from(">q", batch)[0] for batch in batches]
     segment.write([*batches[:3], *batches[5:]])
     own.start()
-    read(own.address, "audit", tmp_path / "lake")
+    read(own.address, "taken-out", tmp_path / "lake")
     first, last = bases[3], bases[5] - 1
     assert verdicts(tmp_path / "lake") == [("gap", "gap", first, last, last - first + 1)]
     assert stored(tmp_path / "lake") == Counter(
-        ("audit/0", offset) for offset in range(40) if not first <= offset <= last
+        ("taken-out/0", offset) for offset in range(40) if not first <= offset <= last
     )

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 NewTopic = Callable[..., str]
 USER, WORD = next(iter(CREDENTIALS.items()))
 WRONG = "hush-7f31c2"
-SECONDS = 4.0
+SECONDS, LIMIT_SECONDS = 1.5, 12.0  # given to connect; in which it has been told
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_refused(broker: Broker, address: str, new_topic: NewTopic, tmp_path: Pa
     begun = time.monotonic()
     with pytest.raises(SourceError, match="does not answer: KafkaTimeoutError, or it has refused the log-in") as caught:
         read(address, topic, tmp_path / "lake", tables={"sources": {"kafka": table}})
-    assert time.monotonic() - begun < 3 * SECONDS
+    assert time.monotonic() - begun < LIMIT_SECONDS
     given = {
         "servers": address, "topic": topic, "options": shared, "timeout_seconds": SECONDS,
         "sasl_oauth_token" if bearer else "password": place,
@@ -89,5 +89,5 @@ def test_refused(broker: Broker, address: str, new_topic: NewTopic, tmp_path: Pa
     begun = time.monotonic()
     with pytest.raises(DeliveryError) as undelivered:
         sink.create(msgspec.convert(given, sink.Config)).send([message()])
-    assert time.monotonic() - begun < 3 * SECONDS
+    assert time.monotonic() - begun < LIMIT_SECONDS
     assert WRONG not in f"{caught.value!r} {undelivered.value!r}"
