@@ -17,7 +17,7 @@ import pytest
 from tests.chaos.conftest import Told
 from tests.clocks import MOVES, NOTICED_SECONDS, STEADY, WallClock
 from tests.crash.line_nursery import Child, Nursery
-from tests.crash.line_story import broken, sent, words, write_config, write_logs
+from tests.crash.line_story import WIDE, broken, sent, words, write_config, write_logs
 from tests.crash.test_line_follow import Devices, entries, same, wait_until, write_on
 from tests.integration.kafka.cluster import stored
 from tests.lakes import VIEWS
@@ -27,7 +27,6 @@ from tests.receivers.http import Answer, BadDay
 KEY: Final = b"chaos-key-of-thirty-two-bytes-ok"
 ZONE: Final = "Europe/Berlin"
 AWAY: Final = [BadDay(Answer(503))] * 10_000
-BATCH: Final = 1000  # of both devices all that there is
 PATIENCE_SECONDS: Final = 15  # for a receiver whose next try is at most half a second away
 
 
@@ -81,7 +80,7 @@ def _asked_again(hook: Hook, child: Child) -> None:
 def _config(home: Path, hook: Hook) -> Path:
     """A config with the story's sink and one that is asked over HTTP."""
     (home / "secret").write_text("whsec_" + base64.b64encode(KEY).decode(), "utf-8")
-    config = write_config(home, BATCH)
+    config = write_config(home, WIDE)
     text = config.read_text("utf-8").replace("[line]\n", "[line]\nidle_seconds = 1000\n")
     text += f'\n[sinks.hook]\nkind = "webhook"\nurl = "{hook.url}"\nsecret = {{ file = "{home}/secret" }}\n'
     config.write_text(text, "utf-8")
@@ -155,7 +154,7 @@ def test_followed_by_a_clock_that_moves(  # noqa: PLR0917
     write_logs(tmp_path / "story")
     followed(nursery, clock, tmp_path, seed, random.Random(seed).sample(moves, len(moves)))
     (once := tmp_path / "once").mkdir()
-    child = nursery.start(*words(once, write_config(once, BATCH), tmp_path / "logs"))
+    child = nursery.start(*words(once, write_config(once, WIDE), tmp_path / "logs"))
     assert child.wait() in {0, 10}, child.text()
     told(
         "wall clock set under a run that follows files",

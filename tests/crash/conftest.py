@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.line_nursery import Nursery
-from tests.crash.line_story import BATCH, words, write_config, write_logs
+from tests.crash.line_story import WIDE, words, write_config, write_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,6 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reference(nursery: Nursery, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a run that nothing disturbed."""
     home = tmp_path_factory.mktemp("reference")
-    child = nursery.start(*words(home, write_config(home, BATCH), logs))
+    child = nursery.start(*words(home, write_config(home, WIDE), logs))
     assert child.wait() == 10, child.text()
     return home

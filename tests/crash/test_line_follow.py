@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.line_nursery import Nursery
-from tests.crash.line_story import sent, words, write_config, write_logs
+from tests.crash.line_story import WIDE, sent, words, write_config, write_logs
 from tests.lakes import VIEWS, view
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def test_followed_and_interrupted(nursery: Nursery, tmp_path: Path, seed: int) -
     devices = Devices(tmp_path / "story", tmp_path / "logs", dice)
     (home := tmp_path / "followed").mkdir()
     (once := tmp_path / "once").mkdir()
-    for folder in (home, once):  # nobody is idle here: both devices speak until the end
-        config = write_config(folder, 43)
+    for folder, batch in ((home, 43), (once, WIDE)):  # nobody is idle here: both devices speak until the end
+        config = write_config(folder, batch)
         config.write_text(config.read_text("utf-8").replace("[line]\n", "[line]\nidle_seconds = 1000\n"), "utf-8")
     more, stops = write_on(devices, 5), 0
     while more:
