@@ -45,7 +45,7 @@ def clocked(clock: WallClock, story: Story, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize(
     ("seed", "batch", "deaths"),
-    [(1, 97, 0), *(pytest.param(seed, 19, 1, marks=pytest.mark.slow) for seed in range(2, 8))],
+    [(1, 400, 0), *(pytest.param(seed, 19, 1, marks=pytest.mark.slow) for seed in range(2, 8))],
 )
 def test_a_topic_read_by_a_clock_that_moves(  # noqa: PLR0917
     clocked: Story, clock: WallClock, tmp_path: Path, told: Told, seed: int, batch: int, deaths: int

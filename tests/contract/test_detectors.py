@@ -34,6 +34,7 @@ FAMILIES = {
     "rotation", "sli", "silence", "leak", "sequence", "multivariate", "rules",
 }  # fmt: skip
 TOKEN_LIKE = re.compile(r"\b(hv[sbr]|[sb])\.[A-Za-z0-9]{12,}|eyJ[A-Za-z0-9_-]{8}|AKIA[A-Z0-9]{16}|[0-9a-f]{40}")
+LONG_HOURS = 40
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 CUT_CASES = [case for case in CASES if make(case).info.cadence != "window"]
@@ -42,6 +43,22 @@ WINDOW_CASES = [case for case in CASES if make(case).info.cadence == "window"]
 
 def case_name(case: Case) -> str:
     return f"{case.kind}-{case.name}"
+
+
+def lighter(case: Case) -> int:
+    """How many cases of the same detector that fire, or that stay quiet, are as this one and shorter."""
+    sizes = [(len(c.stretches), c.name) for c in CASES if (c.kind, bool(c.expect)) == (case.kind, bool(case.expect))]
+    return sorted(sizes).index((len(case.stretches), case.name))
+
+
+def again(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """Cases played once more in another way: a long one that has lighter ones beside it only by `make chaos`."""
+
+    def chosen(case: Case) -> Any:
+        slow = len(case.stretches) > LONG_HOURS and lighter(case) >= (2 if case.expect else 1)
+        return pytest.param(case, marks=pytest.mark.slow) if slow else case
+
+    return pytest.mark.parametrize("case", [chosen(case) for case in cases], ids=case_name)
 
 
 each_case = pytest.mark.parametrize("case", CASES, ids=case_name)
@@ -133,21 +150,21 @@ def test_quiet_means_quiet(case: Case) -> None:
     assert bool(case.expect) != case.name.startswith("quiet")
 
 
-@each_case
+@again(CASES)
 def test_order_of_rows_does_not_matter(case: Case) -> None:
     """Shuffled rows give the same findings, field by field."""
     assert in_order(found(case, arrange=shuffled)).equals(in_order(plain(case.kind, case.name)))
 
 
-@pytest.mark.parametrize("size", [1, 7])
-@pytest.mark.parametrize("case", CUT_CASES, ids=case_name)
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 7])
+@again(CUT_CASES)
 def test_cuts_do_not_matter(case: Case, size: int) -> None:
     """Rows that arrive in pieces give the same findings, field by field."""
     pieces = found(case, arrange=in_pieces(size)).unique("uid", keep="first", maintain_order=True)
     assert in_order(pieces).equals(in_order(plain(case.kind, case.name)))
 
 
-@each_case
+@again(CASES)
 def test_restart_changes_nothing(case: Case) -> None:
     """A detector restored from its snapshot, again and again, finds what the uninterrupted one finds."""
     assert found(case, renew=reborn(case)).equals(plain(case.kind, case.name))
@@ -184,7 +201,7 @@ def test_nothing_in_nothing_out(kind: str, *, closed: bool) -> None:
     assert detector.inspect(window).equals(empty(FINDING))
 
 
-@pytest.mark.parametrize("case", WINDOW_CASES, ids=case_name)
+@again(WINDOW_CASES)
 def test_open_window_teaches_nothing(case: Case) -> None:
     """A window seen while it is open leaves the memory as it was, and its findings come again with the same uids."""
     detector = make(case)

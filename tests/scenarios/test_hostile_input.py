@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from pipeline.core.errors import NoInputError
+from tests import command
 from tests.lakes import run, view
 from tests.processes import keytrail, measured
 from tests.scenarios.vault_lines import entry, line, pair, pairs
@@ -277,7 +278,7 @@ def test_words_that_a_terminal_would_obey(tmp_path: Path) -> None:
         ("query", f"SELECT * FROM {name}", "--format", style)
         for name, style in (("operations", "table"), ("operations", "csv"), ("operations", "json"), ("rejected", "csv"))
     ]
-    answers = [keytrail(*words, "--lake", lake, home=tmp_path) for words in asked]
+    answers = [command.keytrail(*words, "--lake", lake) for words in asked]
     assert len(view(lake, "operations")) == 6
     assert view(lake, "operations")["principal"].str.contains("owned").any()
     for words, answer in zip(asked, answers, strict=True):
