@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pipeline.store.tables import VIEWS
@@ -70,6 +71,7 @@ def steady(text: str) -> str:
     return text
 
 
+@cache
 def command_names() -> list[str]:
     """Every command in the order of the help, subcommands of `verify` after it."""
     lines = keytrail("--help").stdout.split("Commands:\n")[1].splitlines()

@@ -70,7 +70,8 @@ def test_illustrations_use_options_that_exist() -> None:
             grouped = words[1] in {"verify", "detectors", "ledger"} and bool(words[2:])
             sub = words[2] if grouped and words[2].isalpha() and words[2].islower() else ""
             name = f"{words[1]} {sub}".strip()
-            known.setdefault(name, keytrail(*name.split(), "--help").stdout)
+            if name not in known:
+                known[name] = keytrail(*name.split(), "--help").stdout
             for option in re.findall(r"(?<= )--[a-z][a-z-]*", line.partition("  #")[0]):
                 assert option in known[name], f"{page}: {line}"
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.store import query
+from tests import command
 from tests.everything import holding
 from tests.lakes import real_logs, run, view
 from tests.processes import keytrail
@@ -30,12 +31,13 @@ def together(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """The lake of one run over all devices, and all that this run and the readers after it printed."""
     home = tmp_path_factory.mktemp("together")
     lake = home / "lake"
-    asked: list[tuple[str, ...]] = [("run", *(str(logs / name) for name in DEVICES))]
-    asked += [("alerts", "--format", style) for style in ("table", "json", "ocsf")]
+    written = keytrail("run", *(logs / name for name in DEVICES), "--lake", lake, home=home)
+    assert written.returncode == 10, written.stderr
+    asked: list[tuple[str, ...]] = [("alerts", "--format", style) for style in ("table", "json", "ocsf")]
     asked += [("query", f"SELECT * FROM {name}", "--format", "json") for name in ("raw", "findings", "rejected")]
-    answers = [keytrail(*words, "--lake", lake, home=home) for words in asked]
-    assert [answer.returncode for answer in answers] == [10, *[0] * (len(asked) - 1)], answers[0].stderr
-    return lake, "\n".join(answer.stdout + answer.stderr for answer in answers)
+    answers = [command.keytrail(*words, "--lake", lake) for words in asked]
+    assert [answer.code for answer in answers] == [0] * len(asked)
+    return lake, "\n".join(answer.stdout + answer.stderr for answer in (written, *answers))
 
 
 def operations(lake: Path) -> list[dict[str, Any]]:

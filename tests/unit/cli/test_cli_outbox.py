@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.core.model import Commit
 from pipeline.store import Lake, StoreConfig
+from tests import command
 from tests.processes import keytrail
 from tests.receivers.messages import message
 
@@ -18,20 +19,20 @@ def test_what_a_sink_refused_is_listed_and_replayed(tmp_path: Path) -> None:
         lake.commit(Commit((), messages=[message(1), message(2), message(3)]))
         lake.delivered("chat", [message(n).event_id for n in (1, 2)])
         lake.dead("siem", {message(2).event_id: "status 400"})
-        shown = keytrail("outbox", "--format", "json", home=tmp_path)
-        rows = {row["sink"]: row for row in map(json.loads, shown.stdout.splitlines())}
+        shown = command.keytrail("outbox", "--format", "json", "--lake", tmp_path / "lake")
+        rows = {row["sink"]: row for row in shown.rows}
         assert {name: (row["waiting"], row["refused"]) for name, row in rows.items()} == {
             "siem": (2, 1),
             "chat": (1, 0),
         }
         assert rows["siem"]["oldest"].startswith("2023-11-14T22:13:20")
-        (dead,) = map(json.loads, keytrail("outbox", "refused", "--format", "json", home=tmp_path).stdout.splitlines())
+        (dead,) = command.keytrail("outbox", "refused", "--format", "json", "--lake", tmp_path / "lake").rows
         assert (dead["sink"], dead["event_id"], dead["reason"]) == ("siem", message(2).event_id, "status 400")
         again = keytrail("outbox", "replay", "siem", home=tmp_path)
         assert (again.returncode, again.stderr) == (0, "1 refused by siem wait for it again\n")
         assert [m.event_id for m in lake.pending("siem", 9, 0)] == [message(n).event_id for n in (1, 2, 3)]
-    assert keytrail("outbox", "refused", home=tmp_path).returncode == 0
-    assert keytrail("outbox", "replay", "siem", "--lake", tmp_path / "none", home=tmp_path).returncode == 3
+    assert command.keytrail("outbox", "refused", "--lake", tmp_path / "lake").code == 0
+    assert command.keytrail("outbox", "replay", "siem", "--lake", tmp_path / "none").code == 3
 
 
 def test_what_a_sink_refused_is_dropped_and_told(tmp_path: Path) -> None:
@@ -51,4 +52,4 @@ def test_what_a_sink_refused_is_dropped_and_told(tmp_path: Path) -> None:
         assert lake.dead_letters("siem") == {}
         assert [m.event_id for m in lake.pending("siem", 9, 0)] == ids[3:]
         assert list(lake.dead_letters("chat")) == ids[:1]
-    assert keytrail("outbox", "drop", "siem", "--lake", tmp_path / "none", home=tmp_path).returncode == 3
+    assert command.keytrail("outbox", "drop", "siem", "--lake", tmp_path / "none").code == 3
