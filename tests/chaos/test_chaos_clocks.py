@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -104,7 +104,7 @@ def followed(nursery: Nursery, clock: WallClock, home: Path, seed: int, moves: S
         clock.says(STEADY)
         child = nursery.start(*arguments)
         assert child.wait() in {0, 10}, child.text()
-        assert set(hook.taken) == set(_sent(home / "followed"))
+        assert set(hook.taken) == set(sent(home / "followed"))
 
 
 def _followed(devices: Devices, clock: WallClock, hook: Hook, child: Child, moves: Sequence[str]) -> None:
@@ -124,19 +124,9 @@ def _followed(devices: Devices, clock: WallClock, hook: Hook, child: Child, move
     wait_until(lambda: entries(home) >= written - 5, child)
 
 
-def _sent(home: Path) -> dict[str, dict[str, Any]]:
-    """What the file of alerts was given, in all that were rotated: a day of the clock has one."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in home.glob("siem.jsonl*"):
-        for line in path.read_text("utf-8").splitlines():
-            message = json.loads(line)
-            assert found.setdefault(message["metadata"]["uid"], message) == message
-    return found
-
-
 def _unlike(home: Path, once: Path) -> list[str]:
     found = [f"view {name}" for name in VIEWS if not same(home / "lake", once / "lake", name)]
-    ours, theirs = _sent(home), sent(once)
+    ours, theirs = sent(home), sent(once)
     found += [f"message {name}" for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
     return found + broken(home)
 

@@ -85,13 +85,15 @@ def words(home: Path, config: Path, logs: Path, *more: str) -> tuple[str | Path,
 
 
 def sent(home: Path) -> dict[str, dict[str, Any]]:
-    """What the sink was given, by event id; a message that came twice must say the same twice."""
+    """What the sink was given, by event id; a message that came twice must say the same twice.
+
+    In all files that were rotated: a day of the clock has one.
+    """
     found: dict[str, dict[str, Any]] = {}
-    path = home / "siem.jsonl"
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        message = json.loads(line)
-        name = message["metadata"]["uid"]
-        assert found.setdefault(name, message) == message
+    for path in home.glob("siem.jsonl*"):
+        for line in path.read_text("utf-8").splitlines():
+            message = json.loads(line)
+            assert found.setdefault(message["metadata"]["uid"], message) == message
     return found
 
 
