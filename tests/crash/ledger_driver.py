@@ -9,14 +9,11 @@ from pipeline.ledger import leaf
 from tests.unit.ledger.small_lake import SmallLake
 
 
-def main(folder: Path, source: Path, lines: int) -> None:
+def main() -> None:
+    folder, source, lines = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     lake = SmallLake(folder)
     data = source.read_bytes()
     while rest := data[lake.position() :]:
         batch = rest.splitlines(keepends=True)[:lines]
         lake.write(batch, control=[(leaf.SOURCE_STATE, {"lines": len(batch)})])
     lake.close()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

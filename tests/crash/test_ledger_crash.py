@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -19,9 +17,9 @@ from pipeline.ledger import note, policy
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.tiles import TileReader
 from pipeline.ledger.verify import verify
+from tests.crash.line_nursery import ROOT, Nursery
 from tests.unit.ledger.small_lake import SmallLake, records
 
-ROOT = Path(__file__).parents[2]
 POINTS = (
     "lake.files",
     "ledger.file",
@@ -42,23 +40,17 @@ COUNT = 1500
 class Story:
     """One lake through several lives, and every head that anybody could have seen in them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "lake"
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
+        self.nursery, self.folder = nursery, folder / "lake"
         self.source = folder / "audit.log"
         self.source.write_bytes(b"".join(line + b"\n" for line in records(COUNT)))
         self.seen: dict[int, bytes] = {}
 
     def live(self, lines: int, fault: str = "") -> int:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.crash.ledger_driver", self.folder, self.source, str(lines)],
-            cwd=ROOT,
-            env={**os.environ, "KEYTRAIL_FAULT": fault},
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
+        child = self.nursery.start(self.folder, self.source, str(lines), fault=fault)
+        assert child.wait() in {0, -signal.SIGKILL}, child.text()
         self.look()
-        return done.returncode
+        return child.wait()
 
     def look(self) -> None:
         """Signed heads, wherever they lie: one root per size, for ever."""
@@ -91,6 +83,12 @@ class Story:
         lake.close()
 
 
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with Nursery(tmp_path_factory.mktemp("nursery"), "tests.crash.ledger_driver:main") as nursery:
+        yield nursery
+
+
 def test_every_step_of_the_ledger_that_is_in_the_code_is_died_at() -> None:
     """A fault point that is added to the ledger has to be added here, and one that is gone taken out."""
     code = "".join(path.read_text("utf-8") for path in sorted((ROOT / "pipeline/ledger").rglob("*.py")))
@@ -108,18 +106,18 @@ def verify_untouched(story: Story) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_death_at_any_step_is_survived(tmp_path: Path, point: str) -> None:
+def test_a_death_at_any_step_is_survived(nursery: Nursery, tmp_path: Path, point: str) -> None:
     """Die at the third commit's step, verify what is there, restart with other batches, verify again."""
-    story = Story(tmp_path)
+    story = Story(nursery, tmp_path)
     assert story.live(210, fault=f"{point}:3") == -signal.SIGKILL
     verify_untouched(story)
     assert story.live(333) == 0
     story.finish()
 
 
-def test_deaths_at_every_step_one_after_another_are_survived(tmp_path: Path) -> None:
+def test_deaths_at_every_step_one_after_another_are_survived(nursery: Nursery, tmp_path: Path) -> None:
     """One lake that dies at each step in turn, each time cutting its batches differently."""
-    story = Story(tmp_path)
+    story = Story(nursery, tmp_path)
     for life, point in enumerate((*POINTS, *reversed(POINTS))):
         story.live(20 + 17 * life, fault=point)
         verify_untouched(story)
@@ -127,9 +125,9 @@ def test_deaths_at_every_step_one_after_another_are_survived(tmp_path: Path) -> 
     story.finish()
 
 
-def test_a_death_in_the_first_commit_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_death_in_the_first_commit_leaves_nothing_behind(nursery: Nursery, tmp_path: Path) -> None:
     """Before anything was committed there is no log yet, and the second life starts it."""
-    story = Story(tmp_path)
+    story = Story(nursery, tmp_path)
     assert story.live(300, fault="ledger.intent") == -signal.SIGKILL
     assert not (story.folder / "ledger/checkpoint").exists()
     assert story.live(299) == 0

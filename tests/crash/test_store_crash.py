@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from pipeline.store import Lake, StoreConfig, query
+from tests.crash.line_nursery import Nursery
 from tests.unit.store.store_frames import alert, commit_of, events, operations, raw, slis
 
-ROOT = Path(__file__).parents[2]
 STEP = 20
 STEPS = (
     "drained", "synced", "revised", "transaction", "committed", "tidied", "published", "compact.written",
@@ -37,9 +36,9 @@ def opened(path: Path) -> Lake:
     return lake
 
 
-def write_forever(path: Path) -> None:
+def write_forever() -> None:
     """What the child does: commits of `STEP` entries, each with everything that a commit can hold."""
-    with opened(path) as lake:
+    with opened(Path(sys.argv[1])) as lake:
         done = sum(place.offset for place in lake.positions())
         while True:
             numbers = range(done, done + STEP)
@@ -91,47 +90,40 @@ def check(path: Path) -> int:
         return done
 
 
-def start(path: Path, fault: str = "") -> subprocess.Popen[str]:
-    code = (
-        "import sys, pathlib; from tests.crash.test_store_crash import write_forever as w; w(pathlib.Path(sys.argv[1]))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(path)],
-        cwd=ROOT,
-        env={**os.environ, "KEYTRAIL_FAULT": fault, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with Nursery(tmp_path_factory.mktemp("nursery"), f"{__name__}:{write_forever.__name__}") as nursery:
+        yield nursery
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_death_at_a_step_leaves_one_commit_or_the_other(tmp_path: Path, step: str) -> None:
+def test_death_at_a_step_leaves_one_commit_or_the_other(nursery: Nursery, tmp_path: Path, step: str) -> None:
     """Killed at a numbered step, at once or later, the lake holds whole commits, and a restart goes on from there."""
     path = tmp_path / "lake"
     done = 0
     for count in (1, 4):
-        with start(path, f"store.{step}:{count}") as child:
-            output, _ = child.communicate(timeout=60)
-        assert child.returncode == -signal.SIGKILL
-        told = [int(line) for line in output.split()]
+        child = nursery.start(path, fault=f"store.{step}:{count}")
+        assert child.wait() == -signal.SIGKILL, child.text()
+        told = [int(line) for line in child.text().split()]
         after = check(path)
         assert after in {max([done, *told]), max([done, *told]) + STEP}
         done = after
     assert done > 0
 
 
-def test_death_at_any_moment_leaves_whole_commits(tmp_path: Path) -> None:
+def test_death_at_any_moment_leaves_whole_commits(nursery: Nursery, tmp_path: Path) -> None:
     """Killed at random moments, nothing that was told is lost, and nothing is there twice."""
     path = tmp_path / "lake"
     dice = random.Random(7)
     done = 0
     for _ in range(6):
-        with start(path) as child:
-            assert child.stdout is not None
-            line = child.stdout.readline()
-            time.sleep(dice.random() * 0.4)
-            child.send_signal(signal.SIGKILL)
-            told = [int(text) for text in (line, *child.stdout) if text.endswith("\n")]
+        child = nursery.start(path)
+        while "\n" not in child.text():
+            assert not child.ended(0.01), child.text()
+        time.sleep(dice.random() * 0.4)
+        child.send(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL, child.text()
+        told = [int(line) for line in child.text().splitlines(keepends=True) if line.endswith("\n")]
         after = check(path)
         assert after >= max([done, *told])
         done = after
