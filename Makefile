@@ -16,10 +16,12 @@ test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' tests
 
 # The long part: hundreds of kills, real brokers restarted and paused, large inputs. About half an hour on two cores.
-# The second run is all of the table in docs/reliability.md, its short tests too, and prints it.
+# The second run looks for counterexamples further than `make test`; the last one is all of the table in
+# docs/reliability.md, its short tests too, and prints it.
 chaos: $(DEV)
 	@failed=0; \
 	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/chaos --ignore tests/crash tests || failed=1; \
+	HYPOTHESIS_PROFILE=more $(BIN)/python -m pytest -n 2 -m 'hypothesis and not slow' tests || failed=1; \
 	$(BIN)/python -m pytest -n 2 tests/chaos tests/crash || failed=1; \
 	exit $$failed
 

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
     from tests.integration.kafka.broker import Broker
 
-# A few examples on every change, many where somebody asked for it: HYPOTHESIS_PROFILE=thorough.
+# A few examples on every change, more in `make chaos`, many where somebody asked for it: HYPOTHESIS_PROFILE=thorough.
 _COMMON = settings(
     deadline=None,
     derandomize=True,  # a change is judged on the same examples as the change before; thorough looks further
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining can take many minutes
 )
-settings.register_profile("quick", _COMMON, max_examples=25)
+settings.register_profile("quick", _COMMON, max_examples=10)
+settings.register_profile("more", _COMMON, max_examples=25)
 settings.register_profile("thorough", _COMMON, max_examples=500, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
