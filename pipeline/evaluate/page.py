@@ -30,7 +30,8 @@ new: here a principal's secrets stay the same between deployments, an ordinary t
 rare in the log (deleted versions, orphaned tokens, audit devices changed) is done by attackers alone. The suite is
 told which secrets are bait, as an operator would; the emergency account is known by its name, `break-glass`.
 `audit_cut` shows in the bytes of the log alone and is tested there, not here (see integrity.md).
-`dead_token` is younger than these figures: it is staged where it is named (`--attack`), and not counted here.
+`dead_token`, `forged_certificate`, `kept_token`, `spilled_password` and `unhashed` are younger than these figures: they
+are staged where they are named (`--attack`), and not counted here.
 """
 
 TIMES = """\

@@ -12,7 +12,8 @@ from pipeline.simulate import DIFFICULTIES, PRESETS, Attack, Scenario, attacks, 
 BUDGETS = (1.0, 3.0, 5.0, 10.0, 20.0, 50.0)  # alerts a day per 1,000 principals
 LADDER = ("easy", "medium", "hard")  # the mix of a headline, a third each; `near` is asked for
 BYTES = ("audit_cut",)  # to be seen in the bytes of the log alone
-YOUNGER = ("dead_token",)  # than the published figures, whose seeds go on drawing what they drew
+# Younger than the published figures, whose seeds go on drawing what they drew.
+YOUNGER = ("dead_token", "forged_certificate", "kept_token", "spilled_password", "unhashed")
 ASKED = (*BYTES, *YOUNGER)  # staged where they are named, and not otherwise
 DEVICES = 2
 MOST_SKEW = 30.0  # minutes; hours are cut one ahead

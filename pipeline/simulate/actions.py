@@ -75,6 +75,12 @@ class Action(IntEnum):
     WRAP_LOOKUP = 34
     UNWRAP = 35
     MOUNTS = 36
+    TOKEN_PERIODIC = 37
+    AUDIT_RAW = 38
+    TUNE = 39
+    CA_EXPORT = 40
+    SIGN_VERBATIM = 41
+    DATABASE = 42
 
 
 KINDS: dict[Action, Kind] = {
@@ -115,10 +121,16 @@ KINDS: dict[Action, Kind] = {
     Action.WRAP_LOOKUP: Kind("update", "wrapping/lookup", "", "list", False, "wrap_lookup", 1.6),
     Action.UNWRAP: Kind("update", "wrapping/unwrap", "", "read", True, "unwrap", 7.9),
     Action.MOUNTS: Kind("read", "internal/ui/mounts", "", "list", False, "mounts", 2.0),
+    Action.TOKEN_PERIODIC: Kind("update", "create", "", "auth", False, "token_periodic", 7.7),
+    Action.AUDIT_RAW: Kind("update", "audit/", "", "audit_control", False, "audit_raw", 5.2),
+    Action.TUNE: Kind("update", "mounts/", "/tune", "policy", False, "tune", 4.9),
+    Action.CA_EXPORT: Kind("update", "", "/generate/exported", "write", False, "authority", 310.0),
+    Action.SIGN_VERBATIM: Kind("update", "sign-verbatim/", "", "read", True, "signed", 36.0),
+    Action.DATABASE: Kind("update", "config/", "", "policy", False, "database", 12.0),
 }
 
 MEDIAN_NS = np.array([KINDS[a].latency_ms for a in Action]) * 1e6
 LOGINS = (Action.LOGIN, Action.LOGIN_USER)
-ISSUERS = (*LOGINS, Action.TOKEN_CREATE, Action.TOKEN_ORPHAN)
+ISSUERS = (*LOGINS, Action.TOKEN_CREATE, Action.TOKEN_ORPHAN, Action.TOKEN_PERIODIC)
 # Requests made without a token: nobody is named before the answer.
 BARE = (*LOGINS, Action.ROOT_ATTEMPT, Action.ROOT_UPDATE, Action.WRAP_LOOKUP)

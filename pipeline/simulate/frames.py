@@ -12,6 +12,7 @@ from pipeline.simulate import network
 from pipeline.simulate.actions import ISSUERS, KINDS, LOGINS, Action, Outcome
 from pipeline.simulate.estate import Estate, Role
 from pipeline.simulate.names import USER_AGENTS
+from pipeline.simulate.spills import spilled, spilling
 from pipeline.simulate.vault.texts import addresses, pick, spread, uuids
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ _TYPES = {
     Role.POD: "pod", Role.HUMAN: "human", Role.ADMIN: "human", Role.ROOT: "root", Role.TOKEN: "token",
     Role.NOBODY: "anonymous",
     Role.SYNC: "pod",
+}  # fmt: skip
+_OPTIONS = {
+    Action.KEY_CONFIG: "exportable", Action.TOKEN_ORPHAN: "no_parent", Action.TOKEN_PERIODIC: "period",
+    Action.AUDIT_RAW: "log_raw=?", Action.TUNE: "audit_non_hmac",
 }  # fmt: skip
 
 
@@ -63,7 +68,7 @@ def operations(world: World, rows: Rows) -> pl.DataFrame:
             "secret": spread(rows["object"], lambda codes: [estate.secret(c) for c in codes.tolist()]),
             "secret_version": pl.Series(rows["version"].astype(np.int64)).set(pl.Series(~versioned), None),
             "outcome": pick(OUTCOMES, outcome),
-            "error": _errors(rows),
+            "error": _errors(world, rows),
             "correlation_uid": ids,
             "paired": rows["outcome"] != Outcome.NO_TOKEN,
             "path": spread(rows["object"].astype(np.int64) * 64 + rows["action"], lambda codes: _paths(estate, codes)),
@@ -130,7 +135,7 @@ def _sessions(world: World, tokens: np.ndarray) -> pl.Series:
     return spread(tokens, lambda codes: [f"{seed:x}-{c:x}" if c >= 0 else "" for c in codes.tolist()]).replace("", None)
 
 
-def _errors(rows: Rows) -> pl.Series:
+def _errors(world: World, rows: Rows) -> pl.Series:
     bare = np.isin(rows["action"], LOGINS) & (rows["outcome"] == Outcome.DENIED)
     denied, late = (f"1 error occurred:\n\t* {e}\n\n" for e in ("permission denied", "context deadline exceeded"))
     texts = [
@@ -142,13 +147,14 @@ def _errors(rows: Rows) -> pl.Series:
         "wrapping token is not valid or does not exist",
         "invalid credentials",
     ]
-    return pick(texts, np.where(bare, 6, rows["outcome"])).replace("", None)
+    spills = spilling(rows)
+    told = pick(texts, np.where(bare, 6, rows["outcome"])).scatter(spills, spilled(world, rows[spills]))
+    return told.replace("", None)
 
 
 def _flags(rows: Rows) -> pl.Series:
-    flags = pl.Series([[], ["exportable"], ["no_parent"]], dtype=TEXTS)
-    orphan = 2 * (rows["action"] == Action.TOKEN_ORPHAN)
-    return flags.gather(((rows["action"] == Action.KEY_CONFIG) + orphan).astype(np.int64))
+    given = [[_OPTIONS[a]] if a in _OPTIONS else [] for a in Action]
+    return pl.Series(given, dtype=TEXTS).gather(rows["action"].astype(np.int64))
 
 
 def _paths(estate: Estate, codes: np.ndarray) -> list[str]:

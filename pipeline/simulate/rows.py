@@ -17,9 +17,9 @@ ROW = np.dtype(
         ("outcome", "u1"),
         ("principal", "i4"),
         ("session", "i8"),  # the asking token, -1 for none
-        ("issued", "i8"),  # the token made by this request, or the one it names; -1 for none
+        ("issued", "i8"),  # the token made by this request, or the one it names, or shows in vain; -1 for none
         ("object", "i4"),
-        ("version", "i4"),
+        ("version", "i4"),  # or the form of the error, see `spills`
         ("ip", "u4"),
         ("agent", "u2"),
         ("incident", "i4"),  # -1: ordinary

@@ -96,6 +96,29 @@ def _certificate(shapes: Shapes, rows: Rows) -> Parts:
     return asked, "", body
 
 
+def _authority(shapes: Shapes, rows: Rows) -> Parts:
+    names, kind = shapes.hashes(rows, "name"), shapes.hasher("rsa")
+    certificates, keys = shapes.hashes(rows, "certificate"), shapes.hashes(rows, "key")
+    body = [
+        data(f'"certificate":"{c}","private_key":"{k}","private_key_type":"{kind}"')
+        for c, k in zip(certificates, keys, strict=True)
+    ]
+    return [data(f'"common_name":"{n}"') for n in names], "", body
+
+
+def _signed(shapes: Shapes, rows: Rows) -> Parts:
+    issuer = shapes.hasher("the issuing certificate")
+    made = zip(shapes.hashes(rows, "certificate"), shapes.hashes(rows, "serial"), strict=True)
+    body = [data(f'"ca_chain":["{issuer}"],"certificate":"{c}","serial_number":"{s}"') for c, s in made]
+    return [data(f'"csr":"{h}"') for h in shapes.hashes(rows, "request")], "", body
+
+
+def _database(shapes: Shapes, rows: Rows) -> Parts:
+    plug = shapes.hasher("postgresql-database-plugin")
+    urls = shapes.hashes(rows, "url")
+    return [data(f'"connection_url":"{u}","plugin_name":"{plug}"') for u in urls], "", ""
+
+
 def _key_config(_shapes: Shapes, _rows: Rows) -> Parts:
     changed = '"allow_plaintext_backup":false,"deletion_allowed":false,"exportable":true,"latest_version":1'
     return data('"exportable":true'), "", data(changed)
@@ -110,5 +133,6 @@ def _key_export(shapes: Shapes, rows: Rows) -> Parts:
 ENGINES: dict[str, Shape] = {
     "kv_read": _kv_read, "kv_write": _kv_write, "kv_metadata": _kv_metadata, "keys": _keys, "empty": _empty,
     "versions": _versions, "lease": _lease, "encrypt": _encrypt, "decrypt": _decrypt, "certificate": _certificate,
-    "key_config": _key_config, "key_export": _key_export,
+    "key_config": _key_config, "key_export": _key_export, "authority": _authority, "signed": _signed,
+    "database": _database,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import polars as pl
 
 from pipeline.simulate.actions import BARE, KINDS, LOGINS, Action, Outcome
 from pipeline.simulate.names import USER_AGENTS
+from pipeline.simulate.spills import spilled, spilling
 from pipeline.simulate.vault.hashing import Hasher
 from pipeline.simulate.vault.shapes import Shapes
 from pipeline.simulate.vault.texts import addresses, glue, pick, spread, times, uuids
@@ -114,7 +116,8 @@ class Writer:
         client, token = pick(clients, place), pick(tokens, place)
         stray = np.flatnonzero(np.isin(rows["outcome"], _STRAY))
         if len(stray):
-            lost = self.shapes.hashes(rows[stray], "stray token")
+            once = zip(rows["issued"][stray].tolist(), self.shapes.hashes(rows[stray], "stray token"), strict=True)
+            lost = [h if dead < 0 else self.tokens.token(dead) for dead, h in once]
             token = token.scatter(stray, [f'"client_token":"{h}",' for h in lost])
         routed = ~np.isin(rows["outcome"], _REFUSED)
         nothing = np.zeros(len(rows), bool)
@@ -191,7 +194,12 @@ class Writer:
             where = rows["outcome"] == outcome
             columns[1][where] = ""
             clear = text.replace(r"\n", "\n").replace(r"\t", "\t")
-            columns[2][where] = f',"data":{{"error":"{self.hasher(clear)}"}}' if text else ""
+            columns[2][where] = self._hashed(clear) if text else ""
+        for place, text in zip(spills := spilling(rows), spilled(self.world, rows[spills]), strict=True):
+            columns[2][place] = self._hashed(text)
+
+    def _hashed(self, error: str) -> str:
+        return f',"data":{{"error":"{self.hasher(error)}"}}'
 
     def _ends(self, rows: Rows) -> tuple[pl.Series, pl.Series]:
         """What closes each line: the error, where there is one. A refused log-in is an error of the answer only."""
@@ -201,4 +209,6 @@ class Writer:
         asked = np.where(denied & ~bare, 1, np.where(stray, 2, np.where(used, 5, 0)))
         failed = np.where(outcome == Outcome.FAILED, 3, 0)
         answered = np.where(denied, np.where(bare, 4, 1), np.where(stray, 1, failed))
-        return pick(_ENDS, asked), pick(_ENDS, answered)
+        spills = spilling(rows)
+        told = [f',"error":{json.dumps(text)}}}' for text in spilled(self.world, rows[spills])]
+        return pick(_ENDS, asked), pick(_ENDS, answered).scatter(spills, told)

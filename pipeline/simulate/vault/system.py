@@ -54,6 +54,12 @@ def _token(shapes: Shapes, rows: Rows) -> Parts:
     return asked, _issued(shapes, rows), ""
 
 
+def _token_periodic(shapes: Shapes, rows: Rows) -> Parts:
+    period = [shapes.hasher(shapes.tokens.ttl_text(session)) for session in rows["issued"].tolist()]
+    asked, given, body = _token(shapes, rows)
+    return [text[:-1] + f',"period":"{p}"}}' for text, p in zip(asked, period, strict=True)], given, body
+
+
 def _accessor(shapes: Shapes, rows: Rows) -> Parts:
     return [data(f'"accessor":"{shapes.tokens.accessor(s)}"') for s in rows["issued"].tolist()], "", ""
 
@@ -86,6 +92,16 @@ def _audit(shapes: Shapes, rows: Rows) -> Parts:
     kind, hasher = shapes.hasher("file"), shapes.hasher
     paths = [hasher(f"/var/log/{n}.log") for n in shapes.names(rows)]
     return [data(f'"options":{{"file_path":"{p}"}},"type":"{kind}"') for p in paths], "", ""
+
+
+def _audit_raw(shapes: Shapes, rows: Rows) -> Parts:
+    raw, kind, hasher = shapes.hasher("true"), shapes.hasher("file"), shapes.hasher
+    options = [f'"file_path":"{hasher(f"/var/log/{n}.log")}","log_raw":"{raw}"' for n in shapes.names(rows)]
+    return [data(f'"options":{{{each}}},"type":"{kind}"') for each in options], "", ""
+
+
+def _tune(shapes: Shapes, _rows: Rows) -> Parts:
+    return data(f'"audit_non_hmac_response_keys":["{shapes.hasher("data")}"]'), "", ""
 
 
 def _header(_shapes: Shapes, _rows: Rows) -> Parts:
@@ -149,8 +165,9 @@ def _mounts(shapes: Shapes, _rows: Rows) -> Parts:
 
 
 SYSTEM: dict[str, Shape] = {
-    "login": _login, "renew": _renew, "lookup": _lookup, "token": _token, "accessor": _accessor, "policy": _policy,
-    "policy_read": _policy_read, "role": _role, "secret_id": _secret_id, "audit": _audit, "header": _header,
-    "root_attempt": _root_attempt, "root_update": _root_update, "stream": _stream, "capabilities": _capabilities,
-    "wrap": _wrap, "wrap_lookup": _wrap_lookup, "unwrap": _unwrap, "mounts": _mounts,
+    "login": _login, "renew": _renew, "lookup": _lookup, "token": _token, "token_periodic": _token_periodic,
+    "accessor": _accessor, "policy": _policy, "policy_read": _policy_read, "role": _role, "secret_id": _secret_id,
+    "audit": _audit, "audit_raw": _audit_raw, "tune": _tune, "header": _header, "root_attempt": _root_attempt,
+    "root_update": _root_update, "stream": _stream, "capabilities": _capabilities, "wrap": _wrap,
+    "wrap_lookup": _wrap_lookup, "unwrap": _unwrap, "mounts": _mounts,
 }  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from pipeline.core.schema import FINDING
 from pipeline.evaluate.hearing import NODES, heard
 from pipeline.evaluate.judge import judge
 from pipeline.evaluate.kept import Kept
-from pipeline.evaluate.plan import Plan, principals
+from pipeline.evaluate.plan import YOUNGER, Plan, principals
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import times, wilson
 from pipeline.evaluate.twins import Happening, Recorded, Staged
@@ -120,6 +122,18 @@ def test_the_roster_goes_round_over_the_seeds() -> None:
     staged = [(a.name, a.difficulty) for nth in range(30) for a in plan.scenario(nth).attacks]
     counts = {pair: staged.count(pair) for pair in staged}
     assert counts == {("canary", "easy"): 15, ("canary", "medium"): 15, ("canary", "hard"): 15, ("destroy", "hard"): 15}
+
+
+def test_younger_kinds_leave_the_published_draws_as_they_are() -> None:
+    """The plan of docs/detection.json draws the incidents that it counts; those that are named come as well."""
+    published = json.loads((Path(__file__).parents[3] / "docs" / "detection.json").read_text("utf-8"))
+    plan = msgspec.convert(published["plan"], Plan)
+    drawn = Counter((one.name, one.difficulty) for nth in range(len(plan.seeds)) for one in plan.scenario(nth).attacks)
+    counted = {
+        (kind["attack"], rung): count for kind in published["families"] for rung, (_, count) in kind["rungs"].items()
+    }
+    assert drawn == counted
+    assert {one.name for one in Plan(attacks=YOUNGER).roster()} == set(YOUNGER)
 
 
 @pytest.mark.parametrize(
