@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -112,6 +113,39 @@ def test_cut_lines_are_on_the_other_device(tmp_path: Path) -> None:
     one, two = ({e["request"]["id"] for e in entries(tmp_path / n)} for n in ("audit.log", "audit-2.log"))
     assert set(label["correlation_uids"]) <= two
     assert not set(label["correlation_uids"]) & one
+
+
+def staged_lines(folder: Path, *staged: Attack) -> list[dict]:
+    """What the log says of these attacks."""
+    simulate(msgspec.structs.replace(SMALL, attacks=staged), folder)
+    labels = [json.loads(line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
+    theirs = {uid for label in labels for uid in label["correlation_uids"]}
+    return [entry for entry in entries(folder / "audit.log") if entry["request"]["id"] in theirs]
+
+
+def test_a_dead_token_is_one_token_that_nobody_is_named_for(tmp_path: Path) -> None:
+    """Its client shows the same hash from one address every time, one that a log-in was given before."""
+    tries = staged_lines(tmp_path, Attack("dead_token", "near"))
+    asked = [entry["request"] for entry in tries if entry["request"]["path"] == "auth/token/renew-self"]
+    assert len(asked) == 2 * 60
+    assert len({(each["client_token"], each["remote_address"]) for each in asked}) == 1
+    assert all("accessor" not in entry["auth"] and "permission denied" in entry["error"] for entry in tries[-120:])
+    given = [entry["response"].get("auth", {}) for entry in entries(tmp_path / "audit.log") if "response" in entry]
+    assert [auth["client_token"] for auth in given if auth].count(asked[0]["client_token"]) == 1
+
+
+@pytest.mark.parametrize(("difficulty", "plain"), [("easy", True), ("hard", False)])
+def test_a_password_stands_in_the_error_alone(tmp_path: Path, difficulty: str, plain: bool) -> None:
+    """In an address or less plainly; the request's data and the answer's are hashed as ever."""
+    tries = staged_lines(tmp_path, Attack("spilled_password", difficulty))
+    told = [entry["error"] for entry in tries if entry["type"] == "response"]
+    assert told
+    assert all(("postgresql://" in error) == plain for error in told)
+    (word,) = {re.search(r":([0-9a-f]{20})@", error)[1] for error in told}
+    log = (tmp_path / "audit.log").read_text("utf-8")
+    assert log.count(word) == len(told)
+    hashes = {entry["response"]["data"]["error"] for entry in tries if entry["type"] == "response"}
+    assert all(each.startswith("hmac-sha256:") for each in hashes)
 
 
 @pytest.mark.parametrize("name", known(attacks))
