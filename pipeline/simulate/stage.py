@@ -90,12 +90,17 @@ class Stage:
         return max(self.low, self.high - length)
 
     def someone(self, *roles: Role, where: npt.NDArray[np.bool_] | None = None) -> int:
-        """Any principal of these roles that is around, and for which `where` (a mask over all) holds."""
+        """Any principal of these roles that is around, and for which `where` (a mask over all) holds.
+
+        Where there is none of these roles, one that runs timed jobs: every estate has those.
+        """
         table = self.estate.principals
         fits = np.isin(table["role"], roles) & (table["gone"] > self.high) & (table["born"] <= self.low)
         found = np.flatnonzero(fits if where is None else fits & where)
         if len(found) == 0:
             found = np.flatnonzero(np.isin(table["role"], roles))
+        if len(found) == 0:
+            found = self.estate.of_role(Role.CRON)
         return int(self.rng.choice(found))
 
     def token(self, principal: int, at: int, length: int = 0) -> int:
