@@ -127,6 +127,9 @@ def evaluate(  # noqa: PLR0917
     spoiled: Annotated[
         float, typer.Option(help="Incidents in the days before, by the number of principals.", metavar="SHARE")
     ] = 0.0,
+    naive_only: Annotated[
+        bool, typer.Option("--naive-only", help="Measure naive methods anew; the suite as DIR has it.")
+    ] = False,
     conditions: Annotated[
         bool, typer.Option("--conditions", help="What is lost with less history, losses, clocks that are off.")
     ] = False,
@@ -143,6 +146,7 @@ def evaluate(  # noqa: PLR0917
     plan = trials.Plan(
         seeds=trials.seeds(seeds), preset=preset, learn_days=learn_days, test_days=days, per_day=incidents,
         attacks=words(attack), difficulties=words(difficulty), loss=loss, skew_minutes=skew, spoiled=spoiled,
+        suite=not naive_only,
     )  # fmt: skip
     size = len(plan.seeds) * (len(trials.CONDITIONS) if conditions else 1)
     with show.counting("evaluating") as update:

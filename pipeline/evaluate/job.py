@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipeline.evaluate import conditions
+from pipeline.evaluate.beside import ROWS, before, joined, rows
 from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.measure import measure
 from pipeline.evaluate.page import page
@@ -21,7 +22,8 @@ from pipeline.evaluate.summary import summarize
 if TYPE_CHECKING:
     from pipeline.evaluate.plan import Plan
 
-FILES: Final = ("detection.md", "detection.json", "detection.svg")
+REPORT: Final = ("detection.md", "detection.json", "detection.svg")
+FILES: Final = (*REPORT, ROWS)
 COMPARED: Final = ("conditions.md", "conditions.json")
 
 
@@ -35,14 +37,19 @@ def evaluate(
     """The figures. The same plan and configuration give the same, however many jobs. Raises KeytrailError, OSError.
 
     With `out`, each seed is kept there as it is done, and the report of those done so far is written anew: what an
-    earlier run with the same plan, configuration and code has kept is not measured again.
+    earlier run with the same plan, configuration and code has kept is not measured again. A plan without the suite
+    takes it from what an earlier run left in `out`, whatever its code.
     """
     kept, result = Kept(plan, tree, out), {}
+    suite = {} if plan.suite else before(plan, out)
+    whole: dict[int, dict[str, Any]] = {}
     for measured in _measured(plan, tree, jobs, kept):
-        result = _summary(plan, measured)
-        _write(out, FILES, page(result), _json(result), svg(result))
+        whole = measured if plan.suite else {nth: joined(suite[nth], one) for nth, one in measured.items()}
+        result = _summary(msgspec.structs.replace(plan, suite=True), whole)
+        _write(out, REPORT, page(result), _json(result), svg(result))
         if progress is not None:
             progress(len(measured))
+    _write(out, (ROWS,), rows(plan, whole))
     kept.clear()
     return result
 

@@ -11,6 +11,7 @@ from pipeline.core.schema import FINDING, empty
 from pipeline.evaluate.judge import Verdict, judge
 from pipeline.evaluate.plan import BUDGETS
 from pipeline.evaluate.replay import replay
+from pipeline.evaluate.summary import METHODS
 from pipeline.evaluate.twins import SUITE, Recorded, record
 from pipeline.routing import Config as RoutingConfig
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def measure(plan: Plan, nth: int, tree: dict[str, Any]) -> dict[str, Any]:
     """What the n-th seed gave, as plain values. Raises SuiteFailedError, ConfigError."""
     recorded = record(plan, nth, tree)
-    names = [SUITE, *(name for name in sorted(recorded.quiet) if name != SUITE)]
+    names = [name for name in METHODS if (plan.suite if name == SUITE else plan.naive)]
     verdicts = {
         name: {str(budget): _verdict(recorded, name, budget, tree) for budget in BUDGETS} for name in names
     }  # fmt: skip

@@ -28,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True):
     What is measured under worse conditions: `loss` is the share of operations that no device told of; the clocks of a
     cluster's nodes lie evenly within `skew_minutes` of the true time; `spoiled` is the number of incidents in the days
     before, as a share of the principals, which nobody knew of and which count for nothing. Without `naive` the suite is
-    alone.
+    alone, without `suite` the naive methods are.
     """
 
     seeds: tuple[int, ...] = (1,)
@@ -43,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True):
     skew_minutes: float = 0.0
     spoiled: float = 0.0
     naive: bool = True
+    suite: bool = True
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming what is allowed."""
@@ -52,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True):
             raise ConfigError(
                 "learn days and test days must be at least 1, incidents a day above 0, seeds and difficulties given"
             )
+        if not (self.naive or self.suite):
+            raise ConfigError("neither the suite nor naive methods are to be measured")
         if not 0 <= self.loss < 1:
             raise ConfigError(f"a loss of {self.loss:g} is no share of operations; at least 0, below 1")
         if not 0 <= self.skew_minutes <= MOST_SKEW:

@@ -99,18 +99,19 @@ class Recorded:
 
 @dataclass
 class Watch:
-    """Windows, detectors and baselines of one twin, and what they said."""
+    """Windows, detectors and baselines of one twin, and what they said. Without `suite`, what the naive methods did."""
 
     settings: conf.Settings
     naive: Sequence[Naive]
+    suite: bool = True
     found: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         detection = self.settings.table(conf.Detection, "detection")
-        self.windows = Windows(detection.window_seconds, detection.look_seconds)
+        self.windows = Windows(detection.window_seconds, detection.look_seconds if self.suite else None)
         self.baselines = Baselines(self.settings.table(BaselinesConfig, "baselines"))
         self.slis = Slis(self.settings.table(SliConfig, "slis"))
-        self.detectors = named.detectors(self.settings)
+        self.detectors = named.detectors(self.settings) if self.suite else []
         self.evidence: Evidence | None = None
 
     def watch(self, incidents: Sequence[Staged]) -> None:
@@ -120,6 +121,10 @@ class Watch:
     @inline
     def take(self, operations: pl.DataFrame, until_us: int, verdicts: pl.DataFrame | None = None) -> None:
         """What the line does with operations and INTEGRITY rows, from the detectors on."""
+        if not self.suite:
+            for window in self.windows.push(operations, until_us):
+                self._compare(window)
+            return
         seen = empty(INTEGRITY) if verdicts is None else verdicts
         self._note(SUITE, self._inspect(suite.chunk(operations, seen, self.baselines), "operation"))
         if self.evidence is not None:
@@ -133,11 +138,15 @@ class Watch:
                 self.evidence.over(window, found)
             if not window.closed:
                 continue
-            for method in self.naive:
-                self._note(method.name, rows.ready(method.inspect(window), window, "window"))
+            self._compare(window)
             self.baselines.learn(window)
         told = self.slis.push(operations, until_us)
         self._note(SUITE, self._whole(suite.slis(self.detectors, told, self.baselines)))
+
+    def _compare(self, window: Window) -> None:
+        """What naive methods say of a window that is over."""
+        for method in self.naive:
+            self._note(method.name, rows.ready(method.inspect(window), window, "window"))
 
     @inline
     def finish(self) -> None:
@@ -160,7 +169,8 @@ class Watch:
 
     def fork(self) -> Watch:
         """Another one that goes on from here, by way of the states a commit would keep."""
-        other = Watch(self.settings, copy.deepcopy(self.naive), {name: list(each) for name, each in self.found.items()})
+        found = {name: list(each) for name, each in self.found.items()}
+        other = Watch(self.settings, copy.deepcopy(self.naive), self.suite, found)
         pairs: list[tuple[Any, Any]] = [
             (self.windows, other.windows),
             (self.baselines, other.baselines),
@@ -190,7 +200,7 @@ def record(plan: Plan, nth: int, tree: dict[str, Any]) -> Recorded:
     settings = settings_for(plot, {**tree, **most})  # the detectors offer what the largest allowance could take
     start_us = scenario.start_ns // 1000
     test_us = start_us + plan.learn_days * DAY_US
-    quiet, staged = Watch(settings, methods(plot, scenario.seed) if plan.naive else ()), None
+    quiet, staged = Watch(settings, methods(plot, scenario.seed) if plan.naive else (), plan.suite), None
     operations, who, before = 0, set(), checks(quiet.detectors)
     one_liners, marks, incidents = OneLiners(), Marks(scenario.seed), _incidents(plot, plan.skew_minutes)
     for hour, (plain, attacked) in enumerate(heard(plot, plan)):

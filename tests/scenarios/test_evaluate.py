@@ -12,6 +12,8 @@ import msgspec
 import polars as pl
 import pytest
 
+from pipeline import named
+from pipeline.core.errors import ConfigError
 from pipeline.evaluate import COMPARED, CONDITIONS, FILES, Plan, compare, evaluate, job, plans
 from pipeline.evaluate.measure import measure
 from pipeline.evaluate.twins import HOUR_US, Watch, settings_for
@@ -85,6 +87,20 @@ def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
 
+def test_naive_methods_are_measured_anew_without_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is the same again, and no detector was asked; without what the suite gave there is none."""
+    plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))
+    alone = msgspec.structs.replace(plan, suite=False)
+    with pytest.raises(ConfigError, match="run `keytrail evaluate` with the suite first"):
+        evaluate(alone, {}, 1, None, tmp_path)
+    whole = evaluate(plan, {}, 1, None, tmp_path)
+    report = (tmp_path / "detection.md").read_text("utf-8")
+    monkeypatch.setattr(named, "detectors", lambda _: pytest.fail("a detector was asked"))
+    assert evaluate(alone, {}, 1, None, tmp_path) == whole
+    assert (tmp_path / "detection.md").read_text("utf-8") == report
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+
+
 def _stop_after(seeds: int) -> Callable[[int], None]:
     def told(done: int) -> None:
         if done == seeds:
@@ -125,7 +141,7 @@ def test_the_command_writes_page_figures_and_plot(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["recall"] for row in rows if row["method"] == "suite"] == [1.0] * 6
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "detection.json", "detection.md", "detection.svg",
+        "detection.json", "detection.md", "detection.rows.jsonl", "detection.svg",
     ]  # fmt: skip
     assert "evaluating: 1 of 1 seeds" in done.stderr
     page = (tmp_path / "out" / "detection.md").read_text("utf-8")
