@@ -16,7 +16,8 @@ RATIO: Final = (0.75, 1.25)
 FALSE_PER_ENTRY, FALSE_PER_PRINCIPAL_DAY = 3e-6, 0.005
 COME_TRUE: Final = (0.5, 2.0)
 LEVELS: Final = ("0.01", "0.001", "0.0001")
-TIMES_OF: Final = {("rules", "rules_allowed"): 3.0, ("first_seen",): 1.5, ("forest",): 2.5}
+TIMES_OF: Final = {("rules", "rules_allowed"): 3.0, ("first_seen", "first_seen_allowed"): 1.5,
+                   ("forest", "forest_allowed"): 2.5}  # fmt: skip
 RULES_S, VOLUME_S, SLOW_S, SLOW_ACCESSES, FIRST_S = 60, 300, 72 * 3600, 8, 300
 A_CONFUSER = 1.0
 

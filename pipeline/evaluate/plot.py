@@ -10,7 +10,10 @@ from pipeline.evaluate.summary import METHODS
 from pipeline.evaluate.twins import SUITE
 
 _LEFT, _TOP, _WIDE, _HIGH = 60.0, 30.0, 460.0, 300.0
-_COLOURS: Final = ("#0b5fa5", "#a14a00", "#c98a00", "#6b4c9a", "#2e7d32", "#b0317a", "#777777")
+_COLOURS: Final = {
+    SUITE: "#0b5fa5", "rules": "#a14a00", "rules_allowed": "#c98a00", "z_score": "#6b4c9a", "first_seen": "#2e7d32",
+    "first_seen_allowed": "#00838f", "forest": "#b0317a", "forest_allowed": "#5d4037", "random": "#777777",
+}  # fmt: skip
 
 
 def _x(per_day: float) -> float:
@@ -35,13 +38,13 @@ def svg(result: dict[str, Any]) -> str:
     ]
     band = by_method.get(SUITE, [])
     edge = [(_x(r["per_day"]), _y(r["high"])) for r in band] + [(_x(r["per_day"]), _y(r["low"])) for r in band[::-1]]
-    parts.append(f'<polygon points="{_points(edge)}" fill="{_COLOURS[0]}" fill-opacity="0.15"/>')
+    parts.append(f'<polygon points="{_points(edge)}" fill="{_COLOURS[SUITE]}" fill-opacity="0.15"/>')
     for i, (name, rows) in enumerate(by_method.items()):
         line = _points([(_x(row["per_day"]), _y(row["recall"])) for row in rows])
         wide = 3 if name == SUITE else 1.5
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{_COLOURS[i % 7]}" stroke-width="{wide}"/>')
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{_COLOURS[name]}" stroke-width="{wide}"/>')
         at = _TOP + 14 + 20 * i
-        parts.append(f'<rect x="536" y="{at - 9:.0f}" width="14" height="4" fill="{_COLOURS[i % 7]}"/>')
+        parts.append(f'<rect x="536" y="{at - 9:.0f}" width="14" height="4" fill="{_COLOURS[name]}"/>')
         parts.append(f'<text x="556" y="{at - 3:.0f}">{METHODS[name]}</text>')
     return "\n".join([*parts, "</svg>", ""])
 

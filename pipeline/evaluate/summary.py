@@ -22,8 +22,8 @@ RULED: Final = 0.9  # of a kind of which a single line of a rule finds as many, 
 ENTRIES: Final = 2  # audit entries an operation makes: request and response
 METHODS: Final = {
     SUITE: "the suite", "rules": "public rules", "rules_allowed": "public rules, allow-list",
-    "z_score": "z-score of each principal", "first_seen": "first seen", "forest": "isolation forest",
-    "random": "random",
+    "z_score": "z-score of each principal", "first_seen": "first seen", "first_seen_allowed": "first seen, allow-list",
+    "forest": "isolation forest", "forest_allowed": "isolation forest, allow-list", "random": "random",
 }  # fmt: skip
 
 
