@@ -44,9 +44,9 @@ class Fronts:
         rows = window.operations.filter((pl.col("client_ip") != "") & pl.col("store").is_not_null())
         found = []
         for one in _most(rows).iter_rows(named=True):
-            mine = rows.filter((pl.col("store") == one["store"]) & pl.col("client_ip").is_in(one["addresses"]))
+            mine = self._behind(one, rows)
             people = mine["principal"].n_unique()
-            if one["share"] < self._limits.share or people < self._limits.principals:
+            if mine.is_empty() or people < self._limits.principals:
                 self._runs.pop(one["store"], None)
                 continue
             windows = self._runs.get(one["store"], (0, []))[0] + 1
@@ -54,6 +54,12 @@ class Fronts:
             if windows == self._limits.windows:
                 found.append(_told(one, mine, people, windows))
         return found
+
+    def _behind(self, one: dict[str, Any], rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows from a store's busiest addresses; none where others make too many to look for them."""
+        if one["share"] < self._limits.share:
+            return rows.clear()
+        return rows.filter((pl.col("store") == one["store"]) & pl.col("client_ip").is_in(one["addresses"]))
 
     def snapshot(self) -> Frames:
         """Frame fronts."""
