@@ -17,7 +17,6 @@ Between poll and commit everything is a function of (batch, state, config): no c
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -31,21 +30,21 @@ from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
 from pipeline.integrity.topics import by_topic, told_by_topics
 from pipeline.parts import Totals
+from pipeline.shares import Shares
+from pipeline.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pipeline.core.model import Decoded, Frames, Message, RawBatch
+    from pipeline.core.model import Decoded, Frames, RawBatch
     from pipeline.core.ports import Stateful
+    from pipeline.handover import Place
     from pipeline.parts import Parts, Quiet, RecallPort, Taken
 
 
-REMEMBERED_FINDINGS = 50_000
 UPKEEP_ROUNDS = 3  # merging, folding and forgetting wait for each other; what is left over waits for the next commit
 STRETCH = 20_000  # events that go through the stages behind the order together, about: calls for few cost as much
 TURN_US = 1_000_000  # event time goes this far past a turn, so that what is whole is handed on
-
-Place = tuple[str, str]  # stream, partition
 
 
 class Line:
@@ -55,11 +54,8 @@ class Line:
         self.parts = parts
         self.totals = Totals()
         self.uncommitted_bytes = 0
-        self._positions = {(p.stream, p.partition): p for p in positions}
-        self._leaving: dict[Place, Position] = {}  # of partitions given up since the last commit
-        self._set_aside: dict[Place, handover.Moved] = {}
+        self._shares = Shares(positions, self.stateful)
         self._revise: dict[str, list[pl.DataFrame]] = {}
-        self._messages: list[Message] = []
         self._live: Mapping[str, bool] = {}
         self._last_us = NEVER  # newest order_time released
         self._corrected: list[pl.DataFrame] = []  # corrections not committed yet, newest last
@@ -69,10 +65,10 @@ class Line:
         self._consumed: list[str] = []  # files that others passed on, judged since the last commit
         self._viewed_us = NEVER  # until when the baselines in the lake have learned
         self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
-        self._newest: dict[str, int] = {}  # the last event time of each stream, µs
+        self._newest = self._shares.newest
         self._commits = Committer(parts)
         self._still = Still(parts.detectors)
-        self._told: dict[str, None] = {}  # uids of the last findings, oldest first: none is written twice
+        self._telling = Told(parts, self.totals)
 
     @inline
     def step(self, taken: Sequence[Taken]) -> None:
@@ -266,23 +262,24 @@ class Line:
             return False
         faults.point("line.before_commit")
         revise = {table: pl.concat(frames) for table, frames in self._revise.items()}
-        positions = (*self._positions.values(), *self._leaving.values())
+        positions = self._shares.positions()
         snapshot = {}
         if parts.baselines.learned_until_us != self._viewed_us:
             self._viewed_us = parts.baselines.learned_until_us
             snapshot[BASELINES] = parts.baselines.view()
         take = {name: part.snapshot for name, part in self._still.left(self.stateful()).items()}
-        take |= {"line": self.snapshot, "set_aside": partial(handover.packed, self._set_aside)}
+        take |= {"line": self.snapshot, "set_aside": self._shares.set_aside}
         take[edition.PART] = edition.written
         seal = parts.ledger.telling(positions, self._shown(revise)) if parts.ledger is not None else None
-        consumed, messages = tuple(self._consumed), tuple(self._messages)
+        consumed, messages = tuple(self._consumed), self._telling.take()
         self._commits.begin(
             Commit(
                 positions, revise, snapshot, Snapshots(take), messages, expired=expired, seal=seal, consumed=consumed
             )
         )
-        self._revise, self._messages, self._corrected = {}, [], []
-        self._leaving, self._consumed = {}, []
+        self._revise, self._corrected = {}, []
+        self._shares.committed()
+        self._consumed = []
         self._dirty, self.uncommitted_bytes = False, 0
         return True
 
@@ -307,20 +304,21 @@ class Line:
         newest = {"stream": list(self._newest), "time_us": list(self._newest.values())}
         return {
             "newest": pl.DataFrame(newest, schema={"stream": pl.String, "time_us": pl.Int64}),
-            "told": pl.DataFrame({"uid": list(self._told)}, schema={"uid": pl.String}),
+            "told": self._telling.snapshot(),
             "recent": pl.DataFrame(
                 {"stream": list(self.recent), "times_us": [list(times) for times in self.recent.values()]},
                 schema={"stream": pl.String, "times_us": pl.List(pl.Int64)},
             ),
             "last": pl.DataFrame({"time_us": [self._last_us]}, schema={"time_us": pl.Int64}),
-            "places": handover.places(self._positions.values()),
+            "places": handover.places(self._shares.here.values()),
         }
 
     def restore(self, states: Mapping[str, Frames]) -> None:
         """Continue from the states of the last commit."""
         if "line" in states:
-            self._newest = dict(states["line"]["newest"].iter_rows())
-            self._told = dict.fromkeys(states["line"]["told"]["uid"])
+            self._newest.clear()
+            self._newest.update(states["line"]["newest"].iter_rows())
+            self._telling.restore(states["line"]["told"])
             self._last_us = int(states["line"]["last"]["time_us"][0])
             self.recent = dict(states["line"]["recent"].iter_rows())
         for name, part in self.stateful().items():
@@ -331,46 +329,29 @@ class Line:
     def resume(self, states: Mapping[str, Frames]) -> None:
         """Continue, with partitions that may have moved meanwhile: theirs is set aside until `take_over`."""
         self.restore(states)
-        self._set_aside = handover.unpacked(states.get("set_aside", {}))
-        for place, offset in handover.offsets(states.get("line", {})).items():
-            self._put_aside(place, offset)
+        self._shares.resume(states)
 
     def give_up(self, place: Place) -> None:
         """A partition leaves this process. The next commit is the last to move it, and keeps its state for the next."""
         self._catch_up()
         self._live = {name: more for name, more in self._live.items() if name != place[0]}
-        position = self._positions.pop(place, None)
-        if position is not None:
-            self._leaving[place] = position
-            self._put_aside(place, position.offset)
-            self._dirty = True
+        self._dirty |= self._shares.give_up(place)
 
     def take_over(self, position: Position, states: Mapping[str, Frames] | None) -> None:
         """A partition comes, to be read on from `position`. `states` are those of the worker it came from; None: ours.
 
         The next commit claims it.
         """
-        place = position.stream, position.partition
-        mine = self._set_aside.pop(place, None)
-        theirs = mine if states is None else handover.find(states, place)
-        if theirs is not None and theirs.offset == position.offset:
-            self._newest |= handover.put_back(self.stateful(), theirs)
+        self._shares.take_over(position, states)
         if self.parts.ledger is not None:
             self.parts.ledger.taken(position, ours=states is None)
         if states is not None:
             self.parts.pairing.lake_until_us = max(self.parts.pairing.lake_until_us, handover.known_until(states))
-        self._positions[place] = position
         self._dirty = True
 
     def forget(self, others: Iterable[Place]) -> None:
         """Others own these partitions now: what was set aside for whoever came is of no more use."""
-        for place in others:
-            self._set_aside.pop(place, None)
-
-    def _put_aside(self, place: Place, offset: int) -> None:
-        moved = handover.take_out(self.stateful(), place[0], offset, self._newest)
-        self._newest.pop(place[0], None)
-        self._set_aside[place] = moved
+        self._shares.forget(others)
 
     def _chunk(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> Window:
         return suite.chunk(operations, verdicts, self.parts.baselines)
@@ -386,27 +367,8 @@ class Line:
         self._still.moved(suite.asked(self.parts.detectors, window, "window"), learned=window.closed)
         return found
 
-    def _untold(self, findings: pl.DataFrame) -> pl.DataFrame:
-        """Those not written before: a place that grew, or a window judged again, is the same finding."""
-        fresh = findings.unique("uid", keep="first", maintain_order=True)
-        fresh = fresh.filter(pl.Series([uid not in self._told for uid in fresh["uid"]], dtype=pl.Boolean))
-        self._told.update(dict.fromkeys(fresh["uid"]))
-        for uid in list(self._told)[: max(0, len(self._told) - REMEMBERED_FINDINGS)]:
-            del self._told[uid]
-        return fresh
-
     def _route(self, findings: pl.DataFrame, watermark: int, *, hold: bool) -> None:
-        findings = self._untold(findings)
-        self.parts.lake.write("findings", findings)
-        result = self.parts.router.push(findings, watermark, hold=hold)
-        self._replace("alerts", result.alerts)
-        self._messages.extend(result.messages)
-        for uid, severity, detectors, revision in result.alerts.select(
-            "uid", "severity", "detectors", "revision"
-        ).iter_rows():
-            if uid not in self.totals.alerts and revision >= 1:
-                self.parts.metrics.alerts.labels(detectors[0] if detectors else "", severity).inc()
-            self.totals.alerts[uid] = severity
+        self._replace("alerts", self._telling.route(findings, watermark, hold=hold))
 
     def _replace(self, table: str, frame: pl.DataFrame) -> None:
         if len(frame):
@@ -428,7 +390,7 @@ class Line:
         if len(raw):
             offset = int(raw.after[decoded.consumed - 1]) if decoded.consumed else int(raw.positions[0])
         if offset is not None:
-            self._positions[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
+            self._shares.here[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
         size = int(decoded.pieces.ends[-1] - decoded.pieces.starts[0]) if len(decoded.pieces.starts) else 0
         pieces = len(decoded.pieces.starts)
         self.uncommitted_bytes += size
