@@ -48,10 +48,11 @@ $(STAMP): pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m compileall -q pipeline detectors
 	@touch $@
 
-$(DEV): $(STAMP) pyproject.toml
-	@echo "installing what tests and notebooks need into $(VENV)"
+$(DEV): pyproject.toml | $(VENV)/bin/python
+	@echo "installing keytrail, and what tests and notebooks need, into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[anchor,notebook,probe,sigma,dev]'
-	@touch $@
+	@$(BIN)/python -m compileall -q pipeline detectors
+	@touch $(STAMP) $@
 
 clean:
 	rm -rf $(VENV) lake

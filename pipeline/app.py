@@ -157,6 +157,7 @@ class App:
         return Reader(
             source, self.decoder(), limit, timeout=0.2, recent=line.recent, resolve=line.parts.enricher.resolve,
             patience=patience, leaves=line.parts.ledger is not None,
+            gather=self.line_config.gather_seconds if self.options.follow else 0.0,
         )  # fmt: skip
 
     def decoder(self) -> Decoder:

@@ -24,8 +24,8 @@ T = TypeVar("T")
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[line]`: how the stream is cut, how often the lake commits, and what is waited for.
 
-    Results do not depend on the first two. With less to wait for, alerts come sooner; an entry that comes later than
-    that is out of order, a copy of an operation corrects the one that stands in the lake.
+    Results depend on neither, nor on `gather_seconds`. With less to wait for, alerts come sooner; an entry that comes
+    later than that is out of order, a copy of an operation corrects the one that stands in the lake.
     """
 
     batch_entries: int | None = None
@@ -33,6 +33,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     commit_bytes: int = 256 * 1024 * 1024
     disorder_seconds: float = 0.5  # entries of one stream may step back this far without being out of order
     copies_seconds: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.5  # an operation waits for other devices' copies
+    gather_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2  # a followed stream is read in steps as long
     idle_seconds: float = 1.0  # a followed stream that is silent this long no longer holds the others back
     wait_seconds: float = 60.0  # of several workers: a partition whose worker has died holds the others back this long
 

@@ -33,6 +33,7 @@ APART_US = 3_600_000_000  # a stream this far behind the others may have another
 APART_EVENTS = 64  # if so many of its events in a row are; fewer, and it only comes after the others
 WITHIN_SECONDS = 3600.0  # one that would have caught up in this time at its pace has the same clock
 SWITCH_SECONDS = 0.0005  # threads that mostly wait for native code must not wait 5 ms for the interpreter as well
+GATHERED_BYTES = 12 << 20  # who brings so much at once has more: it is taken without a pause
 RECENT = 8  # events whose oldest time stands for a stream's progress: one clock gone wrong does not move it
 
 
@@ -55,16 +56,17 @@ class Reader:
     A stream that is read to its end may still bring what belongs before the others' newest entries: it counts as live
     until it has been silent for `patience` seconds, or its clock is another one altogether: it is far behind the others
     and comes no nearer, or too slowly to be there within the hour. `resolve` says who asked in DECODED rows, each row
-    by itself. With `leaves`, batches come with what the ledger is to hold of them. `steady` gives seconds.
+    by itself. With `leaves`, batches come with what the ledger is to hold of them. What trickles in is taken every
+    `gather` seconds. `steady` gives seconds.
     """
 
     def __init__(
         self, source: Source, decoder: Decoder, limit: int | None, timeout: float, recent: Mapping[str, Sequence[int]],
         *, resolve: Callable[[pl.DataFrame], pl.DataFrame], patience: float = 0.0, leaves: bool = True,
-        steady: Callable[[], float] = time.monotonic,
+        gather: float = 0.0, steady: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.source, self.decoder, self.limit, self.timeout = source, decoder, limit, timeout
-        self.patience, self._steady = patience, steady
+        self.patience, self._gather, self._steady = patience, gather, steady
         self._resolve = resolve
         self._heard: dict[str, float] = {}  # when each stream was last heard of
         self._behind: dict[str, _Behind] = {}
@@ -112,10 +114,13 @@ class Reader:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
+                begun = time.monotonic()
                 item = self._take()
                 if isinstance(item, Quiet) and self.source.exhausted:
                     break
                 self._put(item)
+                if self._gather and self._trickles(item):
+                    self._stop.wait(begun + self._gather - time.monotonic())
         except BaseException as error:  # noqa: BLE001  handed to the line's thread, which raises it
             self._put(error)
             return
@@ -128,6 +133,11 @@ class Reader:
             except queue.Full:
                 continue
             return
+
+    @staticmethod
+    def _trickles(item: Sequence[Taken] | Handover | Quiet) -> bool:
+        """Whether so little came that more is to gather before it is taken: a batch costs much, whatever is in it."""
+        return isinstance(item, list) and sum(len(one.raw.data) for one in item) < GATHERED_BYTES
 
     def _take(self) -> Sequence[Taken] | Handover | Quiet:
         """Batches of different streams, decoded together: one decode costs much, however little is in it."""

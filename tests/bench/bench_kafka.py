@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,6 @@ from tests.processes import ENTRY
 
 TOPIC = "audit"
 ROOT = Path(__file__).parents[2]
-TICK = os.sysconf("SC_CLK_TCK")
 
 _BARE = """
 import sys, time, warnings
@@ -81,19 +79,13 @@ def fill(address: str, log: Path, partitions: int, codec: str, batch_bytes: int)
             producer.send(TOPIC, line, key=key, partition=zlib.crc32(key) % partitions)
 
 
-def cpu_of(pid: int) -> float:
-    """CPU seconds a living process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
 def child(broker: Broker, program: str, *arguments: str) -> tuple[peak.Ended, float]:
     """How a program went, and the broker's CPU seconds meanwhile."""
-    before = cpu_of(broker.process.pid) if broker.process else 0.0
+    before = live.cpu_seconds(broker.process.pid) if broker.process else 0.0
     done = peak.python(program, *arguments, stderr=subprocess.DEVNULL)
     if done.code not in {0, 10}:
         sys.exit(f"{arguments[:2]} ended with {done.code}")
-    return done, (cpu_of(broker.process.pid) if broker.process else 0.0) - before
+    return done, (live.cpu_seconds(broker.process.pid) if broker.process else 0.0) - before
 
 
 def line_words(address: str, work: Path, lake: Path, worker: str = "main") -> list[str]:
@@ -146,7 +138,7 @@ def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
     for count in (1, 2):
         lake, begun = work / f"workers-{count}", time.perf_counter()
         cores = [str(core) for core in range(count)]
-        before = cpu_of(broker.process.pid) if broker.process else 0.0
+        before = live.cpu_seconds(broker.process.pid) if broker.process else 0.0
         started = [pinned(line_words(broker.address, work, lake, f"w{core}"), core) for core in cores]
         while not waiting(lake):
             time.sleep(0.02)
@@ -155,7 +147,7 @@ def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
             process.wait()
         seconds = time.perf_counter() - begun
         rates[count] = options.entries / seconds
-        share = ((cpu_of(broker.process.pid) if broker.process else 0.0) - before) / seconds / 2
+        share = ((live.cpu_seconds(broker.process.pid) if broker.process else 0.0) - before) / seconds / 2
         label = f"{count} worker{'s' if count > 1 else ''} and the judge"
         print(f"{label:<26}{rates[count]:>12,.0f}   broker {share:.0%} of the cores", flush=True)
     print(f"two / one                 {rates[2] / rates[1]:>12.2f}")
@@ -191,6 +183,7 @@ def main() -> None:
     parser.add_argument("--live", type=int, default=0, metavar="SECONDS")
     parser.add_argument("--rate", type=int, default=20_000, help="with --live: entries a second")
     parser.add_argument("--commit", type=float, default=0.5, help="with --live: seconds between commits")
+    parser.add_argument("--gather", type=float, default=0.2, help="with --live: seconds a step of reading gathers for")
     parser.add_argument("--wait", type=float, default=0.5, help="with --live: seconds for order, and for copies")
     options = parser.parse_args()
     if reason := missing():

@@ -7,6 +7,7 @@ own histogram, read by a scrape; the age of what is in the lake is looked at fro
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def measure(broker: Broker, work: Path, options: argparse.Namespace) -> None:
     port, lake = free_port(), work / "live"
     config = work / "live.toml"
     waits = f"disorder_seconds = {options.wait}\ncopies_seconds = {options.wait}\n"
-    config.write_text(f"[line]\ncommit_seconds = {options.commit}\n{waits}")
+    config.write_text(f"[line]\ncommit_seconds = {options.commit}\ngather_seconds = {options.gather}\n{waits}")
     stream = Stream(broker.address, work, options)
     line = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "run", "--kafka", broker.address, "--topic", TOPIC, "--group", "live",
@@ -121,6 +122,8 @@ def measure(broker: Broker, work: Path, options: argparse.Namespace) -> None:
         for key, below in told.items():
             if key.startswith(f"{name}_bucket"):
                 print(f"  at most {key.rpartition(chr(61))[2]:>6} s {below / count:>8.1%}")
+        cpu = cpu_seconds(line.pid) / told["keytrail_source_entries_total"]
+        print(f"CPU {cpu * 1e6:.1f} µs an entry")
         print(f"the producer was late by {max(stream.late, 0):.2f} s at worst")
     finally:
         line.terminate()
@@ -133,6 +136,12 @@ def scraped(port: int) -> dict[str, float]:
         text = answer.read().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {s.name + (f"=le={s.labels['le']}" if "le" in s.labels else ""): s.value for s in samples}
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a living process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> float:

@@ -22,7 +22,7 @@ from tests.integration.kafka.workers import group, made, owners
 from tests.lakes import view
 from tests.processes import surroundings
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 FAULT: Final = "wall clock set back, forward, fast, slow, at the ends of summer time"
 JUDGED_SECONDS: Final = 60
 
@@ -45,7 +45,7 @@ def clocked(clock: WallClock, story: Story, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize(
     ("seed", "batch", "deaths"),
-    [(1, 400, 0), *(pytest.param(seed, 19, 1, marks=pytest.mark.slow) for seed in range(2, 8))],
+    [(1, 400, 0), *((seed, 19, 1) for seed in range(2, 8))],
 )
 def test_a_topic_read_by_a_clock_that_moves(  # noqa: PLR0917
     clocked: Story, clock: WallClock, tmp_path: Path, told: Told, seed: int, batch: int, deaths: int
@@ -67,7 +67,6 @@ def test_a_topic_read_by_a_clock_that_moves(  # noqa: PLR0917
     assert clocked.unlike(home) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_whose_clocks_differ_and_move(
     broker: Broker, lines: list[bytes], tmp_path: Path, told: Told, seed: int

@@ -55,7 +55,7 @@ def again(cases: Sequence[Case]) -> pytest.MarkDecorator:
     """Cases played once more in another way: a long one that has lighter ones beside it only by `make chaos`."""
 
     def chosen(case: Case) -> Any:
-        slow = len(case.stretches) > LONG_HOURS and lighter(case) >= (2 if case.expect else 1)
+        slow = len(case.stretches) > LONG_HOURS and lighter(case) >= 1
         return pytest.param(case, marks=pytest.mark.slow) if slow else case
 
     return pytest.mark.parametrize("case", [chosen(case) for case in cases], ids=case_name)

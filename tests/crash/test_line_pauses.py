@@ -116,6 +116,7 @@ def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_used_up_quota_is_no_other(
     ill: Nursery, nursery: Nursery, logs: Path, reference: Path, tmp_path: Path
 ) -> None:

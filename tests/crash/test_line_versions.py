@@ -70,11 +70,12 @@ class Story:
         return done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "earlier", "shares"),
     [
         (1, EARLIER[0], 2),
-        *(pytest.param(seed, commit, 5, marks=pytest.mark.slow) for seed in (2, 3, 4) for commit in EARLIER),
+        *((seed, commit, 5) for seed in (2, 3, 4) for commit in EARLIER),
     ],
 )
 def test_two_versions_in_turn(

@@ -182,6 +182,7 @@ print(a.audit_tiles(a.FileSystemTileReader(folder), point.size, point.root))
 """
 
 
+@pytest.mark.slow
 def test_aics_tlog_audits_our_ledger_and_finds_a_changed_entry(aics: Path, lake: SmallLake, tmp_path: Path) -> None:
     """Every tile and every entry, from the signed checkpoint; one flipped bit is refused."""
     copy = tmp_path / "ledger"

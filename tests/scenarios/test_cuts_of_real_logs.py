@@ -47,10 +47,13 @@ def cut_in(
     ("name", "batch"),
     [
         ("vault-didentity", 1),
-        ("vault-ops-agent", 1),
+        ("vault-testdrivenio", 7),
+        ("vault-trenner", 7),
+        pytest.param("vault-ops-agent", 1, marks=pytest.mark.slow),
         pytest.param("vault-testdrivenio", 1, marks=pytest.mark.slow),
         pytest.param("vault-trenner", 1, marks=pytest.mark.slow),
-        *((name, 7) for name in ("vault-didentity", "vault-ops-agent", "vault-testdrivenio", "vault-trenner")),
+        pytest.param("vault-didentity", 7, marks=pytest.mark.slow),
+        pytest.param("vault-ops-agent", 7, marks=pytest.mark.slow),
     ],
 )
 def test_small_recordings_cut_small(name: str, batch: int, cut_in: Callable[[int, Path], list[str]]) -> None:
@@ -58,7 +61,7 @@ def test_small_recordings_cut_small(name: str, batch: int, cut_in: Callable[[int
     assert cut_in(batch, real_logs(name)) == []
 
 
-@pytest.mark.parametrize("batch", [pytest.param(7, marks=pytest.mark.slow), 61, 1000])
+@pytest.mark.parametrize("batch", [*(pytest.param(size, marks=pytest.mark.slow) for size in (7, 1000)), 61])
 def test_five_devices_cut_small(batch: int, cut_in: Callable[[int, Path], list[str]]) -> None:
     """The same holds for five devices of one store, read side by side."""
     assert cut_in(batch, real_logs("openbao-live")) == []

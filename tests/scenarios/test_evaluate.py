@@ -60,6 +60,7 @@ def test_frames_give_the_alerts_that_the_line_gives_of_the_written_log(tmp_path:
     assert mine.select(SAID).sort(SAID).equals(theirs.select(SAID).sort(SAID))
 
 
+@pytest.mark.slow
 def test_the_figures_repeat() -> None:
     """The same plan gives the same figures, and what rules are for is found."""
     attacks = ("audit_off:medium", "canary:easy")
@@ -110,6 +111,7 @@ def _stop_after(seeds: int) -> Callable[[int], None]:
 
 
 @pytest.mark.usefixtures("measured_once")
+@pytest.mark.slow
 def test_conditions_are_compared_and_taken_up_again(tmp_path: Path) -> None:
     """Each condition is a run of its own by the suite alone; what was kept is not measured again."""
     plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))

@@ -37,8 +37,8 @@ _TYPES: Final[Mapping[str, Any]] = {
 }
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "client_id": "keytrail", "max_partition_fetch_bytes": 2 << 20, "fetch_max_bytes": 16 << 20,
-    "fetch_max_wait_ms": 250, "metadata_max_age_ms": 10_000, "reconnect_backoff_max_ms": 2_000,
-    "metrics_enabled": False,
+    "fetch_min_bytes": 256 << 10, "fetch_max_wait_ms": 100, "metadata_max_age_ms": 10_000,
+    "reconnect_backoff_max_ms": 2_000, "metrics_enabled": False,
 }  # fmt: skip
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]

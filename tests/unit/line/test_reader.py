@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,7 @@ from pipeline.sources import file_tail
 from tests.scenarios.vault_lines import pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.core.model import RawBatch
@@ -174,3 +177,49 @@ def test_what_ends_the_source_ends_the_reader(two: Path) -> None:
     with pytest.raises(SourceError, match="gone"):
         list(reader.batches())
     source.close()
+
+
+class Trickle(file_tail.FileTail):
+    """A little more with every poll; `asked` says when each of them came, in seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.asked = folder / "a.log", list[float]()
+        self.log.touch()
+        super().__init__(file_tail.Config(), [str(folder)], {}, system_clock, follow=True)
+
+    def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | None:
+        self.asked.append(time.monotonic())
+        with self.log.open("ab") as file:
+            file.write(pairs([len(self.asked)], start=len(self.asked)))
+        return super().poll(limit, 0, progress)
+
+
+def gathering(source: Trickle, gather: float, batches: int) -> Sequence[Sequence[Taken]]:
+    reader = Reader(source, vault.create(vault.Config()), None, 0.0, {}, resolve=create().resolve, gather=gather)
+    found: list[Sequence[Taken]] = []
+    with closing(reader.batches()) as taken:
+        for item in taken:
+            if isinstance(item, list):
+                found.append(item)
+            if len(found) == batches:
+                break
+    source.close()
+    return found
+
+
+def test_what_trickles_in_is_gathered(tmp_path: Path) -> None:
+    """A source that always has a little is asked no more often than that."""
+    source = Trickle(tmp_path)
+    gathering(source, 0.15, 3)
+    assert min(later - earlier for earlier, later in itertools.pairwise(source.asked)) >= 0.15
+
+
+def test_what_comes_in_quantity_is_taken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits behind a batch of that size: this would take a minute a batch."""
+    monkeypatch.setattr("pipeline.reader.GATHERED_BYTES", 1)
+    assert len(gathering(Trickle(tmp_path), 60.0, 3)) == 3
+
+
+def test_a_reader_that_gathers_can_be_stopped(tmp_path: Path) -> None:
+    """It does not sleep through the end of a run: this would take a minute."""
+    assert len(gathering(Trickle(tmp_path), 60.0, 1)) == 1

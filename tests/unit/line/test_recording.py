@@ -150,10 +150,15 @@ def byte(name: str, at: int) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     "tamper",
     [
-        raw_edited, file_gone, raw_gone, file_struck, file_put_in, position_moved,
-        byte("ledger/tile/entries/000", 40), byte("ledger/tile/0/000", 40),
-        byte("ledger/files/ctl.jsonl", 12), byte("ledger/files/tile/entries/000.p/*", 40),
+        raw_edited, file_gone, file_struck, file_put_in, position_moved, byte("ledger/tile/entries/000", 40),
         byte("ledger/files/checkpoints/*", 90),
+        *(
+            pytest.param(harm, marks=pytest.mark.slow)
+            for harm in (
+                raw_gone, byte("ledger/tile/0/000", 40), byte("ledger/files/ctl.jsonl", 12),
+                byte("ledger/files/tile/entries/000.p/*", 40),
+            )
+        ),
     ],
 )  # fmt: skip
 def test_what_is_broken_stays_as_broken_as_it_was(lake: Path, tamper: Callable[[Path], None]) -> None:

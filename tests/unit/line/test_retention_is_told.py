@@ -25,7 +25,9 @@ def count(lake: Path, view: str) -> int:
     return int(query(lake, f"SELECT count(*) FROM {view}").column(0)[0].as_py())
 
 
-@pytest.mark.parametrize(("days", "hours", "left"), [(1, 36, False), (1, 22, True), (3, 36, True)])
+@pytest.mark.parametrize(
+    ("days", "hours", "left"), [(1, 36, False), (1, 22, True), pytest.param(3, 36, True, marks=pytest.mark.slow)]
+)
 def test_expired_entries_are_not_missing(days: int, hours: int, left: bool, tmp_path: Path) -> None:
     """A lake that has forgotten what is older than some days verifies, and holds only the rest: some or nothing."""
     newest = dt.datetime(2026, 3, 5, tzinfo=dt.UTC) + dt.timedelta(hours=hours)
