@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.evaluate.summary import ENTRIES, METHODS, headline, method_row
+from pipeline.evaluate.summary import ENTRIES, METHODS, beyond, headline, method_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,10 +86,10 @@ def _soon(result: dict[str, Any]) -> Iterator[Goal]:
 def _quiet(result: dict[str, Any]) -> Iterator[Goal]:
     _, at = headline(result)
     yield "false pages", "0", str(at["pages"]), at["pages"] == 0
-    rows = [(row["alerts"] / row["happened"], row["confuser"]) for row in result["confusers"] if row["happened"]]
+    rows = [(beyond(row), row["confuser"]) for row in result["confusers"] if row["happened"]]
     if rows:
         worst, name = max(rows)
-        yield ("false tickets about those a confuser touches, each time", f"{A_CONFUSER:g}",
+        yield ("false tickets about those a confuser touches, beyond others', each time", f"{A_CONFUSER:g}",
                f"{name} {worst:.1f}", worst <= A_CONFUSER)  # fmt: skip
     yield "alerts with a whole explanation", "100%", f"{at['explained']:.1%}", at["explained"] >= 1
     shares = [row["inflation"][level] for row in result["calibration"] for level in LEVELS if level in row["inflation"]]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.evaluate.touched import AFTER_US, BEFORE_US, HOUR_US, NONE, rarity
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from pipeline.evaluate.replay import Told
     from pipeline.evaluate.twins import Happening, Recorded, Staged
 
-HOUR_US: Final = 3_600_000_000
 LATE_US: Final = 24 * HOUR_US  # an alert this long after an incident's end still tells of it
 _SHARED: Final = frozenset({"", "anonymous", "token", "wrapping", "unknown"})
 
@@ -175,11 +176,10 @@ def _false(verdict: Verdict, one: Told, recorded: Recorded) -> None:
 
 def _confuser(one: Told, happenings: Sequence[Happening]) -> str:
     """The rarest kind of happening that the alert's principal took part in at the time; else that of none."""
-    low, high = _us(one.row["first_time"]) - HOUR_US, _us(one.row["last_time"])
+    low, high = _us(one.row["first_time"]) - BEFORE_US, _us(one.row["last_time"])
     who = one.row["principal"]
-    here = [h for h in happenings if who in h.parties and h.begin_us <= high and h.end_us + 2 * HOUR_US >= low]
-    often = Counter(h.name for h in happenings)
-    return min((h.name for h in here), key=lambda name: (often[name], name), default="none")
+    here = {h.name for h in happenings if who in h.parties and h.begin_us <= high and h.end_us + AFTER_US >= low}
+    return next((name for name in rarity(happenings) if name in here), NONE)
 
 
 def _explained(one: Told) -> bool:

@@ -12,6 +12,7 @@ from pipeline.evaluate.judge import Verdict, judge
 from pipeline.evaluate.plan import BUDGETS
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import METHODS
+from pipeline.evaluate.touched import touched
 from pipeline.evaluate.twins import SUITE, Recorded, record
 from pipeline.routing import Config as RoutingConfig
 
@@ -33,6 +34,7 @@ def measure(plan: Plan, nth: int, tree: dict[str, Any]) -> dict[str, Any]:
         "principals": recorded.principals,
         "operations": recorded.operations,
         "confusers": dict(sorted(happened.items())),
+        "touched": touched(recorded.happenings, recorded.test_us, recorded.end_us, recorded.principals),
         "incidents": [
             {"attack": one.label.attack, "difficulty": one.label.difficulty, "one_line": rule}
             for one, rule in zip(recorded.incidents, recorded.one_line, strict=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluate.goals import goals, span
 from pipeline.evaluate.plan import BUDGETS
-from pipeline.evaluate.summary import METHODS, PROMISED, headline
+from pipeline.evaluate.summary import METHODS, PROMISED, beyond, headline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,15 +139,20 @@ Of the {result["unruled"][0]["kinds"]} kinds of which no single line finds nine 
 
 
 def _false(result: dict[str, Any]) -> str:
-    rows = [(r["confuser"], r["happened"] or "", r["alerts"], _each_time(r)) for r in result["confusers"]]
+    rows = [
+        (r["confuser"], r["happened"] or "", f"{r['days']:,.0f}", r["alerts"], f"{r['others']:.1f}", _each_time(r))
+        for r in result["confusers"]
+    ]
     return f"""\
 ## False alerts
 
-By what happened at the time to the principal they are about, and by the detector that spoke first. What lasts to the
-end of the run once it has come (`dst`, `scale_out`, `sdk_upgrade`, `vpn_change`, `reorg`) is given all that is told of
-those principals until then, whatever the reason.
+By what happened at the time to the principal they are about, and by the detector that spoke first. Where several things
+happened it is the rarest. What lasts to the end of the run once it has come (`dst`, `scale_out`, `sdk_upgrade`,
+`vpn_change`, `reorg`) is given all that is told of those principals until then, so beside it stands what as many
+principals to whom nothing happened are told of in as long a time; the last column is the difference for each happening.
+Alerts about nobody in particular are with `none`, so what others are told of is somewhat high.
 
-{table(("confuser", "happened", "false alerts", "each time"), rows)}
+{table(("confuser", "happened", "principal-days", "false alerts", "of as many others", "more, each time"), rows)}
 
 {table(("detector", "false alerts"), list(result["false_by_detector"].items()))}"""
 
@@ -287,7 +292,7 @@ def interval(row: Mapping[str, Any]) -> str:
 
 
 def _each_time(row: Mapping[str, Any]) -> str:
-    return f"{row['alerts'] / row['happened']:.2g}" if row["happened"] else ""
+    return f"{beyond(row):.2g}" if row["happened"] else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

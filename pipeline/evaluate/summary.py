@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.evaluate.calibration import inflation
 from pipeline.evaluate.plan import BUDGETS
+from pipeline.evaluate.touched import NONE
 from pipeline.evaluate.twins import SUITE
 
 if TYPE_CHECKING:
@@ -199,12 +200,24 @@ def _spread(each: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def _confusers(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`days` are those of the principals it touched, `others` the false alerts of as many untouched ones."""
     happened: Counter[str] = Counter()
+    days: Counter[str] = Counter()
     for one in measured:
         happened.update(one["confusers"])
+        days.update(one["touched"])
     alerts = _counts(measured, "by_confuser")
-    rows = [{"confuser": name, "happened": count, "alerts": alerts[name]} for name, count in sorted(happened.items())]
-    return [*rows, {"confuser": "none", "happened": 0, "alerts": alerts["none"]}]
+    rate = alerts[NONE] / days[NONE] if days[NONE] else 0.0
+    return [
+        {"confuser": name, "happened": happened[name], "alerts": alerts[name], "days": round(days[name], 1),
+         "others": round(rate * days[name], 2)}
+        for name in (*sorted(happened), NONE)
+    ]  # fmt: skip
+
+
+def beyond(row: Mapping[str, Any]) -> float:
+    """False alerts of a confuser, each time it happened, beyond those that as many others had in as long a time."""
+    return float((row["alerts"] - row["others"]) / row["happened"])
 
 
 def _counts(measured: Sequence[dict[str, Any]], name: str) -> Counter[str]:

@@ -22,6 +22,7 @@ from pipeline.evaluate.kept import Kept
 from pipeline.evaluate.plan import YOUNGER, Plan, principals
 from pipeline.evaluate.replay import replay
 from pipeline.evaluate.summary import times, wilson
+from pipeline.evaluate.touched import touched
 from pipeline.evaluate.twins import Happening, Recorded, Staged
 from pipeline.routing import Config
 from pipeline.simulate import Incident, lay, twins
@@ -114,6 +115,24 @@ def test_false_alerts_go_to_the_confuser_of_their_principal() -> None:
     )
     assert verdict(frame(finding(5)), frame(), happenings=both).by_confuser == {"reorg": 1}
     assert verdict(frame(finding(30)), frame(), happenings=both).by_confuser == {"none": 1}
+
+
+def test_days_of_principals_go_to_what_happened_to_them() -> None:
+    """Hour by hour, from the happening's begin to three hours after its end, to the rarest; the rest to none."""
+    team, one = frozenset(["a", "b"]), frozenset(["a"])
+    happened = (
+        Happening("deploy", US, US + 3 * HOUR, team), Happening("deploy", US + 40 * HOUR, US + 41 * HOUR, team),
+        Happening("dst", US + 24 * HOUR, US + 90 * HOUR, one),
+    )  # fmt: skip
+    days = touched(happened, US, US + 72 * HOUR, 10)
+    assert days == {"dst": 48 / 24, "deploy": (2 * 7 + 5) / 24, "none": pytest.approx(30 - 2 - 19 / 24)}
+
+
+def test_what_happened_before_the_test_days_touches_nobody() -> None:
+    """And what has no test days at all has no principal-days."""
+    gone = (Happening("deploy", US, US + HOUR, frozenset(["a"])),)
+    assert touched(gone, US + 24 * HOUR, US + 48 * HOUR, 10) == {"none": 10.0}
+    assert touched(gone, US, US, 10) == {"none": 0.0}
 
 
 def test_the_roster_goes_round_over_the_seeds() -> None:
