@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.conftest import Told
-from tests.chaos.kafka_story import Story, prepare
+from tests.chaos.kafka_story import Story, prepare, words
+from tests.crash.test_line_disk_full import enlarge, small_disk
+from tests.crash.test_line_follow import wait_until
+from tests.crash.test_line_pauses import FULL, ROOM, committed
 from tests.integration.kafka.broker import Broker
 from tests.integration.kafka.cluster import stored
 from tests.lakes import view
@@ -83,11 +86,37 @@ def test_the_broker_dies_and_comes_back(story: Story, mortal: Broker, tmp_path: 
     assert story.unlike(home) == []
 
 
-def test_the_disk_is_full(story: Story, home: Path, told: Told) -> None:
-    """A run that cannot write any more ends with an error; with room again, all is as if that had not been."""
+def test_files_may_not_grow(story: Story, home: Path, told: Told) -> None:
+    """A run that cannot write any more ends with an error; without the limit, all is as if that had not been."""
     child = story.begin(home, limits={"RLIMIT_FSIZE": 150_000})
     assert child.wait() == 1, child.text()
     assert "cannot" in child.text() or "too large" in child.text().lower()
     story.finish(home)
-    told("no room on the disk, then room again", 1, story.produced, home / "lake")
+    told("files come to their limit, later none", 1, story.produced, home / "lake")
     assert story.unlike(home) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["300k", "700k", "1500k"])
+def test_the_disk_fills_up_under_a_run_that_follows(story: Story, home: Path, told: Told, size: str) -> None:
+    """It leaves the group and waits; with room it goes on from the last commit by itself."""
+    config = home / "keytrail.toml"
+    config.write_text(config.read_text("utf-8").replace("[line]\n", "[line]\nidle_seconds = 1000\n"), "utf-8")
+    total = committed(story.reference)
+    with small_disk(home / "lake", size):
+        child = story.nursery.start(*words(story.address, story.topic, home), "--follow")
+        try:
+            wait_until(lambda: FULL in child.text(), child)
+            assert committed(home) < total
+            enlarge(home / "lake", "200m")
+            wait_until(lambda: ROOM in child.text(), child)
+            wait_until(lambda: committed(home) == total, child)
+            child.send(signal.SIGTERM)
+            assert child.wait() in {0, 10}, child.text()
+        finally:
+            if not child.ended(0):
+                child.send(signal.SIGKILL)
+                child.wait()
+        story.finish(home)
+        told("disk full under a run that follows, room later", 1, story.produced, home / "lake")
+        assert story.unlike(home) == []
