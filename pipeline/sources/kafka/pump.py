@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.core.errors import KeytrailError, SourceError
 from pipeline.sources.kafka.client import (
     FencedInstanceIdError,
-    Fetcher,
-    KafkaConsumer,
     KafkaError,
     KafkaTimeoutError,
     LogTruncationError,
@@ -23,7 +21,7 @@ from pipeline.sources.kafka.client import (
     OffsetOutOfRangeError,
     TopicPartition,
 )
-from pipeline.sources.kafka.facts import topic_id
+from pipeline.sources.kafka.inner import Inner, connected
 from pipeline.sources.kafka.listener import Moves
 from pipeline.sources.kafka.mark import Identity, earlier
 from pipeline.sources.kafka.partition import Bounds, Partition
@@ -63,11 +61,12 @@ class Pump:
         self._places = Places()
         self._commits: dict[Any, int] = {}
         self._stop = threading.Event()
-        self._consumer = _connected(options)
+        self._consumer = connected(options)
+        self._inner = Inner(self._consumer)
         self._split = config.split_batches and works()
         if self._split:
-            self._consumer._fetcher.PartitionRecords = batches(config.max_batch_bytes)  # noqa: SLF001  see splitter
-        self.moves = Moves(self._consumer._net.sleep, config.handover_seconds)  # noqa: SLF001  the client's own loop
+            self._inner.split_by(batches(config.max_batch_bytes))
+        self.moves = Moves(self._inner.sleep, config.handover_seconds)
         self.moves.on_come, self.moves.on_gone = self._come, self._gone
         self._topics = tuple(topics)
         self._thread = threading.Thread(target=self._run, name="keytrail-kafka", daemon=True)
@@ -92,7 +91,7 @@ class Pump:
     @property
     def joined(self) -> bool:
         """Whether the group has taken this process in and is at rest."""
-        return self._consumer._coordinator.generation_if_stable() is not None  # noqa: SLF001
+        return self._inner.joined
 
     def place(self, positions: Mapping[tuple[str, str], Position], come: Mapping[Any, Partition]) -> None:
         """Read these partitions, as they were when they came, from where the lake says."""
@@ -152,34 +151,15 @@ class Pump:
         self._stop.wait(_BACKOFF_SECONDS)
 
     def _round(self) -> None:
-        self._rejoin()
+        self._inner.rejoin()
         self._seek()
         self._pace()
-        self._unpark()
+        self._inner.unpark()
         self._report()
         got = self._consumer.poll(timeout_ms=_POLL_MS, max_records=1 if self._split else _RECORDS)
         self._take(got)
         if not got:
             self._look_around()
-
-    def _rejoin(self) -> None:
-        """Finish a rejoin whose reason has gone while it was under way.
-
-        The client (3.0.12) forgets it otherwise, and with it its heartbeat: the group would drop us after a while.
-        """
-        group = self._consumer._coordinator  # noqa: SLF001  there is no other way to see it
-        if group.rebalance_in_progress() and not group.need_rejoin():
-            group.request_rejoin()
-
-    def _unpark(self) -> None:
-        """Let what was put by for a paused partition come back once the partition goes on.
-
-        The client (3.0.12) brings it back only while it holds nothing else, and takes what is used up for something:
-        it then neither hands the records out nor fetches the partition again.
-        """
-        fetcher = self._consumer._fetcher  # noqa: SLF001  there is no other way to see it
-        if not fetcher._next_partition_records:  # noqa: SLF001
-            fetcher._next_partition_records = None  # noqa: SLF001
 
     def _take(self, got: Mapping[Any, Sequence[Any]]) -> None:
         now = time.monotonic()
@@ -249,10 +229,9 @@ class Pump:
 
     def _recreated(self) -> bool:
         """Topics that were deleted and made again under our eyes begin anew."""
-        cluster = self._consumer._cluster  # noqa: SLF001  topic ids are in no other place
         found = False
         for topic in self._topics:
-            known, now = self._facts.topic_ids[topic], topic_id(cluster.topic_id(topic))
+            known, now = self._facts.topic_ids[topic], self._inner.topic_id(topic)
             if known and now and known != now:
                 self._facts = self._facts.renewed(topic, now)
                 self._anew(topic)
@@ -286,13 +265,12 @@ class Pump:
     def _look_around(self) -> None:
         """Nothing came: see what was passed over, and whether topics are still the same."""
         self._recreated()
-        known = self._consumer._subscription.assignment  # noqa: SLF001  `position()` would ask the network
         with self.turn:
+            reached = self._inner.reached()
             for tp, partition in self.partitions.items():
-                state = known.get(tp)
-                if not partition.placed or state is None or state.position is None:
+                if not partition.placed or tp not in reached:
                     continue
-                if (back := partition.passed(state.position.offset)) is not None:
+                if (back := partition.passed(reached[tp])) is not None:
                     self._move(tp, back)
             self.turn.notify_all()
 
@@ -322,7 +300,7 @@ class Pump:
             self.turn.notify_all()
 
     def _partition(self, tp: Any) -> Partition:
-        now = topic_id(self._consumer._cluster.topic_id(tp.topic))  # noqa: SLF001
+        now = self._inner.topic_id(tp.topic)
         facts = self._facts = self._facts.renewed(tp.topic, now) if now else self._facts
         identity = Identity(facts.cluster, facts.topic_ids[tp.topic], tp.topic, tp.partition)
         partition = Partition(identity, facts.policies[tp.topic], self._config.check_records)
@@ -338,16 +316,6 @@ class Pump:
         with self.turn:
             self.failure = failure
             self.turn.notify_all()
-
-
-def _connected(options: Mapping[str, Any]) -> Any:
-    try:
-        consumer = KafkaConsumer(**options)
-    except KafkaError as error:
-        raise SourceError(f"Kafka does not answer: {type(error).__name__}") from None
-    if not isinstance(consumer._fetcher, Fetcher):  # noqa: SLF001
-        raise SourceError("this version of kafka-python is not one that can be read with")
-    return consumer
 
 
 def _brief(error: Exception) -> str:

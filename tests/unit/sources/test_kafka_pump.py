@@ -31,7 +31,7 @@ class Client:
 def test_a_broker_lost_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that goes before the group is joined is a SourceError, and the client is closed."""
     client = Client()
-    monkeypatch.setattr(pump, "_connected", lambda _options: client)
+    monkeypatch.setattr(pump, "connected", lambda _options: client)
     facts = Facts("cluster", {"audit": "id"}, {"audit": (0, 1)}, {"audit": "delete"})
     made = pump.Pump(Config(), facts, ["audit"], {}, follow=False)
     with pytest.raises(SourceError, match="KafkaTimeoutError"):
