@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 
 from detectors._remembered import FEW, Remembered
+from detectors._texts import Texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from detectors._runs import Bools
 
 
 @cache  # here and elsewhere: an expression costs more to make than to ask of a few rows
@@ -26,29 +33,43 @@ def place(name: str = "secret", depth: int = 2) -> pl.Expr:
 
 
 class _Pattern:
-    """What an expression over the column `name` makes of each name."""
+    """What an expression over the column `name` makes of each name: of many at once what `cut` makes of their bytes.
 
-    def __init__(self, expression: pl.Expr) -> None:
-        self._expression = expression
+    Where `cut` finds nothing in a name, the expression is asked.
+    """
+
+    def __init__(self, expression: pl.Expr, cut: Callable[[Texts], tuple[Texts, Bools]]) -> None:
+        self._expression, self._cut = expression, cut
         self._remembered = Remembered(lambda names: self._worked_out(names).to_list())
 
     def of(self, names: pl.Series) -> pl.Series:
         """Row by row."""
         if len(names) > FEW:
-            return self._worked_out(names)
+            return self._of_many(names)
         return pl.Series(names.name, self._remembered.of(names.to_list()), dtype=pl.String)
 
     def _worked_out(self, names: pl.Series) -> pl.Series:
         told = names.to_frame("name").lazy().select(self._expression).collect()  # works common parts out once
         return told.to_series().alias(names.name)
 
+    def _of_many(self, names: pl.Series) -> pl.Series:
+        texts = Texts.of((names.fill_null("") if names.has_nulls() else names).rechunk().to_arrow())
+        if (texts.data == ord("\n")).any():
+            return self._worked_out(names)
+        cut, found = self._cut(texts)
+        told = cut.series()
+        if not found.all():
+            other = np.flatnonzero(~found)
+            told = told.scatter(other, self._worked_out(names.gather(other)))
+        return told.alias(names.name)
 
-_COHORTS: Final = _Pattern(cohort("name"))
+
+_COHORTS: Final = _Pattern(cohort("name"), Texts.above)
 
 
 @cache
 def _folders(depth: int) -> _Pattern:
-    return _Pattern(place("name", depth))
+    return _Pattern(place("name", depth), lambda texts: (texts.folders(depth), np.ones(len(texts.sizes), np.bool_)))
 
 
 def cohorts(principals: pl.Series) -> pl.Series:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table
+from detectors._memory import Keys, Table, distinct_of
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -62,10 +62,11 @@ class Habits:
 
     def size(self, kinds: Keys, shape: Floats, at_us: int, times: float = 1.0) -> Floats:
         """Size of the law for keys whose own rate has Gamma shape `shape`, with `times` the scatter that was seen."""
-        _, _, seen, weight = self._kinds.get(kinds, at_us).T
+        distinct, each = distinct_of(kinds)
+        _, _, seen, weight = self._kinds.get(distinct, at_us).T
         scatter = times * (_SCATTER * _SCATTER_WEIGHT + seen) / (_SCATTER_WEIGHT + weight)
         scatter = np.clip(scatter, *_SCATTER_BOUNDS)
-        return np.asarray(1.0 / (1.0 / shape + scatter))
+        return np.asarray(1.0 / (1.0 / shape + scatter[each]))
 
     def peak(self, keys: Keys, at_us: int) -> Floats:
         """The most that each key had in one window."""
@@ -77,9 +78,10 @@ class Habits:
 
     def of_kind(self, kinds: Keys, at_us: int, least: float) -> tuple[Floats, Floats]:
         """Mean and size for keys nobody knows: what is typical for their kind, with a long tail."""
-        logs, windows, _, _ = self._kinds.get(kinds, at_us).T
+        distinct, each = distinct_of(kinds)
+        logs, windows, _, _ = self._kinds.get(distinct, at_us).T
         typical = np.expm1(logs / np.maximum(windows, 1.0))
-        return np.maximum(2 * typical, least), np.full(len(kinds), _COLD_SIZE)
+        return np.maximum(2 * typical, least)[each], np.full(len(kinds), _COLD_SIZE)
 
     def learn(self, at_us: int, keys: Keys, kinds: Keys, *, count: Floats, exposure: Floats, mean: Floats) -> None:
         """Add a closed window. `mean` is what was expected of each key; nan where nothing was."""
@@ -95,7 +97,9 @@ class Habits:
         held = np.minimum(count, _JUMP * known + 10)
         weight = (1 + known) ** 2
         scatter = np.where(told, ((held - known) ** 2 - known) / weight, 0.0)
-        self._kinds.add(kinds, np.stack([np.log1p(count), ones, scatter, known**2 / weight], axis=1), at_us)
+        self._kinds.add_at(
+            *distinct_of(kinds), np.stack([np.log1p(count), ones, scatter, known**2 / weight], axis=1), at_us
+        )
 
     def snapshot(self, name: str) -> Frames:
         """Three frames under `name`."""
@@ -118,8 +122,11 @@ def common_mode(groups: Keys, jump: Floats, *, least: int = 4) -> Floats:
     out = np.ones(len(groups))
     if len(groups) < least:
         return out
-    order = np.lexsort((jump, groups))
-    sorted_groups = groups[order]
+    distinct, each = distinct_of(groups)
+    kind = np.uint16 if len(distinct) <= 1 << 16 else np.int64  # of so few ranks a stable order takes no comparison
+    order = np.argsort(jump)
+    order = order[np.argsort(each[order].astype(kind), kind="stable")]
+    sorted_groups = each[order]
     starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])
     sizes = np.diff(np.r_[starts, len(groups)])
     ranked = jump[order]

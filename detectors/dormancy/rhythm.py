@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table
+from detectors._memory import Keys, Table, distinct_of
 from detectors._people import People
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US
@@ -47,7 +47,8 @@ class Present:
         rows = people.rows.filter(pl.col("outcome") == "success")
         if rows.is_empty():
             return None
-        each = people.each(rows, pl.col("n").filter("discloses_value").sum().alias("values"))
+        values = np.where(rows["discloses_value"].fill_null(value=False).to_numpy(), rows["n"].to_numpy(), 0)
+        each = people.each(rows, values=lambda each: each.sum(values))
         return cls(each.frame, each.keys, each.kinds, each.cohorts)
 
 
@@ -59,6 +60,8 @@ class Told:
     away_h: Floats  # hours since last there, or before it woke a little while ago; 0 for newcomers
     gap: Floats  # surprise of that absence
     hour: Floats  # surprise of this time of day
+    own: Floats  # what Rhythm remembers of each
+    gone: Floats  # hours since last there, whatever it woke from
 
 
 class Rhythm:
@@ -75,26 +78,28 @@ class Rhythm:
 
     def judged(self, present: Present, at_us: int) -> Told:
         """What is odd about those present."""
-        own = self._who.get(present.keys, at_us)
+        own, gone = self._who.get(present.keys, at_us), self._gone(present, at_us)
         known, longest = own[:, _N], self._longest(own, at_us)
-        away = self._away(present, own, at_us)
+        away = np.where(self._awake(own, at_us), np.maximum(own[:, _AWAY], gone), gone)
         usual = (own[:, _GAP] * known + _MONTH_H) / (known + 1)
-        kind = self._kinds.get(present.kinds, at_us)
+        kinds, each = distinct_of(present.kinds)
+        kind = self._kinds.get(kinds, at_us)
         settled = (own[:, _RETURNS] > 0) | (known >= _SETTLED)
-        gap = -np.log10(_rare(away, (1 + away / (_TAIL * usual)) ** -_TAIL, kind[:, BINS:], settled))
+        law = (1 + away / (_TAIL * usual)) ** -_TAIL
+        gap = -np.log10(_rare(away, law, kind[:, BINS:], each, settled))
         gap = np.where(away <= 1.2 * longest, 0.0, gap)
         share = _smoothed(kind[:, :BINS]) + 1e-3
         share /= share.sum(axis=1, keepdims=True)
-        hours = _smoothed(own[:, :BINS]) + _BORROWED * share
+        hours = _smoothed(own[:, :BINS]) + (_BORROWED * share)[each]
         hours /= hours.sum(axis=1, keepdims=True)
         here = hours[:, _bin(at_us)][:, None]
         rarer = np.where(hours <= here * (1 + 1e-9), hours, 0.0).sum(axis=1)
-        return Told(known, away, gap, -np.log10(np.clip(rarer, 1e-12, 1.0)))
+        return Told(known, away, gap, -np.log10(np.clip(rarer, 1e-12, 1.0)), own, gone)
 
-    def _away(self, present: Present, own: Floats, at_us: int) -> Floats:
+    def _gone(self, present: Present, at_us: int) -> Floats:
+        """Hours since each was last there."""
         seen = self._who.seen(present.keys)
-        gap = np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
-        return np.where(self._awake(own, at_us), np.maximum(own[:, _AWAY], gap), gap)
+        return np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
 
     def _longest(self, own: Floats, at_us: int) -> Floats:
         """The longest absence that is over: the return from it, too."""
@@ -107,9 +112,7 @@ class Rhythm:
 
     def learn(self, present: Present, told: Told, done: Bools, idle_h: float, at_us: int) -> None:
         """Add a closed window. Those `done` were told of: their absence is over."""
-        own = self._who.get(present.keys, at_us)
-        seen = self._who.seen(present.keys)
-        gap = np.where(seen > 0, (at_us - seen) / HOUR_US, 0.0)
+        own, gap, seen = told.own, told.gone, self._who.seen(present.keys)
         new = own * (1 - 1 / _FORGET)
         fresh = (told.away_h >= idle_h) & ~done
         new[:, _LONGEST] = np.maximum(self._longest(own, at_us), np.where(fresh, 0.0, gap))
@@ -123,10 +126,11 @@ class Rhythm:
         new[:, _WOKE] = np.where(fresh, woke, 0.0)
         new[:, _AWAY] = np.where(fresh, told.away_h, 0.0)
         self._who.put(present.keys, new, at_us)
-        once = np.zeros((len(present.keys), BINS + GAPS))
-        once[:, _bin(at_us)] = 1
-        once[back, BINS + _gap_bin(gap[back])] = 1
-        self._kinds.add(present.kinds, once, at_us)
+        kinds, each = distinct_of(present.kinds)
+        sums = np.zeros((len(kinds), BINS + GAPS))
+        sums[:, _bin(at_us)] = np.bincount(each)
+        np.add.at(sums, (each[back], BINS + _gap_bin(gap[back])), 1)
+        self._kinds.add(kinds, sums, at_us)
 
     def hours_of(self, key: Keys, at_us: int) -> str:
         """The hours of day (UTC) a principal is mostly seen in, in words."""
@@ -155,14 +159,15 @@ def _gap_bin(gap_h: Floats) -> npt.NDArray[np.int64]:
     return np.asarray(np.minimum(halves, GAPS - 1).astype(np.int64))
 
 
-def _rare(away_h: Floats, law: Floats, kind: Floats, settled: Bools) -> Floats:
-    """The chance of so long an absence. Who was seen in one short stretch only is judged by the law alone."""
-    beyond = np.cumsum(kind[:, ::-1], axis=1)[:, ::-1]  # absences of each bin and longer ones
-    longer = beyond[np.arange(len(away_h)), _gap_bin(away_h)]
-    shared = (longer + _HEARSAY * law) / (beyond[:, 0] + _HEARSAY)
+def _rare(away_h: Floats, law: Floats, kinds: Floats, kind: npt.NDArray[np.int64], settled: Bools) -> Floats:
+    """The chance of so long an absence, of `kind` each. Who was seen in one short stretch only is judged by the law."""
+    beyond = np.cumsum(kinds[:, ::-1], axis=1)[:, ::-1]  # absences of each bin and longer ones
+    longer = beyond[kind, _gap_bin(away_h)]
+    shared = (longer + _HEARSAY * law) / (beyond[kind, 0] + _HEARSAY)
     return np.where(settled, np.minimum(law, shared), law)
 
 
 def _smoothed(bins: npt.NDArray[np.float64]) -> Floats:
-    sides = np.roll(bins, 1, axis=1) + np.roll(bins, -1, axis=1)
+    round_ = np.concatenate([bins[:, -1:], bins, bins[:, :1]], axis=1)
+    sides = round_[:, :-2] + round_[:, 2:]
     return np.asarray((1 - 2 * _SMOOTH) * bins + _SMOOTH * sides)

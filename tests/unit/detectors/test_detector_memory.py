@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import _memory
 from detectors._budget import Budget
-from detectors._memory import Table, joined, keys_of, keys_of_few
+from detectors._memory import Table, distinct_of, joined, keys_of, keys_of_few, unique
+from pipeline.core.hashing import mix
 
 DAY_US = 86_400_000_000
 
@@ -110,6 +113,50 @@ def test_table_restored_goes_on_the_same(steps: list[tuple[int, int]], cut: int)
             second.restore(first.snapshot())
             first = second
     assert first.snapshot().equals(straight.snapshot())
+
+
+@pytest.mark.parametrize("limit", [40, 1_000])
+def test_late_keys_are_kept_like_the_others(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that keeps what came of late apart says and saves the same as one that does not, also when it is full."""
+    rng = np.random.default_rng(limit)
+    one, apart = Table(2, limit, DAY_US), Table(2, limit, DAY_US)
+    for at in range(60):
+        keys = np.unique(rng.integers(0, 200 + 10 * at, 30).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        others = rng.choice(keys, 50)
+        told = []
+        for table, large in ((one, 1 << 60), (apart, 16)):
+            monkeypatch.setattr(_memory, "_LARGE", large)
+            table.add(others, np.ones((50, 2)), at * DAY_US)
+            before = table.get(keys, at * DAY_US + 7)
+            table.put(keys, before + 2, at * DAY_US + 7)
+            table.bump(keys[::2], at * DAY_US + 8)
+            asked = [table.get(keys, (at + 1) * DAY_US), table.seen(others), table.knows(keys + np.uint64(1))]
+            told.append([before.tolist(), len(table), *(answer.tolist() for answer in asked)])
+        assert told[0] == told[1]
+        if at % 20 == 19:
+            assert one.snapshot().equals(apart.snapshot())
+
+
+def test_a_name_s_key_is_a_sum_over_its_bytes() -> None:
+    """Byte i and one, times the i-th power of an odd number, and the length, mixed; whatever the names beside it."""
+    names = ["", "a", "kv/é/db", "x" * 8, "y" * 255, "y" * 256, "y" * 257, "z" * 5_000] + [f"n{i}" for i in range(300)]
+    odd, word = 0x9E3779B97F4A7C15, 1 << 64
+    sums = [
+        (sum((byte + 1) * pow(odd, i + 1, word) for i, byte in enumerate(name.encode())) + len(name.encode())) % word
+        for name in names
+    ]
+    expected = mix(np.array(sums, dtype=np.uint64)).tolist()
+    assert keys_of(pl.Series(names)).tolist() == expected
+    assert [int(keys_of(pl.Series([name]))[0]) for name in names] == expected
+
+
+@pytest.mark.parametrize("kinds", [1, 5, 300, 40_000])
+def test_distinct_keys_and_whose_they_are(kinds: int) -> None:
+    """However many of many keys are different, they come in order, with the place of each."""
+    keys = mix(np.random.default_rng(1).integers(0, kinds, 30_000).astype(np.uint64))
+    distinct, place = distinct_of(keys)
+    assert distinct.tolist() == sorted(set(keys.tolist())) == unique(keys).tolist()
+    assert (distinct[place] == keys).all()
 
 
 def test_budget_follows_the_last_week() -> None:
