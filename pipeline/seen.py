@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipeline.baselines.names import coded
+from pipeline.core.coded import Coded
 from pipeline.core.hashing import U64, hash_texts, mix
 
 if TYPE_CHECKING:
@@ -122,12 +122,12 @@ def _keys(names: pl.Series, part: str = "", without: Sequence[str] = ("",)) -> l
 
     Null counts as empty.
     """
-    rows, values = coded(names.fill_null(""))
-    distinct = pl.Series(values, dtype=pl.String)
+    column = Coded.of(names.fill_null(""))
+    rows, distinct = column.codes, column.names
     none = distinct.is_in(without).to_numpy()
     texts = [distinct]
     if part:
         found = pl.coalesce(pl.col("name").str.extract(part, 1), "name")
-        texts.append(distinct.to_frame("name").select(found).to_series())
+        texts.append(distinct.alias("name").to_frame().select(found).to_series())
     hashed = (hash_texts(each.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())) for each in texts)
     return [np.where(none, NONE, keys)[rows] for keys in hashed]

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.hashing import U64
+from pipeline.core.starts import Starts
 
 Slots = npt.NDArray[np.int64]
 _SHORT = 16_384
+_FEW = 256  # keys: of fewer each is searched for by itself
 
 
 class Index:
@@ -18,33 +20,35 @@ class Index:
     """
 
     def __init__(self) -> None:
-        self._keys: U64 = np.empty(0, np.uint64)
+        self._keys = Starts(np.empty(0, np.uint64))
         self._slots: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
         self._tail_keys: U64 = np.empty(0, np.uint64)
         self._tail_slots: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
 
     def __len__(self) -> int:
-        return len(self._keys) + len(self._tail_keys)
+        return len(self._keys.keys) + len(self._tail_keys)
 
     def find(self, keys: U64) -> Slots:
         """The slot of each key, or -1. Sorted questions are answered several times faster than random ones."""
         slots = _search(self._keys, self._slots, keys)
         if len(self._tail_keys):
-            slots = np.maximum(slots, _search(self._tail_keys, self._tail_slots, keys))
+            slots = np.maximum(slots, _search(Starts(self._tail_keys), self._tail_slots, keys))
         return slots
 
     def add(self, keys: U64, slots: npt.NDArray[np.integer]) -> None:
         """Take in keys that are not there yet, each once."""
         self._tail_keys, self._tail_slots = _merge(self._tail_keys, self._tail_slots, keys, slots.astype(np.uint32))
-        if len(self._tail_keys) > max(_SHORT, len(self._keys) >> 4):
-            self._keys, self._slots = _merge(self._keys, self._slots, self._tail_keys, self._tail_slots)
+        if len(self._tail_keys) > max(_SHORT, len(self._keys.keys) >> 4):
+            keys, self._slots = _merge(self._keys.keys, self._slots, self._tail_keys, self._tail_slots)
+            self._keys = Starts(keys)
             self._tail_keys, self._tail_slots = np.empty(0, np.uint64), np.empty(0, np.uint32)
 
 
-def _search(keys: U64, slots: npt.NDArray[np.uint32], asked: U64) -> Slots:
+def _search(starts: Starts, slots: npt.NDArray[np.uint32], asked: U64) -> Slots:
+    keys = starts.keys
     if not len(keys):
         return np.full(len(asked), -1, np.int64)
-    at = np.searchsorted(keys, asked)
+    at = starts.search(asked) if len(asked) > _FEW else np.searchsorted(keys, asked)
     np.minimum(at, len(keys) - 1, out=at)
     return np.where(keys[at] == asked, slots[at].astype(np.int64), -1)
 

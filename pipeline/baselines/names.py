@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.baselines.index import Index, Slots
+from pipeline.core.coded import Coded
 from pipeline.core.hashing import U64, hash_texts
 
 _CHUNKS = 32
@@ -32,28 +33,31 @@ class Names:
         return len(self.texts)
 
     def of(self, column: pl.Series) -> Slots:
-        """The id of each of a column, -1 for null and for what is not known."""
+        """The id of each of a column, -1 for null and for what is not known; numbers are ids already."""
+        if column.dtype == pl.Int64:
+            return np.asarray(column.to_numpy())
         if len(column) <= FEW:
             return self._each(column.to_list())
-        codes, texts = coded(column)
-        return np.asarray(np.append(self.find(texts), -1)[codes])
+        coded = Coded.of(column)
+        return np.asarray(np.append(self.find(coded.texts), -1)[coded.codes])
 
     def find(self, texts: pa.Array) -> Slots:
         """The id of each of `texts` (large_string, no nulls), or -1."""
         return self._find(texts, hash_texts(texts)) if len(texts) > FEW else self._each(texts.to_pylist())
 
-    def intern(self, texts: pa.Array) -> Slots:
-        """The id of each of `texts` (distinct, large_string, no nulls); new ones are taken in."""
-        if len(texts) <= FEW and len(ids := self._each(texts.to_pylist())) and ids.min() >= 0:
-            return ids
-        hashes = hash_texts(texts)
-        ids = self._find(texts, hashes)
+    def intern(self, texts: pa.Array, ids: Slots | None = None) -> Slots:
+        """The id of each of `texts` (distinct, large_string, no nulls); new ones are taken in.
+
+        `ids` are what `find` says of them now, where that is known.
+        """
+        ids = self.find(texts) if ids is None else ids.copy()
         new = np.flatnonzero(ids < 0)
         if len(new):
-            ordered = pc.array_sort_indices(texts.take(pa.array(new)))
-            new = new[ordered.to_numpy(zero_copy_only=False)]
+            fresh = texts.take(pa.array(new))
+            order = pc.array_sort_indices(fresh).to_numpy(zero_copy_only=False)
+            fresh, new = fresh.take(pa.array(order)), new[order]
             ids[new] = np.arange(len(self), len(self) + len(new))
-            self._add(texts.take(pa.array(new)), hashes[new], ids[new])
+            self._add(fresh, hash_texts(fresh), ids[new])
         return ids
 
     def load(self, texts: pl.Series) -> None:
@@ -97,10 +101,3 @@ class Names:
         self.texts = pl.concat([self.texts, pl.Series("text", texts)], rechunk=False)
         if self.texts.n_chunks() > _CHUNKS:  # one block again, without what the pieces drag along
             self.texts = pl.Series("text", self.texts.to_arrow())
-
-
-def coded(texts: pl.Series) -> tuple[Slots, pa.Array]:
-    """A column as numbers (-1 for null) into its distinct values."""
-    encoded = texts.to_arrow().dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes.astype(np.int64), encoded.dictionary

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from pipeline.baselines import answer, update
 from pipeline.baselines.exposure import HOUR
 from pipeline.baselines.index import Index
-from pipeline.baselines.names import Names, coded
+from pipeline.baselines.names import Names
 from pipeline.baselines.table import EDGES, NAMES, Table
 from pipeline.baselines.view import view
+from pipeline.core.coded import coded
 from pipeline.core.hashing import U64, hash_texts, mix
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class Baselines:
         self._names = {"principal": Names(), "secret": Names()}
         self._tables = {"principal": Table(NAMES), "secret": Table(NAMES), "edge": Table(EDGES)}
         self._edges = Index()
+        self._changes = 0  # since when numbers of names may be others
 
     def __len__(self) -> int:
         return sum(len(table) for table in self._tables.values())
@@ -67,8 +71,9 @@ class Baselines:
             return
         self._end_us = max(self._end_us, window.end_us)
         columns = _columns(window)
-        principal = self._learn_names("principal", columns, window.end_us)
-        secret = self._learn_names("secret", columns, window.end_us)
+        principal = self._learn_names("principal", window, columns)
+        secret = self._learn_names("secret", window, columns)
+        self._changes += 1
         self._learn_edges(principal, secret, columns, window.end_us)
         self._evict()
 
@@ -81,6 +86,18 @@ class Baselines:
         Raises ValueError for a scope that is none.
         """
         return answer.answer(self.config, scope, self._table(scope), self._slots(scope, keys), at_us, columns=columns)
+
+    def numbers(self, scope: str, window: Window) -> Rows:
+        """What `lookup` takes for the texts of `coded(window, scope)`, until a window is learned; found once a window.
+
+        -1 stands for names that are not known.
+        """
+        name = f"numbers.{scope}"
+        whose, changes, ids = window.memo.get(name, (None, 0, None))
+        if whose is not self or changes != self._changes:
+            ids = self._names[scope].find(coded(window, scope).texts)
+            window.memo[name] = (self, self._changes, ids)
+        return np.asarray(ids)
 
     def active(self, scope: str, min_rate: float, at_us: int) -> pl.DataFrame:
         """Every key whose mean rate at `at_us` is at least `min_rate` operations an hour.
@@ -103,6 +120,7 @@ class Baselines:
         if other.config.half_life_days != self.config.half_life_days:
             raise ValueError("baselines with different half-lives cannot be merged")
         self._end_us = max(self._end_us, other._end_us)
+        self._changes += 1
         ids = {scope: self._merge_names(scope, other) for scope in self._names}
         self._merge_edges(other, ids)
         for scope in SCOPES:
@@ -117,6 +135,7 @@ class Baselines:
 
     def restore(self, frames: Frames) -> None:
         """Go on from a snapshot."""
+        self._changes += 1
         for scope, table in self._tables.items():
             table.load(frames[scope])
         for scope, names in self._names.items():
@@ -153,15 +172,26 @@ class Baselines:
         ids = {"principal": pairs >> np.uint64(32), "secret": pairs & _LOW}
         return [self._names[name].texts.gather(ids[name]).alias(name) for name in ids]
 
-    def _learn_names(self, scope: str, columns: dict[str, Any], end_us: int) -> Rows:
-        names, table = self._names[scope], self._tables[scope]
-        codes, texts = columns[scope]
-        slots = names.intern(texts)
-        table.add(len(names) - len(table))
-        some = np.flatnonzero(codes >= 0)
-        seen = _seen(slots, codes[some], some, columns)
-        update.learn(table, seen, mix(slots.astype(np.uint64)), end_us, self._half_life)
-        return np.asarray(np.append(slots, -1)[codes])
+    def _intern(self, scope: str, window: Window, asked: npt.NDArray[np.bool_]) -> tuple[Rows, Rows]:
+        """The slots of the names of a column in rows `asked`, and the place of each row's among them, or -1."""
+        column, ids = coded(window, scope), self.numbers(scope, window)
+        codes = np.where(asked, column.codes, -1)
+        there = np.zeros(len(ids) + 1, np.bool_)
+        there[codes] = True
+        used = np.flatnonzero(there[:-1])
+        texts = column.texts if len(used) == len(ids) else column.texts.take(pa.array(used))
+        place = np.full(len(ids) + 1, -1)
+        place[used] = np.arange(len(used))
+        return self._names[scope].intern(texts, ids[used]), place[codes]
+
+    def _learn_names(self, scope: str, window: Window, columns: dict[str, Any]) -> Rows:
+        table = self._tables[scope]
+        slots, place = self._intern(scope, window, columns[scope])
+        table.add(len(self._names[scope]) - len(table))
+        some = np.flatnonzero(place >= 0)
+        seen = _seen(slots, place[some], some, columns)
+        update.learn(table, seen, mix(slots.astype(np.uint64)), window.end_us, self._half_life)
+        return np.asarray(np.append(slots, -1)[place])
 
     def _learn_edges(self, principal: Rows, secret: Rows, columns: dict[str, Any], end_us: int) -> None:
         table = self._tables["edge"]
@@ -228,7 +258,10 @@ def _edge(principal: Rows, secret: Rows) -> U64:
 
 
 def _columns(window: Window) -> dict[str, Any]:
-    """Operations (WINDOW rows, or OPERATION rows that count once) as arrays; nobody and nothing are -1, times in µs."""
+    """Operations (WINDOW rows, or OPERATION rows that count once) as arrays, times in µs.
+
+    `principal` and `secret` are true where an operation is somebody's and on something.
+    """
     rows = window.operations
     if "n" not in rows.columns:
         rows = rows.with_columns(n=pl.lit(1, pl.Int64), last_time=pl.col("time"))
@@ -236,21 +269,21 @@ def _columns(window: Window) -> dict[str, Any]:
     start, newest = pl.lit(window.start_us), pl.lit(window.end_us - 1)  # a clock ahead of its stream is not believed
     first, last = (pl.min_horizontal(pl.col(c).dt.timestamp("us"), newest) for c in ("time", "last_time"))
     frame = rows.select(
-        pl.when(~nobody).then("principal").alias("principal"),
-        pl.when(pl.col("secret") != "").then("secret").alias("secret"),
-        pl.when(pl.col("client_ip") != "").then("client_ip").alias("client_ip"),
+        (~nobody).fill_null(value=False).alias("principal"),
+        (pl.col("secret") != "").fill_null(value=False).alias("secret"),
+        (pl.col("client_ip") != "").fill_null(value=False).alias("client_ip"),
         "n",
         first.alias("time"),
         last.alias("last"),
         (pl.max_horizontal(first, start) // HOUR).alias("hour"),
         pl.col("outcome").eq_missing("success").alias("succeeded"),
     )
-    codes, addresses = coded(frame["client_ip"])
+    addresses = coded(window, "client_ip")
     return {
-        "principal": coded(frame["principal"]),
-        "secret": coded(frame["secret"]),
-        "address": np.append(hash_texts(addresses), np.uint64(0))[codes],
-        "addressed": codes >= 0,
+        "principal": frame["principal"].to_numpy(),
+        "secret": frame["secret"].to_numpy(),
+        "address": np.append(hash_texts(addresses.texts), np.uint64(0))[addresses.codes],
+        "addressed": frame["client_ip"].to_numpy(),
         "count": frame["n"].to_numpy(),
         "time": frame["time"].to_numpy(),
         "last": frame["last"].to_numpy(),

@@ -27,6 +27,7 @@ _SCALE = 31
 _VALUES: Final = np.concatenate([[0.0], np.exp2(np.arange(255) / PER_OCTAVE - 4)])
 _COARSE: Final = _VALUES.astype(np.float32)  # halves the traffic where only a sum is wanted
 _TOP = float(_VALUES[255])
+_MANY: Final = 64  # operations; sums with so many at most are looked up
 _FAR = 1 << 20  # below any code
 _ROOM = 255 - 2 * PER_OCTAVE  # below this a coarse scale is finer than it need be
 
@@ -36,16 +37,36 @@ def cells_at(hours: Hours) -> tuple[Hours, Hours]:
     return hours % 24, WEEKDAYS.start + (hours // 24 + 3) % 7
 
 
-def add(cells: U8, rows: Rows, cell: Rows, counts: Floats, seeds: U64) -> None:
+def add(cells: U8, rows: Rows, cell: Rows, counts: Rows, seeds: U64) -> None:
     """Add `counts` to `cells[rows, cell]` (n x 32, changed in place); no pair of row and cell twice."""
-    values = _VALUES[cells[rows, cell]] + counts * np.exp2(-cells[rows, _SCALE].astype(np.float64))
-    while (over := values >= _TOP).any():
-        _coarsen(cells, np.unique(rows[over]))
-        values = _VALUES[cells[rows, cell]] + counts * np.exp2(-cells[rows, _SCALE].astype(np.float64))
     chance = (mix(seeds ^ mix(cell.astype(np.uint64))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    low = np.searchsorted(_VALUES, values, side="right") - 1
-    share = (values - _VALUES[low]) / (_VALUES[low + 1] - _VALUES[low])
+    low, share = _added(cells, rows, cell, counts)
     cells[rows, cell] = (low + (chance < share)).astype(np.uint8)
+
+
+def _added(cells: U8, rows: Rows, cell: Rows, counts: Rows) -> tuple[Rows, Floats]:
+    """The codes below the sums, and how far these are on the way to the next ones; rows get the scale they need."""
+    few = (counts <= _MANY) & (cells[rows, _SCALE] == 0)
+    pair = np.where(few, counts, 0).astype(np.int64) * 256 + cells[rows, cell]
+    low, share = _LOW[pair], _SHARE[pair]
+    if len(rest := np.flatnonzero(~few | (low >= 255))):
+        low[rest], share[rest] = _summed(cells, rows[rest], cell[rest], counts[rest])
+        if cells[rows[few], _SCALE].any():  # another cell of the row made its scale coarser
+            return _summed(cells, rows, cell, counts)
+    return low, share
+
+
+def _summed(cells: U8, rows: Rows, cell: Rows, counts: Rows) -> tuple[Rows, Floats]:
+    while True:
+        values = _VALUES[cells[rows, cell]] + counts * np.exp2(-cells[rows, _SCALE].astype(np.float64))
+        if not (over := values >= _TOP).any():
+            return _between(values)
+        _coarsen(cells, np.unique(rows[over]))
+
+
+def _between(values: Floats) -> tuple[Rows, Floats]:
+    low = np.searchsorted(_VALUES, values, side="right") - 1
+    return low, (values - _VALUES[low]) / (_VALUES[low + 1] - _VALUES[low])
 
 
 def decay(cells: U8, rows: Rows, steps: Rows) -> None:
@@ -104,3 +125,8 @@ def _coarsen(cells: U8, rows: Rows) -> None:
     codes = cells[rows, :_SCALE].astype(np.int64)
     cells[rows, :_SCALE] = np.maximum(codes - PER_OCTAVE, 0).astype(np.uint8)
     cells[rows, _SCALE] += np.uint8(1)
+
+
+_SUMS: Final = np.minimum(_VALUES + np.arange(_MANY + 1)[:, None], _TOP).reshape(-1)
+_LOW, _SHARE = _between(np.where(_SUMS < _TOP, _SUMS, 0.0))
+_LOW[_SUMS >= _TOP] = 255

@@ -53,7 +53,7 @@ def learn(table: Table, seen: Seen, seeds: U64, end_us: int, half_life_us: int) 
     succeeded = np.zeros(size, bool)
     succeeded[seen.row[seen.succeeded]] = True
     table["flags"][slots[succeeded]] |= SUCCEEDED
-    _learn_season(table, seen, seeds ^ np.uint64(end_us))
+    _learn_season(table, seen, count, seeds ^ np.uint64(end_us))
     rows, hashes = slots[seen.row[seen.addressed]], seen.address[seen.addressed]
     spread = table["spread"]
     (hll_add if spread.shape[1] == REGISTERS else bits_add)(spread, rows, hashes)
@@ -105,21 +105,17 @@ def _moved_days(days: U64, older: Any, by: Rows) -> tuple[U64, npt.NDArray[np.ui
     return kept, np.minimum(older + gone, 65_535).astype(np.uint16)
 
 
-def _learn_season(table: Table, seen: Seen, seeds: U64) -> None:
+def _learn_season(table: Table, seen: Seen, count: Rows, seeds: U64) -> None:
     """Add to hours and weekdays; a window of an hour mostly holds one of each, and then there is nothing to group."""
     hours = seen.hour
     if len(hours) and (hours == hours[0]).all():
-        keys, counts = np.arange(len(seen.slots)), _counts(seen.row, seen, len(seen.slots))
-        pairs = [keys * season.WIDTH + cell for cell in season.cells_at(hours[0])]
-        groups = [(pair, counts) for pair in pairs]
-    else:
-        groups = []
-        for cell in season.cells_at(hours):
-            cells, which = np.unique(seen.row * season.WIDTH + cell, return_inverse=True)
-            groups.append((cells, _counts(which, seen, len(cells))))
-    for pair, count in groups:
-        row = pair // season.WIDTH
-        season.add(table["season"], seen.slots[row], pair % season.WIDTH, count.astype(np.float64), seeds[row])
+        for at in season.cells_at(int(hours[0])):
+            season.add(table["season"], seen.slots, np.full(len(count), at), count, seeds)
+        return
+    for cell in season.cells_at(hours):
+        pair, which = np.unique(seen.row * season.WIDTH + cell, return_inverse=True)
+        row, some = pair // season.WIDTH, _counts(which, seen, len(pair))
+        season.add(table["season"], seen.slots[row], pair % season.WIDTH, some, seeds[row])
 
 
 def merge(table: Table, slots: Rows, other: dict[str, Any], half_life_us: int) -> None:

@@ -32,7 +32,7 @@ import msgspec
 import polars as pl
 
 from pipeline.core import plugins
-from pipeline.core.model import Window
+from pipeline.core.model import Ints, Window
 from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SLI, conform, empty
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class LearningProfiles(Protocol):
     """Profiles that can be told of a window, as the line does after the detectors have seen it."""
 
     def lookup(self, scope: str, keys: pl.DataFrame, at_us: int, columns: Sequence[str] = ...) -> pl.DataFrame: ...
+
+    def numbers(self, scope: str, window: Window) -> Ints: ...
 
     def learn(self, window: Window) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.core.model import Decoded, DetectorInfo, Frames, Handover, Message, Position, RawBatch, Window
+    from pipeline.core.model import Decoded, DetectorInfo, Frames, Handover, Ints, Message, Position, RawBatch, Window
 
 
 @runtime_checkable
@@ -99,7 +99,15 @@ class Profiles(Protocol):
 
         Columns: known (bool), first_us, last_us (Int64), operations (Int64), expected_per_hour (rate at that hour of
         the week), alpha, beta (Gamma posterior of the hourly rate), days_active, distinct_secrets, distinct_ips; only
-        `columns` where they are given, which is cheaper for all that is no rate.
+        `columns` where they are given, which is cheaper for all that is no rate. Instead of names (String) a column
+        of `keys` may hold what `numbers` gave for them (Int64).
+        """
+        ...
+
+    def numbers(self, scope: str, window: Window) -> Ints:
+        """For each text of `coded(window, scope)` what stands for it in `lookup` until a window is learned.
+
+        `scope` is principal or secret. Names need to be looked for only once a window.
         """
         ...
 

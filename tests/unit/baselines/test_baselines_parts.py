@@ -127,6 +127,22 @@ def test_big_counts_change_the_scale() -> None:
     assert season.counts(cells)[:, 2].mean() == pytest.approx(5e7 / 2**25, rel=0.05)
 
 
+@pytest.mark.parametrize("most", [3, 200, 100_000])
+def test_sums_looked_up_are_those_worked_out(most: int) -> None:
+    """Whether counts are few or many, cells full or empty, units fine or coarse: the same codes, and the same units."""
+    rng = np.random.default_rng(most)
+    cells = rng.integers(0, 256, (3_000, season.WIDTH), np.uint8)
+    cells[:, 31] = rng.integers(0, 2, 3_000) * rng.integers(0, 3, 3_000)
+    rows, cell = np.repeat(np.arange(3_000), 2), np.tile(np.array([4, 28]), 3_000)
+    counts = rng.integers(1, most + 1, 6_000)
+    other = cells.copy()
+    low, share = season._added(cells, rows, cell, counts)
+    expected = season._summed(other, rows, cell, counts)
+    assert (low == expected[0]).all()
+    assert (share == expected[1]).all()
+    assert (cells == other).all()
+
+
 def test_joined_cells_add_up() -> None:
     """Joining two histories adds their cells to within half a code."""
     left, right = np.zeros((20, season.WIDTH), np.uint8), np.zeros((20, season.WIDTH), np.uint8)

@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from pipeline.baselines import SCOPES, Baselines, Config, names
+from pipeline.core.coded import coded
 from pipeline.core.model import Window
 from pipeline.core.ports import Stateful
 from pipeline.core.schema import BASELINE, INTEGRITY, OPERATION, TIME, conform, empty
@@ -338,3 +339,22 @@ def test_different_half_lives_do_not_merge() -> None:
     """Histories that fade at different speeds are not joined."""
     with pytest.raises(ValueError, match="half-lives"):
         Baselines(Config()).merge(Baselines(Config(half_life_days=1.0)))
+
+
+def test_numbers_stand_for_names_until_something_is_learned() -> None:
+    """What `numbers` gives finds the same profiles as names do; after a window is learned they are found anew."""
+    baselines = Baselines(Config())
+    rows = [{"principal": f"p{i % 7}", "secret": f"kv/{i}"} for i in range(300)]
+    first, second = window(MONDAY, rows), window(MONDAY + HOUR, [*rows, {"principal": "p9", "secret": "kv/9"}, {}])
+    baselines.learn(first)
+    for _ in range(2):
+        named = coded(second, "secret").names.to_frame()
+        for scope, keys in (("secret", named), ("edge", named.with_columns(principal=pl.lit("p2")))):
+            numbered = keys.with_columns(secret=pl.Series(baselines.numbers("secret", second)))
+            told = [
+                baselines.lookup(scope, frame, MONDAY + HOUR, ("known", "operations")) for frame in (numbered, keys)
+            ]
+            assert_frame_equal(*told)
+        baselines.learn(second)
+    assert (baselines.numbers("secret", second) >= 0).all()
+    assert (Baselines(Config()).numbers("secret", second) == -1).all()
