@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 FOLD_ROWS = 100_000
+_FEW: Final = 1_024  # rows: so many are sorted as soon as looked at
 _START = pl.Schema({"start_us": pl.Int64(), "look_us": pl.Int64()})
 
 
@@ -178,7 +179,18 @@ def recount(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counted(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.sort("time", "uid").group_by(WINDOW_KEYS, maintain_order=True).agg(_TOGETHER)
+    return _in_order(rows).group_by(WINDOW_KEYS, maintain_order=True).agg(_TOGETHER)
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """By time and uid; mostly they are, and to see that costs a tenth of sorting."""
+    times = rows["time"]
+    if len(rows) > _FEW and not times.has_nulls():
+        steps = np.diff(times.to_physical().to_numpy())
+        same = np.flatnonzero(steps == 0)
+        if (steps >= 0).all() and (rows["uid"].gather(same) <= rows["uid"].gather(same + 1)).all():
+            return rows
+    return rows.sort("time", "uid")
 
 
 _ACT: Final = pl.when(pl.col("operation").is_in(NOTABLE)).then("path").alias("act")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from pipeline.core.schema import OPERATION, TIME, conform
-from pipeline.windows import Windows
+from pipeline.windows import Windows, count
 
 HOUR = 3_600_000_000
 
@@ -61,3 +62,16 @@ def test_a_snapshot_goes_on() -> None:
     assert opened(again) == opened(windows) == (0, 3)
     again.restore(Windows(3600).snapshot())
     assert opened(again) is None
+
+
+@pytest.mark.parametrize("disorder", ["none", "times", "uids"])
+def test_rows_are_counted_in_the_order_of_time_and_uid(disorder: str) -> None:
+    """Whatever order many rows came in, also where times are equal and only uids are out of order."""
+    times = [float(i // 2) for i in range(3_000)]
+    rows = operations(*times).with_columns(uid=pl.format("{}", pl.int_range(10_000, 13_000)))
+    place = pl.int_range(pl.len())
+    rows = rows.with_columns(secret=pl.format("kv/{}", place % 1_000))
+    mixed = {"none": place, "times": -place, "uids": place + 1 - 2 * (place % 2)}
+    counted = count(rows.sort(mixed[disorder]))
+    assert counted.equals(count(rows))
+    assert counted["uid"][0] == "10000"
