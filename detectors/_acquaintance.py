@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from detectors._groups import places
-from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
-from detectors._people import Each, People
+from detectors._memory import Keys, Table, joined, keys_of, keys_of_few, unique
+from detectors._people import Each, People, number_of
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.coded import Numbers
+    from pipeline.core.model import Frames, Ints, Window
 
 DEPTHS: Final = (1, 2, 3)
 HOMES: Final = (*DEPTHS, 4)  # the last: a deepest folder of that name, in whatever mount and environment
@@ -37,6 +38,7 @@ class Actors:
     """The principals of a window who used a secret; row i of every array is row i of `frame`."""
 
     frame: pl.DataFrame  # principal, kind, cohort, in the order of names
+    who: Numbers  # of People
     principal: Keys
     kind: Keys
     cohort: Keys
@@ -45,7 +47,7 @@ class Actors:
     @classmethod
     def of(cls, each: Each) -> Actors:
         """Nobody in probation."""
-        return cls(each.frame, each.keys, each.kinds, each.cohorts, np.zeros(len(each.frame), dtype=np.bool_))
+        return cls(each.frame, each.who, each.keys, each.kinds, each.cohorts, np.zeros(len(each.frame), dtype=np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,19 @@ class News:
     unknown: Bools  # the secret was never used by anybody
 
     @classmethod
-    def of(cls, pairs: pl.DataFrame, actors: Actors, window: Window) -> News:
-        """The new ones among rows of principal, secret."""
-        names = ("principal", "secret")
-        edge = window.profiles.lookup("edge", pairs.select(names), window.start_us, ("known", "succeeded"))
-        frame = pairs.select(names).filter(~(edge["known"] & edge["succeeded"])).sort(names)
-        place_of = actors.frame["principal"].search_sorted(frame["principal"]).to_numpy().astype(np.int64)
-        known = window.profiles.lookup("secret", frame.select("secret"), window.start_us, ("known",))["known"]
+    def of(cls, rows: pl.DataFrame, actors: Actors, window: Window) -> News:
+        """The new ones among the pairs of rows of People, all of them of `actors`."""
+        people, at_us = People.of(window), window.start_us
+        who, secret = _pairs(rows)
+        ids = {scope: window.profiles.numbers(scope, window) for scope in ("principal", "secret")}
+        asked = pl.DataFrame({"principal": ids["principal"][people.places[who]], "secret": ids["secret"][secret]})
+        edge = window.profiles.lookup("edge", asked, at_us, ("known", "succeeded"))
+        new = np.flatnonzero(~(edge["known"] & edge["succeeded"]).to_numpy())
+        new = new[np.lexsort((people.coded["secret"].ranks[secret[new]], who[new]))]
+        known = window.profiles.lookup("secret", asked[new].select("secret"), at_us, ("known",))["known"]
+        who, secret = who[new], secret[new]
+        frame = pl.DataFrame([people.names.gather(who), people.coded["secret"].names.gather(secret)])
+        place_of = np.searchsorted(actors.who, who)
         folders = [places(frame["secret"], depth) for depth in DEPTHS]
         return cls(
             frame,
@@ -82,6 +90,13 @@ class News:
         distinct, count = np.unique(folders[first], return_counts=True)
         many: Bools = count[np.searchsorted(distinct, folders)] >= together
         return many
+
+
+def _pairs(rows: pl.DataFrame) -> tuple[Ints, Ints]:
+    """Number of the principal and of the secret of each different pair in rows of People."""
+    who, secret = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("secret")))
+    both = unique((who << np.uint64(32)) | secret)
+    return (both >> np.uint64(32)).astype(np.int64), (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def _named(folders: pl.Series) -> pl.Series:
@@ -110,7 +125,7 @@ def _seen(window: Window) -> tuple[Actors, News] | None:
     if rows.is_empty():
         return None
     actors = Actors.of(people.each(rows))
-    return actors, News.of(rows.select("principal", "secret").unique(), actors, window)
+    return actors, News.of(rows, actors, window)
 
 
 class Acquaintance:

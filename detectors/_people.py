@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from detectors._groups import cohorts
-from detectors._memory import Keys, keys_of, keys_of_few
+from detectors._memory import Keys, keys_of, keys_of_few, keys_of_texts, unique
+from pipeline.core.coded import Coded, Numbers, coded
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Window
+    from collections.abc import Callable, Mapping
 
-Numbers = npt.NDArray[np.uint32]
+    from pipeline.core.model import Ints, Window
 
-_KIND: Final = pl.col("type").max()  # of a principal's rows
+Array = npt.NDArray[Any]
 _UNTYPED: Final = "unknown"  # the kind of those whose log tells none; the key of an empty name, 0, stands for no kind
 _ASKED: Final = (  # columns that somebody asks for: the others need not be put in order
     "principal", "namespace", "secret", "path", "operation", "outcome", "discloses_value", "zone", "session", "n",
     "time", "last_time",
 )  # fmt: skip
+_CODED: Final = ("secret", "zone", "session")  # columns whose numbers are asked for
 _WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _FEW: Final = 1_024  # rows: up to here a dictionary is quicker than columns
 
@@ -40,16 +42,47 @@ class Each:
     """Principals of a window: row i of every array is row i of `frame`."""
 
     frame: pl.DataFrame  # principal, kind, cohort and what was asked for, in the order of names
+    who: Numbers  # of People
     keys: Keys
     kinds: Keys
     cohorts: Keys
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows of People by principal: those of number `who[i]` begin at `begins[i]`."""
+
+    rows: pl.DataFrame
+    who: Numbers
+    begins: Ints
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Groups:
+        """Of some of the rows, in their order."""
+        who = rows["who"].to_numpy()
+        begins = np.flatnonzero(np.diff(who, prepend=who[:1] + 1))
+        return cls(rows, who[begins], begins)
+
+    def sum(self, values: Array) -> Array:
+        """Of each principal's values, one for each row."""
+        return np.add.reduceat(values, self.begins) if len(self.begins) else values[:0]
+
+    def most(self, values: Array) -> Array:
+        """The largest of each principal's."""
+        return np.maximum.reduceat(values, self.begins) if len(self.begins) else values[:0]
+
+    def distinct(self, column: str) -> Array:
+        """How many different texts each principal has in one of the columns _CODED, null one of them."""
+        both = (self.rows["who"].to_numpy().astype(np.uint64) << _WORD) | self.rows[number_of(column)].to_numpy()
+        return np.bincount((unique(both) >> _WORD).astype(np.int64))[self.who]
+
+
+@dataclass(frozen=True, slots=True)
 class People:
     """The principals of a window: item i of names, keys and cohorts is principal number i.
 
-    `rows` are what is asked for of their WINDOW rows, with number and type as `who` and `type` (UInt32), by `who`.
+    `rows` are what is asked for of their WINDOW rows, by `who`; with number and type as `who` and `type` (UInt32), and
+    the number of each text in the columns _CODED (`number_of`), as `coded` has them.
     """
 
     rows: pl.DataFrame
@@ -59,54 +92,78 @@ class People:
     cohort_keys: Keys
     kinds: pl.Series
     kind_keys: Keys
+    coded: Mapping[str, Coded]  # the columns _CODED of the whole window
+    places: Ints  # of the names among the texts of the window's column
 
     @classmethod
     def of(cls, window: Window) -> People:
         """Worked out once a window."""
         if "people" not in window.memo:
-            window.memo["people"] = cls._of(window.operations.filter(somebody()))
+            window.memo["people"] = cls._of(window)
         found: People = window.memo["people"]
         return found
 
     @classmethod
-    def _of(cls, rows: pl.DataFrame) -> People:
-        names, who = numbered(rows["principal"])
-        kinds, kind = numbered(rows["principal_type"])
-        rows = rows.select(_ASKED).with_columns(who.alias("who"), kind.alias("type")).sort("who", maintain_order=True)
-        kinds = kinds.replace("", _UNTYPED)
-        group = cohorts(names)
-        return cls(rows, names, keys_of(names), group, keys_of_few(group), kinds, keys_of(kinds))
+    def _of(cls, window: Window) -> People:
+        mine = np.flatnonzero(window.operations.select(somebody()).to_series().to_numpy())
+        column = coded(window, "principal")
+        codes = column.codes[mine]
+        there = np.zeros(len(column.texts), np.bool_)
+        there[codes] = True
+        places = column.order[there[column.order]]
+        number = np.zeros(len(column.texts), np.uint32)
+        number[places] = np.arange(len(places), dtype=np.uint32)
+        by_who = np.sort((number[codes].astype(np.uint64) << _WORD) | mine.astype(np.uint64))
+        at, who = (by_who & _LOW).astype(np.uint32), (by_who >> _WORD).astype(np.uint32)
+        kinds, kind = numbered(window.operations["principal_type"][at])
+        others = {name: coded(window, name) for name in _CODED}
+        numbers = [pl.Series(number_of(name), other.numbers[at]) for name, other in others.items()]
+        rows = window.operations.select(_ASKED)[at].with_columns(pl.Series("who", who), kind.alias("type"), *numbers)
+        names = column.names[places.astype(np.uint32)]
+        keys, kinds, group = keys_of_texts(column.texts)[places], kinds.replace("", _UNTYPED), cohorts(names)
+        return cls(rows, names, keys, group, keys_of_few(group), kinds, keys_of(kinds), others, places)
 
     def pairs(self, rows: pl.DataFrame, column: str) -> tuple[Each, pl.Series, Numbers]:
-        """Each principal of `rows` with each text of `column` it has there, in the order of both.
+        """Each principal of `rows` with each text of `column` (of _CODED, no nulls) it has there, in the order of both.
 
-        Then the distinct texts, and for each pair the place of its text among them.
+        Then the texts of the window, in order, and for each pair the place of its text among them.
         """
-        texts, number = numbered(rows[column])
-        both = (rows["who"].to_numpy().astype(np.uint64) << _WORD) | number.to_numpy()  # sorted sooner than two columns
-        frame = pl.DataFrame([pl.Series("both", both), rows["type"]]).group_by("both").agg(_KIND).sort("both")
-        both = frame["both"].to_numpy()
-        who, at = (both >> _WORD).astype(np.uint32), (both & _LOW).astype(np.uint32)
-        return self._named(who, frame["type"], [texts[at].alias(column)], all_of_them=False), texts, at
+        coded = self.coded[column]
+        number = coded.ranks[rows[number_of(column)].to_numpy()]
+        texts, kinds = (np.uint64(max(len(names), 1)) for names in (coded.names, self.kinds))
+        each = (rows["who"].to_numpy() * texts + number) * kinds + rows["type"].to_numpy()
+        each = np.sort(each)  # of a pair's rows the last one has the greatest type
+        both = each // kinds
+        last = np.append(both[1:] != both[:-1], np.ones(min(len(both), 1), np.bool_))
+        who, at = (part.astype(np.uint32) for part in np.divmod(both[last], texts))
+        names = coded.names[coded.order.astype(np.uint32)]
+        return self._named(who, (each[last] % kinds).astype(np.uint32), [names[at].alias(column)]), names, at
 
-    def each(self, rows: pl.DataFrame, *numbers: pl.Expr) -> Each:
-        """Whose `rows` (some of its own) they are, with aggregates of each one's."""
-        return self.named(rows.group_by("who").agg(_KIND, *numbers).sort("who"))
+    def each(self, rows: pl.DataFrame, **made: Callable[[Groups], Array]) -> Each:
+        """Whose `rows` (some of its own) they are, with what is `made` of each one's."""
+        groups = Groups.of(rows)
+        others = [pl.Series(name, make(groups)) for name, make in made.items()]
+        return self._named(groups.who, groups.most(rows["type"].to_numpy()), others)
 
     def named(self, frame: pl.DataFrame) -> Each:
         """With the names of `who` and `type`."""
         others = [column for column in frame if column.name not in {"who", "type"}]
-        return self._named(frame["who"].to_numpy(), frame["type"], others, all_of_them=len(frame) == len(self.names))
+        return self._named(frame["who"].to_numpy(), frame["type"].to_numpy(), others)
 
-    def _named(self, who: Numbers, kind: pl.Series, others: list[pl.Series], *, all_of_them: bool) -> Each:
+    def _named(self, who: Numbers, its: Numbers, others: list[pl.Series]) -> Each:
         # Arrays of UInt32 as places: gathering by anything else costs a multiple where rows are few.
-        its = kind.to_numpy()
+        all_of_them = len(who) == len(self.names) and bool((who == np.arange(len(who))).all())
         names, groups = (self.names, self.cohorts) if all_of_them else (self.names[who], self.cohorts[who])
         kinds = self.kinds.new_from_index(0, len(its)) if len(self.kinds) == 1 else self.kinds[its]
         frame = pl.DataFrame([names.alias("principal"), kinds.alias("kind"), groups.alias("cohort"), *others])
         if all_of_them:
-            return Each(frame, self.keys, self.kind_keys[its], self.cohort_keys)
-        return Each(frame, self.keys[who], self.kind_keys[its], self.cohort_keys[who])
+            return Each(frame, who, self.keys, self.kind_keys[its], self.cohort_keys)
+        return Each(frame, who, self.keys[who], self.kind_keys[its], self.cohort_keys[who])
+
+
+def number_of(column: str) -> str:
+    """The column of People.rows with the number of each text of `column`."""
+    return f"{column}#"
 
 
 def numbered(names: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -172,7 +172,11 @@ def distinct(window: Window) -> Each | None:
     """With n (secrets not refused); None when nobody asked for any."""
     people = People.of(window)
     rows = people.rows.filter((pl.col("secret") != "") & (pl.col("outcome") != "denied"))
-    return None if rows.is_empty() else people.each(rows, _DISTINCT)
+    if rows.is_empty():
+        return None
+    if not rows["namespace"].has_nulls() and (rows["namespace"] == rows["namespace"][0]).all():
+        return people.each(rows, n=lambda each: each.distinct("secret"))
+    return people.named(rows.group_by("who").agg(pl.col("type").max(), _DISTINCT).sort("who"))
 
 
 def _new(rows: pl.DataFrame, window: Window) -> str:

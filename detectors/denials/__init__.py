@@ -228,14 +228,26 @@ def _refused_login() -> pl.Expr:
 
 def counted(who: str, window: Window) -> tuple[pl.DataFrame, Keys]:
     """Columns key, n, denied, paths, accounts, cohort; one row per principal or address, in the order of names."""
-    people = People.of(window)
-    rows = people.rows if who == "principal" else window.operations.filter(_login())
-    numbers = _numbers() if "denied" in rows["outcome"] else _NO_NUMBERS
     if who == "principal":
-        each = people.each(rows, *numbers)
-        return each.frame.rename({"principal": "key"}), each.keys
+        return _of_principals(People.of(window))
+    rows = window.operations.filter(_login())
+    numbers = _numbers() if "denied" in rows["outcome"] else _NO_NUMBERS
     counts = rows.group_by(pl.col("client_ip").alias("key")).agg(numbers).sort("key")
     return counts.with_columns(cohorts(counts["key"]).alias("cohort")), keys_of(counts["key"])
+
+
+def _of_principals(people: People) -> tuple[pl.DataFrame, Keys]:
+    """Only refused rows are grouped by what they name: most principals have none."""
+    each = people.each(people.rows, n=lambda of: of.sum(people.rows["n"].to_numpy()))
+    refused = people.rows.filter(pl.col("outcome") == "denied")
+    some = refused.group_by("who").agg(_numbers()) if len(refused) else None
+    told = [people.names.alias("key"), each.frame["n"], each.frame["cohort"]]
+    for name, kind in (("denied", np.int64), ("paths", np.uint32), ("accounts", np.uint32)):
+        values = np.zeros(len(each.keys), kind)
+        if some is not None:
+            values[some["who"].to_numpy()] = some[name].to_numpy()
+        told.append(pl.Series(name, values))
+    return pl.DataFrame(told), each.keys
 
 
 @cache

@@ -186,7 +186,7 @@ def _walks(window: Window) -> Walks | None:
     people = People.of(window)
     if people.rows.is_empty():
         return None
-    present = people.each(people.rows, pl.col("n").sum())
+    present = people.each(people.rows, n=lambda each: each.sum(people.rows["n"].to_numpy()))
     asked = people.rows.filter(_asked()).group_by("principal").agg(_numbers())
     counts = present.frame.join(asked, on="principal", how="left", maintain_order="left")
     counts = counts.with_columns(pl.col("names", *_WORDS).fill_null(0))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from detectors._memory import Keys
-from detectors._people import People, numbered
+from detectors._people import Array, Groups, People
 from detectors._usual import Floats
 from detectors._window import hours
 
@@ -43,6 +44,10 @@ WORDS: Final = {
 }
 FEATURES: Final = tuple(WORDS)
 _USUAL: Final = ("expected_per_hour",)
+_ASKED: Final = tuple(
+    reduce(or_, (pl.col(column) == word for word in words)).fill_null(value=False).alias(name)
+    for name, (column, words) in _COUNTED.items()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +64,31 @@ class Vectors:
         people = People.of(window)
         if people.rows.is_empty():
             return None
-        each = people.each(people.rows, *_DISTINCT)
-        names = each.frame.select("principal")
-        counts = _sums(people.rows) | {name: each.frame[name].to_numpy() for name in ("secrets", "zones", "sessions")}
-        usual = window.profiles.lookup("principal", names, window.start_us, _USUAL)
+        groups = Groups.of(people.rows)
+        counts = _sums(groups) | _different(groups)
+        names = people.names.to_frame()
+        asked = pl.DataFrame({"principal": window.profiles.numbers("principal", window)[people.places]})
+        usual = window.profiles.lookup("principal", asked, window.start_us, _USUAL)
         expected = usual["expected_per_hour"].to_numpy() * hours(window)
         values = np.log1p(np.stack([counts[name] for name in FEATURES], axis=1).astype(np.float64))
         values[:, FEATURES.index("hour")] = np.maximum(values[:, FEATURES.index("hour")] - np.log1p(expected), 0.0)
-        return cls(names, each.keys, values)
+        return cls(names, people.keys, values)
 
 
-_DISTINCT: Final = (
-    pl.col("secret").filter(pl.col("secret") != "").n_unique().alias("secrets"),
-    pl.col("zone").n_unique().alias("zones"),
-    pl.col("session").n_unique().alias("sessions"),
-)
+def _different(groups: Groups) -> dict[str, Array]:
+    """How many different secrets, zones and sessions each principal has; no secret is none."""
+    counts = {f"{name}s": groups.distinct(name) for name in ("zone", "session")}
+    named = Groups.of(groups.rows.filter(pl.col("secret") != ""))
+    counts["secrets"] = np.zeros(len(groups.who), np.int64)
+    counts["secrets"][named.who] = named.distinct("secret")
+    return counts
 
 
-def _sums(rows: pl.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
-    """Of each principal; `rows` are in its order. `hour` is the plain count until what the hour has is taken off."""
-    n, who = rows["n"].to_numpy(), rows["who"].to_numpy()
-    begins = np.flatnonzero(np.diff(who, prepend=who[0] + 1))
-    coded = {name: numbered(rows[name]) for name in ("operation", "outcome")}
-    sums = {"hour": np.add.reduceat(n, begins)}
-    for name, (column, words) in _COUNTED.items():
-        texts, at = coded[column]
-        asked = np.array([text in words for text in texts.to_list()])
-        sums[name] = np.add.reduceat(np.where(asked[at.to_numpy()], n, 0), begins)
+def _sums(groups: Groups) -> dict[str, Array]:
+    """Of each principal. `hour` is the plain count until what the hour has is taken off."""
+    n = groups.rows["n"].to_numpy()
+    asked = groups.rows.select(_ASKED)
+    sums = {"hour": groups.sum(n)}
+    for name in _COUNTED:
+        sums[name] = groups.sum(np.where(asked[name].to_numpy(), n, 0))
     return sums

@@ -14,17 +14,21 @@ from detectors import _kin, _tails
 from detectors._budget import Budget
 from detectors._conformal import ASKED, Conformal
 from detectors._groups import places
-from detectors._memory import Keys, joined, keys_of, keys_of_few, lot
-from detectors._people import People
+from detectors._memory import Keys, joined, keys_of, keys_of_few, keys_of_texts, lot
+from detectors._people import Groups, People, number_of
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, hours, seen_in, tell, ways
 from detectors.rate.mounts import Limits, Mounts
+from pipeline.core.coded import coded
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Frames, Window
+    from collections.abc import Callable
+
+    from pipeline.core.coded import Coded
+    from pipeline.core.model import Frames, Ints, Window
 
 INFO: Final = DetectorInfo(
     name="rate",
@@ -70,10 +74,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Keyed:
     """Counts of one scope with their keys: row i of every array is row i of `counts`."""
 
-    counts: pl.DataFrame  # key, kind, cohort, place, n
+    counts: pl.DataFrame  # key, n
+    at: Ints  # the key's place among the texts of the window's column
     keys: Keys
     kinds: Keys
-    cohorts: Keys
+    folders: Callable[[], tuple[Keys, Keys]]  # whom each belongs with, and where it is: only who judges asks
 
     @property
     def n(self) -> Floats:
@@ -85,7 +90,7 @@ class Keyed:
 class Judged:
     """Counts of one scope beside what was expected: row i of every array is row i of `counts`."""
 
-    counts: pl.DataFrame  # key, kind, cohort, place, n
+    counts: pl.DataFrame  # key, n
     mean: Floats
     size: Floats
     factor: Floats
@@ -148,7 +153,7 @@ class Rate:
     def _judge(self, scope: str, keyed: Keyed, window: Window) -> Judged:
         config, habits = self._config, self._habits[scope]
         counts, kinds, n = keyed.counts, keyed.kinds, keyed.n
-        names = counts.select(pl.col("key").alias(scope))
+        names = pl.DataFrame({scope: window.profiles.numbers(scope, window)[keyed.at]})
         profile = window.profiles.lookup(scope, names, window.start_us, _PROFILE)
         trusted = (profile["known"] & (profile["days_active"] >= config.days)).to_numpy()
         own = profile["expected_per_hour"].to_numpy() * hours(window)
@@ -167,8 +172,8 @@ class Rate:
         p = chance(factor)
         if (odd := p <= ASKED).any():
             if scope == "principal":
-                names, jump = _kin.of_principals(window), (n + 1) / (mean + 1)
-                factor = np.maximum(factor, _kin.shared_jump(names, counts["key"], jump, trusted, odd))
+                kin, jump = _kin.of_principals(window), (n + 1) / (mean + 1)
+                factor = np.maximum(factor, _kin.shared_jump(kin, counts["key"], jump, trusted, odd))
                 p = chance(factor)
             else:
                 factor = np.maximum(factor, _kin.of_users(window, counts["key"], odd))
@@ -216,27 +221,43 @@ class Rate:
 
 def counted(scope: str, window: Window) -> Keyed:
     """One row per principal or secret, in the order of names."""
-    if scope == "principal":
-        people = People.of(window)
-        each = people.each(people.rows, pl.col("n").sum(), _LAST)
-        counts = each.frame.rename({"principal": "key"}).with_columns(places(each.frame["place"], 2))
-        return Keyed(counts, each.keys, each.kinds, each.cohorts)
-    rows = window.operations.filter(pl.col("secret") != "")
-    counts = rows.group_by(pl.col("secret").alias("key")).agg(_SECRET, pl.col("n").sum()).sort("key")
-    mounts = places(counts["key"], 1).alias("cohort")
-    counts = counts.with_columns(mounts, places(counts["key"], 2).alias("place"))
-    return Keyed(counts, keys_of(counts["key"]), keys_of_few(counts["kind"]), keys_of_few(mounts))
+    return _principals(window) if scope == "principal" else _secrets(coded(window, "secret"), window)
 
 
-_SECRET: Final = pl.lit("secret").first().alias("kind")
-_LAST: Final = pl.col("secret").max().alias("place")
+def _principals(window: Window) -> Keyed:
+    people = People.of(window)
+    each = people.each(people.rows, n=lambda of: of.sum(people.rows["n"].to_numpy()))
+    counts = each.frame.select(pl.col("principal").alias("key"), "n")
+    return Keyed(counts, people.places, each.keys, each.kinds, lambda: (each.cohorts, _last_places(people)))
+
+
+def _last_places(people: People) -> Keys:
+    """Of each principal the folder of its last secret in the order of names."""
+    secrets = people.coded["secret"]
+    ranks = np.append(secrets.ranks.astype(np.int64), -1)[people.rows[number_of("secret")].to_numpy().astype(np.int32)]
+    last = np.append(secrets.order, -1)[Groups.of(people.rows).most(ranks)]
+    keys: Keys = np.append(keys_of_few(places(secrets.names, 2)), keys_of(_NAMELESS))[last]
+    return keys
+
+
+def _secrets(secrets: Coded, window: Window) -> Keyed:
+    named = secrets.order[(secrets.names.str.len_bytes() > 0).to_numpy()[secrets.order]]
+    n = np.bincount(secrets.codes + 1, window.operations["n"].to_numpy(), len(secrets.texts) + 1).astype(np.int64)[1:]
+    counts = pl.DataFrame([secrets.names[named.astype(np.uint32)].rename("key"), pl.Series("n", n[named])])
+    names, kinds = counts["key"], np.repeat(keys_of(_SECRET), len(named))
+    folders = lambda: (keys_of_few(places(names, 1)), keys_of_few(places(names, 2)))  # noqa: E731
+    return Keyed(counts, named, keys_of_texts(secrets.texts)[named], kinds, folders)
+
+
+_SECRET: Final = pl.Series(["secret"])
+_NAMELESS: Final = pl.Series([""])
 
 
 def _factor(keyed: Keyed, n: Floats, mean: Floats, trusted: Bools) -> Floats:
     """The jump shared with the cohort, or with those who mostly use the same folder, whichever is larger."""
     jump = (n + 1) / (mean + 1)
     factor = np.ones(len(n))
-    for tag, names in enumerate((keyed.cohorts, keys_of_few(keyed.counts["place"]))):
+    for tag, names in enumerate(keyed.folders()):
         groups = joined(tag, names)
         shared = common_mode(groups[trusted], jump[trusted])
         distinct, first = np.unique(groups[trusted], return_index=True)

@@ -79,7 +79,7 @@ class RotationHealth:
         surprise = np.zeros(0)
         if pairs is not None:
             found, surprise = self._troubled(pairs, lately, window)
-        read = window.operations.filter(_TOLD)
+        read = window.operations.select("secret", "n", told=_TOLD).filter("told")
         overdue = self._overdue(read, window)
         unread = self._unread(written, window)
         if window.closed:
@@ -144,14 +144,14 @@ class RotationHealth:
         late = late[~self._lately_told(joined(1, keys[late]), window.start_us)]
         order = names.gather(late).arg_sort().to_list()
         return [
-            self._late(names[int(late[i])], float(age[late[i]]), float(period[late[i]]), read) for i in order[:_MOST]
+            self._late(names[int(late[i])], float(age[late[i]]), float(period[late[i]]), window) for i in order[:_MOST]
         ]
 
     def _max_age_us(self) -> float:
         return self._config.max_age_days * DAY_US if self._config.max_age_days > 0 else np.nan
 
-    def _late(self, secret: str, age: float, period: float, read: pl.DataFrame) -> Found:
-        rows = read.filter(pl.col("secret") == secret)
+    def _late(self, secret: str, age: float, period: float, window: Window) -> Found:
+        rows = window.operations.filter(_TOLD & (pl.col("secret") == secret))
         usual = (
             f"every {figure(period / DAY_US)} days"
             if np.isfinite(period)

@@ -16,7 +16,7 @@ from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
     from detectors._usual import Bools
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.model import Frames, Ints, Window
 
 # One row a fact: what it is, when, whose, from where, of which token or on which secret, and the operation that tells.
 FACTS: Final = pl.Schema(
@@ -94,13 +94,12 @@ class Facts:
 
     def _new_places(self, window: Window) -> pl.DataFrame:
         """The first operation of a settled principal in a network that is new to it, and not to others of late."""
-        rows, (pairs, who, zone) = window.operations, _seen_where(window)
-        new = ~self.places.knows(joined(1, who, zone)) & self.settled(who)
-        if not new.any():
+        rows, (pairs, who, where, _) = window.operations, _seen_where(window)
+        new = np.flatnonzero(~self.places.knows(where))
+        new = new[self.settled(who[new])]
+        if not len(new):
             return pl.DataFrame(schema=FACTS)
-        used = rows.filter(pl.col("outcome") == "success").join(
-            pairs.filter(pl.Series(new)), on=["principal", "zone"], how="semi"
-        )
+        used = rows.filter(pl.col("outcome") == "success").join(pairs[new], on=["principal", "zone"], how="semi")
         known = used.sort("time", "uid").unique(["principal", "zone"], keep="first", maintain_order=True)
         lately = self.frame.filter(pl.col("what") == "place").select("principal", "zone")
         movers = pl.concat([lately, known.select("principal", "zone")]).group_by("zone").agg(
@@ -113,11 +112,10 @@ class Facts:
         """Add a closed window, with the facts it left."""
         self.first_us = window.start_us if self.first_us is None else self.first_us
         self.frame = facts.sort("time", "uid", "what").tail(self.limit)
-        _, who, zone = _seen_where(window)
+        _, who, where, first = _seen_where(window)
         if len(who):
-            self.places.put(joined(1, who, zone), np.ones((len(who), 1)), window.start_us)
-            once = np.unique(joined(2, who))
-            self.places.add(once, np.ones((len(once), 1)), window.start_us)
+            self.places.put(where, np.ones((len(who), 1)), window.start_us)
+            self.places.bump(joined(2, who[first]), window.start_us)
 
     def snapshot(self) -> Frames:
         """Frames facts, places and age."""
@@ -131,14 +129,18 @@ class Facts:
         self.first_us = frames["age"]["first_us"][0]
 
 
-def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys]:
-    """Columns principal and zone of who succeeded where, each pair once and in order; and the keys of both."""
+def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys, Ints]:
+    """Columns principal and zone of who succeeded where, each pair once and in order; keys of principals and of pairs;
+    and the first pair of each principal."""
     if "seen_where" not in window.memo:
         people = People.of(window)
         used = people.rows.filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
         pairs, zones, at = people.pairs(used, "zone")
-        window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), pairs.keys, keys_of(zones)[at])
-    found: tuple[pl.DataFrame, Keys, Keys] = window.memo["seen_where"]
+        who = pairs.keys
+        where = joined(1, who, keys_of(zones)[at])
+        first = np.flatnonzero(np.append(who[:1] == who[:1], who[1:] != who[:-1]))
+        window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), who, where, first)
+    found: tuple[pl.DataFrame, Keys, Keys, Ints] = window.memo["seen_where"]
     return found
 
 

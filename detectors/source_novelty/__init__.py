@@ -20,7 +20,7 @@ from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.model import Frames, Ints, Window
 
 INFO: Final = DetectorInfo(
     name="source_novelty",
@@ -75,12 +75,12 @@ class SourceNovelty:
         if visits is None:
             return empty(FINDING)
         known = self._zones.knows(visits)
-        settled = self._zones.windows(visits) >= self._config.windows
-        movers = self._zones.movers(visits, ~known & settled, window.start_us)
+        moved, alone = self._moved(visits, known, window.start_us)
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
-        alone = (movers < self._config.movers) & ~self._zones.roams(visits, self._config.movers)
         hidden = self._fronts.zones()
-        odd = ~known & settled & alone & (not young) & ~visits.frame["zone"].is_in(hidden).to_numpy()
+        odd = np.zeros(len(known), dtype=np.bool_)
+        odd[alone] = not young
+        odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy()
         found, surprises = self._newly(visits, odd, window)
         sessions = Sessions.of(window)
         if sessions is not None:
@@ -91,12 +91,20 @@ class SourceNovelty:
             found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
             surprises += apart.tolist()
         if window.closed:
-            self._zones.learn(visits, known, settled, alone, window.start_us)
+            self._zones.learn(visits, known, moved, alone, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if sessions is not None:
                 self._overlap.learn(sessions, window.start_us)
         return tell(self.info, window, found)
+
+    def _moved(self, visits: Visits, known: Bools, at_us: int) -> tuple[Ints, Ints]:
+        """The pairs that are new to a settled principal, and those of them that are its own doing."""
+        new = np.flatnonzero(~known)
+        moved = new[self._zones.windows(visits, new) >= self._config.windows]
+        movers = self._zones.movers(visits, moved, at_us)
+        alone = (movers < self._config.movers) & ~self._zones.roams(visits, moved, self._config.movers)
+        return moved, moved[alone]
 
     def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""

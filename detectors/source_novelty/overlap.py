@@ -10,26 +10,18 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined
-from detectors._people import People
-from detectors._usual import Floats
+from detectors._people import People, number_of
+from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.coded import Coded
+    from pipeline.core.model import Frames, Ints, Window
 
 _SPLIT, _ACTIVE, _KIND, _KIND_ACTIVE = range(4)
 _BORROWED: Final = 50.0
 _INTERLEAVED: Final = 2.0  # surprise added when the session went back and forth instead of moving once
-_KIND_OF: Final = pl.col("type").max()
-_SPAN: Final = (_KIND_OF, pl.col("time").min(), pl.col("last_time").max())
-_BACK: Final = (pl.len() > 1) & (pl.col("time").max() < pl.col("last_time").min())
-_WIDTH: Final = (_KIND_OF, pl.len().alias("zones"), _BACK.alias("interleaved"))
-_ZONES: Final = pl.col("zone").n_unique().alias("zones")
-_ONE: Final = (
-    pl.col("type").sort_by("session").first(),
-    pl.lit(1, pl.UInt32).first().alias("zones"),
-    pl.lit(value=False).first().alias("interleaved"),
-    pl.col("session").min(),
-)
+_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_LAST, _FIRST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +39,49 @@ class Sessions:
         rows = people.rows.filter((pl.col("session") != "") & (pl.col("zone") != ""))
         if rows.is_empty():
             return None
-        alone = rows.group_by("who", "session").agg(_KIND_OF, _ZONES)
-        if (alone["zones"] == 1).all():
-            each = people.named(alone.group_by("who").agg(_ONE).sort("who"))
-        else:
-            by_zone = rows.group_by("who", "session", "zone").agg(_SPAN)
-            sessions = by_zone.group_by("who", "session").agg(_WIDTH)
-            widest = sessions.sort(["who", "interleaved", "zones", "session"], descending=[False, True, True, False])
-            each = people.named(widest.group_by("who", maintain_order=True).first())
+        frame = _widest(rows, people.coded["session"])
+        each = people.named(frame)
         return cls(each.frame, each.keys, each.kinds)
+
+
+def _widest(rows: pl.DataFrame, coded: Coded) -> pl.DataFrame:
+    """Columns who, type, zones, interleaved and session of rows of People, by who."""
+    who, number = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("session")))
+    sessions, each = np.unique((who << _WORD) | number, return_inverse=True)
+    zones, interleaved = _zones(rows, each, len(sessions))
+    kind = np.zeros(len(sessions), np.uint32)
+    np.maximum.at(kind, each, rows["type"].to_numpy())
+    who, number = sessions >> _WORD, (sessions & _LOW).astype(np.int64)
+    first = np.flatnonzero(np.append(who[:1] == who[:1], who[1:] != who[:-1]))
+    if len(first) < len(who):  # of a principal's sessions one that went back and forth, the one in most zones, by name
+        first = np.lexsort((coded.ranks[number], -zones, ~interleaved, who))[first]
+    return pl.DataFrame(
+        {
+            "who": who[first].astype(np.uint32),
+            "type": kind[first],
+            "zones": zones[first].astype(np.uint32),
+            "interleaved": interleaved[first],
+            "session": coded.names.gather(number[first]),
+        }
+    )
+
+
+def _zones(rows: pl.DataFrame, session: Ints, sessions: int) -> tuple[Ints, Bools]:
+    """In how many zones each session was, and whether it was in the first one again when it had been in the last."""
+    zone = rows[number_of("zone")].to_numpy()
+    there = (session.astype(np.uint64) << _WORD) | zone
+    order = np.argsort(there)
+    there = there[order]
+    begins = np.flatnonzero(np.append(there[:1] == there[:1], there[1:] != there[:-1]))
+    whose = (there[begins] >> _WORD).astype(np.int64)
+    zones = np.bincount(whose, minlength=sessions)
+    if (zones == 1).all():
+        return zones, np.zeros(sessions, dtype=np.bool_)
+    came = np.minimum.reduceat(rows["time"].to_physical().fill_null(_LAST).to_numpy()[order], begins)
+    left = np.maximum.reduceat(rows["last_time"].to_physical().fill_null(_FIRST).to_numpy()[order], begins)
+    begins = np.cumsum(zones) - zones
+    interleaved: Bools = np.maximum.reduceat(came, begins) < np.minimum.reduceat(left, begins)
+    return zones, interleaved & (zones > 1)
 
 
 class Overlap:
@@ -69,19 +95,26 @@ class Overlap:
 
     def surprise(self, sessions: Sessions, windows: int) -> Floats:
         """-log10 of the chance of such a session; 0 for one zone, and for principals seen in fewer windows."""
-        seen = self._get(_ACTIVE, sessions.principal)
-        habit = (self._get(_KIND, sessions.kind) + 0.5) / (self._get(_KIND_ACTIVE, sessions.kind) + _BORROWED)
-        chance = (self._get(_SPLIT, sessions.principal) + habit * _BORROWED) / (seen + _BORROWED)
-        split = (sessions.frame["zones"] > 1).to_numpy() & (seen >= windows)
-        told = _tails.surprise(np.minimum(chance, 1.0)) + _INTERLEAVED * sessions.frame["interleaved"].to_numpy()
-        return np.where(split, told, 0.0)
+        out = np.zeros(len(sessions.principal))
+        split = np.flatnonzero((sessions.frame["zones"] > 1).to_numpy())
+        principal, kind = sessions.principal[split], sessions.kind[split]
+        seen = self._get(_ACTIVE, principal)
+        habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
+        chance = (self._get(_SPLIT, principal) + habit * _BORROWED) / (seen + _BORROWED)
+        back = sessions.frame["interleaved"].to_numpy()[split]
+        told = _tails.surprise(np.minimum(chance, 1.0)) + _INTERLEAVED * back
+        out[split] = np.where(seen >= windows, told, 0.0)
+        return out
 
     def learn(self, sessions: Sessions, at_us: int) -> None:
         """Add a closed window."""
         split = (sessions.frame["zones"] > 1).to_numpy()
-        for tag, keys in ((_ACTIVE, sessions.principal), (_KIND_ACTIVE, sessions.kind),
-                          (_SPLIT, sessions.principal[split]), (_KIND, sessions.kind[split])):  # fmt: skip
-            self._tally.add(joined(tag, keys), np.ones((len(keys), 1)), at_us)
+        for keys, kinds, tags in (
+            (sessions.principal, sessions.kind, (_ACTIVE, _KIND_ACTIVE)),
+            (sessions.principal[split], sessions.kind[split], (_SPLIT, _KIND)),
+        ):
+            self._tally.bump(joined(tags[0], keys), at_us)
+            self._tally.add(joined(tags[1], kinds), np.ones((len(kinds), 1)), at_us)
 
     def snapshot(self) -> Frames:
         """The tallies."""

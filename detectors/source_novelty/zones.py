@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table, joined, keys_of
+from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.model import Frames, Ints, Window
 
 _PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
 _FLOOR: Final = 1e-3
@@ -32,10 +32,12 @@ class Visits:
     """The (principal, zone) pairs of a window; row i of every array is row i of `frame`."""
 
     frame: pl.DataFrame  # principal, zone, kind, in the order of names
+    pair: Keys
     principal: Keys
     zone: Keys
     kind: Keys
     wide: Keys  # the wider network that the zone lies in
+    first: Ints  # the first row of each principal
 
     @classmethod
     def of(cls, window: Window) -> Visits | None:
@@ -47,7 +49,10 @@ class Visits:
         pairs, zones, at = people.pairs(rows, "zone")
         wide = zones.to_frame().select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
         zone, wider = (keys_of(names)[at] for names in (zones, wide))
-        return cls(pairs.frame, pairs.keys, zone, pairs.kinds, joined(0, pairs.kinds, wider))
+        who = pairs.keys
+        first = np.flatnonzero(np.append(np.ones(1, np.bool_), who[1:] != who[:-1]))
+        wider = joined(0, pairs.kinds, wider)
+        return cls(pairs.frame, joined(_PAIR, who, zone), who, zone, pairs.kinds, wider, first)
 
 
 class Zones:
@@ -69,28 +74,29 @@ class Zones:
 
     def knows(self, visits: Visits) -> Bools:
         """Pairs seen before."""
-        return self._tally.knows(joined(_PAIR, visits.principal, visits.zone))
+        return self._tally.knows(visits.pair)
 
-    def windows(self, visits: Visits) -> Floats:
-        """In how many windows each pair's principal was seen."""
-        return self._get(_ACTIVE, visits.principal)
+    def windows(self, visits: Visits, rows: Ints) -> Floats:
+        """In how many windows the principals of these pairs were seen."""
+        return self._get(_ACTIVE, visits.principal[rows])
 
-    def movers(self, visits: Visits, new: Bools, at_us: int) -> Floats:
-        """How many other known principals came new to the zone of each pair, lately or in this window.
+    def movers(self, visits: Visits, new: Ints, at_us: int) -> Floats:
+        """How many other known principals came to the zone of each of the pairs `new`, lately or in this window.
 
         A scale-out spreads over zones: half of those of its kind that came new to a zone of the wider network count.
         """
         late = self._adopted[self._adopted_us > at_us - self._recent_us]
-        near = _others(np.concatenate([late, visits.zone[new]]), visits.zone) - new
-        _, first = np.unique(joined(0, visits.principal[new], visits.wide[new]), return_index=True)
-        wide = _others(np.concatenate([late, visits.wide[new][first]]), visits.wide) - new
-        return np.maximum(near, wide / _CROWD)
+        zone, wide = visits.zone[new], visits.wide[new]
+        near = _others(np.concatenate([late, zone]), zone) - 1
+        _, first = np.unique(joined(0, visits.principal[new], wide), return_index=True)
+        return np.maximum(near, (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD)
 
-    def roams(self, visits: Visits, users: int) -> Bools:
+    def roams(self, visits: Visits, rows: Ints, users: int) -> Bools:
         """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are."""
-        own = self._tally.knows(joined(_WIDE, visits.principal, visits.wide))
-        many = self._get(_ZONES, visits.principal) >= _ROAMS
-        crowd: Bools = self._get(_KIND_ZONE, visits.kind, visits.zone) >= users
+        principal = visits.principal[rows]
+        own = self._tally.knows(joined(_WIDE, principal, visits.wide[rows]))
+        many = self._get(_ZONES, principal) >= _ROAMS
+        crowd: Bools = self._get(_KIND_ZONE, visits.kind[rows], visits.zone[rows]) >= users
         return own & many & crowd
 
     def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
@@ -104,7 +110,8 @@ class Zones:
         share = np.clip(share, _FLOOR, 1.0)
         habit = (self._get(_KIND, visits.kind) + 0.5) / (self._get(_KIND_ACTIVE, visits.kind) + _BORROWED)
         shape = self._get(_NEW, visits.principal) + habit * _BORROWED
-        return share, shape / (self.windows(visits) + _BORROWED), np.minimum(shape, _BURSTY)
+        windows = self._get(_ACTIVE, visits.principal)
+        return share, shape / (windows + _BORROWED), np.minimum(shape, _BURSTY)
 
     def of_principal(self, visits: Visits, principal: str, names: pl.Series) -> tuple[int, Bools]:
         """How many zones a principal of the window has used, and which of `names` it has."""
@@ -113,24 +120,25 @@ class Zones:
         tried = joined(_PAIR, np.repeat(key, len(names)), keys_of(names))
         return int(self._get(_ZONES, key)[0]), self._tally.knows(tried)
 
-    def learn(self, visits: Visits, known: Bools, settled: Bools, alone: Bools, at_us: int) -> None:
-        """Add a closed window. Who moves in a crowd does not explore: only what is new to those `alone` is a habit."""
+    def learn(self, visits: Visits, known: Bools, moved: Ints, alone: Ints, at_us: int) -> None:
+        """Add a closed window. `moved` pairs are new to a settled principal. Who moves in a crowd does not explore:
+        only what is new to those `alone` is a habit."""
         self._first_us = at_us if self._first_us is None else self._first_us
-        _, first = np.unique(visits.principal, return_index=True)
-        principal = visits.principal[first]
-        unmet = self._get(_ACTIVE, principal) == 0
+        principal, first = visits.principal[visits.first], visits.first
+        active = joined(_ACTIVE, principal)
+        unmet = self._tally.get(active, 0)[:, 0] == 0
         self._add(at_us, _EVERYBODY, np.zeros_like(principal[unmet]))
         self._add(at_us, _ALIKE, visits.kind[first][unmet])
-        self._add(at_us, _ACTIVE, principal)
+        self._tally.bump(active, at_us)
         self._add(at_us, _KIND_ACTIVE, visits.kind[first])
-        new, moved = ~known, ~known & settled
-        self._tally.put(joined(_PAIR, visits.principal, visits.zone), np.ones((len(known), 1)), at_us)
+        new = ~known
+        self._tally.put(visits.pair, np.ones((len(known), 1)), at_us)
         self._add(at_us, _ZONE, visits.zone[new])
         self._add(at_us, _KIND_ZONE, visits.kind[new], visits.zone[new])
         self._add(at_us, _ZONES, visits.principal[new])
-        self._add(at_us, _NEW, visits.principal[moved & alone])
-        self._add(at_us, _KIND, visits.kind[moved & alone])
-        wide = np.unique(joined(_WIDE, visits.principal, visits.wide))
+        self._add(at_us, _NEW, visits.principal[alone])
+        self._add(at_us, _KIND, visits.kind[alone])
+        wide = unique(joined(_WIDE, visits.principal, visits.wide))
         self._tally.put(wide, np.ones((len(wide), 1)), at_us)
         _, one = np.unique(joined(0, visits.principal[moved], visits.wide[moved]), return_index=True)
         self._remember(np.concatenate([visits.zone[moved], visits.wide[moved][one]]), at_us)

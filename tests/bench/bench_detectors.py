@@ -95,7 +95,7 @@ def judged(
         found += len(detector.inspect(window))
         spent[kind] = time.process_time() - began
     began = time.process_time()
-    profiles.learn(Window(start, start + HOUR_US, counted, empty(INTEGRITY), profiles, closed=True))
+    profiles.learn(Window(start, start + HOUR_US, counted, empty(INTEGRITY), profiles, closed=True, memo=memo))
     spent["learn"] = time.process_time() - began
     return spent, len(counted), found
 

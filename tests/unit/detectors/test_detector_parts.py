@@ -10,12 +10,14 @@ import polars as pl
 import pytest
 
 from detectors import breadth, rate, rotation_health
+from detectors._groups import cohorts, places
 from detectors._memory import lot
 from detectors._people import People
 from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
 from detectors.rotation_health.schedule import Schedule, Written
 from detectors.slow_evidence.trickle import Evidence, Trickle
+from detectors.source_novelty.overlap import Sessions
 from pipeline.baselines import Baselines, Config
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, TIME, WINDOW, conform, empty
@@ -65,6 +67,60 @@ def test_who_has_no_type_is_of_the_unknown_kind() -> None:
     for hour in range(8):
         detector.inspect(window(hour, {"principal_type": None}))
     assert detector.snapshot()["breadth.tails"]["value"].sum() > 0
+
+
+ODD_NAMES = (
+    "",
+    "/",
+    "a",
+    "a/",
+    "/a",
+    "kv//x",
+    "kv/é/x",
+    "a:b/c:d",
+    "x@corp/a@b",
+    "me@corp",
+    "a\n/b",
+    "k/a/b/c/d",
+    "k:",
+)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_folders_and_cohorts_are_the_same_of_few_names_and_of_many(depth: int) -> None:
+    """However odd a name is: with a line break among them or without."""
+    for odd in (ODD_NAMES, [name for name in ODD_NAMES if "\n" not in name]):
+        many = pl.Series("name", [*odd, *(f"kv/t{i}/s{i}" for i in range(400))])
+        assert places(many, depth).to_list() == [places(many[i : i + 1], depth)[0] for i in range(len(many))]
+        assert cohorts(many).to_list() == [cohorts(many[i : i + 1])[0] for i in range(len(many))]
+
+
+def test_pairs_are_in_the_order_of_names_with_their_greatest_type() -> None:
+    """Whatever order the rows and the texts came in."""
+    rows = [("b", "z2", "service"), ("a", "z1", "service"), ("b", "z1", "human"), ("a", "z1", "pod"), ("b", "z1", "")]
+    people = People.of(window(0, *({"principal": p, "zone": z, "principal_type": t} for p, z, t in rows)))
+    each, zones, at = people.pairs(people.rows, "zone")
+    assert each.frame.select("principal", "zone", "kind").rows() == [
+        ("a", "z1", "service"), ("b", "z1", "human"), ("b", "z2", "service"),
+    ]  # fmt: skip
+    assert [zones[int(i)] for i in at] == ["z1", "z1", "z2"]
+
+
+def test_of_several_sessions_the_widest_is_told_of() -> None:
+    """One that went back and forth before one in more zones, then by name."""
+
+    def told(*rows: tuple[str, str, int, int]) -> tuple[Any, ...]:
+        made = ({"session": s, "zone": z, "time": START + a, "last_time": START + b} for s, z, a, b in rows)
+        sessions = Sessions.of(window(0, *made))
+        assert sessions is not None
+        return sessions.frame.select("session", "zones", "interleaved").row(0)
+
+    once = [("s2", "z1", 0, 0), ("s1", "z1", 1, 1)]
+    moved = [("s3", "z1", 0, 5), ("s3", "z2", 6, 9), ("s3", "z3", 10, 10)]
+    back = [("s4", "z1", 0, 8), ("s4", "z2", 6, 9)]
+    assert told(*once) == ("s1", 1, False)
+    assert told(*once, *moved) == ("s3", 3, False)
+    assert told(*back, *once, *moved) == ("s4", 2, True)
 
 
 def test_a_monthly_job_is_not_dormant() -> None:
