@@ -49,6 +49,7 @@ class Habits:
         self._keys = Table(4, limit, _HALF_LIFE_US)  # count, exposure, windows, peak
         self._kinds = Table(4, _KINDS, _HALF_LIFE_US)  # sum of log1p(count), windows, scatter seen, its weight
         self._first_us: int | None = None
+        self._asked: tuple[Keys, int, Floats] | None = None  # of a window, until it is learned
 
     def age_hours(self, at_us: int) -> float:
         """How long this memory has watched."""
@@ -56,7 +57,7 @@ class Habits:
 
     def usual(self, keys: Keys, kinds: Keys, exposure: Floats, at_us: int, prior: tuple[float, float]) -> Usual:
         """For distinct keys. `prior` is (count, exposure) of a key nobody knows."""
-        count, exposed, windows, peak = self._keys.get(keys, at_us).T
+        count, exposed, windows, peak = self._past(keys, at_us).T
         mean = (count + prior[0]) / (exposed + prior[1]) * exposure
         return Usual(mean, self.size(kinds, count + prior[0], at_us), peak, windows)
 
@@ -70,11 +71,17 @@ class Habits:
 
     def peak(self, keys: Keys, at_us: int) -> Floats:
         """The most that each key had in one window."""
-        return np.asarray(self._keys.get(keys, at_us)[:, 3])
+        return np.asarray(self._past(keys, at_us)[:, 3])
 
     def windows(self, keys: Keys, at_us: int) -> Floats:
         """In how many windows each key was seen."""
-        return np.asarray(self._keys.get(keys, at_us)[:, 2])
+        return np.asarray(self._past(keys, at_us)[:, 2])
+
+    def _past(self, keys: Keys, at_us: int) -> Floats:
+        """What is remembered of keys as of then; one array of them is asked about several times."""
+        if self._asked is None or self._asked[0] is not keys or self._asked[1] != at_us:
+            self._asked = (keys, at_us, self._keys.get(keys, at_us))
+        return self._asked[2]
 
     def of_kind(self, kinds: Keys, at_us: int, least: float) -> tuple[Floats, Floats]:
         """Mean and size for keys nobody knows: what is typical for their kind, with a long tail."""
@@ -86,7 +93,7 @@ class Habits:
     def learn(self, at_us: int, keys: Keys, kinds: Keys, *, count: Floats, exposure: Floats, mean: Floats) -> None:
         """Add a closed window. `mean` is what was expected of each key; nan where nothing was."""
         self._first_us = at_us if self._first_us is None else self._first_us
-        old = self._keys.get(keys, at_us)
+        old, self._asked = self._past(keys, at_us), None
         ones = np.ones(len(keys))
         new = np.stack(
             [old[:, 0] + count, old[:, 1] + exposure, old[:, 2] + ones, np.maximum(old[:, 3], count)], axis=1
@@ -108,6 +115,7 @@ class Habits:
 
     def restore(self, name: str, frames: Frames) -> None:
         """Continue from a snapshot."""
+        self._asked = None
         self._keys.restore(frames[f"{name}.keys"])
         self._kinds.restore(frames[f"{name}.kinds"])
         self._first_us = frames[f"{name}.age"]["first_us"][0]

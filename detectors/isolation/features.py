@@ -90,5 +90,6 @@ def _sums(groups: Groups) -> dict[str, Array]:
     asked = groups.rows.select(_ASKED)
     sums = {"hour": groups.sum(n)}
     for name in _COUNTED:
-        sums[name] = groups.sum(np.where(asked[name].to_numpy(), n, 0))
+        told = asked[name].to_numpy()
+        sums[name] = groups.sum(np.where(told, n, 0)) if told.any() else np.zeros_like(sums["hour"])
     return sums

@@ -33,7 +33,7 @@ def exposure_of(first_us: Rows, at_us: int, half_life_us: int, width: int, cells
     first = first_us // HOUR
     age = np.maximum(at_us / HOUR - first, 0.0)
     now = _since_ever(np.array([at_us / HOUR + MONDAY]), half_life_us, width, cells)
-    then = _table(half_life_us, width)[(first + MONDAY) % cycle][:, cells]
+    then = _table(half_life_us, width)[:, cells][(first + MONDAY) % cycle]
     return np.asarray(np.maximum(now - np.exp(-_rate(half_life_us) * age)[:, None] * then, 0.0))
 
 

@@ -23,7 +23,7 @@ WIDTH: Final = 32
 HOURS: Final = slice(0, 24)
 WEEKDAYS: Final = slice(24, 31)
 PER_OCTAVE: Final = 16
-_SCALE = 31
+_SCALE = 31  # all bits of a place within a row
 _VALUES: Final = np.concatenate([[0.0], np.exp2(np.arange(255) / PER_OCTAVE - 4)])
 _COARSE: Final = _VALUES.astype(np.float32)  # halves the traffic where only a sum is wanted
 _TOP = float(_VALUES[255])
@@ -38,30 +38,36 @@ def cells_at(hours: Hours) -> tuple[Hours, Hours]:
 
 
 def add(cells: U8, rows: Rows, cell: Rows, counts: Rows, seeds: U64) -> None:
-    """Add `counts` to `cells[rows, cell]` (n x 32, changed in place); no pair of row and cell twice."""
+    """Add `counts` to `cells[rows, cell]` (n x 32, changed in place); no pair of row and cell twice.
+
+    `cell` may be one for all.
+    """
     chance = (mix(seeds ^ mix(cell.astype(np.uint64))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    low, share = _added(cells, rows, cell, counts)
-    cells[rows, cell] = (low + (chance < share)).astype(np.uint8)
+    at = rows * WIDTH + cell
+    low, share = _added(cells, at, counts)
+    cells.reshape(-1)[at] = low + (chance < share)
 
 
-def _added(cells: U8, rows: Rows, cell: Rows, counts: Rows) -> tuple[Rows, Floats]:
+def _added(cells: U8, at: Rows, counts: Rows) -> tuple[Rows, Floats]:
     """The codes below the sums, and how far these are on the way to the next ones; rows get the scale they need."""
-    few = (counts <= _MANY) & (cells[rows, _SCALE] == 0)
-    pair = np.where(few, counts, 0).astype(np.int64) * 256 + cells[rows, cell]
-    low, share = _LOW[pair], _SHARE[pair]
+    flat = cells.reshape(-1)
+    few = (counts <= _MANY) & (flat.take(at | _SCALE) == 0)
+    pair = np.where(few, counts, 0).astype(np.int64) * 256 + flat.take(at)
+    low, share = _LOW.take(pair), _SHARE.take(pair)
     if len(rest := np.flatnonzero(~few | (low >= 255))):
-        low[rest], share[rest] = _summed(cells, rows[rest], cell[rest], counts[rest])
-        if cells[rows[few], _SCALE].any():  # another cell of the row made its scale coarser
-            return _summed(cells, rows, cell, counts)
+        low[rest], share[rest] = _summed(cells, at[rest], counts[rest])
+        if flat.take(at[few] | _SCALE).any():  # another cell of the row made its scale coarser
+            return _summed(cells, at, counts)
     return low, share
 
 
-def _summed(cells: U8, rows: Rows, cell: Rows, counts: Rows) -> tuple[Rows, Floats]:
+def _summed(cells: U8, at: Rows, counts: Rows) -> tuple[Rows, Floats]:
+    flat = cells.reshape(-1)
     while True:
-        values = _VALUES[cells[rows, cell]] + counts * np.exp2(-cells[rows, _SCALE].astype(np.float64))
+        values = _VALUES[flat[at]] + counts * np.exp2(-flat[at | _SCALE].astype(np.float64))
         if not (over := values >= _TOP).any():
             return _between(values)
-        _coarsen(cells, np.unique(rows[over]))
+        _coarsen(cells, np.unique(at[over] // WIDTH))
 
 
 def _between(values: Floats) -> tuple[Rows, Floats]:
@@ -75,11 +81,11 @@ def decay(cells: U8, rows: Rows, steps: Rows) -> None:
     if not len(old):
         return
     rows, steps = rows[old], steps[old]
-    coarse = cells[rows, _SCALE] > 0
+    codes = cells[rows]
+    coarse = codes[:, _SCALE] > 0
     if coarse.any():
         _decay_coarse(cells, rows[coarse], steps[coarse])
-        rows, steps = rows[~coarse], steps[~coarse]
-    codes = cells[rows]
+        rows, steps, codes = rows[~coarse], steps[~coarse], codes[~coarse]
     codes -= np.minimum(codes, np.minimum(steps, 255).astype(np.uint8)[:, None])
     cells[rows] = codes
 

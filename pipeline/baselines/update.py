@@ -76,8 +76,11 @@ def _age(table: Table, slots: Rows, to_s: Rows, half_life_us: int) -> None:
 
 def _learn_times(table: Table, seen: Seen, size: int) -> None:
     first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
-    np.minimum.at(first, seen.row, seen.time)
-    np.maximum.at(last, seen.row, seen.last)
+    if len(seen.row) == size:  # each row once
+        first[seen.row], last[seen.row] = seen.time, seen.last
+    else:
+        np.minimum.at(first, seen.row, seen.time)
+        np.maximum.at(last, seen.row, seen.last)
     days = np.ones(size, np.uint64)
     if (first // DAY < last // DAY).any():
         for time in (seen.time, seen.last):
@@ -110,7 +113,7 @@ def _learn_season(table: Table, seen: Seen, count: Rows, seeds: U64) -> None:
     hours = seen.hour
     if len(hours) and (hours == hours[0]).all():
         for at in season.cells_at(int(hours[0])):
-            season.add(table["season"], seen.slots, np.full(len(count), at), count, seeds)
+            season.add(table["season"], seen.slots, np.full(1, at), count, seeds)
         return
     for cell in season.cells_at(hours):
         pair, which = np.unique(seen.row * season.WIDTH + cell, return_inverse=True)
