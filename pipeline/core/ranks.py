@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipeline.core.model import Bytes, Ints
 
 _FEW: Final = 512  # texts: up to here, and where texts differ in length a lot, a comparison of each is quicker
-_WORDS: Final = 6
+_LONGEST: Final = 48  # bytes behind the shared beginning
+_BYTE: Final = np.uint64(8)
 
 
 def ranked(texts: pa.Array) -> Ints:
@@ -24,9 +25,8 @@ def ranked(texts: pa.Array) -> Ints:
     if len(texts) > _FEW:
         data, starts, lengths = bytes_of(texts)
         begin = _shared(data, starts, int(lengths.min()))
-        words = -(-(int(lengths.max()) - begin) // 8)
-        if words <= _WORDS:
-            return _by_words(data, starts + begin, lengths - begin, words)
+        if int(lengths.max()) - begin <= _LONGEST:
+            return _by_words(data, starts + begin, lengths - begin)
         return pl.Series(texts, dtype=pl.String).arg_sort().to_numpy().astype(np.int64)
     names = texts.to_pylist()
     return np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
@@ -44,33 +44,24 @@ def _shared(data: Bytes, starts: Ints, least: int) -> int:
     return at
 
 
-def _by_words(data: Bytes, starts: Ints, lengths: Ints, words: int) -> Ints:
-    rank = np.zeros(len(starts), np.uint64)
-    order = np.arange(len(starts))
+def _by_words(data: Bytes, starts: Ints, lengths: Ints) -> Ints:
+    """A rank by the first bytes is refined by those that follow, as many as have room beside it in a word."""
     view = np.ndarray((len(data) - 7,), ">u8", data, 0, (1,))
-    for word in range(words + 1):
-        if word < words:
-            left = np.clip(lengths - 8 * word, 0, 8)
-            here = view[np.where(left > 0, starts + 8 * word, 0)].astype(np.uint64)
-            spare = (8 - left).astype(np.uint64) * np.uint64(8)
-            here = np.where(left > 0, here >> spare << spare, np.uint64(0))
-        else:
-            here = lengths.astype(np.uint64)  # texts that differ in zero bytes at their end alone
-        rank, order, done = _refined(rank, here)
+    rank, at, width, room = np.zeros(len(starts), np.uint64), 0, 8, 8 - -(-len(starts).bit_length() // 8)
+    while at < lengths.max():
+        left = np.clip(lengths - at, 0, width)
+        word = view[np.where(left > 0, starts + at, 0)].astype(np.uint64) >> np.uint64(64 - 8 * width)
+        spare = (width - left).astype(np.uint64) * _BYTE
+        here = np.where(left > 0, word >> spare << spare, np.uint64(0))
+        rank, order, done = _dense(rank << np.uint64(8 * width) | here if at else here)
         if done:
-            break
-    return order
-
-
-def _refined(rank: U64, here: U64) -> tuple[U64, Ints, bool]:
-    """Ranks by what they were and then by `here`; the order they stand for; whether no two are alike any more."""
-    if rank.any():
-        dense, _, _ = _dense(here)
-        here = rank * np.uint64(int(dense.max()) + 1) + dense
-    return _dense(here)
+            return order
+        at, width = at + width, room
+    return _dense(rank << np.uint64(32) | lengths.astype(np.uint64))[1]  # zero bytes at the end tell them apart
 
 
 def _dense(keys: U64) -> tuple[U64, Ints, bool]:
+    """The rank of each key, their order, and whether no two are alike."""
     order = np.argsort(keys)
     ordered = keys[order]
     new = ordered[1:] != ordered[:-1]
