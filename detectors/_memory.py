@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from detectors._remembered import FEW, Remembered
-from detectors._runs import Bools, Floats, Places, Run
+from detectors._runs import Bools, Floats, Places, Run, begins
 from detectors._texts import ODD, Texts
 from pipeline.core.hashing import mix
 
@@ -94,7 +94,7 @@ def distinct_of(keys: Keys) -> tuple[Keys, Places]:
 def unique(keys: Keys) -> Keys:
     """`np.unique`, by sorting: of keys that are nearly all different its own way costs several times as much."""
     ranked = np.sort(keys)
-    return ranked if len(ranked) < 2 else ranked[np.r_[True, ranked[1:] != ranked[:-1]]]
+    return ranked[begins(ranked)]
 
 
 class Table:
@@ -177,6 +177,7 @@ class Table:
     def put(self, keys: Keys, values: Floats, at_us: int) -> None:
         """Set the values of distinct `keys`, shape (len(keys), columns), as of `at_us`."""
         at, known = self._find(keys)
+        self._asked.pop(id(keys))  # who puts has asked before
         if known.all():
             self._set(at, values, at_us)
             return
@@ -226,6 +227,7 @@ class Table:
         if len(self) <= self._limit:
             return
         self._settle()
+        self._asked.clear()
         seen = self._old.seen
         dropped = len(seen) - max(int(self._limit * _KEEP), 1)
         oldest = np.partition(seen, dropped)[dropped]

@@ -12,6 +12,7 @@ import polars as pl
 
 from detectors._groups import cohorts
 from detectors._memory import Keys, keys_of, keys_of_few, keys_of_texts, unique
+from detectors._runs import begins
 from pipeline.core.coded import Coded, Numbers, coded
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Groups:
     def of(cls, rows: pl.DataFrame) -> Groups:
         """Of some of the rows, in their order."""
         who = rows["who"].to_numpy()
-        begins = np.flatnonzero(np.diff(who, prepend=who[:1] + 1))
-        return cls(rows, who[begins], begins)
+        first = begins(who)
+        return cls(rows, who[first], first)
 
     def sum(self, values: Array) -> Array:
         """Of each principal's values, one for each row."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,12 @@ Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
+
+
+def begins(ordered: npt.NDArray[Any]) -> Places:
+    """Where another one begins, among values in order."""
+    first = np.ones(min(len(ordered), 1), dtype=np.bool_)
+    return np.flatnonzero(np.append(first, ordered[1:] != ordered[:-1]))
 
 
 class Run:

@@ -10,6 +10,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of
 from detectors._people import People, somebody
+from detectors._runs import begins
 from detectors._usual import DAY_US
 from detectors._window import HOUR_US
 from pipeline.core.schema import TIME
@@ -138,7 +139,7 @@ def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys, Ints]:
         pairs, zones, at = people.pairs(used, "zone")
         who = pairs.keys
         where = joined(1, who, keys_of(zones)[at])
-        first = np.flatnonzero(np.append(who[:1] == who[:1], who[1:] != who[:-1]))
+        first = begins(who)
         window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), who, where, first)
     found: tuple[pl.DataFrame, Keys, Keys, Ints] = window.memo["seen_where"]
     return found

@@ -11,6 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined
 from detectors._people import People, number_of
+from detectors._runs import begins
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _widest(rows: pl.DataFrame, coded: Coded) -> pl.DataFrame:
     kind = np.zeros(len(sessions), np.uint32)
     np.maximum.at(kind, each, rows["type"].to_numpy())
     who, number = sessions >> _WORD, (sessions & _LOW).astype(np.int64)
-    first = np.flatnonzero(np.append(who[:1] == who[:1], who[1:] != who[:-1]))
+    first = begins(who)
     if len(first) < len(who):  # of a principal's sessions one that went back and forth, the one in most zones, by name
         first = np.lexsort((coded.ranks[number], -zones, ~interleaved, who))[first]
     return pl.DataFrame(
@@ -72,15 +73,15 @@ def _zones(rows: pl.DataFrame, session: Ints, sessions: int) -> tuple[Ints, Bool
     there = (session.astype(np.uint64) << _WORD) | zone
     order = np.argsort(there)
     there = there[order]
-    begins = np.flatnonzero(np.append(there[:1] == there[:1], there[1:] != there[:-1]))
-    whose = (there[begins] >> _WORD).astype(np.int64)
+    pairs = begins(there)
+    whose = (there[pairs] >> _WORD).astype(np.int64)
     zones = np.bincount(whose, minlength=sessions)
     if (zones == 1).all():
         return zones, np.zeros(sessions, dtype=np.bool_)
-    came = np.minimum.reduceat(rows["time"].to_physical().fill_null(_LAST).to_numpy()[order], begins)
-    left = np.maximum.reduceat(rows["last_time"].to_physical().fill_null(_FIRST).to_numpy()[order], begins)
-    begins = np.cumsum(zones) - zones
-    interleaved: Bools = np.maximum.reduceat(came, begins) < np.minimum.reduceat(left, begins)
+    came = np.minimum.reduceat(rows["time"].to_physical().fill_null(_LAST).to_numpy()[order], pairs)
+    left = np.maximum.reduceat(rows["last_time"].to_physical().fill_null(_FIRST).to_numpy()[order], pairs)
+    first = np.cumsum(zones) - zones
+    interleaved: Bools = np.maximum.reduceat(came, first) < np.minimum.reduceat(left, first)
     return zones, interleaved & (zones > 1)
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
+from detectors._runs import begins
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Visits:
         wide = zones.to_frame().select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
         zone, wider = (keys_of(names)[at] for names in (zones, wide))
         who = pairs.keys
-        first = np.flatnonzero(np.append(np.ones(1, np.bool_), who[1:] != who[:-1]))
+        first = begins(who)
         wider = joined(0, pairs.kinds, wider)
         return cls(pairs.frame, joined(_PAIR, who, zone), who, zone, pairs.kinds, wider, first)
 
