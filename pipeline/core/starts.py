@@ -25,7 +25,7 @@ class Starts:
         last = int(keys[-1]) if len(keys) else 0
         self._shift = np.uint64(max(last.bit_length() - bits, 0))
         counts = np.bincount((keys >> self._shift).astype(np.int64), minlength=1)
-        self._starts = np.append(np.cumsum(counts) - counts, len(keys)).astype(np.uint32)
+        self._starts = (np.cumsum(counts) - counts).astype(np.uint32)
         self._steps = int(counts.max()).bit_length()
 
     def search(self, asked: Keys) -> Places:

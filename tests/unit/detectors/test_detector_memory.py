@@ -122,16 +122,17 @@ def test_late_keys_are_kept_like_the_others(limit: int, monkeypatch: pytest.Monk
     one, apart = Table(2, limit, DAY_US), Table(2, limit, DAY_US)
     for at in range(60):
         keys = np.unique(rng.integers(0, 200 + 10 * at, 30).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-        others = rng.choice(keys, 50)
+        others, strangers = rng.choice(keys, 50), keys + np.uint64(at % 3 + 1)
         told = []
         for table, large in ((one, 1 << 60), (apart, 16)):
             monkeypatch.setattr(_memory, "_LARGE", large)
             table.add(others, np.ones((50, 2)), at * DAY_US)
-            before = table.get(keys, at * DAY_US + 7)
+            before, strange = table.get(keys, at * DAY_US + 7), table.knows(strangers)
             table.put(keys, before + 2, at * DAY_US + 7)
+            table.put(strangers[::3].copy(), np.ones((len(strangers[::3]), 2)), at * DAY_US + 7)
             table.bump(keys[::2], at * DAY_US + 8)
-            asked = [table.get(keys, (at + 1) * DAY_US), table.seen(others), table.knows(keys + np.uint64(1))]
-            told.append([before.tolist(), len(table), *(answer.tolist() for answer in asked)])
+            asked = [table.get(keys, (at + 1) * DAY_US), table.seen(others), table.get(strangers, 0), strange, before]
+            told.append([len(table), *(answer.tolist() for answer in asked)])
         assert told[0] == told[1]
         if at % 20 == 19:
             assert one.snapshot().equals(apart.snapshot())

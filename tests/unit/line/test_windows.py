@@ -64,14 +64,14 @@ def test_a_snapshot_goes_on() -> None:
     assert opened(again) is None
 
 
-@pytest.mark.parametrize("disorder", ["none", "times", "uids"])
+@pytest.mark.parametrize("disorder", ["none", "times", "turns", "uids"])
 def test_rows_are_counted_in_the_order_of_time_and_uid(disorder: str) -> None:
     """Whatever order many rows came in, also where times are equal and only uids are out of order."""
     times = [float(i // 2) for i in range(3_000)]
     rows = operations(*times).with_columns(uid=pl.format("{}", pl.int_range(10_000, 13_000)))
     place = pl.int_range(pl.len())
     rows = rows.with_columns(secret=pl.format("kv/{}", place % 1_000))
-    mixed = {"none": place, "times": -place, "uids": place + 1 - 2 * (place % 2)}
+    mixed = {"none": place, "times": -place, "turns": place % 2 * 10_000 + place, "uids": place + 1 - 2 * (place % 2)}
     counted = count(rows.sort(mixed[disorder]))
     assert counted.equals(count(rows))
     assert counted["uid"][0] == "10000"
