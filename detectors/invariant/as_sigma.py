@@ -136,7 +136,7 @@ def _leaf(said: tuple[Any, ...]) -> Any:
         ]  # fmt: skip
         flags += [{"flags": hashed[0] if len(hashed) == 1 else hashed}] if hashed else []
         return flags[0] if len(flags) == 1 else flags
-    if column not in _FIELDS:
+    if column not in _FIELDS or kind == "beyond":
         raise _NotToBeSaid
     name = _FIELDS[column]
     if kind in {"is", "has", "begins"}:

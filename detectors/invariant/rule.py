@@ -142,6 +142,12 @@ def has(column: str, *values: str) -> Asked:
     return Asked(found.fill_null(value=False), ("has", column, values))
 
 
+def beyond(column: str, other: str) -> Asked:
+    """The list of policies holds more than the other and `default`; where nothing is told of either, no."""
+    more = pl.col(column).list.set_difference(pl.concat_list(other, pl.lit("default"))).list.len() > 0
+    return Asked(more.fill_null(value=False), ("beyond", column, other))
+
+
 def matches(column: str, pattern: str) -> Asked:
     """The column, matched by a regular expression; where nothing stands, nothing matches."""
     return Asked(pl.col(column).str.contains(pattern).fill_null(value=False), ("matches", column, pattern))

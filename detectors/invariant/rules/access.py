@@ -8,6 +8,7 @@ from detectors.invariant.rule import RARE, Rule, asks, at, changes, flag, is_vau
 
 _ACCOUNT: Final = ("T1098",)
 _IDENTITIES: Final = r"^auth/.+/(config|tls|identity-accesslist|sts|roles?|users?|groups?|certs|duo|map)(/|$)"
+_ACCOUNT_PATH: Final = r"^auth/.+/users/[^/]+(/policies)?$"
 _TUNE: Final = r"/tune$"
 _TUNED: Final = r"^sys/(auth|mounts)/."  # also while it is made
 
@@ -91,12 +92,24 @@ RULES: Final = (
         ("T1556", "T1484"),
     ),
     Rule(
+        "auth_account",
+        "Account made or given rights",
+        "medium",
+        is_vault() & at(_ACCOUNT_PATH) & writes(),
+        "{who} made an account or changed its rights: {path}",
+        "Ask whose account it is. If nobody knows: delete it, revoke its tokens, and read what it did (view operations,"
+        " by principal).",
+        ("T1136", "T1098"),
+        RARE,
+    ),
+    Rule(
         "auth_role",
         "Auth role, user or group changed",
         "low",
         is_vault()
         & at(r"^auth/.+/(roles?|users?|groups?|certs|duo|map/[a-z-]+)/.")
         & ~at(r"^auth/token/|/(custom-)?secret-id|/login(/|$)|/role-id$")
+        & ~(at(_ACCOUNT_PATH) & writes())
         & changes(),
         "{who} changed an identity of an auth method: {path}",
         "Check policies, bound values and lifetimes against the configuration as code.",

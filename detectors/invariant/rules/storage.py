@@ -8,6 +8,8 @@ from detectors.invariant.rule import NEVER, RARE, Rule, asks, at, changes, is_va
 
 _DAILY: Final = r"^sys/(renew|leases/(renew|lookup)|capabilities|wrapping/|tools/|internal/)"
 
+_QUOTA: Final = r"^sys/quotas/(rate-limit|lease-count)/."
+
 GATE: Final = under("sys/storage", "sys/raw") | (under("sys/") & ~asks() & ~at(_DAILY))
 
 RULES: Final = (
@@ -168,11 +170,22 @@ RULES: Final = (
         ("T1537", "T1489"),
     ),
     Rule(
+        "quota_removed",
+        "Limit on requests removed",
+        "medium",
+        is_vault() & at(_QUOTA) & verb("delete"),
+        "{who} removed a limit on requests or leases: {path}",
+        "Find the change. Without one: put the limit back and look for whom it held up, since floods and the guessing"
+        " of passwords run free until then.",
+        ("T1562",),
+    ),
+    Rule(
         "server_config",
         "Server configuration changed",
         "low",
         is_vault()
         & at(r"^sys/(config/(cors|ui|state|control-group|group-policy-application|reload)|quotas/)")
+        & ~(at(_QUOTA) & verb("delete"))
         & changes(),
         "{who} changed the server's configuration: {path}",
         "Compare with the configuration as code.",

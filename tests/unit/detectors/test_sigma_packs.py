@@ -49,7 +49,7 @@ def operations() -> pl.DataFrame:
 
 
 def test_every_rule_over_the_log_of_vault_is_there() -> None:
-    """Rules of other stores are not in it, everything else is; what is on disk is what the detector's rules give."""
+    """All but rules of other stores and one that compares two lists; what is on disk is what the rules give."""
     folder = PACKS / "vault"
     if os.environ.get("KEYTRAIL_WRITE_DOCS"):
         for file in folder.glob("*.yml"):
@@ -58,7 +58,7 @@ def test_every_rule_over_the_log_of_vault_is_there() -> None:
             (folder / f"{name}.yml").write_text(text, "utf-8")
     assert {file.stem: file.read_text("utf-8") for file in folder.glob("*.yml")} == MADE
     cloud = {rule.id for rule in GROUPS[-1].rules}
-    assert {rule.id for rule in RULES} - MADE.keys() == cloud
+    assert {rule.id for rule in RULES} - MADE.keys() == cloud | {"token_beyond"}
 
 
 def test_each_has_what_a_reader_needs() -> None:
