@@ -62,7 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     page_confidence: float = 0.8
     agree_severity: Severity = "high"  # with this in two families, or as broken integrity, an alert pages
     ticket_severity: Severity = "medium"
-    by_secret: tuple[str, ...] = ("rotation*", "secret_*", "stale*", "expired*", "leak*")
+    by_secret: tuple[str, ...] = ("rotation*", "stale*", "expired*", "leak*")
     integrity: tuple[str, ...] = ("integrity*", "ledger*")
     unattributed: tuple[str, ...] = ("", "anonymous", "token", "wrapping", "unknown")
     suppressions: tuple[Suppression, ...] = ()

@@ -90,6 +90,15 @@ def test_principals_of_one_secret_are_one_incident_for_causes_about_secrets() ->
     assert len(Router(config).push(frame(*rows), us(9)).alerts) == 3
 
 
+def test_secrets_that_one_principal_destroys_are_one_incident() -> None:
+    """What tells of an act of somebody groups by who did it, also where it tells of a secret."""
+    rows = [
+        finding(i, secret=f"kv/app/{i}", cause="secret_destroyed", detector="invariant", family="invariant")
+        for i in range(4)
+    ]
+    assert one(Router(Config()).push(frame(*rows), us(9)).alerts)["count"] == 4
+
+
 def test_without_a_principal_the_secret_then_the_store_decides() -> None:
     """A finding about nobody groups by its secret, and one about nothing but a store by the store."""
     rows = [
