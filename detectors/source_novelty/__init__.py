@@ -34,6 +34,7 @@ INFO: Final = DetectorInfo(
 )
 
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
+_CARRIED: Final = 2.0  # on that of one where a token is used that a program has elsewhere, too
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +125,8 @@ class SourceNovelty:
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
         surprise -= _NOTHING_TAKEN * (each["took"].to_numpy() == 0)
+        programs = (each["kind"] != "human").to_numpy()
+        surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
         return [
             self._found(each.row(i, named=True), float(surprise[i]), visits, window) for i in loud
@@ -141,7 +144,7 @@ class SourceNovelty:
             key=principal,
             severity=("low", "medium", "high")[grave],
             confidence=0.75 if sessions else 0.6,
-            score=_tails.score(surprise + 2 * bool(sessions)),
+            score=_tails.score(surprise + _CARRIED * (bool(sessions) and one["kind"] == "human")),
             message=f"{show(principal)} came from {several(new)} for the first time, reading {values} values.{also}",
             observed=f"{len(new)} new {'zones' if len(new) > 1 else 'zone'}, used by {one['share']:.1%} of principals",
             expected=f"{self._usual(visits, principal, window)}; {figure(one['mean'])} new ones in an hour",
@@ -197,6 +200,15 @@ class SourceNovelty:
         self._overlap.restore(frames)
         self._fronts.restore(frames)
         self._budget.restore(frames)
+
+
+def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
+    """Of rows of principal, zone those principals with a session there and in another network as well."""
+    mine = window.operations.filter(pl.col("principal").is_in(new["principal"].implode()) & (pl.col("session") != ""))
+    told = mine.join(new.select("principal", "zone", there=True), on=["principal", "zone"], how="left")
+    there = pl.col("there").fill_null(value=False)
+    both = told.group_by("principal", "session").agg(both=there.any() & ~there.all())
+    return both.filter("both")["principal"].unique()
 
 
 def _rows_of(one: dict[str, Any], window: Window) -> pl.DataFrame:
