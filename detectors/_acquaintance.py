@@ -11,19 +11,22 @@ import polars as pl
 from detectors._groups import places
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few, unique
 from detectors._people import Each, People, number_of
-from detectors._usual import Bools, Floats
+from detectors._usual import DAY_US, Bools, Floats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from pipeline.core.coded import Numbers
     from pipeline.core.model import Frames, Ints, Window
+    from pipeline.core.ports import Profiles
 
 DEPTHS: Final = (1, 2, 3)
 HOMES: Final = (*DEPTHS, 4)  # the last: a deepest folder of that name, in whatever mount and environment
 _EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _PEAK, _FOLDER = range(12)
+_MOVED: Final = _FOLDER + 2 * max(HOMES) + 2
+_MOUNTS: Final = 64  # remembered by name, those met first: a mount that is renamed was there before
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
@@ -58,7 +61,12 @@ class News:
     who: npt.NDArray[np.int64]
     secret: Keys
     folders: tuple[Keys, ...]  # one per depth, and the deepest by its bare name
+    bare: Bools  # the secret lies in no folder but the mount
     unknown: Bools  # the secret was never used by anybody
+    made: Bools  # nor is it now, but for being written
+    mounts: pl.Series  # distinct names, in order
+    profiles: Profiles
+    start_us: int
 
     @classmethod
     def of(cls, rows: pl.DataFrame, actors: Actors, window: Window) -> News:
@@ -74,22 +82,49 @@ class News:
         who, secret = who[new], secret[new]
         frame = pl.DataFrame([people.names.gather(who), people.coded["secret"].names.gather(secret)])
         place_of = np.searchsorted(actors.who, who)
+        unknown = ~known.to_numpy()
         folders = [places(frame["secret"], depth) for depth in DEPTHS]
+        keys = [keys_of_few(column) for column in folders]
         return cls(
             frame,
             place_of,
             keys_of(frame["secret"]),
-            (*(keys_of_few(column) for column in folders), keys_of_few(_named(folders[-1]))),
-            ~known.to_numpy(),
+            (*keys, keys_of_few(_named(folders[-1]))),
+            keys[0] == keys[-1],
+            unknown,
+            unknown & ~_used(frame, unknown, rows),
+            folders[0].unique().sort(),
+            window.profiles,
+            window.start_us,
         )
+
+    def elsewhere(self, asked: Bools, mounts: Sequence[str]) -> Bools:
+        """Which of the pairs `asked` are of a principal that used a secret of that name in another of the mounts."""
+        rows = self.frame.with_columns(row=pl.int_range(pl.len()), name=pl.col("secret").str.replace(r"^[^/]*/", ""))
+        twins = rows.filter(pl.Series(asked)).join(pl.DataFrame({"mount": mounts}), how="cross")
+        pairs = twins.select("row", "principal", secret=pl.concat_str("mount", "name"))
+        edge = self.profiles.lookup("edge", pairs.drop("row"), self.start_us, ("known", "succeeded"))
+        found = np.zeros(len(asked), dtype=np.bool_)
+        found[pairs.filter(edge["known"] & edge["succeeded"])["row"].to_numpy()] = True
+        return found
 
     def crowded(self, together: int) -> Bools:
         """Pairs in a deepest folder to which at least `together` principals come new in this window."""
         folders = self.folders[len(DEPTHS) - 1]
         _, first = np.unique(joined(0, folders, self.who.astype(np.uint64)), return_index=True)
         distinct, count = np.unique(folders[first], return_counts=True)
-        many: Bools = count[np.searchsorted(distinct, folders)] >= together
-        return many
+        return np.asarray(count[np.searchsorted(distinct, folders)] >= together)
+
+
+def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:
+    """Whether each of the pairs `asked` did more in these WINDOW rows than write."""
+    if not asked.any():
+        return asked
+    some = pl.col("secret").is_in(pairs["secret"].filter(pl.Series(asked)).unique().implode())
+    used = rows.filter(some & (pl.col("operation") != "write")).select("principal", "secret", used=True).unique()
+    return (
+        pairs.join(used, on=["principal", "secret"], how="left", maintain_order="left")["used"].is_not_null().to_numpy()
+    )
 
 
 def _pairs(rows: pl.DataFrame) -> tuple[Ints, Ints]:
@@ -121,8 +156,7 @@ def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] 
 def _seen(window: Window) -> tuple[Actors, News] | None:
     used = (pl.col("secret") != "") & (pl.col("outcome") == "success")
     people = People.of(window)
-    rows = people.rows.filter(used)
-    if rows.is_empty():
+    if (rows := people.rows.filter(used)).is_empty():
         return None
     actors = Actors.of(people.each(rows))
     return actors, News.of(rows, actors, window)
@@ -136,8 +170,9 @@ class Acquaintance:
 
     def __init__(self, limit: int, *, by_window: bool = False) -> None:
         self._by_window = by_window
-        self._tally = Table(1, limit)
+        self._tally, self._mounts = Table(1, limit), list[str]()
         self._first_us: int | None = None
+        self._moves: tuple[News, Bools] | None = None  # what `_moved` found, until it is learned
 
     def age_us(self, at_us: int) -> int:
         """How long this memory has watched."""
@@ -168,11 +203,26 @@ class Acquaintance:
             tag = _FOLDER + 2 * depth
             # A folder is a home as far as few others live in it: kv/prod/ is nobody's, kv/prod/shop/ is.
             crowd = np.maximum(self._get(tag, folders) - 1, 0.0) / others
-            mine = self._get(tag + 1, principal, folders) / owned
+            # Who issues or decrypts under one name of an engine is not at home at its other names.
+            mine = np.maximum(self._get(tag + 1, principal, folders) - news.bare, 0.0) / owned
             if depth not in DEPTHS:  # people work in every environment of their team, a workload lives in one
                 mine *= people
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
+        best = np.where(news.made | self._moved(news), 1.0, best)
         return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
+
+    def _moved(self, news: News) -> Bools:
+        """Pairs in another mount under a name that is the principal's own: a mount was renamed or copied.
+
+        Only where that secret is new to everybody: what others have is theirs, whatever it is called here.
+        """
+        if self._moves is not None and self._moves[0] is news:
+            return self._moves[1]
+        fresh = news.unknown | self._tally.knows(joined(_MOVED, news.secret))
+        asks = self.age_us(news.start_us) >= DAY_US and fresh.any()
+        moved = news.elsewhere(fresh, self._mounts) if asks else np.zeros_like(fresh)
+        self._moves = news, moved
+        return moved
 
     def exploration(
         self, actors: Actors, at: npt.NDArray[np.int64], recent: Floats | float = 0.0
@@ -225,12 +275,15 @@ class Acquaintance:
         self._tally.add(keys, np.ones((len(keys), 1)), at_us)
 
     def _learn_new(self, actors: Actors, news: News, strange: Bools, at_us: int) -> list[Keys]:
-        """What the new pairs add one to."""
-        principal = actors.principal[news.who]
+        """What the new pairs add one to. Nobody is at home by making secrets: that is how to make oneself at home."""
+        principal, lives = actors.principal[news.who], ~news.made if news.made.any() else slice(None)
+        moved = joined(_MOVED, news.secret[self._moved(news)])
+        self._moves = None
+        self._mounts = [*self._mounts, *(name for name in news.mounts if name not in self._mounts)][:_MOUNTS]
         grown = []
-        for depth, folders in zip(HOMES, news.folders, strict=True):
-            tag = _FOLDER + 2 * depth
-            here = joined(tag + 1, principal, folders)
+        for depth, every in zip(HOMES, news.folders, strict=True):
+            tag, folders = _FOLDER + 2 * depth, every[lives]
+            here = joined(tag + 1, principal[lives], folders)
             _, first = np.unique(here, return_index=True)
             grown += [joined(tag, folders[first[~self._tally.knows(here[first])]]), here]
         odd = news.who[strange & ~actors.probation[news.who]]
@@ -239,7 +292,8 @@ class Acquaintance:
         self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
         odd = who if self._by_window else odd
         grown += [
-            joined(_OWN, principal),
+            moved,
+            joined(_OWN, principal[lives]),
             joined(_ANYBODY, news.secret),
             joined(_READERS, actors.cohort[news.who], news.secret),
             joined(_STRANGE, actors.principal[odd]),
@@ -248,11 +302,13 @@ class Acquaintance:
         return grown
 
     def snapshot(self) -> Frames:
-        """The tallies, and since when."""
+        """The tallies, since when, and mounts by name."""
         first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
-        return {"tally": self._tally.snapshot(), "age": first}
+        mounts = pl.DataFrame({"mount": self._mounts}, schema={"mount": pl.String()})
+        return {"tally": self._tally.snapshot(), "age": first, "mounts": mounts}
 
     def restore(self, frames: Frames) -> None:
-        """Continue from a snapshot."""
+        """Continue from a snapshot; from one of an earlier version, with no mount known."""
         self._tally.restore(frames["tally"])
+        self._mounts = frames["mounts"]["mount"].to_list() if "mounts" in frames else []
         self._first_us = frames["age"]["first_us"][0]
