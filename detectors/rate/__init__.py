@@ -19,7 +19,8 @@ from detectors._people import Groups, People, number_of
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, hours, seen_in, tell, ways
-from detectors.rate.mounts import Limits, Mounts
+from detectors.rate.mounts import CHANGED, Limits, Mounts
+from detectors.rate.removals import Removals
 from pipeline.core.coded import coded
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -35,7 +36,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Far more operations than usual",
     family="rate",
-    summary="operations per principal and per secret against their own hour of the week, changes per mount",
+    summary="operations per principal and per secret against their own hour of the week, changes per mount, removals",
     techniques=("T1555.006", "T1499", "T1485"),
     measures=("F5", "F3", "M9"),
     early=("operations",),
@@ -57,11 +58,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
-    for it. `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
+    for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`. `per_day` is
+    about how many are told a day. `keys` bounds the memory, per scope.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
     least: int = 40
+    removed: int = 8
+    removed_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     days: int = 3
     above_peak: float = 1.5
     cold_mean: float = 20.0
@@ -111,6 +115,7 @@ class Rate:
         self._budget = Budget(-math.log10(config.p), config.per_day)
         limits = Limits(config.p, config.least, config.above_peak, config.settle_hours)
         self._mounts = Mounts(limits, config.per_day)
+        self._removals = Removals(limits, config.removed, config.removed_p, config.per_day, config.keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -142,7 +147,9 @@ class Rate:
                 self._conformal[scope].learn(kinds, surprise, window.start_us)
         if window.closed:
             self._budget.note(window.start_us, surprises)
-        found += self._mounts.inspect(window)
+        changes = window.operations.filter(CHANGED)
+        if len(changes):
+            found += self._mounts.inspect(changes, window) + self._removals.inspect(changes, window)
         return tell(self.info, window, found)
 
     def _loud(self, scope: str, keyed: Keyed, at_us: int) -> Bools:
@@ -205,9 +212,9 @@ class Rate:
         )
 
     def snapshot(self) -> Frames:
-        """Per scope two tables and an age, and what surprises are worth; the budget; the same of mounts."""
+        """Per scope two tables and an age, and what surprises are worth; the budget; mounts; removals."""
         parts = [part[scope].snapshot(scope) for part in (self._habits, self._conformal) for scope in SCOPES]
-        parts += [self._budget.snapshot(), self._mounts.snapshot()]
+        parts += [part.snapshot() for part in (self._budget, self._mounts, self._removals)]
         return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
@@ -217,6 +224,7 @@ class Rate:
             self._conformal[scope].restore(scope, frames)
         self._budget.restore(frames)
         self._mounts.restore(frames)
+        self._removals.restore(frames)
 
 
 def counted(scope: str, window: Window) -> Keyed:

@@ -19,7 +19,7 @@ from detectors._window import Found, seen_in, ways
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window
 
-_CHANGES: Final = ("write", "delete", "rotate")
+CHANGED: Final = pl.col("operation").is_in(("write", "delete", "rotate")) & (pl.col("mount") != "")
 _BY: Final = ("namespace", "mount", "operation")
 _PRIOR: Final = (1.0, 2.0)  # changes and windows held of a mount nobody knows
 _SEEN: Final = 12.0  # windows with any, before which a mount has no habit
@@ -65,11 +65,8 @@ class Mounts:
         self._conformal = Conformal()
         self._budget = Budget(-float(np.log10(limits.p)), per_day)
 
-    def inspect(self, window: Window) -> list[Found]:
-        """Judge WINDOW rows."""
-        rows = window.operations.filter(pl.col("operation").is_in(_CHANGES) & (pl.col("mount") != ""))
-        if rows.is_empty():
-            return []
+    def inspect(self, rows: pl.DataFrame, window: Window) -> list[Found]:
+        """Judge the WINDOW rows that are CHANGED, at least one."""
         judged = self._judge(rows, window.start_us)
         kinds = np.where(judged.trusted, judged.kinds, 0)
         worth = self._conformal.worth(kinds, judged.surprise, window.start_us)
