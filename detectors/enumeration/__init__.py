@@ -20,6 +20,7 @@ from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, first_of, seen_in, tell, ways
+from detectors.enumeration.slow import Slow
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -40,7 +41,8 @@ _PRIOR: Final = (0.3, 60.0)  # names in so many operations of somebody nobody kn
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`p` is the mid-p value below which a walk is told, `least` the fewest names worth telling.
+    """`p` is the mid-p value below which a walk is told, `least` the fewest names worth telling, `slow_least` those
+    of late, guessed over many hours.
 
     `above_peak`: it must also be this many times the most that the principal had in one window. In the first
     `settle_hours` nobody is told. `per_day` is about how many are told a day. `keys` bounds the memory, 56 bytes each.
@@ -48,6 +50,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     least: int = 8
+    slow_least: float = 12.0
     above_peak: float = 1.5
     settle_hours: int = 48
     per_day: float = 1.0
@@ -76,12 +79,16 @@ class Enumeration:
         self._habits = Habits(config.keys)
         self._conformal = Conformal()
         self._budget = Budget(-math.log10(config.p), config.per_day)
+        self._slow = Slow(config)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        walks = _walks(window)
-        if walks is None:
+        people = People.of(window)
+        if people.rows.is_empty():
             return empty(FINDING)
+        asked = people.rows.filter(_asked())
+        walks = _walks(people, asked)
+        found = self._slow.inspect(asked, window)
         mean, size = self._usual(walks, window.start_us)
         factor = common_mode(walks.cohorts, (walks.n + 1) / (mean + 1))
         loud = self._loud(walks, factor, window.start_us)
@@ -92,7 +99,7 @@ class Enumeration:
         surprise = _tails.surprise(_tails.upper_where(loud, n, (mean + 1) * factor - 1, size))
         odd = np.flatnonzero(loud & (surprise >= self._budget.threshold(window.start_us))).tolist()
         worth = self._conformal.worth(walks.kinds, surprise, window.start_us)
-        found = [
+        found += [
             self._found(walks.counts.row(i, named=True), (n[i], mean[i], worth[i], factor[i]), window) for i in odd
         ]
         if window.closed:
@@ -134,14 +141,16 @@ class Enumeration:
         )
 
     def snapshot(self) -> Frames:
-        """Two tables and an age; what surprises are worth; the budget."""
-        return {**self._habits.snapshot("walks"), **self._conformal.snapshot("walks"), **self._budget.snapshot()}
+        """Two tables and an age; what surprises are worth; the budget; the same of slow walks."""
+        hourly = {**self._habits.snapshot("walks"), **self._conformal.snapshot("walks"), **self._budget.snapshot()}
+        return {**hourly, **self._slow.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._habits.restore("walks", frames)
         self._conformal.restore("walks", frames)
         self._budget.restore(frames)
+        self._slow.restore(frames)
 
 
 _WORDS: Final = {"listed": "listed or looked up", "missing": "not there", "refused": "refused"}
@@ -181,14 +190,11 @@ def _numbers() -> tuple[pl.Expr, ...]:
     )
 
 
-def _walks(window: Window) -> Walks | None:
-    """Everybody present, with the number of names it asked for in vain; None when nobody is."""
-    people = People.of(window)
-    if people.rows.is_empty():
-        return None
+def _walks(people: People, asked: pl.DataFrame) -> Walks:
+    """Everybody present, with the number of names it asked for in vain, as rows `asked` tell."""
     present = people.each(people.rows, n=lambda each: each.sum(people.rows["n"].to_numpy()))
-    asked = people.rows.filter(_asked()).group_by("principal").agg(_numbers())
-    counts = present.frame.join(asked, on="principal", how="left", maintain_order="left")
+    each = asked.group_by("principal").agg(_numbers())
+    counts = present.frame.join(each, on="principal", how="left", maintain_order="left")
     counts = counts.with_columns(pl.col("names", *_WORDS).fill_null(0))
     n = counts["names"].to_numpy().astype(np.float64)
     operations = counts["n"].to_numpy().astype(np.float64)
