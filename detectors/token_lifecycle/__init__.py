@@ -12,6 +12,7 @@ from detectors.token_lifecycle import issued
 from detectors.token_lifecycle.farm import ENDS, MAKES, Farm
 from detectors.token_lifecycle.life import Life
 from detectors.token_lifecycle.outlived import Outlived
+from detectors.token_lifecycle.own_use import OwnUse
 from detectors.token_lifecycle.wrapping import Wrapping
 from pipeline.core.model import DetectorInfo
 
@@ -23,7 +24,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Token made to live long",
     family="token",
-    summary="lives against the role's norm, tokens made or revoked in numbers, or used when revoked, stray wraps",
+    summary="lives against the role's norm, tokens made or revoked in numbers or used when revoked, wraps, own log-ins",
     techniques=("T1550.001", "T1098.001", "T1136", "T1528", "T1531"),
     measures=("F1", "F3", "F4"),
     cadence="operation",
@@ -63,10 +64,11 @@ class TokenLifecycle:
         self._cull = Farm(ENDS, config.revoked, config.p, config.keys)
         self._wrapping = Wrapping(config.wrap_surprise, config.keys)
         self._outlived = Outlived()
+        self._own_use = OwnUse(config.keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
-        found: list[Found] = self._outlived.inspect(window.operations)
+        found: list[Found] = self._outlived.inspect(window.operations) + self._own_use.inspect(window.operations)
         rows = issued.of(window.operations)
         if rows.is_empty():
             return tell(self.info, window, found)
@@ -76,7 +78,7 @@ class TokenLifecycle:
         return tell(self.info, window, found)
 
     def snapshot(self) -> Frames:
-        """The frames of the five judges."""
+        """The frames of the six judges."""
         return {name: frame for judge in self._judges() for name, frame in judge.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
@@ -84,8 +86,8 @@ class TokenLifecycle:
         for judge in self._judges():
             judge.restore(frames)
 
-    def _judges(self) -> tuple[Life, Farm, Farm, Wrapping, Outlived]:
-        return self._life, self._farm, self._cull, self._wrapping, self._outlived
+    def _judges(self) -> tuple[Life, Farm, Farm, Wrapping, Outlived, OwnUse]:
+        return self._life, self._farm, self._cull, self._wrapping, self._outlived, self._own_use
 
 
 def create(config: Config) -> TokenLifecycle:
