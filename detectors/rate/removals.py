@@ -43,7 +43,8 @@ class Removals:
         rows = people.rows.filter(_REMOVED)
         if rows.is_empty():
             return []
-        each = people.each(rows, pl.struct("namespace", "secret").n_unique().alias("n"))
+        removed = pl.struct("namespace", "secret").n_unique().alias("n")
+        each = people.named(rows.group_by("who", maintain_order=True).agg(pl.col("type").max(), removed))
         n, at_us = each.frame["n"].to_numpy().astype(np.float64), window.start_us
         usual = self._habits.usual(each.keys, each.kinds, ones := np.ones(len(n)), at_us, _PRIOR)
         settled = self._habits.age_hours(at_us) >= self._limits.settle_hours
