@@ -93,12 +93,16 @@ class Zones:
         return np.maximum(near, (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD)
 
     def roams(self, visits: Visits, rows: Ints, users: int) -> Bools:
-        """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are."""
+        """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are.
+
+        A pod runs where the scheduler puts it, be it for the first time.
+        """
         principal = visits.principal[rows]
         own = self._tally.knows(joined(_WIDE, principal, visits.wide[rows]))
-        many = self._get(_ZONES, principal) >= _ROAMS
+        pod: Bools = (visits.frame["kind"] == "pod").to_numpy()[rows]
+        many: Bools = self._get(_ZONES, principal) >= _ROAMS
         crowd: Bools = self._get(_KIND_ZONE, visits.kind[rows], visits.zone[rows]) >= users
-        return own & many & crowd
+        return own & (many | pod) & crowd
 
     def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
         """Per pair: the share of principals in the zone; mean and size of the principal's new zones in a window.
