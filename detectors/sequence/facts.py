@@ -40,6 +40,7 @@ SPANS_US: Final = {  # how long a fact may explain what follows
 }  # fmt: skip
 _CHANGES: Final = (
     r"^sys/(?:policy|policies/[a-z]+)/.|^auth/.+/(?:role|roles|groups|users|map|config)(?:/|$)|^sys/(?:auth|mounts)/."
+    r"|^identity/(?:group|entity|group-alias|entity-alias)(?:/|$)"
 )
 _AUDIT: Final = r"^sys/audit/."
 _SELF: Final = "auth/token/revoke-self"
