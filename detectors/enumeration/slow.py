@@ -64,7 +64,8 @@ class Slow:
         names, told = self._long.get(each.keys, at_us).T
         mean, size = self._usual(np.maximum(names - late + n, 0.0), at_us)
         settled = self._first_us is not None and at_us - self._first_us >= self._settle_us
-        loud = (late >= self._least) & (late > self._above * told) & settled
+        slow = 2 * n <= late  # what comes in one hour is the other judge's matter
+        loud = slow & (late >= self._least) & (late > self._above * told) & settled
         surprise = _tails.surprise(_tails.upper_where(loud, late, mean, size))
         odd = surprise >= self._budget.threshold(at_us)
         found = [
