@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._acquaintance import DEPTHS, Acquaintance, Actors, News, seen
+from detectors._acquaintance import Acquaintance
 from detectors._budget import Budget
 from detectors._groups import place, places
+from detectors._news import DEPTHS, Actors, News, seen
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import HOUR_US, Found, seen_in, tell

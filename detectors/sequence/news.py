@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from detectors._acquaintance import seen
+from detectors._news import seen
 from detectors._window import HOUR_US
 from pipeline.core.schema import TIME
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._acquaintance import Acquaintance, seen
+from detectors._acquaintance import Acquaintance
 from detectors._budget import Budget
+from detectors._news import seen
 from detectors._text import figure, show
 from detectors._window import HOUR_US, Found, tell
 from detectors.slow_evidence.trickle import Evidence, Trickle

@@ -14,7 +14,7 @@ from detectors._usual import Floats
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
-    from detectors._acquaintance import Actors, News
+    from detectors._news import Actors, News
     from detectors._usual import Bools
     from pipeline.core.model import Frames, Window
 
