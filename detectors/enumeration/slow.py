@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LATE_US: Final = 12.0 * HOUR_US  # half-life of what counts as of late
 _LONG_US: Final = 30.0 * DAY_US  # and of habits
+_MOST: Final = 4.0  # names that count of one hour: a loud one is not slow, nor does it make the next ones so
 _PRIOR: Final = 0.5  # names of late, held of somebody who never guessed
 _BURSTY: Final = 3.0
 _VAIN: Final = (
@@ -59,13 +60,12 @@ class Slow:
         if new.is_empty():
             return []
         each = people.each(new, n=lambda rows: rows.distinct("secret"))
-        n = each.frame["n"].to_numpy().astype(np.float64)
+        n = np.minimum(each.frame["n"].to_numpy(), _MOST)
         late = self._late.get(each.keys, at_us)[:, 0] + n
         names, told = self._long.get(each.keys, at_us).T
         mean, size = self._usual(np.maximum(names - late + n, 0.0), at_us)
         settled = self._first_us is not None and at_us - self._first_us >= self._settle_us
-        slow = 2 * n <= late  # what comes in one hour is the other judge's matter
-        loud = slow & (late >= self._least) & (late > self._above * told) & settled
+        loud = (late >= self._least) & (late > self._above * told) & settled
         surprise = _tails.surprise(_tails.upper_where(loud, late, mean, size))
         odd = surprise >= self._budget.threshold(at_us)
         found = [
@@ -113,7 +113,8 @@ def _told(one: dict[str, Any], judged: tuple[float, float, float], new: pl.DataF
         score=_tails.score(surprise),
         message=f"{show(who)} goes on asking for secrets that are not there or not for it, ever new ones: {one['n']} in"
         f" this hour ({ways(rows, 'secret')}), about {figure(late)} of late.",
-        observed=f"{figure(late)} names it never asked for before, those of twelve hours ago counted half",
+        observed=f"{figure(late)} names it never asked for before, four of an hour at most, those of twelve hours ago"
+        " counted half",
         expected=f"{figure(mean)} by its own past",
         next_step=_NEXT,
         principal=who,
