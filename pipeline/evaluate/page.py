@@ -31,7 +31,10 @@ rare in the log (deleted versions, orphaned tokens, audit devices changed) is do
 told which secrets are bait, as an operator would; the emergency account is known by its name, `break-glass`.
 `audit_cut` shows in the bytes of the log alone and is tested there, not here (see integrity.md).
 `dead_token`, `forged_certificate`, `kept_token`, `spilled_password` and `unhashed` are younger than these figures: they
-are staged where they are named (`--attack`), and not counted here.
+are staged where they are named (`--attack`), and not counted here. The figures are of the version that measured them.
+What detectors have come to tell since (`interruption`, `login_made_and_used`, `rate_mount`, `rate_removed`,
+`refused_flood`, `slow_walk`, `sources_hidden`) and to be quiet about was held against it on one estate of a seed for
+tuning: 28 of 28 incidents as before, 27 false alerts in fourteen days in place of 26.
 """
 
 TIMES = """\
