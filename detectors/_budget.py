@@ -52,16 +52,17 @@ class Budget:
         self._at_us = np.concatenate([self._at_us[kept], np.full(len(new), at_us, dtype=np.int64)])[-_KEPT:]
         self._surprise = np.concatenate([self._surprise[kept], new])[-_KEPT:]
 
-    def snapshot(self) -> Frames:
-        """Frames budget (at_us, surprise) and budget.age."""
+    def snapshot(self, under: str = "") -> Frames:
+        """Frames budget (at_us, surprise) and budget.age, their names behind `under`."""
         past = pl.DataFrame({"at_us": self._at_us.copy(), "surprise": self._surprise.copy()})
         return {
-            "budget": past,
-            "budget.age": pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64}),
+            f"{under}budget": past,
+            f"{under}budget.age": pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64}),
         }
 
-    def restore(self, frames: Frames) -> None:
+    def restore(self, frames: Frames, under: str = "") -> None:
         """Continue from a snapshot."""
-        self._first_us = frames["budget.age"]["first_us"][0]
-        self._at_us = frames["budget"]["at_us"].to_numpy().astype(np.int64)
-        self._surprise = frames["budget"]["surprise"].to_numpy().astype(np.float64)
+        past = frames[f"{under}budget"]
+        self._first_us = frames[f"{under}budget.age"]["first_us"][0]
+        self._at_us = past["at_us"].to_numpy().astype(np.int64)
+        self._surprise = past["surprise"].to_numpy().astype(np.float64)

@@ -87,8 +87,12 @@ class Slow:
     def snapshot(self) -> Frames:
         """Two tables, since when, and the budget; all under `slow`."""
         first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
-        budget = {f"slow.{name}": frame for name, frame in self._budget.snapshot().items()}
-        return {"slow.late": self._late.snapshot(), "slow.long": self._long.snapshot(), "slow.age": first, **budget}
+        return {
+            "slow.late": self._late.snapshot(),
+            "slow.long": self._long.snapshot(),
+            "slow.age": first,
+            **self._budget.snapshot("slow."),
+        }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
@@ -97,7 +101,7 @@ class Slow:
         self._late.restore(frames["slow.late"])
         self._long.restore(frames["slow.long"])
         self._first_us = frames["slow.age"]["first_us"][0]
-        self._budget.restore({name: frames[f"slow.{name}"] for name in ("budget", "budget.age")})
+        self._budget.restore(frames, "slow.")
 
 
 def _told(one: dict[str, Any], judged: tuple[float, float, float], new: pl.DataFrame, window: Window) -> Found:

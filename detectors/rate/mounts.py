@@ -101,8 +101,11 @@ class Mounts:
 
     def snapshot(self) -> Frames:
         """Two tables and an age; what surprises are worth; the budget; all under `mounts`."""
-        budget = {f"mounts.{name}": frame for name, frame in self._budget.snapshot().items()}
-        return {**self._habits.snapshot("mounts"), **self._conformal.snapshot("mounts"), **budget}
+        return {
+            **self._habits.snapshot("mounts"),
+            **self._conformal.snapshot("mounts"),
+            **self._budget.snapshot("mounts."),
+        }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with no mount known."""
@@ -110,7 +113,7 @@ class Mounts:
             return
         self._habits.restore("mounts", frames)
         self._conformal.restore("mounts", frames)
-        self._budget.restore({name: frames[f"mounts.{name}"] for name in ("budget", "budget.age")})
+        self._budget.restore(frames, "mounts.")
 
 
 def _told(judged: _Judged, i: int, worth: float, rows: pl.DataFrame) -> Found:

@@ -63,15 +63,14 @@ class Removals:
 
     def snapshot(self) -> Frames:
         """Two tables and an age; the budget; all under `removals`."""
-        budget = {f"removals.{name}": frame for name, frame in self._budget.snapshot().items()}
-        return {**self._habits.snapshot("removals"), **budget}
+        return {**self._habits.snapshot("removals"), **self._budget.snapshot("removals.")}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with no removal known."""
         if "removals.keys" not in frames:
             return
         self._habits.restore("removals", frames)
-        self._budget.restore({name: frames[f"removals.{name}"] for name in ("budget", "budget.age")})
+        self._budget.restore(frames, "removals.")
 
 
 def _told(one: dict[str, Any], surprise: float, window: Window) -> Found:

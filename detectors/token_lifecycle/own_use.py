@@ -14,8 +14,6 @@ from detectors._window import HOUR_US, Found
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pipeline.core.model import Frames
 
 _SPAN: Final = pl.duration(hours=1)
@@ -40,8 +38,9 @@ class OwnUse:
         """Judge OPERATION rows, in the order in which they became complete, by the makings before each."""
         if operations.is_empty():
             return []
-        first: datetime = operations["complete_time"].min()  # type: ignore[assignment]
-        self._first_us = _us(first) if self._first_us is None else self._first_us
+        first = operations["complete_time"].min()
+        if self._first_us is None:
+            self._first_us = int(operations["complete_time"].to_physical().to_numpy().min())
         given = operations.filter(_GIVEN)
         if given.is_empty() and self._made.is_empty():
             return []
@@ -52,10 +51,10 @@ class OwnUse:
             return []
         keys = keys_of(used["maker"])
         fresh = ~self._makers.knows(keys)
-        times = [_us(time) for time in used["complete_time"]]
-        for i, time in enumerate(times):  # one by one: what is remembered must not depend on the cut
+        times = used["complete_time"].to_physical().to_numpy()
+        for i, time in enumerate(times.tolist()):  # one by one: what is remembered must not depend on the cut
             self._makers.put(keys[i : i + 1], np.ones((1, 1)), time)
-        settled = np.array(times) - self._first_us >= _SETTLE_US
+        settled = times - self._first_us >= _SETTLE_US
         return [_found(row) for row in used.filter(pl.Series(fresh & settled)).iter_rows(named=True)]
 
     def _used(self, operations: pl.DataFrame) -> pl.DataFrame:
@@ -94,10 +93,6 @@ def _makings(given: pl.DataFrame) -> pl.DataFrame:
         pl.col("complete_time").alias("made"),
         pl.col("uid").alias("made_uid"),
     )
-
-
-def _us(time: datetime) -> int:
-    return round(time.timestamp() * 1e6)
 
 
 def _found(row: dict[str, Any]) -> Found:
