@@ -302,4 +302,4 @@ class JudgingLine(Line):
         """Continue. What a run by one process had set aside of partitions it gave up is judged here as well."""
         super().restore(states)
         for moved in handover.unpacked(states.get("set_aside", {})).values():
-            self._newest |= handover.put_back(self.stateful(), moved)
+            self._shares.newest |= handover.put_back(self.stateful(), moved)

@@ -65,7 +65,6 @@ class Line:
         self._consumed: list[str] = []  # files that others passed on, judged since the last commit
         self._viewed_us = NEVER  # until when the baselines in the lake have learned
         self.recent: dict[str, Sequence[int]] = {}  # the last event times of each stream, µs, as the reader knew them
-        self._newest = self._shares.newest
         self._commits = Committer(parts)
         self._still = Still(parts.detectors)
         self._telling = Told(parts, self.totals)
@@ -88,11 +87,11 @@ class Line:
 
     def _take_in(self, raw: RawBatch, decoded: Decoded, events: pl.DataFrame) -> pl.DataFrame:
         """Note what came of a stream; the verdicts on it. Needs nothing of other streams."""
-        rejected = rows.rejected(raw, decoded, events, self._newest.get(raw.stream))
+        rejected = rows.rejected(raw, decoded, events, self._shares.newest.get(raw.stream))
         if len(events):
-            self._newest[raw.stream] = int(events["time"].to_physical()[-1])
+            self._shares.newest[raw.stream] = int(events["time"].to_physical()[-1])
         self.parts.lake.write("rejected", rejected)
-        newest = self._newest.get(raw.stream)
+        newest = self._shares.newest.get(raw.stream)
         verdicts = self.parts.continuity.stream(
             raw.stream, events, rejected, raw.fault, raw.file, raw.partition, raw.lost, newest
         )
@@ -301,7 +300,7 @@ class Line:
 
     def snapshot(self) -> Frames:
         """The line's own memory."""
-        newest = {"stream": list(self._newest), "time_us": list(self._newest.values())}
+        newest = {"stream": list(self._shares.newest), "time_us": list(self._shares.newest.values())}
         return {
             "newest": pl.DataFrame(newest, schema={"stream": pl.String, "time_us": pl.Int64}),
             "told": self._telling.snapshot(),
@@ -316,8 +315,7 @@ class Line:
     def restore(self, states: Mapping[str, Frames]) -> None:
         """Continue from the states of the last commit."""
         if "line" in states:
-            self._newest.clear()
-            self._newest.update(states["line"]["newest"].iter_rows())
+            self._shares.newest = dict(states["line"]["newest"].iter_rows())
             self._telling.restore(states["line"]["told"])
             self._last_us = int(states["line"]["last"]["time_us"][0])
             self.recent = dict(states["line"]["recent"].iter_rows())

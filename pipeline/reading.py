@@ -81,8 +81,8 @@ class ReadingLine(Line):
 
     def _judge(self, stream: str, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
         self._pass_on(events, verdicts)
-        if stream in self._newest:
-            self.parts.metrics.last_event.set(self._newest[stream] / 1e6)
+        if stream in self._shares.newest:
+            self.parts.metrics.last_event.set(self._shares.newest[stream] / 1e6)
 
     def _pass_on(self, events: pl.DataFrame, verdicts: pl.DataFrame) -> None:
         for table, frame in (("passed_events", events), ("passed_verdicts", verdicts)):
