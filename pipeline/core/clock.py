@@ -43,5 +43,6 @@ class Spaced:
         self._due_ns = now_ns + min(max(1e9, 10 * (now_ns - begun_ns)), self._longest * 1e9)
 
 
+HOUR_US = 3_600_000_000
 NEVER = -(2**62)  # µs: before any event
 ALWAYS = 2**62  # µs: after every event

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pipeline.core.errors import ConfigError
+from pipeline.evaluate.kept import row_of
 from pipeline.evaluate.twins import SUITE
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _ESTATE: Final = ("days", "principals", "operations", "confusers", "incidents")
 
 def rows(plan: Plan, measured: Mapping[int, Any]) -> str:
     """A line a seed, in the plan's order."""
-    each = ({"nth": nth, "seed": plan.seeds[nth], "measured": measured[nth]} for nth in sorted(measured))
+    each = (row_of(plan, nth, measured[nth]) for nth in sorted(measured))
     return "".join(msgspec.json.encode(row).decode() + "\n" for row in each)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from pipeline.core.clock import HOUR_US
 from pipeline.core.hashing import hash_texts
 from pipeline.core.schema import OPERATION, empty
 from pipeline.simulate import Plot, twins
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Twins = tuple[pl.DataFrame, pl.DataFrame]  # without the attacks and with them; one object while they are the same
 
 NODES: Final = 5  # of a cluster; each answers some of the principals, by a clock of its own
-_HOUR_US: Final = 3_600_000_000
 _MINUTE_US: Final = 60_000_000
 _NEVER_US: Final = 1 << 62
 _TIMES: Final = ("time", "complete_time")
@@ -52,7 +52,7 @@ def _skewed(hours: Iterator[Twins], start_us: int, minutes: float) -> Iterator[T
         if until_us > start_us:  # of the first hour more may come, dated back
             yield _both(held, partial(_dated, low_us=0, high_us=until_us))
             held = _both(held, partial(_dated, low_us=until_us, high_us=_NEVER_US))
-        until_us += _HOUR_US
+        until_us += HOUR_US
     yield _both(held, partial(_dated, low_us=0, high_us=_NEVER_US))
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.evaluate.touched import AFTER_US, BEFORE_US, HOUR_US, NONE, rarity
+from pipeline.core.clock import HOUR_US
+from pipeline.evaluate.touched import AFTER_US, BEFORE_US, NONE, rarity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -46,7 +46,7 @@ class Kept:
         """Keep one more. Raises OSError."""
         if self._path is None:
             return
-        row = {"of": self._of, "nth": nth, "seed": self._plan.seeds[nth], "measured": measured}
+        row = {"of": self._of, **row_of(self._plan, nth, measured)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(row) + b"\n")
@@ -55,6 +55,11 @@ class Kept:
         """All is done and written."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def row_of(plan: Plan, nth: int, measured: Any) -> dict[str, Any]:
+    """What one seed gave, with its place in the plan."""
+    return {"nth": nth, "seed": plan.seeds[nth], "measured": measured}
 
 
 def _code() -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.core.clock import HOUR_US
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.evaluate.twins import Happening
 
 NONE: Final = "none"
-HOUR_US: Final = 3_600_000_000
 BEFORE_US, AFTER_US = HOUR_US, 2 * HOUR_US  # an alert so long before and after a happening is still about it
 
 

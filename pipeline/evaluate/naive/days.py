@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.core.clock import HOUR_US
 from pipeline.evaluate.naive.past import DAY, FEATURES, KINDS, STANDARD, Past
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 24 * HOUR_US
 KEPT_DAYS: Final = 28
 LEARN_DAYS: Final = 7  # nothing is told before: then everything is new
