@@ -74,12 +74,12 @@ class Line:
         """Batches of different streams, decoded together, through every stage up to the alerts."""
         leaves = None if self.parts.ledger is None else self._commits
         placed = [rows.place(one.sealed.result(), leaves) for one in taken]
-        events = rows.events(pl.concat([one.events for one in taken]), taken, placed)
+        events = rows.events(taken[0].resolved.result(), taken, placed)
         self.parts.lake.write("raw", rows.raw(taken, placed))
         self.parts.lake.write("events", events)
         first = 0
         for one in taken:
-            mine = events.slice(first, len(one.events))
+            mine = events.slice(first, len(one.decoded.events))
             first += len(mine)
             self.recent[one.raw.stream] = one.recent
             self._live = one.live

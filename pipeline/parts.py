@@ -76,14 +76,15 @@ class Taken:
     """One batch as the reader hands it over: raw, decoded, sealed, and which streams may still bring more.
 
     `recent` are the last event times of the batch's stream (µs): what the reader goes by when it picks a stream.
+    `resolved` are the events with who asked, of all batches decoded together, one behind the other.
     """
 
     raw: RawBatch
     decoded: Decoded
-    events: pl.DataFrame  # the decoded ones, with who asked
     live: Mapping[str, bool]
     sealed: Future[rows.Sealed]
-    recent: Sequence[int] = ()
+    recent: Sequence[int]
+    resolved: Future[pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)

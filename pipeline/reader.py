@@ -24,7 +24,7 @@ from pipeline.refused import with_refused
 from pipeline.rows import seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from pipeline.core.model import Decoded, RawBatch
     from pipeline.core.ports import Decoder, Source
@@ -72,7 +72,7 @@ class Reader:
         self._behind: dict[str, _Behind] = {}
         self._recent = {stream: deque(times, maxlen=RECENT) for stream, times in recent.items()}
         self._leaves = leaves
-        self._sealing = ThreadPoolExecutor(1, "keytrail-leaves")
+        self._aside = ThreadPoolExecutor(1, "keytrail-aside")  # what needs no order, while the next is parsed
         self._queue: queue.Queue[Sequence[Taken] | Handover | Quiet | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
 
@@ -98,7 +98,7 @@ class Reader:
             while thread.is_alive():
                 self._drain()
                 thread.join(0.05)
-            self._sealing.shutdown(cancel_futures=True)
+            self._aside.shutdown(cancel_futures=True)
 
     def stop(self) -> None:
         """Take nothing more; what was handed out is still the caller's to finish."""
@@ -150,22 +150,14 @@ class Reader:
         for raw, found in zip(raws, decoded, strict=True):
             if found.consumed < len(raw):
                 self.source.rewind(raw, found.consumed)
-        sealed = [self._sealing.submit(seal, *one, leaves=self._leaves) for one in zip(raws, decoded, strict=True)]
+        sealed = [self._aside.submit(seal, *one, leaves=self._leaves) for one in zip(raws, decoded, strict=True)]
+        resolved = self._aside.submit(self._resolve, pl.concat([found.events for found in decoded]))
         recent = [self._remember(*one) for one in zip(raws, decoded, strict=True)]
         streams = [raw.stream for raw in raws]
         live = self._live(*streams)
         to_come = [dict.fromkeys(streams[at:], True) for at in range(1, len(raws) + 1)]  # behind each, in this list
         lives = [live | more for more in to_come]
-        events = self._resolved(decoded)
-        return [Taken(*one) for one in zip(raws, decoded, events, lives, sealed, recent, strict=True)]
-
-    def _resolved(self, decoded: Sequence[Decoded]) -> Iterator[pl.DataFrame]:
-        """The events of each with who asked; it is found out for all together."""
-        resolved = self._resolve(pl.concat([found.events for found in decoded]))
-        first = 0
-        for found in decoded:
-            yield resolved.slice(first, len(found.events))
-            first += len(found.events)
+        return [Taken(*one, resolved) for one in zip(raws, decoded, lives, sealed, recent, strict=True)]
 
     def _poll(self) -> Sequence[RawBatch] | Handover | None:
         progress = {stream: min(times) for stream, times in self._recent.items() if times}

@@ -22,7 +22,7 @@ from pipeline.core.model import RawBatch
 from pipeline.decoders.vault import Config, create
 from pipeline.decoders.vault import decoder as stages
 from pipeline.decoders.vault.framing import frame
-from pipeline.decoders.vault.guard import suspicious
+from pipeline.decoders.vault.guard import in_text, suspicious
 from pipeline.enrich import create as enricher
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def main(entries: int) -> None:
     framed = measured("  frame", count, lambda: frame(batch))
     raw = measured("  table (DuckDB to Polars)", count, lambda: decoder._table.read(framed.data))
     raw = measured("  times", count, lambda: stages._timed(raw))
-    measured("  guard", count, lambda: suspicious(stages._lines(framed), raw, decoder._headers))
+    measured("  guard", count, lambda: suspicious(in_text(stages._lines(framed)), raw, decoder._headers))
     shown = pl.Series([False]).new_from_index(0, count)
     measured("  columns", count, lambda: decoder._columns.of(raw, shown))
     measured("enrich", count, lambda: names.resolve(whole.events))

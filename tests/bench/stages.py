@@ -125,7 +125,7 @@ def measure(work: Path, **options: Any) -> dict[str, float]:
     watch.time(reader_module, "seal", "uids")
     entries = batches = 0
     reader = Reader(source, decoder, None, timeout=0.1, recent={}, resolve=line.parts.enricher.resolve)
-    reader._sealing = _AtOnce()  # type: ignore[assignment]
+    reader._aside = decoder._aside = _AtOnce()  # type: ignore[assignment, attr-defined]
     for taken in _batches(reader):
         batches += 1
         entries += sum(len(one.raw) for one in taken)

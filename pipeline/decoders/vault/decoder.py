@@ -5,6 +5,7 @@ Each call of a parser or of columns has its price, however little it is given: b
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from pipeline.decoders.vault.columns import MOMENT, Columns
 from pipeline.decoders.vault.cutter import Cutter
 from pipeline.decoders.vault.fields import RAW
 from pipeline.decoders.vault.framing import Framed, frame
-from pipeline.decoders.vault.guard import Headers, suspicious
+from pipeline.decoders.vault.guard import Headers, in_text, suspicious
 from pipeline.decoders.vault.redact import clean_row, line, redacted, remains
 from pipeline.decoders.vault.table import Table
 from pipeline.decoders.vault.tokens import mask_prefix
@@ -67,6 +68,7 @@ class VaultDecoder:
         self._plain = frozenset(name.lower() for name in (*headers, "user-agent", canary))
         self._headers = Headers(sorted(self._plain), ("user-agent", canary))
         self._table = Table(threads)
+        self._aside = ThreadPoolExecutor(1, "keytrail-guard")  # the text is looked through while it is parsed
         self._columns = Columns(canary_header)
 
     def decode(self, batch: RawBatch) -> Decoded:
@@ -92,6 +94,7 @@ class VaultDecoder:
         if not any(one.plain.any() for one in framed):
             return nothing
         rows = [np.flatnonzero(one.ends > one.starts) for one in framed]
+        text = self._aside.submit(in_text, _lines(framed, rows))
         try:
             raw = self._table.read([one.data for one in framed])
         except duckdb.Error:
@@ -100,7 +103,7 @@ class VaultDecoder:
             # it failed, or there are line ends within records: the exact parser decides, to the same result
             return nothing if len(framed) == 1 else self._each(framed)
         raw = _timed(raw)
-        odd = suspicious(_lines(framed, rows), raw, self._headers)
+        odd = suspicious(text.result(), raw, self._headers)
         good = ~odd & raw.select(_plainly_entry()).to_series()
         good &= pl.Series(np.concatenate([one.plain[which] for one, which in zip(framed, rows, strict=True)]))
         if good.all():

@@ -73,11 +73,15 @@ def _clear_token(name: str) -> pl.Expr:
     return ~pl.col(name).str.starts_with(HASH).fill_null(value=True)
 
 
-def suspicious(lines: pl.Series, raw: pl.DataFrame, headers: Headers) -> pl.Series:
-    """Per row of `raw` (parsed from the same row of `lines`): must the exact parser look at it?"""
-    text = pl.lit(lines)
-    surplus = text.str.count_matches(_KEYS) != _ACCOUNTED
-    written = text.str.contains(_WRITTEN)
+def in_text(lines: pl.Series) -> pl.DataFrame:
+    """What the text of each line has: how many guarded `names`, and whether it is `written` unusually."""
+    text = pl.col(lines.name)
+    return lines.to_frame().select(names=text.str.count_matches(_KEYS), written=text.str.contains(_WRITTEN))
+
+
+def suspicious(text: pl.DataFrame, raw: pl.DataFrame, headers: Headers) -> pl.Series:
+    """Per row of `raw` (parsed from the line that `text` is of): must the exact parser look at it?"""
+    surplus = pl.lit(text["names"]) != _ACCOUNTED
     shown = [*map(_clear_token, TOKENS), _clear_data("request_data"), _clear_data("response_data"), headers.doubtful()]
-    odd = pl.any_horizontal(surplus, written, *shown)
+    odd = pl.any_horizontal(surplus, pl.lit(text["written"]), *shown)
     return raw.select(odd.fill_null(value=True).alias("odd")).to_series()
