@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.core.model import Window
-from pipeline.core.schema import INTEGRITY, NOTABLE, WINDOW, WINDOW_KEYS, empty
+from pipeline.core.schema import INTEGRITY, NOTABLE, PROBES, WINDOW, WINDOW_KEYS, empty
 from pipeline.looks import Looks
 from pipeline.seen import Seen
 
@@ -193,7 +193,8 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("time", "uid")
 
 
-_ACT: Final = pl.when(pl.col("operation").is_in(NOTABLE)).then("path").alias("act")
+_APART: Final = pl.col("operation").is_in(NOTABLE) | pl.col("path").str.starts_with(PROBES)
+_ACT: Final = pl.when(_APART).then("path").alias("act")
 _AS_COUNTED: Final = (
     *(_ACT if key == "act" else pl.col(key) for key in WINDOW_KEYS),
     pl.lit(1, pl.Int64).alias("n"), pl.col("time"), pl.col("time").alias("last_time"), pl.col("uid"), pl.col("path"),

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._acts import Acts, Enough
 from detectors._budget import Budget
 from detectors._conformal import Conformal
 from detectors._groups import place
@@ -20,6 +21,7 @@ from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, first_of, seen_in, tell, ways
+from detectors.enumeration import probing
 from detectors.enumeration.slow import Slow
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -42,7 +44,7 @@ _PRIOR: Final = (0.3, 60.0)  # names in so many operations of somebody nobody kn
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`p` is the mid-p value below which a walk is told, `least` the fewest names worth telling, `slow_least` those
-    of late, guessed over many hours.
+    of late, guessed over many hours, `probes` the fewest questions for rights.
 
     `above_peak`: it must also be this many times the most that the principal had in one window. In the first
     `settle_hours` nobody is told. `per_day` is about how many are told a day. `keys` bounds the memory, 56 bytes each.
@@ -51,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     least: int = 8
     slow_least: float = 12.0
+    probes: int = 12
     above_peak: float = 1.5
     settle_hours: int = 48
     per_day: float = 1.0
@@ -80,6 +83,8 @@ class Enumeration:
         self._conformal = Conformal()
         self._budget = Budget(-math.log10(config.p), config.per_day)
         self._slow = Slow(config)
+        enough = Enough(config.probes, config.p, config.above_peak, config.settle_hours, config.per_day)
+        self._probes = Acts("probes", enough, config.keys, probing.counted, probing.told)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -88,7 +93,7 @@ class Enumeration:
             return empty(FINDING)
         asked = people.rows.filter(_asked())
         walks = _walks(people, asked)
-        found = self._slow.inspect(asked, window)
+        found = self._slow.inspect(asked, window) + self._probes.inspect(window)
         mean, size = self._usual(walks, window.start_us)
         factor = common_mode(walks.cohorts, (walks.n + 1) / (mean + 1))
         loud = self._loud(walks, factor, window.start_us)
@@ -141,9 +146,9 @@ class Enumeration:
         )
 
     def snapshot(self) -> Frames:
-        """Two tables and an age; what surprises are worth; the budget; the same of slow walks."""
+        """Two tables and an age; what surprises are worth; the budget; the same of slow walks and of probes."""
         hourly = {**self._habits.snapshot("walks"), **self._conformal.snapshot("walks"), **self._budget.snapshot()}
-        return {**hourly, **self._slow.snapshot()}
+        return {**hourly, **self._slow.snapshot(), **self._probes.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
@@ -151,6 +156,7 @@ class Enumeration:
         self._conformal.restore("walks", frames)
         self._budget.restore(frames)
         self._slow.restore(frames)
+        self._probes.restore(frames)
 
 
 _WORDS: Final = {"listed": "listed or looked up", "missing": "not there", "refused": "refused"}

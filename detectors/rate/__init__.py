@@ -11,37 +11,32 @@ import numpy as np
 import polars as pl
 
 from detectors import _kin, _tails
+from detectors._acts import Acts, Enough
 from detectors._budget import Budget
 from detectors._conformal import ASKED, Conformal
-from detectors._groups import places
-from detectors._memory import Keys, joined, keys_of, keys_of_few, keys_of_texts, lot
-from detectors._people import Groups, People, number_of
+from detectors._memory import lot
 from detectors._text import figure, hour_of, show
-from detectors._usual import Bools, Floats, Habits, common_mode
+from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, hours, seen_in, tell, ways
+from detectors.rate import issues, removals
 from detectors.rate.mounts import CHANGED, Limits, Mounts
-from detectors.rate.removals import Removals
-from pipeline.core.coded import coded
+from detectors.rate.scopes import SCOPES, Keyed, counted, shared
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pipeline.core.coded import Coded
-    from pipeline.core.model import Frames, Ints, Window
+    from pipeline.core.model import Frames, Window
 
 INFO: Final = DetectorInfo(
     name="rate",
     version="1",
     title="Far more operations than usual",
     family="rate",
-    summary="operations per principal and per secret against their own hour of the week, changes per mount, removals",
+    summary="operations per principal and secret against their own hour of the week; changes, removals, issues",
     techniques=("T1555.006", "T1499", "T1485"),
     measures=("F5", "F3", "M9"),
     early=("operations",),
 )
-SCOPES: Final = ("principal", "secret")
 _PROFILE: Final = ("known", "days_active", "expected_per_hour", "alpha")
 _OWN_SHARE: Final = 0.8  # a secret's jump that one principal makes is that principal's matter
 _SEEN: Final = 12.0  # windows, before which what a key does says nothing of its kind
@@ -58,36 +53,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
-    for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`. `per_day` is
-    about how many are told a day. `keys` bounds the memory, per scope.
+    for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
+    credentials or more that one token took below `issued_p`. `per_day` is about how many are told a day. `keys` bounds
+    the memory, per scope.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
     least: int = 40
     removed: int = 8
     removed_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    issued: int = 20
+    issued_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
     days: int = 3
     above_peak: float = 1.5
     cold_mean: float = 20.0
     settle_hours: int = 48
     per_day: float = 1.0
     keys: int = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """Counts of one scope with their keys: row i of every array is row i of `counts`."""
-
-    counts: pl.DataFrame  # key, n
-    at: Ints  # the key's place among the texts of the window's column
-    keys: Keys
-    kinds: Keys
-    folders: Callable[[], tuple[Keys, Keys]]  # whom each belongs with, and where it is: only who judges asks
-
-    @property
-    def n(self) -> Floats:
-        """The counts."""
-        return self.counts["n"].to_numpy().astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +97,11 @@ class Rate:
         self._budget = Budget(-math.log10(config.p), config.per_day)
         limits = Limits(config.p, config.least, config.above_peak, config.settle_hours)
         self._mounts = Mounts(limits, config.per_day)
-        self._removals = Removals(limits, config.removed, config.removed_p, config.per_day, config.keys)
+        alike, keys = (config.above_peak, config.settle_hours, config.per_day), config.keys
+        self._acts = (
+            Acts("removals", Enough(config.removed, config.removed_p, *alike), keys, removals.counted, removals.told),
+            Acts("issues", Enough(config.issued, config.issued_p, *alike), keys, issues.counted, issues.told),
+        )
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -149,7 +135,8 @@ class Rate:
             self._budget.note(window.start_us, surprises)
         changes = window.operations.filter(CHANGED)
         if len(changes):
-            found += self._mounts.inspect(changes, window) + self._removals.inspect(changes, window)
+            found += self._mounts.inspect(changes, window)
+        found += [one for acts in self._acts for one in acts.inspect(window)]
         return tell(self.info, window, found)
 
     def _loud(self, scope: str, keyed: Keyed, at_us: int) -> Bools:
@@ -168,7 +155,7 @@ class Rate:
         mean = np.where(trusted, own, np.maximum(own, cold))
         size = habits.size(kinds, profile["alpha"].to_numpy(), window.start_us, _HEAVIER)
         size = np.where(trusted, size, cold_size)
-        factor = _factor(keyed, n, mean, trusted)
+        factor = shared(keyed, n, mean, trusted)
         peak = habits.peak(keyed.keys, window.start_us)
         settled = trusted | (habits.age_hours(window.start_us) >= config.settle_hours)
 
@@ -212,9 +199,9 @@ class Rate:
         )
 
     def snapshot(self) -> Frames:
-        """Per scope two tables and an age, and what surprises are worth; the budget; mounts; removals."""
+        """Per scope two tables and an age, and what surprises are worth; the budget; mounts; acts."""
         parts = [part[scope].snapshot(scope) for part in (self._habits, self._conformal) for scope in SCOPES]
-        parts += [part.snapshot() for part in (self._budget, self._mounts, self._removals)]
+        parts += [part.snapshot() for part in (self._budget, self._mounts, *self._acts)]
         return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
@@ -224,55 +211,8 @@ class Rate:
             self._conformal[scope].restore(scope, frames)
         self._budget.restore(frames)
         self._mounts.restore(frames)
-        self._removals.restore(frames)
-
-
-def counted(scope: str, window: Window) -> Keyed:
-    """One row per principal or secret, in the order of names."""
-    return _principals(window) if scope == "principal" else _secrets(coded(window, "secret"), window)
-
-
-def _principals(window: Window) -> Keyed:
-    people = People.of(window)
-    each = people.each(people.rows, n=lambda of: of.sum(people.rows["n"].to_numpy()))
-    counts = each.frame.select(pl.col("principal").alias("key"), "n")
-    return Keyed(counts, people.places, each.keys, each.kinds, lambda: (each.cohorts, _last_places(people)))
-
-
-def _last_places(people: People) -> Keys:
-    """Of each principal the folder of its last secret in the order of names."""
-    secrets = people.coded["secret"]
-    ranks = np.append(secrets.ranks.astype(np.int64), -1)[people.rows[number_of("secret")].to_numpy().astype(np.int32)]
-    last = np.append(secrets.order, -1)[Groups.of(people.rows).most(ranks)]
-    keys: Keys = np.append(keys_of_few(places(secrets.names, 2)), keys_of(_NAMELESS))[last]
-    return keys
-
-
-def _secrets(secrets: Coded, window: Window) -> Keyed:
-    named = secrets.order[(secrets.names.str.len_bytes() > 0).to_numpy()[secrets.order]]
-    n = np.bincount(secrets.codes + 1, window.operations["n"].to_numpy(), len(secrets.texts) + 1).astype(np.int64)[1:]
-    counts = pl.DataFrame([secrets.names[named.astype(np.uint32)].rename("key"), pl.Series("n", n[named])])
-    names, kinds = counts["key"], np.repeat(keys_of(_SECRET), len(named))
-    folders = lambda: (keys_of_few(places(names, 1)), keys_of_few(places(names, 2)))  # noqa: E731
-    return Keyed(counts, named, keys_of_texts(secrets.texts)[named], kinds, folders)
-
-
-_SECRET: Final = pl.Series(["secret"])
-_NAMELESS: Final = pl.Series([""])
-
-
-def _factor(keyed: Keyed, n: Floats, mean: Floats, trusted: Bools) -> Floats:
-    """The jump shared with the cohort, or with those who mostly use the same folder, whichever is larger."""
-    jump = (n + 1) / (mean + 1)
-    factor = np.ones(len(n))
-    for tag, names in enumerate(keyed.folders()):
-        groups = joined(tag, names)
-        shared = common_mode(groups[trusted], jump[trusted])
-        distinct, first = np.unique(groups[trusted], return_index=True)
-        at = np.minimum(np.searchsorted(distinct, groups), max(len(distinct) - 1, 0))
-        if len(distinct):
-            factor = np.maximum(factor, np.where(distinct[at] == groups, shared[first][at], 1.0))
-    return factor
+        for acts in self._acts:
+            acts.restore(frames)
 
 
 def _driven(operations: pl.DataFrame, secrets: pl.Series) -> Bools:

@@ -24,11 +24,12 @@ _VERBS: Final = (
     "revoke", "renew", "rollback", "recover",
 )  # fmt: skip
 _KINDS: Final = ("service", "human", "pod", "token", "root", "anonymous", "unknown")
-# What `flags` may hold: the options of a request that a decoder tells of. "x=?" is one whose value was hashed.
+# What `flags` may hold: the options of a request that a decoder tells of. "x=?" is one whose value was hashed,
+# "bound=none" any bound that was set to nothing.
 FLAGS: Final = (
     "exportable", "allow_plaintext_backup", "deletion_allowed", "no_parent", "no_default_policy", "renewable=false",
     "period", "log_raw", "log_raw=?", "hmac_accessor=false", "hmac_accessor=?", "allow_any_name", "audit_non_hmac",
-    "force", "min_decryption_version", "complete",
+    "force", "min_decryption_version", "bound=none", "complete",
 )  # fmt: skip
 _OPTIONS: Final = tuple(name for name in FLAGS if "=" not in name)
 

@@ -348,8 +348,10 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     )
 
 
-# Operations on the store itself, few and worth telling apart: each path has a row of its own in a window.
+# Operations on the store itself, few and worth telling apart: each path has a row of its own in a window. So have
+# questions for what a token may do, which are begun by PROBES.
 NOTABLE: Final = ("policy", "audit_control", "seal")
+PROBES: Final = "sys/capabilities"
 
 # What a window holds: operations that are alike in everything detectors ask for are one row that counts them. A busy
 # hour stays as small as what is distinct in it.
@@ -360,7 +362,7 @@ WINDOW_KEYS: Final = (
 WINDOW: Final = pl.Schema(
     {
         **{name: OPERATION[name] for name in WINDOW_KEYS if name != "act"},
-        "act": pl.String(),  # the path of an operation on the store itself (NOTABLE), null for every other
+        "act": pl.String(),  # the path of an operation on the store itself (NOTABLE, PROBES), null for every other
         "n": pl.Int64(),  # operations
         "time": TIME,  # of the first
         "last_time": TIME,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 SYSTEM = {"mount_point": "sys/", "mount_type": "system", "operation": "update"}
+JWT = {"mount_point": "auth/jwt/", "mount_type": "jwt", "operation": "update"}
 PKI = {"mount_point": "pki/", "mount_type": "pki", "operation": "update"}
 DATABASE = {"mount_point": "database/", "mount_type": "database", "operation": "update"}
 RENEWAL = {"mount_point": "auth/token/", "mount_type": "token", "operation": "update", "path": "auth/token/renew-self"}
@@ -50,6 +51,7 @@ ASKED = {
         902, 402, path="pki/sign-verbatim/web", data={"csr": TOKEN}, **PKI
     ),
     "Certificates for any name allowed": both(903, 403, path="pki/roles/web", data={"allow_any_name": True}, **PKI),
+    "Bounds of an auth role taken away": both(906, 406, path="auth/jwt/role/ci", data={"bound_claims": {}}, **JWT),
     "Private key of a certificate authority exported": both(904, 404, path="pki/root/generate/exported", **PKI),
     "Secret stands in an error text": both(
         905, 405, path="database/config/pg", error="host=db password=hunter22: refused", **DATABASE
@@ -60,6 +62,7 @@ QUIET = [
     both(911, 411, path="sys/mounts/kv/tune", data={"audit_non_hmac_response_keys": []}, **SYSTEM),
     both(912, 412, path="pki/sign/web", data={"csr": TOKEN}, **PKI),
     both(913, 413, path="pki/roles/web", data={"allow_any_name": False}, **PKI),
+    both(916, 416, path="auth/jwt/role/ci", data={"bound_claims": {"project": TOKEN}}, **JWT),
     both(914, 414, path="pki/root/generate/internal", **PKI),
     both(915, 415, path="database/config/pg", error="host=db password=xxxxx: refused", **DATABASE),
 ]  # fmt: skip

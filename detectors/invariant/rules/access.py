@@ -8,6 +8,7 @@ from detectors.invariant.rule import RARE, Rule, asks, at, changes, flag, is_vau
 
 _ACCOUNT: Final = ("T1098",)
 _IDENTITIES: Final = r"^auth/.+/(config|tls|identity-accesslist|sts|roles?|users?|groups?|certs|duo|map)(/|$)"
+_ROLES: Final = r"^auth/.+/(roles?|users?|groups?|certs|map/[a-z-]+)/."
 _ACCOUNT_PATH: Final = r"^auth/.+/users/[^/]+(/policies)?$"
 _TUNE: Final = r"/tune$"
 _TUNED: Final = r"^sys/(auth|mounts)/."  # also while it is made
@@ -103,6 +104,17 @@ RULES: Final = (
         RARE,
     ),
     Rule(
+        "auth_unbound",
+        "Bounds of an auth role taken away",
+        "medium",
+        is_vault() & at(_ROLES) & verb("update", "patch") & flag("bound=none"),
+        "{who} took a bound away from who may log in by {path}",
+        "Compare the role with its source in version control: claims, subjects, accounts and networks that it admits."
+        " Put the bound back, and look for log-ins by the role since.",
+        ("T1556", "T1098"),
+        RARE,
+    ),
+    Rule(
         "auth_role",
         "Auth role, user or group changed",
         "low",
@@ -110,6 +122,7 @@ RULES: Final = (
         & at(r"^auth/.+/(roles?|users?|groups?|certs|duo|map/[a-z-]+)/.")
         & ~at(r"^auth/token/|/(custom-)?secret-id|/login(/|$)|/role-id$")
         & ~(at(_ACCOUNT_PATH) & writes())
+        & ~(verb("update", "patch") & flag("bound=none"))
         & changes(),
         "{who} changed an identity of an auth method: {path}",
         "Check policies, bound values and lifetimes against the configuration as code.",

@@ -53,10 +53,12 @@ _FLAGS: Final = {
     "audit_non_hmac": r'"audit_non_hmac_(?:request|response)_keys":(?:\[[^\]]|"[^"])',
     "force": r'"force":(?:true|"true")',
     "min_decryption_version": r'"min_decryption_version":\d',
+    "bound=none": r'"(?:[a-z]+_){0,2}bound_[a-z_]+":(?:\[\]|\{\}|null)',  # who may log in was narrowed by it
 }
 _COMPLETE: Final = r'"complete":true\b'  # the last share was given: in the answer, not in the request
 _ANY_FLAG: Final = (
-    r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec)'
+    r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec'
+    r"|(?:token_|secret_id_)?bound_)"
 )
 
 

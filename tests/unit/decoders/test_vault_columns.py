@@ -156,6 +156,9 @@ FLAGS = {
     "unhashed keys": ({"audit_non_hmac_response_keys": [HASH]}, "system", ["audit_non_hmac"]),
     "an unhashed key": ({"audit_non_hmac_request_keys": HASH}, "system", ["audit_non_hmac"]),
     "no unhashed keys": ({"audit_non_hmac_request_keys": [], "audit_non_hmac_response_keys": ""}, "system", []),
+    "a bound taken away": ({"bound_claims": {}, "bound_audiences": [HASH]}, "jwt", ["bound=none"]),
+    "networks no more bound": ({"token_bound_cidrs": []}, "approle", ["bound=none"]),
+    "bounds set": ({"bound_claims": {"project": HASH}, "token_bound_cidrs": [HASH]}, "jwt", []),
     "a secret's own field": ({"data": {"exportable": True}}, "kv", []),
 }  # fmt: skip
 
