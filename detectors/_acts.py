@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from detectors._window import Found
     from pipeline.core.model import Frames, Window
-
-_PRIOR: Final = (1.0, 2.0)  # acts and windows held of somebody who never did any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,15 @@ class Act:
 class Acts:
     """Remembers per principal how many a window with any has, and the most: 56 bytes each, under `name` in a snapshot.
 
-    `counted` gives of People's rows those who did any: who, type and n, by who. `told` words a finding.
+    `counted` gives of People's rows those who did any, by who: who, type, n, and `out_of`, the windows or operations
+    that n is a share of. `prior` is (n, out_of) of somebody who never did any. `told` words a finding.
     """
 
     def __init__(
         self, name: str, enough: Enough, keys: int, counted: Callable[[pl.DataFrame], pl.DataFrame],
-        told: Callable[[Act, Window], Found],
+        told: Callable[[Act, Window], Found], *, prior: tuple[float, float] = (1.0, 2.0),
     ) -> None:  # fmt: skip
-        self._name, self._enough, self._counted, self._told = name, enough, counted, told
+        self._name, self._enough, self._counted, self._told, self._prior = name, enough, counted, told, prior
         self._habits = Habits(keys)
         self._budget = Budget(-math.log10(enough.p), enough.per_day)
 
@@ -69,8 +68,8 @@ class Acts:
         if counted.is_empty():
             return []
         each = people.named(counted)
-        n = each.frame["n"].to_numpy().astype(np.float64)
-        usual = self._habits.usual(each.keys, each.kinds, ones := np.ones(len(n)), at_us, _PRIOR)
+        n, out_of = (each.frame[name].to_numpy().astype(np.float64) for name in ("n", "out_of"))
+        usual = self._habits.usual(each.keys, each.kinds, out_of, at_us, self._prior)
         settled = self._habits.age_hours(at_us) >= enough.settle_hours
         factor = common_mode(each.cohorts, (n + 1) / (usual.mean + 1))
         loud = (n >= enough.least) & (n > enough.above_peak * usual.peak * factor) & settled
@@ -79,7 +78,7 @@ class Acts:
         names: list[Any] = each.frame["principal"].to_list()
         found = [self._told(Act(names[i], int(n[i]), float(usual.mean[i]), float(surprise[i])), window) for i in odd]
         if window.closed:
-            self._habits.learn(at_us, each.keys, each.kinds, count=n, exposure=ones, mean=usual.mean)
+            self._habits.learn(at_us, each.keys, each.kinds, count=n, exposure=out_of, mean=usual.mean)
             self._budget.note(at_us, surprise[loud].tolist())
         return found
 

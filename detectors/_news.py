@@ -11,6 +11,7 @@ import polars as pl
 from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few, unique
 from detectors._people import Each, People, number_of
+from detectors._turns import first_seen, in_turn
 from detectors._usual import Bools
 
 if TYPE_CHECKING:
@@ -99,10 +100,26 @@ class News:
 
     def crowded(self, together: int) -> Bools:
         """Pairs in a deepest folder to which at least `together` principals come new in this window."""
-        folders = self.folders[len(DEPTHS) - 1]
-        _, first = np.unique(joined(0, folders, self.who.astype(np.uint64)), return_index=True)
-        distinct, count = np.unique(folders[first], return_counts=True)
-        return np.asarray(count[np.searchsorted(distinct, folders)] >= together)
+        return self._coming(self.folders[len(DEPTHS) - 1]) >= together
+
+    def followers(self, asked: Bools, window: Window) -> Bools:
+        """Pairs of `asked` in a folder to whose name, in whatever environment, another of their principals came before.
+
+        Before it, new, and in this window.
+        """
+        place, some = self.folders[len(DEPTHS)], np.flatnonzero(asked & ~self.bare)
+        found = np.zeros(len(asked), dtype=np.bool_)
+        if len(some) > 1:
+            pairs = self.frame[some]
+            each = pairs.with_columns(place=pl.Series(place[some]), at=first_seen(pairs, window))
+            found[some] = in_turn(each, "place")[1] > 0
+        return found
+
+    def _coming(self, places: Keys) -> Ints:
+        """How many principals have a pair in the place of each pair."""
+        _, first = np.unique(joined(0, places, self.who.astype(np.uint64)), return_index=True)
+        distinct, count = np.unique(places[first], return_counts=True)
+        return np.asarray(count[np.searchsorted(distinct, places)])
 
 
 def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:

@@ -26,8 +26,9 @@ _NEXT: Final = (
 
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
-    """How many such questions each principal put: who, type, n."""
-    return rows.filter(_PROBED).group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").sum())
+    """How many such questions each principal put: who, type, n, out_of."""
+    each = rows.filter(_PROBED).group_by("who", maintain_order=True)
+    return each.agg(pl.col("type").max(), pl.col("n").sum(), out_of=pl.lit(1))
 
 
 def told(act: Act, window: Window) -> Found:

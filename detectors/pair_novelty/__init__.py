@@ -84,7 +84,9 @@ class PairNovelty:
         if len(news.who):
             likely = known.likelihood(actors, news)
             strange = (likely < config.familiar) & ~news.crowded(config.together)
-            found, surprises = self._strangers(actors, news, strange & ~actors.probation[news.who], likely, window)
+            asked = strange & ~actors.probation[news.who]
+            asked &= ~news.followers(asked, window)
+            found, surprises = self._strangers(actors, news, asked, likely, window)
             if known.age_us(window.start_us) >= config.probation_hours * HOUR_US:
                 found += self._newcomers(actors, news, window)
         if window.closed:

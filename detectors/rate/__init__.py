@@ -100,7 +100,14 @@ class Rate:
         alike, keys = (config.above_peak, config.settle_hours, config.per_day), config.keys
         self._acts = (
             Acts("removals", Enough(config.removed, config.removed_p, *alike), keys, removals.counted, removals.told),
-            Acts("issues", Enough(config.issued, config.issued_p, *alike), keys, issues.counted, issues.told),
+            Acts(
+                "issues",
+                Enough(config.issued, config.issued_p, *alike),
+                keys,
+                issues.counted,
+                issues.told,
+                prior=issues.PRIOR,
+            ),
         )
 
     def inspect(self, window: Window) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Credentials issued to one token: far more of them than any token of its principal ever took in an hour.
 
-Each is a log-in of its own that outlives the token's owner's notice. Counted by token, so that a deployment, where many
-tokens take one each, is none.
+Each is a log-in of its own that outlives the token. Counted by token, and against all that the principal does: a
+deployment is many tokens that take one each, or everything ten times as often.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _ISSUED: Final = (
     & ~pl.col("path").str.contains("/data/", literal=True)
 )
 _TOKEN: Final = pl.coalesce("session", "zone")  # batch tokens have no accessor
+PRIOR: Final = (1.0, 20.0)  # credentials and operations held of somebody who never took any
 _MANY: Final = 200
 _NEXT: Final = (
     "Ask the owner what they are for. If nobody knows: revoke the token, which revokes its leases with it; certificates"
@@ -35,10 +36,14 @@ _NEXT: Final = (
 
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
-    """The most that one token of each principal took: who, type, n."""
+    """The most that one token of each principal took: who, type, n; out_of, all operations of the principal."""
     each = rows.filter(_ISSUED).group_by("who", _TOKEN.alias("token"), maintain_order=True)
     tokens = each.agg(pl.col("type").max(), pl.col("n").sum())
-    return tokens.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").max())
+    most = tokens.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").max())
+    if most.is_empty():
+        return most
+    all_of_it = rows.group_by("who").agg(out_of=pl.col("n").sum())
+    return most.join(all_of_it, on="who", how="left", maintain_order="left")
 
 
 def told(act: Act, window: Window) -> Found:
@@ -55,7 +60,7 @@ def told(act: Act, window: Window) -> Found:
         score=_tails.score(act.surprise),
         message=f"One token of {show(act.principal)} took {act.n} credentials in an hour: {ways(rows, 'secret')}.",
         observed=f"{act.n} credentials by one token",
-        expected=f"{figure(act.mean)} by one token in an hour in which it takes any",
+        expected=f"{figure(act.mean)} by one token for all that it did in this hour",
         next_step=_NEXT,
         techniques=("T1555.006", "T1078"),
         principal=act.principal,

@@ -23,9 +23,10 @@ _NEXT: Final = (
 
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
-    """How many different secrets each principal removed: who, type, n."""
+    """How many different secrets each principal removed: who, type, n, out_of."""
     removed = pl.struct("namespace", "secret").n_unique().alias("n")
-    return rows.filter(_REMOVED).group_by("who", maintain_order=True).agg(pl.col("type").max(), removed)
+    each = rows.filter(_REMOVED).group_by("who", maintain_order=True)
+    return each.agg(pl.col("type").max(), removed, out_of=pl.lit(1))
 
 
 def told(act: Act, window: Window) -> Found:

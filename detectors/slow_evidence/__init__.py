@@ -32,6 +32,7 @@ INFO: Final = DetectorInfo(
 )
 _SHOWN: Final = 4
 _MANY: Final = 10
+_AGAIN: Final = 1.5  # times the hits it was told of with
 _RECENT: Final = 2.0  # accesses behind a decayed sum of one, about
 _NEXT: Final = (
     "Ask the owner of the principal whether it has a new task. If not: revoke its tokens and log-in credential, rotate"
@@ -80,7 +81,8 @@ class SlowEvidence:
         strange = np.zeros(0, dtype=np.bool_)
         hits = Evidence.none()
         found: list[Found] = []
-        surprise, told, known_of = np.zeros(0), np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
+        count, surprise = np.zeros(0), np.zeros(0)
+        told, known_of, goes_on = (np.zeros(0, dtype=np.bool_) for _ in range(3))
         if len(news.who):
             likely = known.likelihood(actors, news)
             strange = (likely < config.familiar) & ~news.crowded(config.together)
@@ -92,13 +94,17 @@ class SlowEvidence:
             surprise = _tails.surprise(_tails.upper_where(count >= config.hits, count, mean, size))
             # Who takes many strangers at a time (a rotator, a copier) does nothing slowly.
             surprise = np.where(known.peak(actors, hits.who) >= _MANY, 0.0, surprise)
-            # What goes on after it was told belongs to the same alert and takes nothing of the budget.
-            known_of = self._trickle.told(hits, at_us) & (surprise >= config.surprise)
-            told = known_of | (surprise >= self._budget.threshold(at_us))
+            # What goes on for a day after it was told belongs to the same alert, and takes nothing of the budget. Later
+            # it is told again when there is half as much again.
+            before, goes_on = self._trickle.told(hits, at_us)
+            known_of = before > 0
+            enough = np.where(known_of, config.surprise, self._budget.threshold(at_us))
+            told = (surprise >= enough) & (goes_on | (count >= _AGAIN * before))
             loud = np.flatnonzero(told).tolist()
             found = [self._found(hits, i, float(count[i]), float(mean[i]), float(surprise[i])) for i in loud]
         if window.closed:
-            self._trickle.tell(hits.keys[told], at_us)
+            anew = told & ~goes_on
+            self._trickle.tell(hits.keys[anew], count[anew], at_us)
             known.learn(actors, news, strange, at_us)
             self._trickle.learn(actors.principal[~actors.probation], hits, at_us)
             self._budget.note(at_us, surprise[~known_of].tolist())

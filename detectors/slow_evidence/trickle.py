@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors._memory import Keys, Table
-from detectors._usual import Floats
+from detectors._usual import DAY_US, Floats
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -85,14 +85,17 @@ class Trickle:
         past = self._sums.get(hits.keys, at_us)
         return past[:, 0] + hits.weight, past[:, 1] + 1
 
-    def told(self, hits: Evidence, at_us: int) -> Bools:
-        """Whether each principal of `hits` was told of within the timeline's span."""
-        lately: Bools = self._told.seen(hits.keys) > at_us - self._span_us
-        return lately
+    def told(self, hits: Evidence, at_us: int) -> tuple[Floats, Bools]:
+        """The decayed hits of each principal of `hits` when it was told of last, within the timeline's span, else 0;
+        and whether that was within a day."""
+        seen = self._told.seen(hits.keys)
+        return np.where(
+            seen > at_us - self._span_us, self._told.get(hits.keys, at_us)[:, 0], 0.0
+        ), seen > at_us - DAY_US
 
-    def tell(self, keys: Keys, at_us: int) -> None:
-        """Remember that these principals were told of."""
-        self._told.put(keys, np.ones((len(keys), 1)), at_us)
+    def tell(self, keys: Keys, count: Floats, at_us: int) -> None:
+        """Remember that these principals were told of, with so many decayed hits."""
+        self._told.put(keys, count[:, None], at_us)
 
     def learn(self, active: Keys, hits: Evidence, at_us: int) -> None:
         """Add a closed window."""

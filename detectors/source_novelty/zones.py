@@ -12,6 +12,7 @@ import polars as pl
 from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
 from detectors._runs import begins
+from detectors._turns import first_seen, in_turn
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
@@ -81,16 +82,19 @@ class Zones:
         """In how many windows the principals of these pairs were seen."""
         return self._get(_ACTIVE, visits.principal[rows])
 
-    def movers(self, visits: Visits, new: Ints, at_us: int) -> Floats:
-        """How many other known principals came to the zone of each of the pairs `new`, lately or in this window.
+    def movers(self, visits: Visits, new: Ints, window: Window) -> tuple[Floats, Floats]:
+        """How many other known principals came to the zone of each of the pairs `new`, lately or in this window; and
+        how many of them before it did, in this window those of its kind to the wider network as well.
 
         A scale-out spreads over zones: half of those of its kind that came new to a zone of the wider network count.
         """
-        late = self._adopted[self._adopted_us > at_us - self._recent_us]
+        late = self._adopted[self._adopted_us > window.start_us - self._recent_us]
         zone, wide = visits.zone[new], visits.wide[new]
-        near = _others(np.concatenate([late, zone]), zone) - 1
-        _, first = np.unique(joined(0, visits.principal[new], wide), return_index=True)
-        return np.maximum(near, (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD)
+        near, far = _others(late, zone), _others(late, wide)
+        pairs = visits.frame[new].select("principal", "zone")
+        each = pairs.with_columns(zone=pl.Series(zone), wide=pl.Series(wide), at=first_seen(pairs, window))
+        (here, sooner), (around, earlier) = (in_turn(each, of) for of in ("zone", "wide"))
+        return np.maximum(near + here, (far + around) / _CROWD), np.maximum(near + sooner, earlier)
 
     def roams(self, visits: Visits, rows: Ints, users: int) -> Bools:
         """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are.
