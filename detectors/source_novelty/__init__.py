@@ -33,7 +33,6 @@ INFO: Final = DetectorInfo(
     early=("networks",),
 )
 
-_BY_ITSELF: Final = 1.0  # movers worth of belief that whoever comes to a network comes by itself
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
 _CARRIED: Final = 2.0  # on that of one where a token is used that a program has elsewhere, too
 
@@ -77,13 +76,15 @@ class SourceNovelty:
         if visits is None:
             return empty(FINDING)
         known = self._zones.knows(visits)
-        moved, alone, before = self._moved(visits, known, window)
+        moved, alone = self._moved(visits, known, window.start_us)
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
         hidden = self._fronts.zones()
         odd = np.zeros(len(known), dtype=np.bool_)
         odd[alone] = not young
-        odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy()
-        found, surprises = self._newly(visits, odd, before, window)
+        odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
+            visits, alone, window
+        )
+        found, surprises = self._newly(visits, odd, window)
         sessions = Sessions.of(window)
         if sessions is not None:
             apart = self._overlap.surprise(sessions, self._config.windows) * (not young)
@@ -100,35 +101,31 @@ class SourceNovelty:
                 self._overlap.learn(sessions, window.start_us)
         return tell(self.info, window, found)
 
-    def _moved(self, visits: Visits, known: Bools, window: Window) -> tuple[Ints, Ints, Floats]:
-        """The pairs that are new to a settled principal, those of them that are its own doing, and for every pair how
-        many others came new to its zone before."""
+    def _moved(self, visits: Visits, known: Bools, at_us: int) -> tuple[Ints, Ints]:
+        """The pairs that are new to a settled principal, and those of them that are its own doing."""
         new = np.flatnonzero(~known)
         moved = new[self._zones.windows(visits, new) >= self._config.windows]
-        movers, before = self._zones.movers(visits, moved, window)
+        movers = self._zones.movers(visits, moved, at_us)
         alone = (movers < self._config.movers) & ~self._zones.roams(visits, moved, self._config.movers)
-        came = np.zeros(len(known))
-        came[moved] = before
-        return moved, moved[alone], came
+        return moved, moved[alone]
 
-    def _newly(self, visits: Visits, odd: Bools, before: Floats, window: Window) -> tuple[list[Found], list[float]]:
+    def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""
         if not odd.any():
             return [], []
         share, mean, size = self._zones.odds(visits)
         rows = visits.frame.with_columns(
-            share=pl.Series(share), likely=pl.Series(np.maximum(share, before / (before + _BY_ITSELF))),
-            mean=pl.Series(mean), size=pl.Series(size),
+            share=pl.Series(share), mean=pl.Series(mean), size=pl.Series(size)
         ).filter(pl.Series(odd))  # fmt: skip
         took = window.operations.filter("discloses_value").select("principal", "zone").unique()
         rows = rows.join(took.with_columns(took=1), on=["principal", "zone"], how="left", maintain_order="left")
         each = rows.group_by("principal").agg(
             pl.col("took").max().fill_null(0),
-            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share", "likely").max(), pl.col("mean").first(),
+            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").first(),
             pl.col("size").first(), pl.col("kind").first(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
-        surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["likely"].to_numpy())
+        surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
         surprise -= _NOTHING_TAKEN * (each["took"].to_numpy() == 0)
         programs = (each["kind"] != "human").to_numpy()
         surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())

@@ -82,19 +82,16 @@ class Zones:
         """In how many windows the principals of these pairs were seen."""
         return self._get(_ACTIVE, visits.principal[rows])
 
-    def movers(self, visits: Visits, new: Ints, window: Window) -> tuple[Floats, Floats]:
-        """How many other known principals came to the zone of each of the pairs `new`, lately or in this window; and
-        how many of them before it did, in this window those of its kind to the wider network as well.
+    def movers(self, visits: Visits, new: Ints, at_us: int) -> Floats:
+        """How many other known principals came to the zone of each of the pairs `new`, lately or in this window.
 
         A scale-out spreads over zones: half of those of its kind that came new to a zone of the wider network count.
         """
-        late = self._adopted[self._adopted_us > window.start_us - self._recent_us]
+        late = self._adopted[self._adopted_us > at_us - self._recent_us]
         zone, wide = visits.zone[new], visits.wide[new]
-        near, far = _others(late, zone), _others(late, wide)
-        pairs = visits.frame[new].select("principal", "zone")
-        each = pairs.with_columns(zone=pl.Series(zone), wide=pl.Series(wide), at=first_seen(pairs, window))
-        (here, sooner), (around, earlier) = (in_turn(each, of) for of in ("zone", "wide"))
-        return np.maximum(near + here, (far + around) / _CROWD), np.maximum(near + sooner, earlier)
+        near = _others(np.concatenate([late, zone]), zone) - 1
+        _, first = np.unique(joined(0, visits.principal[new], wide), return_index=True)
+        return np.maximum(near, (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD)
 
     def roams(self, visits: Visits, rows: Ints, users: int) -> Bools:
         """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are.
@@ -107,6 +104,20 @@ class Zones:
         many: Bools = self._get(_ZONES, principal) >= _ROAMS
         crowd: Bools = self._get(_KIND_ZONE, visits.kind[rows], visits.zone[rows]) >= users
         return own & (many | pod) & crowd
+
+    def followers(self, visits: Visits, rows: Ints, window: Window) -> Bools:
+        """Which of these pairs are of a program that came to a wider network behind another one, in this window.
+
+        To both it is a network that they never were in.
+        """
+        found = np.zeros(len(rows), dtype=np.bool_)
+        abroad = ~self._tally.knows(joined(_WIDE, visits.principal[rows], visits.wide[rows]))
+        asked = np.flatnonzero(abroad & (visits.frame["kind"] != "human").to_numpy()[rows])
+        if len(asked) > 1:
+            pairs = visits.frame[rows[asked]].select("principal", "zone")
+            wide = pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone").alias("wide")
+            found[asked] = in_turn(pairs.with_columns(wide, at=first_seen(pairs, window)), "wide")[1] > 0
+        return found
 
     def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
         """Per pair: the share of principals in the zone; mean and size of the principal's new zones in a window.
