@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 # The API's words of engines that make credentials; below `data/` stands what users call their secrets.
 _ISSUES: Final = r"/(?:creds?|sts|issue|sign|sign-verbatim)/"
+_ASKED: Final = pl.col("path").str.contains(_ISSUES)
 _ISSUED: Final = (
     (pl.col("operation") == "read")
     & (pl.col("outcome") == "success")
-    & pl.col("path").str.contains(_ISSUES)
     & ~pl.col("path").str.contains("/data/", literal=True)
 )
 _TOKEN: Final = pl.coalesce("session", "zone")  # batch tokens have no accessor
@@ -37,7 +37,7 @@ _NEXT: Final = (
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
     """The most that one token of each principal took: who, type, n; out_of, all operations of the principal."""
-    each = rows.filter(_ISSUED).group_by("who", _TOKEN.alias("token"), maintain_order=True)
+    each = rows.filter(_ASKED).filter(_ISSUED).group_by("who", _TOKEN.alias("token"), maintain_order=True)
     tokens = each.agg(pl.col("type").max(), pl.col("n").sum())
     most = tokens.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").max())
     if most.is_empty():
@@ -48,7 +48,7 @@ def counted(rows: pl.DataFrame) -> pl.DataFrame:
 
 def told(act: Act, window: Window) -> Found:
     """The finding about one of them."""
-    mine = window.operations.filter((pl.col("principal") == act.principal) & _ISSUED)
+    mine = window.operations.filter((pl.col("principal") == act.principal) & _ASKED & _ISSUED)
     most = mine.group_by(_TOKEN.alias("token")).agg(pl.col("n").sum()).sort("n", "token", descending=True)["token"][0]
     rows = mine.filter(_TOKEN.eq_missing(pl.lit(most, pl.String)))
     return Found(

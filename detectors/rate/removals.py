@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from detectors._acts import Act
     from pipeline.core.model import Window
 
-_REMOVED: Final = (pl.col("operation") == "delete") & (pl.col("outcome") == "success") & (pl.col("secret") != "")
+_DELETE: Final = pl.col("operation") == "delete"
+_REMOVED: Final = _DELETE & (pl.col("outcome") == "success") & (pl.col("secret") != "")
 _MANY: Final = 30
 _NEXT: Final = (
     "Ask whoever did it for the clean-up behind it. If there is none: revoke the tokens, bring back deleted versions"
@@ -25,7 +26,7 @@ _NEXT: Final = (
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
     """How many different secrets each principal removed: who, type, n, out_of."""
     removed = pl.struct("namespace", "secret").n_unique().alias("n")
-    each = rows.filter(_REMOVED).group_by("who", maintain_order=True)
+    each = rows.filter(_DELETE).filter(_REMOVED).group_by("who", maintain_order=True)
     return each.agg(pl.col("type").max(), removed, out_of=pl.lit(1))
 
 
