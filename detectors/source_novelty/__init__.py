@@ -206,7 +206,8 @@ class SourceNovelty:
 
 def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
     """Of rows of principal, zone those principals with a session there and in another network as well."""
-    mine = window.operations.filter(pl.col("principal").is_in(new["principal"].implode()) & (pl.col("session") != ""))
+    placed = (pl.col("session") != "") & (pl.col("zone") != "")
+    mine = window.operations.filter(pl.col("principal").is_in(new["principal"].implode()) & placed)
     told = mine.join(new.select("principal", "zone", there=True), on=["principal", "zone"], how="left")
     there = pl.col("there").fill_null(value=False)
     both = told.group_by("principal", "session").agg(both=there.any() & ~there.all())
