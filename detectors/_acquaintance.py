@@ -9,7 +9,9 @@ import polars as pl
 
 from detectors._memory import Keys, Table, joined
 from detectors._news import DEPTHS, Actors, News
-from detectors._usual import DAY_US, Bools, Floats
+from detectors._since import Since
+from detectors._usual import Bools, Floats
+from pipeline.core.clock import DAY_US
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,12 +40,12 @@ class Acquaintance:
     def __init__(self, limit: int, *, by_window: bool = False) -> None:
         self._by_window = by_window
         self._tally, self._mounts = Table(1, limit), list[str]()
-        self._first_us: int | None = None
+        self._since = Since()
         self._moves: tuple[News, Bools] | None = None  # what `_moved` found, until it is learned
 
     def age_us(self, at_us: int) -> int:
         """How long this memory has watched."""
-        return 0 if self._first_us is None else at_us - self._first_us
+        return self._since.age_us(at_us)
 
     def young(self, principal: Keys, since_us: int) -> Bools:
         """Whether each principal was not met before, or first after `since_us`."""
@@ -125,7 +127,7 @@ class Acquaintance:
 
     def learn(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
         """Add a closed window."""
-        self._first_us = at_us if self._first_us is None else self._first_us
+        self._since.begin(at_us)
         fresh = ~self._tally.knows(joined(_MET, actors.principal))
         met = joined(_MET, actors.principal[fresh])
         self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)
@@ -170,12 +172,11 @@ class Acquaintance:
 
     def snapshot(self) -> Frames:
         """The tallies, since when, and mounts by name."""
-        first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
         mounts = pl.DataFrame({"mount": self._mounts}, schema={"mount": pl.String()})
-        return {"tally": self._tally.snapshot(), "age": first, "mounts": mounts}
+        return {"tally": self._tally.snapshot(), "age": self._since.snapshot(), "mounts": mounts}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with no mount known."""
         self._tally.restore(frames["tally"])
         self._mounts = frames["mounts"]["mount"].to_list() if "mounts" in frames else []
-        self._first_us = frames["age"]["first_us"][0]
+        self._since.restore(frames["age"])

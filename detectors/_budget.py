@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors._since import Since
+from pipeline.core.clock import DAY_US
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.core.model import Frames
 
-_DAY_US: Final = 86_400_000_000
 _SPAN_DAYS: Final = 7
 _KEPT: Final = 10_000
 
@@ -29,16 +31,14 @@ class Budget:
 
     def __init__(self, floor: float, per_day: float) -> None:
         self._floor, self._per_day = floor, per_day
-        self._first_us: int | None = None
+        self._since = Since()
         self._at_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._surprise: npt.NDArray[np.float64] = np.empty(0)
 
     def threshold(self, at_us: int) -> float:
         """What a surprise must reach at `at_us` so that about `per_day` are told a day; the floor while few come."""
-        if self._first_us is None:
-            return self._floor
-        recent = self._surprise[self._at_us > at_us - _SPAN_DAYS * _DAY_US]
-        days = min(max((at_us - self._first_us) / _DAY_US, 1.0), _SPAN_DAYS)
+        recent = self._surprise[self._at_us > at_us - _SPAN_DAYS * DAY_US]
+        days = min(max(self._since.age_us(at_us) / DAY_US, 1.0), _SPAN_DAYS)
         allowed = math.ceil(self._per_day * days)
         if len(recent) < allowed:
             return self._floor
@@ -46,8 +46,8 @@ class Budget:
 
     def note(self, at_us: int, surprises: Sequence[float]) -> None:
         """Add what a closed window had."""
-        self._first_us = at_us if self._first_us is None else self._first_us
-        kept = self._at_us > at_us - _SPAN_DAYS * _DAY_US
+        self._since.begin(at_us)
+        kept = self._at_us > at_us - _SPAN_DAYS * DAY_US
         new = np.sort([s for s in surprises if s >= self._floor])
         self._at_us = np.concatenate([self._at_us[kept], np.full(len(new), at_us, dtype=np.int64)])[-_KEPT:]
         self._surprise = np.concatenate([self._surprise[kept], new])[-_KEPT:]
@@ -55,14 +55,11 @@ class Budget:
     def snapshot(self, under: str = "") -> Frames:
         """Frames budget (at_us, surprise) and budget.age, their names behind `under`."""
         past = pl.DataFrame({"at_us": self._at_us.copy(), "surprise": self._surprise.copy()})
-        return {
-            f"{under}budget": past,
-            f"{under}budget.age": pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64}),
-        }
+        return {f"{under}budget": past, f"{under}budget.age": self._since.snapshot()}
 
     def restore(self, frames: Frames, under: str = "") -> None:
         """Continue from a snapshot."""
         past = frames[f"{under}budget"]
-        self._first_us = frames[f"{under}budget.age"]["first_us"][0]
+        self._since.restore(frames[f"{under}budget.age"])
         self._at_us = past["at_us"].to_numpy().astype(np.int64)
         self._surprise = past["surprise"].to_numpy().astype(np.float64)

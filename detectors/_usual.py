@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from detectors._memory import Keys, Table, distinct_of
+from detectors._since import Since
+from pipeline.core.clock import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-DAY_US: Final = 86_400_000_000
 _HALF_LIFE_US: Final = 30.0 * DAY_US
 _KINDS: Final = 1_024
 _SCATTER: Final = 0.3  # variance beyond Poisson, as a share of mean², until the kind has shown its own
@@ -48,12 +48,12 @@ class Habits:
     def __init__(self, limit: int) -> None:
         self._keys = Table(4, limit, _HALF_LIFE_US)  # count, exposure, windows, peak
         self._kinds = Table(4, _KINDS, _HALF_LIFE_US)  # sum of log1p(count), windows, scatter seen, its weight
-        self._first_us: int | None = None
+        self._since = Since()
         self._asked: tuple[Keys, int, Floats] | None = None  # of a window, until it is learned
 
     def age_hours(self, at_us: int) -> float:
         """How long this memory has watched."""
-        return 0.0 if self._first_us is None else (at_us - self._first_us) / 3.6e9
+        return self._since.age_us(at_us) / HOUR_US
 
     def usual(self, keys: Keys, kinds: Keys, exposure: Floats, at_us: int, prior: tuple[float, float]) -> Usual:
         """For distinct keys. `prior` is (count, exposure) of a key nobody knows."""
@@ -92,7 +92,7 @@ class Habits:
 
     def learn(self, at_us: int, keys: Keys, kinds: Keys, *, count: Floats, exposure: Floats, mean: Floats) -> None:
         """Add a closed window. `mean` is what was expected of each key; nan where nothing was."""
-        self._first_us = at_us if self._first_us is None else self._first_us
+        self._since.begin(at_us)
         old, self._asked = self._past(keys, at_us), None
         ones = np.ones(len(keys))
         new = np.stack(
@@ -110,15 +110,18 @@ class Habits:
 
     def snapshot(self, name: str) -> Frames:
         """Three frames under `name`."""
-        first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
-        return {f"{name}.keys": self._keys.snapshot(), f"{name}.kinds": self._kinds.snapshot(), f"{name}.age": first}
+        return {
+            f"{name}.keys": self._keys.snapshot(),
+            f"{name}.kinds": self._kinds.snapshot(),
+            f"{name}.age": self._since.snapshot(),
+        }
 
     def restore(self, name: str, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._asked = None
         self._keys.restore(frames[f"{name}.keys"])
         self._kinds.restore(frames[f"{name}.kinds"])
-        self._first_us = frames[f"{name}.age"]["first_us"][0]
+        self._since.restore(frames[f"{name}.age"])
 
 
 def common_mode(groups: Keys, jump: Floats, *, least: int = 4) -> Floats:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from detectors._text import show
+from pipeline.core.clock import HOUR_US
 from pipeline.core.findings import build
 from pipeline.core.schema import FINDING, TEXTS, TIME, empty
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pipeline.core.model import DetectorInfo, Window
 
 EVIDENCE: Final = 5  # operations named as evidence
-HOUR_US: Final = 3_600_000_000
 
 
 def hours(window: Window) -> float:

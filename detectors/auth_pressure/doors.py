@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
-from detectors._usual import DAY_US, Bools, Floats, Habits
+from detectors._usual import Bools, Floats, Habits
+from pipeline.core.clock import DAY_US
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window

@@ -12,8 +12,8 @@ from detectors import _tails
 from detectors._memory import Table, keys_of
 from detectors._people import somebody
 from detectors._text import figure, several, show
-from detectors._usual import DAY_US
 from detectors._window import Found, seen_in, ways
+from pipeline.core.clock import DAY_US
 
 if TYPE_CHECKING:
     from detectors._usual import Floats

@@ -12,7 +12,7 @@ import polars as pl
 from detectors._memory import Keys, Table, distinct_of
 from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window

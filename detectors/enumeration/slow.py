@@ -11,9 +11,11 @@ from detectors import _tails
 from detectors._budget import Budget
 from detectors._memory import Table
 from detectors._people import People
+from detectors._since import Since
 from detectors._text import figure, show
-from detectors._usual import DAY_US, Floats
-from detectors._window import HOUR_US, Found, seen_in, ways
+from detectors._usual import Floats
+from detectors._window import Found, seen_in, ways
+from pipeline.core.clock import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
     from detectors.enumeration import Config
@@ -43,14 +45,14 @@ class Slow:
         self._least, self._above, self._settle_us = config.slow_least, config.above_peak, config.settle_hours * HOUR_US
         self._late = Table(1, config.keys, _LATE_US)
         self._long = Table(2, config.keys, _LONG_US)  # names, those told of
-        self._first_us: int | None = None
+        self._since = Since()
         self._budget = Budget(-float(np.log10(config.p)), config.per_day)
 
     def inspect(self, asked: pl.DataFrame, window: Window) -> list[Found]:
         """Judge a window by those of its people's rows that asked for a name and got no value."""
         at_us, people = window.start_us, People.of(window)
-        if window.closed and self._first_us is None:
-            self._first_us = at_us
+        if window.closed:
+            self._since.begin(at_us)
         rows = asked.filter(_VAIN)
         if rows.is_empty():
             return []
@@ -64,7 +66,7 @@ class Slow:
         late = self._late.get(each.keys, at_us)[:, 0] + n
         names, told = self._long.get(each.keys, at_us).T
         mean, size = self._usual(np.maximum(names - late + n, 0.0), at_us)
-        settled = self._first_us is not None and at_us - self._first_us >= self._settle_us
+        settled = self._since.age_us(at_us) >= self._settle_us
         loud = (late >= self._least) & (late > self._above * told) & settled
         surprise = _tails.surprise(_tails.upper_where(loud, late, mean, size))
         odd = surprise >= self._budget.threshold(at_us)
@@ -80,17 +82,16 @@ class Slow:
 
     def _usual(self, names: Floats, at_us: int) -> tuple[Floats, Floats]:
         """How many of late are usual for who had so many before, and the size of the law."""
-        age = max(at_us - (self._first_us or at_us), DAY_US)
+        age = max(self._since.age_us(at_us), DAY_US)
         share = _LATE_US / (_LONG_US * (1 - np.exp2(-age / _LONG_US)))
         return names * share + _PRIOR, np.clip(names, _PRIOR, _BURSTY)
 
     def snapshot(self) -> Frames:
         """Two tables, since when, and the budget; all under `slow`."""
-        first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
         return {
             "slow.late": self._late.snapshot(),
             "slow.long": self._long.snapshot(),
-            "slow.age": first,
+            "slow.age": self._since.snapshot(),
             **self._budget.snapshot("slow."),
         }
 
@@ -100,7 +101,7 @@ class Slow:
             return
         self._late.restore(frames["slow.late"])
         self._long.restore(frames["slow.long"])
-        self._first_us = frames["slow.age"]["first_us"][0]
+        self._since.restore(frames["slow.age"])
         self._budget.restore(frames, "slow.")
 
 

@@ -11,11 +11,12 @@ import polars as pl
 from detectors._budget import Budget
 from detectors._memory import Table
 from detectors._text import figure, show
-from detectors._usual import DAY_US, Bools, Floats
+from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell
 from detectors.isolation.features import FEATURES, WORDS, Vectors
 from detectors.isolation.forest import Forest
 from detectors.isolation.reservoir import Reservoir
+from pipeline.core.clock import DAY_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 

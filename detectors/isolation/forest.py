@@ -12,12 +12,12 @@ import polars as pl
 
 from detectors._usual import Floats
 from detectors.isolation.features import FEATURES
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from detectors.isolation.reservoir import Reservoir
     from pipeline.core.model import Frames
 
-_HOUR_US: Final = 3_600_000_000
 _SCALE_FLOOR: Final = 0.25  # of a logarithm: what never varies is not a miracle when it does
 
 
@@ -50,7 +50,7 @@ class Forest:
 
     def refit(self, sample: Reservoir, end_us: int, every_hours: int, least: int) -> None:
         """Sow anew when event time has passed into a new period and the sample is large enough."""
-        period = end_us // (every_hours * _HOUR_US)
+        period = end_us // (every_hours * HOUR_US)
         if period == self._period or len(sample) < least:
             return
         self._period = period

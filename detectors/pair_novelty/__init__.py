@@ -15,7 +15,8 @@ from detectors._groups import place, places
 from detectors._news import DEPTHS, Actors, News, seen
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, Found, seen_in, tell
+from detectors._window import Found, seen_in, tell
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 

@@ -12,10 +12,11 @@ from detectors import _tails
 from detectors._budget import Budget
 from detectors._memory import Table, joined, keys_of
 from detectors._text import figure, several, show
-from detectors._usual import DAY_US, Bools, Floats
-from detectors._window import HOUR_US, Found, seen_in, tell
+from detectors._usual import Bools, Floats
+from detectors._window import Found, seen_in, tell
 from detectors.rotation_health.schedule import Schedule, Written
 from detectors.rotation_health.trouble import Pairs, Trouble
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from detectors._memory import Keys, Table, keys_of
-from detectors._usual import DAY_US, Bools, Floats
+from detectors._usual import Bools, Floats
+from pipeline.core.clock import DAY_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:

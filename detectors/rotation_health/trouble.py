@@ -13,7 +13,8 @@ from detectors._groups import cohorts
 from detectors._memory import Keys, Table, joined, keys_of
 from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, hours
+from detectors._window import hours
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Window

@@ -11,8 +11,8 @@ import polars as pl
 from detectors._memory import Keys, Table, joined, keys_of
 from detectors._people import People, somebody
 from detectors._runs import begins
-from detectors._usual import DAY_US
-from detectors._window import HOUR_US
+from detectors._since import Since
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ class Facts:
         self.limit = limit
         self.frame = pl.DataFrame(schema=FACTS)
         self.places = Table(1, keys)
-        self.first_us: int | None = None
+        self._since = Since()
 
     def age_hours(self, at_us: int) -> float:
         """How long this memory has watched."""
-        return 0.0 if self.first_us is None else (at_us - self.first_us) / HOUR_US
+        return self._since.age_us(at_us) / HOUR_US
 
     def settled(self, principals: Keys) -> Bools:
         """Whether each principal was seen in windows enough to have habits."""
@@ -112,7 +112,7 @@ class Facts:
 
     def learn(self, window: Window, facts: pl.DataFrame) -> None:
         """Add a closed window, with the facts it left."""
-        self.first_us = window.start_us if self.first_us is None else self.first_us
+        self._since.begin(window.start_us)
         self.frame = facts.sort("time", "uid", "what").tail(self.limit)
         _, who, where, first = _seen_where(window)
         if len(who):
@@ -121,14 +121,13 @@ class Facts:
 
     def snapshot(self) -> Frames:
         """Frames facts, places and age."""
-        age = pl.DataFrame({"first_us": [self.first_us]}, schema={"first_us": pl.Int64})
-        return {"facts": self.frame, "places": self.places.snapshot(), "age": age}
+        return {"facts": self.frame, "places": self.places.snapshot(), "age": self._since.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self.frame = frames["facts"]
         self.places.restore(frames["places"])
-        self.first_us = frames["age"]["first_us"][0]
+        self._since.restore(frames["age"])
 
 
 def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys, Ints]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from detectors._news import seen
-from detectors._window import HOUR_US
+from pipeline.core.clock import HOUR_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:

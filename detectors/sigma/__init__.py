@@ -13,6 +13,7 @@ from detectors.sigma.amounts import thousandths
 from detectors.sigma.judged import ROW
 from detectors.sigma.match import Matcher
 from detectors.sigma.sliding import Sliding
+from pipeline.core.clock import HOUR_US
 from pipeline.core.errors import MissingExtraError
 from pipeline.core.findings import build
 from pipeline.core.model import DetectorInfo
@@ -35,7 +36,6 @@ INFO: Final = DetectorInfo(
     measures=("F3",),
     cadence="operation",
 )
-_HOUR_US: Final = 3_600_000_000
 _REMEMBERED_HOURS: Final = 2
 _NONE: Final = "\x1f"  # between the parts of a group's name
 
@@ -88,7 +88,7 @@ class Sigma:
         said = [self._single(self._rules[place], operations, rows) for place, rows in hits.items()]
         said += [self._slid(sliding, operations, hits) for sliding in self._correlations]
         whole = [frame for frame in said if len(frame)]
-        self._told.forget(int(operations["complete_time"].to_physical().to_numpy()[-1]) // _HOUR_US)
+        self._told.forget(int(operations["complete_time"].to_physical().to_numpy()[-1]) // HOUR_US)
         if not whole:
             return empty(FINDING)
         return build(self.info, pl.concat(whole).sort("time", "cause", "key"), identity=("cause", "key"))
@@ -97,7 +97,7 @@ class Sigma:
         if rule.silent:
             return pl.DataFrame()
         hits = operations[rows].select(tell.TOLD)
-        hour = pl.col("complete_time").dt.epoch("us") // _HOUR_US
+        hour = pl.col("complete_time").dt.epoch("us") // HOUR_US
         alike = ("principal", "secret", "client_ip", "outcome", "store")
         key = pl.concat_str(pl.lit(rule.id), *(pl.col(n).fill_null("") for n in alike), hour, separator="|")
         first = hits.with_columns(key.alias("key"), hour.alias("hour")).unique("key", keep="first", maintain_order=True)

@@ -11,8 +11,9 @@ import polars as pl
 
 from detectors import _tails
 from detectors._text import figure, hour_of, show
-from detectors._window import HOUR_US, Found, tell
+from detectors._window import Found, tell
 from detectors.silence.rhythm import Run, Store, packed, unpacked
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors import _tails
+from pipeline.core.clock import HOUR_US
 
 Floats = npt.NDArray[np.float64]
 
 CELLS: Final = 48  # hours of a working day, then of a day at the weekend
-_HOUR_US: Final = 3_600_000_000
 _THURSDAY: Final = 3  # 1970-01-01, counted from Monday
 _FADE: Final = 0.97  # what a cell remembers of its past when a window is added: about a month of days
 _SEEN: Final = 2.0  # windows a cell needs before it tells anything
@@ -23,7 +23,7 @@ _SIZE: Final = 4.0  # counts may well be half of the usual, or twice
 
 def cell_of(start_us: int) -> int:
     """The cell of the window that begins there (UTC)."""
-    hours = start_us // _HOUR_US
+    hours = start_us // HOUR_US
     weekend = (hours // 24 + _THURSDAY) % 7 >= 5
     return int(hours % 24 + 24 * weekend)
 

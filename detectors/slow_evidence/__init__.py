@@ -13,8 +13,9 @@ from detectors._acquaintance import Acquaintance
 from detectors._budget import Budget
 from detectors._news import seen
 from detectors._text import figure, show
-from detectors._window import HOUR_US, Found, tell
+from detectors._window import Found, tell
 from detectors.slow_evidence.trickle import Evidence, Trickle
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 

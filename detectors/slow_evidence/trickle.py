@@ -10,7 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors._memory import Keys, Table
-from detectors._usual import DAY_US, Floats
+from detectors._usual import Floats
+from pipeline.core.clock import DAY_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from detectors import _tails
 from detectors._budget import Budget
 from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
-from detectors._window import HOUR_US, Found, seen_in, tell
+from detectors._window import Found, seen_in, tell
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.overlap import Overlap, Sessions
 from detectors.source_novelty.zones import Visits, Zones
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 

@@ -12,6 +12,7 @@ import polars as pl
 from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
 from detectors._runs import begins
+from detectors._since import Since
 from detectors._turns import first_seen, in_turn
 from detectors._usual import Bools, Floats
 
@@ -63,13 +64,13 @@ class Zones:
     def __init__(self, limit: int, recent_us: int) -> None:
         self._tally = Table(1, limit)
         self._recent_us = recent_us
-        self._first_us: int | None = None
+        self._since = Since()
         self._adopted: Keys = np.empty(0, dtype=np.uint64)  # zones
         self._adopted_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def age_us(self, at_us: int) -> int:
         """How long this memory has watched."""
-        return 0 if self._first_us is None else at_us - self._first_us
+        return self._since.age_us(at_us)
 
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
@@ -143,7 +144,7 @@ class Zones:
     def learn(self, visits: Visits, known: Bools, moved: Ints, alone: Ints, at_us: int) -> None:
         """Add a closed window. `moved` pairs are new to a settled principal. Who moves in a crowd does not explore:
         only what is new to those `alone` is a habit."""
-        self._first_us = at_us if self._first_us is None else self._first_us
+        self._since.begin(at_us)
         principal, first = visits.principal[visits.first], visits.first
         active = joined(_ACTIVE, principal)
         unmet = self._tally.get(active, 0)[:, 0] == 0
@@ -173,14 +174,13 @@ class Zones:
 
     def snapshot(self) -> Frames:
         """Tallies, the adoptions of the last day, of zones and wider networks (columns zone, at_us), and since when."""
-        age = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
         recent = pl.DataFrame({"zone": self._adopted.copy(), "at_us": self._adopted_us.copy()})
-        return {"tally": self._tally.snapshot(), "recent": recent, "age": age}
+        return {"tally": self._tally.snapshot(), "recent": recent, "age": self._since.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._tally.restore(frames["tally"])
-        self._first_us = frames["age"]["first_us"][0]
+        self._since.restore(frames["age"])
         self._adopted = frames["recent"]["zone"].to_numpy().astype(np.uint64)
         self._adopted_us = frames["recent"]["at_us"].to_numpy().astype(np.int64)
 

@@ -13,8 +13,9 @@ from detectors._memory import keys_of, keys_of_few
 from detectors._operation import said_of
 from detectors._text import figure, show
 from detectors._usual import Floats, Habits
-from detectors._window import HOUR_US, Found
+from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from detectors._window import HOUR_US
+from pipeline.core.clock import HOUR_US
 from pipeline.core.schema import OPERATION
 
 _CREATED: Final = r"^auth/token/create"

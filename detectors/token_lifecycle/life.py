@@ -11,8 +11,9 @@ from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_few
 from detectors._operation import said_of
 from detectors._text import figure, show
-from detectors._window import HOUR_US, Found
+from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from detectors._usual import Bools, Floats

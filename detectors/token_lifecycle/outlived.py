@@ -8,8 +8,8 @@ import polars as pl
 
 from detectors._operation import said_of
 from detectors._text import show
-from detectors._usual import DAY_US
 from detectors._window import Found
+from pipeline.core.clock import DAY_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:

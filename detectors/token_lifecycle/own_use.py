@@ -9,8 +9,10 @@ import polars as pl
 
 from detectors._memory import Table, keys_of
 from detectors._operation import said_of
+from detectors._since import Since
 from detectors._text import show
-from detectors._window import HOUR_US, Found
+from detectors._window import Found
+from pipeline.core.clock import HOUR_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -32,15 +34,14 @@ class OwnUse:
     def __init__(self, limit: int) -> None:
         self._made = pl.DataFrame(schema=_MADE)
         self._makers = Table(1, limit)
-        self._first_us: int | None = None
+        self._since = Since()
 
     def inspect(self, operations: pl.DataFrame) -> list[Found]:
         """Judge OPERATION rows, in the order in which they became complete, by the makings before each."""
         if operations.is_empty():
             return []
         first = operations["complete_time"].min()
-        if self._first_us is None:
-            self._first_us = int(operations["complete_time"].to_physical().to_numpy().min())
+        self._since.begin(int(operations["complete_time"].to_physical().to_numpy().min()))
         given = operations.filter(_GIVEN)
         if given.is_empty() and self._made.is_empty():
             return []
@@ -54,8 +55,8 @@ class OwnUse:
         times = used["complete_time"].to_physical().to_numpy()
         for i, time in enumerate(times.tolist()):  # one by one: what is remembered must not depend on the cut
             self._makers.put(keys[i : i + 1], np.ones((1, 1)), time)
-        settled = times - self._first_us >= _SETTLE_US
-        return [_found(row) for row in used.filter(pl.Series(fresh & settled)).iter_rows(named=True)]
+        told = fresh & [self._since.age_us(time) >= _SETTLE_US for time in times.tolist()]
+        return [_found(row) for row in used.filter(pl.Series(told)).iter_rows(named=True)]
 
     def _used(self, operations: pl.DataFrame) -> pl.DataFrame:
         """For each maker the first log-in that used what it made, from where it made it."""
@@ -70,15 +71,15 @@ class OwnUse:
 
     def snapshot(self) -> Frames:
         """What was made, who uses what it makes, and since when; all under `own_use`."""
-        first = pl.DataFrame({"first_us": [self._first_us]}, schema={"first_us": pl.Int64})
-        return {"own_use.made": self._made, "own_use.makers": self._makers.snapshot(), "own_use.age": first}
+        age = self._since.snapshot()
+        return {"own_use.made": self._made, "own_use.makers": self._makers.snapshot(), "own_use.age": age}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
         if "own_use.made" in frames:
             self._made = frames["own_use.made"]
             self._makers.restore(frames["own_use.makers"])
-            self._first_us = frames["own_use.age"]["first_us"][0]
+            self._since.restore(frames["own_use.age"])
 
 
 def _makings(given: pl.DataFrame) -> pl.DataFrame:

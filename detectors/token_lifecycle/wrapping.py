@@ -11,9 +11,9 @@ from detectors import _tails
 from detectors._memory import Keys, Table, keys_of_few
 from detectors._operation import said_of
 from detectors._text import show
-from detectors._usual import DAY_US
-from detectors._window import HOUR_US, Found
+from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import polars as pl
 from pipeline import config as conf
 from pipeline import named
 from pipeline.baselines import Config as BaselinesConfig
+from pipeline.core.clock import DAY_US
 from pipeline.core.schema import INTEGRITY, conform, empty
 from pipeline.evaluate.twins import SUITE, Watch
 from pipeline.routing import Config as RoutingConfig
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pipeline.store import Lake
 
 DELIVERED: Final = ("ticket", "page")
-DAY_US: Final = 86_400_000_000
 BATCH: Final = 50_000  # operations; results do not depend on it
 
 

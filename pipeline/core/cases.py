@@ -32,13 +32,13 @@ import msgspec
 import polars as pl
 
 from pipeline.core import plugins
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import Ints, Window
 from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SLI, conform, empty
 
 if TYPE_CHECKING:
     from pipeline.core.ports import Detector, Profiles
 
-HOUR_US: Final = 3_600_000_000
 _MONDAY: Final = "2026-03-02T00:00:00Z"
 _SLI_SECONDS: Final = 300
 _COMPARED: Final = ("cause", "severity", "principal", "secret")

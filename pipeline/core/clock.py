@@ -44,5 +44,6 @@ class Spaced:
 
 
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 NEVER = -(2**62)  # µs: before any event
 ALWAYS = 2**62  # µs: after every event

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.core.clock import DAY_US
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.evaluate.twins import Staged
 
-DAY_US: Final = 86_400_000_000
 SAMPLE: Final = 400  # ordinary operations of an hour that the classifier sees
 _RULE: Final = ("operation", "outcome", "where")
 

@@ -14,7 +14,7 @@ from pipeline import config as conf
 from pipeline import named, rows, suite
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
-from pipeline.core.clock import HOUR_US
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.errors import KeytrailError
 from pipeline.core.inline import inline
 from pipeline.core.model import Window
@@ -34,7 +34,6 @@ from pipeline.windows import Windows
 if TYPE_CHECKING:
     from pipeline.evaluate.plan import Plan
 
-DAY_US = 86_400_000_000
 SUITE = "suite"
 RULE_HITS = 5.0  # principal-days a day and 1,000 principals that a one-line rule may cost
 

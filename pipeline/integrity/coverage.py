@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
+from pipeline.core.clock import HOUR_US
 from pipeline.core.schema import COVERAGE, empty
 from pipeline.integrity.places import moment
 from pipeline.integrity.spans import SPAN
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 LOSSES: Final = frozenset({"gap", "truncated", "unpaired", "altered"})
 KEEP_HOURS: Final = 72  # of a loss
 KEPT: Final = 2_048  # hours of a stream, and as many losses by hour and spans, that may still change
-HOUR_US: Final = 3_600_000_000
 REMEMBERED: Final = 20_000  # places that may be told again
 SILENCE_US: Final = 300_000_000  # canaries may begin so long after an hour's first operation and end so before its last
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-HOUR_US: Final = 3_600_000_000
-DAY_US: Final = 24 * HOUR_US
+from pipeline.core.clock import DAY_US, HOUR_US
+
 SPAN_DAYS: Final = 7  # whole days behind today
 KEPT: Final = 4_096  # units of one family and day; past it the weaker half goes
 SCHEMA: Final = pl.Schema(

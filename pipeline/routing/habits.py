@@ -13,8 +13,8 @@ from typing import Final
 
 import polars as pl
 
-HOUR_US: Final = 3_600_000_000
-DAY_US: Final = 24 * HOUR_US
+from pipeline.core.clock import DAY_US, HOUR_US
+
 MINUTE_US: Final = 60_000_000
 SPAN_DAYS: Final = 28
 SCHEMA: Final = pl.Schema({"principal": pl.String(), "cause": pl.String(), "at_us": pl.Int64(), "recent": pl.Boolean()})

@@ -16,11 +16,11 @@ import polars as pl
 
 from pipeline import config as conf
 from pipeline.backtest import replay
-from pipeline.core.clock import system_clock
+from pipeline.core.clock import HOUR_US, system_clock
 from pipeline.core.model import Commit
 from pipeline.store import Lake, StoreConfig
 from tests.bench import peak
-from tests.bench.bench_detectors import HOUR_US, START_US, operations
+from tests.bench.bench_detectors import START_US, operations
 
 HOURLY, MONTH = 500_000 // 24, 30
 

@@ -19,6 +19,7 @@ import polars as pl
 
 from pipeline.baselines import Baselines, Config
 from pipeline.core import plugins
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, conform, empty
 from pipeline.windows import count
@@ -26,7 +27,6 @@ from pipeline.windows import count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOUR_US = 3_600_000_000
 START_US = 1_772_409_600_000_000 // HOUR_US * HOUR_US
 
 

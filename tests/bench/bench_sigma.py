@@ -20,9 +20,10 @@ import polars as pl
 from detectors.sigma import Config, create
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, empty
-from tests.bench.bench_detectors import HOUR_US, START_US, operations
+from tests.bench.bench_detectors import START_US, operations
 
 BATCH, BATCHES = 50_000, 12
 

@@ -15,7 +15,8 @@ import pytest
 from pipeline import looks
 from pipeline.baselines import Baselines, Config
 from pipeline.core import plugins
-from pipeline.core.cases import HOUR_US, Case, compare, find_cases, make, play
+from pipeline.core.cases import Case, compare, find_cases, make, play
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo, Window
 from pipeline.core.ports import Stateful
 from pipeline.core.schema import FINDING, INTEGRITY, OPERATION, SEVERITIES, SLI, WINDOW, empty

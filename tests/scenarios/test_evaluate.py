@@ -13,10 +13,11 @@ import polars as pl
 import pytest
 
 from pipeline import named
+from pipeline.core.clock import HOUR_US
 from pipeline.core.errors import ConfigError
 from pipeline.evaluate import COMPARED, CONDITIONS, FILES, Plan, compare, evaluate, job, plans
 from pipeline.evaluate.measure import measure
-from pipeline.evaluate.twins import HOUR_US, Watch, settings_for
+from pipeline.evaluate.twins import Watch, settings_for
 from pipeline.routing import Config, Router
 from pipeline.simulate import Attack, Scenario, lay, simulate, twins
 from pipeline.store import Lake, StoreConfig

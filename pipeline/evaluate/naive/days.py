@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.core.clock import HOUR_US
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.evaluate.naive.past import DAY, FEATURES, KINDS, STANDARD, Past
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-DAY_US: Final = 24 * HOUR_US
 KEPT_DAYS: Final = 28
 LEARN_DAYS: Final = 7  # nothing is told before: then everything is new
 NAMELESS: Final = "anonymous"

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from detectors import _memory
 from detectors._budget import Budget
 from detectors._memory import Table, distinct_of, joined, keys_of, keys_of_few, unique
+from pipeline.core.clock import DAY_US
 from pipeline.core.hashing import mix
-
-DAY_US = 86_400_000_000
 
 
 def test_keys_never_change() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 
 from detectors import denials
 from pipeline.baselines import Baselines, Config
-from pipeline.core.cases import HOUR_US
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, conform, empty
 from pipeline.windows import count

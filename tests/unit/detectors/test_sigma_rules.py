@@ -14,7 +14,7 @@ from detectors.sigma import Config, check, create
 from detectors.sigma.fields import FLAGS
 from detectors.sigma.match import Matcher
 from detectors.sigma.read import read
-from pipeline.core.cases import HOUR_US
+from pipeline.core.clock import HOUR_US
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, conform, empty

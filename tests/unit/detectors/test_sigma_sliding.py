@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from detectors.sigma import Config, Sigma, check, create
+from pipeline.core.clock import HOUR_US
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, empty
-from tests.unit.detectors.test_sigma_rules import HOUR_US, START_US, rows, rule, written
+from tests.unit.detectors.test_sigma_rules import START_US, rows, rule, written
 
 if TYPE_CHECKING:
     from pathlib import Path

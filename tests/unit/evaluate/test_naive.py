@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline.core.clock import DAY_US
 from pipeline.core.model import Window
 from pipeline.core.schema import INTEGRITY, OPERATION, conform, empty
 from pipeline.evaluate.naive import Naive
-from pipeline.evaluate.naive.days import DAY_US, Days, Seen
+from pipeline.evaluate.naive.days import Days, Seen
 from pipeline.evaluate.naive.first_seen import FirstSeen
 from pipeline.evaluate.naive.rules import Rules
 from pipeline.evaluate.naive.statistics import Forest, Random, ZScore

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipeline.routing.allowance import DAY_US, HOUR_US, KEPT, Allowance
+from pipeline.core.clock import DAY_US, HOUR_US
+from pipeline.routing.allowance import KEPT, Allowance
 
 
 def told(allowance: Allowance, days: int, hourly: float, seed: int, families: str = "ab") -> list[int]:

@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.findings import uid_of
 from pipeline.core.schema import FINDING
 from pipeline.routing import Config, Router
-from pipeline.routing.habits import DAY_US, HOUR_US, MINUTE_US, Habits
+from pipeline.routing.habits import MINUTE_US, Habits
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NIGHT = 2 * HOUR_US
