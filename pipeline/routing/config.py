@@ -47,7 +47,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     per_day: float = 5
     exempt: tuple[str, ...] = ("invariant", "rules", "silence", "leak", "sli")
     kindred: tuple[tuple[str, ...], ...] = (
-        ("breadth", "rate", "pair", "slow", "denial", "enumeration", "multivariate", "rotation", "sequence"),
+        ("breadth", "rate", "pair", "slow", "denial", "enumeration", "multivariate", "rotation", "sequence", "act"),
     )
     shares: dict[str, float] = msgspec.field(
         default_factory=lambda: {"pair": 2.0, "source": 2.0, "rate": 0.3, "multivariate": 0.1}
