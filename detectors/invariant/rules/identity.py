@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import RARE, Rule, asks, at, changes, is_vault, under, writes
+from detectors.invariant.rule import RARE, Rule, asks, at, changes, flag, is_vault, under, writes
 
 GATE: Final = under("identity/", "sys/mfa/") & ~asks()
+_GIVEN: Final = at(r"^identity/(entity|group)(/|$)") & ~at(r"/merge$") & writes() & flag("policies")
 
 RULES: Final = (
     Rule(
@@ -29,10 +30,21 @@ RULES: Final = (
         RARE,
     ),
     Rule(
+        "identity_policies",
+        "Policies given to an identity or a group",
+        "medium",
+        is_vault() & _GIVEN,
+        "{who} set the policies of an identity entity or group: {path}",
+        "All members have these rights from their next request on. Compare policies and membership with the"
+        " configuration as code, and look at what members did since (view operations).",
+        ("T1098",),
+        RARE,
+    ),
+    Rule(
         "entity_changed",
         "Identity entity or group changed",
         "low",
-        is_vault() & at(r"^identity/(entity|group)(/|$)") & ~at(r"/merge$") & changes(),
+        is_vault() & at(r"^identity/(entity|group)(/|$)") & ~at(r"/merge$") & changes() & ~_GIVEN,
         "{who} changed an identity entity or group: {path}",
         "Check policies and membership in the change.",
         ("T1098",),

@@ -65,6 +65,27 @@ RULES: Final = (
         RARE,
     ),
     Rule(
+        "history_cut",
+        "Old versions of secrets given up",
+        "medium",
+        engine("kv") & rest(r"^(config$|metadata/)") & writes() & flag("max_versions=1"),
+        "{who} had only one version kept: {path}",
+        "The next write leaves nothing to go back to. Set the number of versions again before anything is written, and"
+        " look at what the caller wrote since (view operations).",
+        ("T1490",),
+        RARE,
+    ),
+    Rule(
+        "write_guard_off",
+        "Guard against blind overwriting taken off",
+        "medium",
+        engine("kv") & rest(r"^config$") & writes() & flag("cas_required=false"),
+        "{who} let secrets be overwritten without knowing their version: {path}",
+        "Compare cas_required with the configuration as code, and look at what was written since (view operations).",
+        ("T1562", "T1565.001"),
+        RARE,
+    ),
+    Rule(
         "key_exported",
         "Transit key exported",
         "high",

@@ -8,6 +8,7 @@ from detectors.invariant.rule import NEVER, RARE, Rule, asks, at, changes, is_va
 
 _DAILY: Final = r"^sys/(renew|leases/(renew|lookup)|capabilities|wrapping/|tools/|internal/)"
 
+_HEADERS: Final = r"^sys/config/ui/headers/."
 _QUOTA: Final = r"^sys/quotas/(rate-limit|lease-count)/."
 
 GATE: Final = under("sys/storage", "sys/raw") | (under("sys/") & ~asks() & ~at(_DAILY))
@@ -184,12 +185,24 @@ RULES: Final = (
         "Server configuration changed",
         "low",
         is_vault()
-        & at(r"^sys/(config/(cors|ui|state|control-group|group-policy-application|reload)|quotas/)")
+        & at(r"^sys/(config/(ui|state|control-group|group-policy-application|reload)|quotas/)")
+        & ~at(_HEADERS)
         & ~(at(_QUOTA) & verb("delete"))
         & changes(),
         "{who} changed the server's configuration: {path}",
         "Compare with the configuration as code.",
         ("T1562",),
+    ),
+    Rule(
+        "browser_guard",
+        "Guard of browsers changed",
+        "medium",
+        is_vault() & (at(r"^sys/config/cors$") | at(_HEADERS)) & changes(),
+        "{who} changed which web pages may use the store from a browser: {path}",
+        "Read allowed origins and headers. A foreign origin, or a missing content policy, lets a web page use the token"
+        " of whoever has the store's own page open: undo it, and revoke the tokens of people who were logged in.",
+        ("T1562", "T1539"),
+        RARE,
     ),
     Rule(
         "leases_revoked",

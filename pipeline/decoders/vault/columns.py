@@ -54,11 +54,14 @@ _FLAGS: Final = {
     "force": r'"force":(?:true|"true")',
     "min_decryption_version": r'"min_decryption_version":\d',
     "bound=none": r'"(?:[a-z]+_){0,2}bound_[a-z_]+":(?:\[\]|\{\}|null)',  # who may log in was narrowed by it
+    "max_versions=1": r'"max_versions":(?:1[,}]|"1")',
+    "cas_required=false": r'"cas_required":(?:false|"false")',
+    "policies": r'"policies":(?:\[[^\]]|"[^"])',
 }
 _COMPLETE: Final = r'"complete":true\b'  # the last share was given: in the answer, not in the request
 _ANY_FLAG: Final = (
-    r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec'
-    r"|(?:token_|secret_id_)?bound_)"
+    r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec|max_ver'
+    r"|cas_req|policies|(?:token_|secret_id_)?bound_)"
 )
 
 
@@ -153,9 +156,9 @@ def _discloses() -> pl.Expr:
 
 
 def _flags(frame: pl.DataFrame) -> pl.Series:
-    """Names of the options given, for requests to engines whose `data` are options and not the user's own."""
+    """Names of the options given, for requests whose `data` are options and not the user's own."""
     orphan = pl.col("request_path").str.starts_with("auth/token/create-orphan").fill_null(value=False)
-    options = ~pl.col("engine").is_in(["kv", "cubbyhole"]) & pl.col("request_data").str.contains(_ANY_FLAG)
+    options = pl.col("options") & pl.col("request_data").str.contains(_ANY_FLAG)
     ceremony = pl.col("request_path").str.starts_with("sys/generate-").fill_null(value=False)
     rows = frame.select((options.fill_null(value=False) | orphan | ceremony).arg_true()).to_series().to_numpy()
     data = pl.col("request_data").fill_null("")

@@ -73,6 +73,7 @@ def _by_verb(*, read: str = "list", write: str = "write", delete: str = "delete"
 
 _SETTINGS: Final = _by_verb(write="policy", delete="policy")
 _VALUES: Final = _by_verb(read="read")
+_KV_OPTIONS: Final = r"^(?:config$|metadata/)"  # of a KV mount, or of one secret in it
 
 
 def _kv() -> pl.Expr:
@@ -153,10 +154,13 @@ def _operation() -> pl.Expr:
 def describe(keys: pl.DataFrame) -> pl.DataFrame:
     """What each row of places.KEY means, row by row.
 
-    Columns: namespace, mount, mount_type, engine, secret, operation (schema.OPERATIONS_VOCABULARY), login (a log-in).
+    Columns: namespace, mount, mount_type, engine, secret, operation (schema.OPERATIONS_VOCABULARY), login (a log-in),
+    options (what is sent there are options of the store, and nobody's secret).
     """
+    options = ~engine_is("kv", "cubbyhole") | (engine_is("kv") & REST.str.contains(_KV_OPTIONS))
     login = engine_is("auth") & REST.str.contains(_LOGIN)
     return placed(keys).select(
         "namespace", "mount", "mount_type", "engine", "secret",
         operation=_operation().fill_null("other"), login=login.fill_null(value=False),
+        options=options.fill_null(value=False),
     )  # fmt: skip

@@ -160,6 +160,8 @@ FLAGS = {
     "networks no more bound": ({"token_bound_cidrs": []}, "approle", ["bound=none"]),
     "bounds set": ({"bound_claims": {"project": HASH}, "token_bound_cidrs": [HASH]}, "jwt", []),
     "a secret's own field": ({"data": {"exportable": True}}, "kv", []),
+    "policies": ({"policies": [HASH], "type": HASH}, "identity", ["policies"]),
+    "no policies": ({"policies": [], "type": HASH}, "identity", []),
 }  # fmt: skip
 
 
@@ -171,6 +173,30 @@ def test_flags(name: str) -> None:
         request={"operation": "update", "mount_type": engine, "data": data, "path": "p/x", "mount_point": "p/"}
     )["flags"]
     assert sorted(got) == flags
+
+
+@pytest.mark.parametrize(
+    ("path", "flags"),
+    [
+        ("kv/config", ["cas_required=false", "max_versions=1"]),
+        ("kv/metadata/app/db", ["cas_required=false", "max_versions=1"]),
+        ("kv/app/config", []),
+    ],
+)
+def test_flags_of_kv_settings(path: str, flags: list[str]) -> None:
+    """Of a KV mount's and a secret's settings, options are named; of a secret that is called like them, none are."""
+    data = {"cas_required": False, "max_versions": 1}
+    got = event(request={"operation": "update", "mount_type": "kv", "data": data, "path": path, "mount_point": "kv/"})
+    assert sorted(got["flags"]) == flags
+
+
+def test_many_versions_are_no_flag() -> None:
+    """A limit above one is not named."""
+    data = {"max_versions": 10, "cas_required": True}
+    got = event(
+        request={"operation": "update", "mount_type": "kv", "data": data, "path": "kv/config", "mount_point": "kv/"}
+    )
+    assert got["flags"] == []
 
 
 def test_orphan_by_path() -> None:
