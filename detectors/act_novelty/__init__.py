@@ -17,7 +17,7 @@ from detectors.act_novelty.acts import ACTS, Acts, Habit
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
-    from pipeline.core.model import Frames, Window
+    from pipeline.core.model import Frames, Ints, Window
 
 INFO: Final = DetectorInfo(
     name="act_novelty",
@@ -36,7 +36,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A first act is told when its surprise (-log10 of a probability) reaches `surprise`.
 
     Principals that were there on fewer than `days` days are not judged. An act that `together` others came new to
-    of late is a change of all of them. `per_day` is about how many are told a day. `keys` bounds the memory, 32 bytes
+    of late is a change of all of them. `per_day` is about how many are told a day. `keys` bounds the memory, 24 bytes
     each.
     """
 
@@ -48,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ActNovelty:
-    """Remembers who did what where, on how many days it was there, and how many of its kind do the same."""
+    """Remembers who did what where, and how many of its kind do the same."""
 
     info = INFO
 
@@ -59,37 +59,25 @@ class ActNovelty:
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
-        acts = Acts.of(window)
-        settled = self._habit.days(acts) >= self._config.days
-        new = self._habit.new(acts)
-        moved = new & settled
-        alone = moved & (self._habit.crowd(acts, moved, window.start_us) < self._config.together)
-        if alone.any():
-            alone[alone] = self._there_before(acts, alone, window)
-        odd = np.flatnonzero(alone)
-        surprise = self._habit.surprise(acts, odd)
+        acts, habit, config = Acts.of(window), self._habit, self._config
+        new = habit.new(acts)
+        moved = np.flatnonzero(new)
+        moved = moved[acts.days(moved) >= config.days]
+        odd = moved[habit.crowd(acts, moved) < config.together]
+        odd = odd[_there_before(acts, odd)]
+        surprise = habit.surprise(acts, odd)
         loud = surprise >= self._budget.threshold(window.start_us)
-        found = [
-            self._found(acts, i, float(much), window)
-            for i, much in zip(odd[loud].tolist(), surprise[loud], strict=True)
-        ]
+        told = zip(odd[loud].tolist(), surprise[loud], strict=True)
+        found = [self._found(acts, i, float(much)) for i, much in told]
         if window.closed:
-            self._habit.learn(acts, new, moved, alone, window.start_us)
+            habit.learn(acts, new, moved, odd)
             self._budget.note(window.start_us, surprise.tolist())
         return tell(self.info, window, found)
 
-    def _there_before(self, acts: Acts, asked: Bools, window: Window) -> Bools:
-        """Whether what these acts set was used before by anybody."""
-        rows = acts.frame.filter(pl.Series(asked))
-        sets = rows["operation"].is_in(_SETS).to_numpy() & (rows["secret"] != "").to_numpy()
-        known = window.profiles.lookup("secret", rows.select("secret"), window.start_us, ("known",))["known"]
-        there: Bools = known.to_numpy() | ~sets
-        return there
-
-    def _found(self, acts: Acts, at: int, surprise: float, window: Window) -> Found:
+    def _found(self, acts: Acts, at: int, surprise: float) -> Found:
         one = acts.frame.row(at, named=True)
         principal, word, where = one["principal"], ACTS[one["operation"]], one["place"]
-        rows = acts.rows(at, window)
+        rows = acts.rows(at)
         secrets = rows["secret"].filter(rows["secret"] != "").unique().sort().to_list()
         what = several(secrets or rows["path"].unique().sort().to_list())
         days, doers, kin = self._habit.told(acts, at)
@@ -116,6 +104,15 @@ class ActNovelty:
         """Continue from a snapshot."""
         self._habit.restore(frames)
         self._budget.restore(frames)
+
+
+def _there_before(acts: Acts, asked: Ints) -> Bools:
+    """Whether what each of these acts sets was used before by anybody; true of what sets nothing."""
+    rows = acts.frame[asked]
+    sets = rows["operation"].is_in(_SETS).to_numpy() & (rows["secret"] != "").to_numpy()
+    known = acts.window.profiles.lookup("secret", rows.select("secret"), acts.window.start_us, ("known",))["known"]
+    there: Bools = known.to_numpy() | ~sets
+    return there
 
 
 def create(config: Config) -> ActNovelty:

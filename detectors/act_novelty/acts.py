@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of_few
-from detectors._people import People
+from detectors._people import Each, People
 from detectors._usual import Bools, Floats
 from pipeline.core.clock import DAY_US, HOUR_US
 
@@ -45,10 +45,10 @@ class Acts:
     frame: pl.DataFrame  # principal, operation, place, secret (the first by name), in the order of the first three
     act: Keys
     what: Keys  # of kind, operation and place
-    who: Ints  # of `people`
-    people: People
-    kinds: Keys  # of each of the people
-    day: int
+    who: Ints  # rows of `each`
+    each: Each  # everybody present
+    ids: pl.DataFrame  # of each, for the profiles
+    window: Window
 
     @classmethod
     def of(cls, window: Window) -> Acts:
@@ -60,98 +60,101 @@ class Acts:
         frame = rows.sort(*by, "secret").unique(by, keep="first", maintain_order=True)
         who = frame["who"].to_numpy().astype(np.int64)
         frame = frame.with_columns(principal=people.names[frame["who"]])
-        kinds = np.zeros(len(people.names), np.uint32)
-        np.maximum.at(kinds, people.rows["who"].to_numpy(), people.rows["type"].to_numpy())
-        kind = people.kind_keys[kinds] if len(kinds) else np.empty(0, np.uint64)
+        each = people.each(people.rows)
+        ids = pl.DataFrame({"principal": window.profiles.numbers("principal", window)[people.places]})
         verb, place = keys_of_few(frame["operation"]), keys_of_few(frame["place"])
-        return cls(
-            frame, joined(_ACT, people.keys[who], verb, place), joined(_DOERS, kind[who], verb, place), who, people,
-            kind, window.start_us // DAY_US,
-        )  # fmt: skip
+        act, what = joined(_ACT, each.keys[who], verb, place), joined(_DOERS, each.kinds[who], verb, place)
+        return cls(frame, act, what, who, each, ids, window)
 
-    def rows(self, at: int, window: Window) -> pl.DataFrame:
+    def days(self, rows: Ints) -> Ints:
+        """On how many days before this one the principals of these acts were there."""
+        past = self._past(self.ids[self.who[rows]], "days_active")
+        return np.asarray(past["days_active"].to_numpy() - self._here_today(past))
+
+    def present(self) -> tuple[Bools, Bools]:
+        """Of everybody present, who was never here before, and who was not today."""
+        past = self._past(self.ids)
+        return ~past["known"].to_numpy(), ~self._here_today(past)
+
+    def _past(self, ids: pl.DataFrame, *columns: str) -> pl.DataFrame:
+        asked = ("known", "last_us", *columns)
+        past: pl.DataFrame = self.window.profiles.lookup("principal", ids, self.window.start_us, asked)
+        return past
+
+    def _here_today(self, past: pl.DataFrame) -> Bools:
+        today = self.window.start_us // DAY_US
+        here: Bools = (past["last_us"].fill_null(0).to_numpy() // DAY_US == today) & past["known"].to_numpy()
+        return here
+
+    def rows(self, at: int) -> pl.DataFrame:
         """The WINDOW rows of one act."""
         one = self.frame.row(at, named=True)
         mine = (pl.col("principal") == one["principal"]) & (pl.col("operation") == one["operation"])
-        return window.operations.filter(mine & (pl.col("outcome") == "success") & (_place() == one["place"]))
+        return self.window.operations.filter(mine & (pl.col("outcome") == "success") & (_place() == one["place"]))
 
 
 class Habit:
-    """Days of each principal; acts of each, how many of a kind do the same, and what a kind came new to of late."""
+    """Acts of each principal, how many of a kind do the same, and what a kind came new to of late. 24 bytes an act."""
 
     def __init__(self, limit: int) -> None:
-        self._met = Table(2, limit)  # the last day, days
         self._tally = Table(1, limit)
         self._late = Table(1, limit, _LATE_US)
 
-    def _get(self, keys: Keys) -> Floats:
-        return np.asarray(self._tally.get(keys, 0)[:, 0])
-
-    def days(self, acts: Acts) -> Floats:
-        """On how many days before this one the principal of each act was there."""
-        last, days = self._met.get(acts.people.keys, 0)[acts.who].T
-        return np.asarray(days - (last == acts.day))
+    def _get(self, tag: int, keys: Keys) -> Floats:
+        return np.asarray(self._tally.get(joined(tag, keys), 0)[:, 0])
 
     def new(self, acts: Acts) -> Bools:
         """Acts never done before."""
         return ~self._tally.knows(acts.act)
 
-    def crowd(self, acts: Acts, moved: Bools, at_us: int) -> Floats:
-        """How many others of its kind came new to the same, lately or in this window; 0 for what did not move."""
-        out = np.zeros(len(moved))
-        if not moved.any():
-            return out
-        what = acts.what[moved]
-        distinct, each, count = np.unique(what, return_inverse=True, return_counts=True)
-        out[moved] = (count + self._late.get(distinct, at_us)[:, 0])[each] - 1
-        return out
+    def crowd(self, acts: Acts, moved: Ints) -> Floats:
+        """How many others of its kind came new to the same as each of the acts `moved`, lately or in this window."""
+        distinct, each, count = np.unique(acts.what[moved], return_inverse=True, return_counts=True)
+        late = self._late.get(distinct, acts.window.start_us)[:, 0]
+        return np.asarray((count + late)[each] - 1)
 
     def surprise(self, acts: Acts, at: Ints) -> Floats:
         """-log10 of the chance of each of the new acts `at`."""
         if not len(at):
             return np.zeros(0)
         who = acts.who[at]
-        kind = acts.kinds[who]
-        kin, days = self._get(joined(_KIND, kind)), self._met.get(acts.people.keys, 0)[who, 1]
-        share = np.clip((self._get(acts.what[at]) + 0.5) / (kin + _SMALL), _FLOOR, 1.0)
-        habit = (self._get(joined(_KIND_NEW, kind)) + 0.5) / (self._get(joined(_KIND_DAYS, kind)) + _BEGUN)
-        shape = self._get(joined(_NEW, acts.people.keys[who])) + habit * _BORROWED
+        kind, days = acts.each.kinds[who], acts.days(at) + 1.0
+        share = (self._doers(acts, at) + 0.5) / (self._get(_KIND, kind) + _SMALL)
+        habit = (self._get(_KIND_NEW, kind) + 0.5) / (self._get(_KIND_DAYS, kind) + _BEGUN)
+        shape = self._get(_NEW, acts.each.keys[who]) + habit * _BORROWED
         tail = _tails.upper(np.ones(len(at)), shape / (days + _BORROWED), np.minimum(shape, _BURSTY))
-        return np.asarray(_tails.surprise(tail) - np.log10(share))
+        return np.asarray(_tails.surprise(tail) - np.log10(np.clip(share, _FLOOR, 1.0)))
+
+    def _doers(self, acts: Acts, at: Ints) -> Floats:
+        return np.asarray(self._tally.get(acts.what[at], 0)[:, 0])
 
     def told(self, acts: Acts, at: int) -> tuple[int, float, float]:
         """Days of the principal of one act, how many of its kind did the same, and how many there are."""
-        one = acts.who[at : at + 1]
-        doers, kin = self._get(acts.what[at : at + 1]), self._get(joined(_KIND, acts.kinds[one]))
-        return int(self._met.get(acts.people.keys[one], 0)[0, 1]), float(doers[0]), float(kin[0])
+        one = np.array([at])
+        kin = self._get(_KIND, acts.each.kinds[acts.who[one]])
+        return int(acts.days(one)[0]), float(self._doers(acts, one)[0]), float(kin[0])
 
-    def learn(self, acts: Acts, new: Bools, moved: Bools, alone: Bools, at_us: int) -> None:
+    def learn(self, acts: Acts, new: Bools, moved: Ints, alone: Ints) -> None:
         """Add a closed window. Only what is new to those `alone` is a habit of new acts."""
-        keys = acts.people.keys
-        fresh = ~self._met.knows(keys)
-        met = self._met.get(keys, at_us)
-        today = fresh | (met[:, 0] != acts.day)
-        met[:, 1] += today
-        met[:, 0] = acts.day
-        self._met.put(keys, met, at_us)
+        at_us, kinds = acts.window.start_us, acts.each.kinds
+        fresh, today = acts.present()
         self._tally.put(acts.act, np.ones((len(acts.act), 1)), at_us)
-        habits = np.flatnonzero(alone)
         grown = np.concatenate([
-            joined(_KIND, acts.kinds[fresh]),
-            joined(_KIND_DAYS, acts.kinds[today]),
+            joined(_KIND, kinds[fresh]),
+            joined(_KIND_DAYS, kinds[today]),
             acts.what[new],
-            joined(_KIND_NEW, acts.kinds[acts.who[habits]]),
-            joined(_NEW, keys[acts.who[habits]]),
+            joined(_KIND_NEW, kinds[acts.who[alone]]),
+            joined(_NEW, acts.each.keys[acts.who[alone]]),
         ])  # fmt: skip
-        self._tally.add(grown, np.ones((len(grown), 1)), at_us)
-        self._late.add(acts.what[moved], np.ones((int(moved.sum()), 1)), at_us)
+        distinct, count = np.unique(grown, return_counts=True)
+        self._tally.add(distinct, count[:, None].astype(np.float64), at_us)
+        self._late.add(acts.what[moved], np.ones((len(moved), 1)), at_us)
 
     def snapshot(self) -> Frames:
-        """Three tables."""
-        return {"met": self._met.snapshot(), "tally": self._tally.snapshot(), "late": self._late.snapshot()}
+        """Two tables."""
+        return {"tally": self._tally.snapshot(), "late": self._late.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        self._met.restore(frames["met"])
         self._tally.restore(frames["tally"])
         self._late.restore(frames["late"])
