@@ -56,8 +56,8 @@ _FLAGS: Final = {
     "bound=none": r'"(?:[a-z]+_){0,2}bound_[a-z_]+":(?:\[\]|\{\}|null)',  # who may log in was narrowed by it
     "max_versions=1": r'"max_versions":(?:1[,}]|"1")',
     "cas_required=false": r'"cas_required":(?:false|"false")',
-    "policies": r'"policies":(?:\[[^\]]|"[^"])',
 }
+_POLICIES: Final = r'"policies":(?:\[[^\]]|"[^"])'  # given to an identity; tokens are given theirs all the time
 _COMPLETE: Final = r'"complete":true\b'  # the last share was given: in the answer, not in the request
 _ANY_FLAG: Final = (
     r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec|max_ver'
@@ -164,6 +164,7 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
     data = pl.col("request_data").fill_null("")
     named = [pl.when(data.str.contains(how)).then(pl.lit(name)) for name, how in _FLAGS.items()]
     named.append(pl.when(orphan & ~data.str.contains(_FLAGS["no_parent"])).then(pl.lit("no_parent")))
+    named.append(pl.when((pl.col("engine") == "identity") & data.str.contains(_POLICIES)).then(pl.lit("policies")))
     named.append(pl.when(ceremony & pl.col("answer").str.contains(_COMPLETE)).then(pl.lit("complete")))
     found = frame[rows].select(pl.concat_list(named).list.drop_nulls().alias("flags")).to_series()
     places = np.zeros(len(frame), np.int64)

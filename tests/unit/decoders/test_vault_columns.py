@@ -161,6 +161,7 @@ FLAGS = {
     "bounds set": ({"bound_claims": {"project": HASH}, "token_bound_cidrs": [HASH]}, "jwt", []),
     "a secret's own field": ({"data": {"exportable": True}}, "kv", []),
     "policies": ({"policies": [HASH], "type": HASH}, "identity", ["policies"]),
+    "a token's policies": ({"policies": [HASH]}, "token", []),
     "no policies": ({"policies": [], "type": HASH}, "identity", []),
 }  # fmt: skip
 
