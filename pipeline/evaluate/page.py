@@ -32,10 +32,10 @@ told which secrets are bait, as an operator would; the emergency account is know
 `audit_cut` shows in the bytes of the log alone and is tested there, not here (see integrity.md).
 `dead_token`, `forged_certificate`, `kept_token`, `spilled_password` and `unhashed` are younger than these figures: they
 are staged where they are named (`--attack`), and not counted here. The figures are of the version that measured them.
-What detectors have come to tell since (`interruption`, `login_made_and_used`, `rate_issued`, `rate_mount`,
-`rate_removed`, `refused_flood`, `rights_probed`, `slow_walk`, `sources_hidden`) and to be quiet about (all but the
-first of those who come to a folder or a network together) was held against it on one estate each of two seeds for
-tuning: 54 of 56 incidents as before, 39 false alerts in fourteen days each in place of 52.
+What detectors have come to tell since (`act_novelty`, `interruption`, `login_made_and_used`, `rate_issued`,
+`rate_mount`, `rate_removed`, `refused_flood`, `rights_probed`, `slow_walk`, `sources_hidden`) and to be quiet about
+(all but the first of those who come to a folder or a network together) was held against it on one estate each of two
+seeds for tuning: 54 of 56 incidents as before, 40 false alerts in fourteen days each in place of 52.
 """
 
 TIMES = """\
