@@ -11,7 +11,7 @@ import polars as pl
 from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few, unique
 from detectors._people import Each, People, number_of
-from detectors._turns import first_seen, in_turn
+from detectors._turns import behind
 from detectors._usual import Bools
 
 if TYPE_CHECKING:
@@ -103,16 +103,12 @@ class News:
         return self._coming(self.folders[len(DEPTHS) - 1]) >= together
 
     def followers(self, asked: Bools, window: Window) -> Bools:
-        """Pairs of `asked` in a folder to whose name, in whatever environment, another of their principals came before.
-
-        Before it, new, and in this window.
-        """
+        """Those of the pairs `asked` that are behind another one, in this window, in folders of one name: the
+        environment does not matter."""
         place, some = self.folders[len(DEPTHS)], np.flatnonzero(asked & ~self.bare)
         found = np.zeros(len(asked), dtype=np.bool_)
         if len(some) > 1:
-            pairs = self.frame[some]
-            each = pairs.with_columns(place=pl.Series(place[some]), at=first_seen(pairs, window))
-            found[some] = in_turn(each, "place")[1] > 0
+            found[some] = behind(self.frame[some], pl.Series(place[some]), window)
         return found
 
     def _coming(self, places: Keys) -> Ints:

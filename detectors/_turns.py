@@ -6,27 +6,20 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from detectors._usual import Floats
-
 if TYPE_CHECKING:
+    from detectors._usual import Bools
     from pipeline.core.model import Window
 
 
-def first_seen(pairs: pl.DataFrame, window: Window) -> pl.Series:
-    """When each of `pairs`, two columns of WINDOW, all different, was first seen in the window."""
-    by = pairs.columns
-    rows = window.operations.join(pairs, on=by, how="semi").group_by(by).agg(pl.col("time").min())
-    return pairs.join(rows, on=by, how="left", maintain_order="left")["time"]
-
-
-def in_turn(each: pl.DataFrame, place: str) -> tuple[Floats, Floats]:
-    """For each row how many other principals come to its `place`, and how many of them came before its principal.
-
-    `each` has principal, `place`, and `at`, when the row was first seen.
+def behind(pairs: pl.DataFrame, places: pl.Series, window: Window) -> Bools:
+    """For each of `pairs` (principal and another column of WINDOW, all different) whether another principal of them
+    came to its place before its own did, in this window. `places` has the place of each.
     """
-    came = each.group_by(place, "principal").agg(pl.col("at").min()).sort("at", "principal")
-    turns = came.select(
-        place, "principal", others=pl.len().over(place) - 1, before=pl.int_range(pl.len()).over(place)
-    )  # fmt: skip
-    told = each.join(turns, on=[place, "principal"], how="left", maintain_order="left")
-    return told["others"].cast(pl.Float64).to_numpy(), told["before"].cast(pl.Float64).to_numpy()
+    by = pairs.columns
+    seen = window.operations.join(pairs, on=by, how="semi").group_by(by).agg(at=pl.col("time").min())
+    each = pairs.with_columns(place=places).join(seen, on=by, how="left", maintain_order="left")
+    came = each.group_by("place", "principal").agg(pl.col("at").min()).sort("at", "principal")
+    first = came.unique("place", keep="first", maintain_order=True).select("place", first="principal")
+    told = each.join(first, on="place", how="left", maintain_order="left")
+    later: Bools = (told["principal"] != told["first"]).to_numpy()
+    return later

@@ -19,7 +19,7 @@ from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, hours, seen_in, tell, ways
 from detectors.rate import issues, removals
-from detectors.rate.mounts import CHANGED, Limits, Mounts
+from detectors.rate.mounts import CHANGED, Mounts
 from detectors.rate.scopes import SCOPES, Keyed, counted, shared
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -95,9 +95,8 @@ class Rate:
         self._habits = {scope: Habits(config.keys) for scope in SCOPES}
         self._conformal = {scope: Conformal() for scope in SCOPES}
         self._budget = Budget(-math.log10(config.p), config.per_day)
-        limits = Limits(config.p, config.least, config.above_peak, config.settle_hours)
-        self._mounts = Mounts(limits, config.per_day)
         alike, keys = (config.above_peak, config.settle_hours, config.per_day), config.keys
+        self._mounts = Mounts(Enough(config.least, config.p, *alike))
         self._acts = (
             Acts("removals", Enough(config.removed, config.removed_p, *alike), keys, removals.counted, removals.told),
             Acts(

@@ -17,6 +17,7 @@ from detectors._usual import Bools, Floats, Habits, common_mode
 from detectors._window import Found, seen_in, ways
 
 if TYPE_CHECKING:
+    from detectors._acts import Enough
     from pipeline.core.model import Frames, Window
 
 CHANGED: Final = pl.col("operation").is_in(("write", "delete", "rotate")) & (pl.col("mount") != "")
@@ -30,16 +31,6 @@ _NEXT: Final = (
     "See who did it (view operations, by mount) and ask for the migration or clean-up behind it. If there is none: take"
     " the rights to change this mount out of the policies, and bring back deleted versions while they are kept."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """As in the detector's config."""
-
-    p: float
-    least: int
-    above_peak: float
-    settle_hours: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +50,11 @@ class _Judged:
 class Mounts:
     """Remembers per mount and operation how many a window with any has, and the most: 56 bytes each."""
 
-    def __init__(self, limits: Limits, per_day: float) -> None:
-        self._limits = limits
+    def __init__(self, enough: Enough) -> None:
+        self._enough = enough
         self._habits = Habits(_KEYS)
         self._conformal = Conformal()
-        self._budget = Budget(-float(np.log10(limits.p)), per_day)
+        self._budget = Budget(-float(np.log10(enough.p)), enough.per_day)
 
     def inspect(self, rows: pl.DataFrame, window: Window) -> list[Found]:
         """Judge the WINDOW rows that are CHANGED, at least one."""
@@ -81,7 +72,7 @@ class Mounts:
         return found
 
     def _judge(self, rows: pl.DataFrame, at_us: int) -> _Judged:
-        limits, habits = self._limits, self._habits
+        enough, habits = self._enough, self._habits
         each = rows.group_by(*_BY, "principal").agg(pl.col("n").sum())
         counts = each.group_by(_BY).agg(pl.col("n").sum(), pl.col("n").max().alias("most")).sort(_BY)
         kinds = keys_of_few(counts["operation"])
@@ -94,8 +85,8 @@ class Mounts:
         mean = usual.mean * factor
         size = habits.size(kinds, usual.mean * (usual.windows + _PRIOR[1]), at_us, _HEAVIER)
         alone = counts["most"].to_numpy() >= _OWN_SHARE * n
-        settled = trusted & (habits.age_hours(at_us) >= limits.settle_hours)
-        loud = settled & ~alone & (n >= limits.least) & (n > limits.above_peak * usual.peak * factor) & (n > mean)
+        settled = trusted & (habits.age_hours(at_us) >= enough.settle_hours)
+        loud = settled & ~alone & (n >= enough.least) & (n > enough.above_peak * usual.peak * factor) & (n > mean)
         surprise = _tails.surprise(_tails.upper_where(loud, n, mean, size))
         return _Judged(counts, keys, kinds, n, mean, size, surprise, trusted)
 

@@ -13,7 +13,7 @@ from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
 from detectors._runs import begins
 from detectors._since import Since
-from detectors._turns import first_seen, in_turn
+from detectors._turns import behind
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class Zones:
         asked = np.flatnonzero(abroad & (visits.frame["kind"] != "human").to_numpy()[rows])
         if len(asked) > 1:
             pairs = visits.frame[rows[asked]].select("principal", "zone")
-            wide = pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone").alias("wide")
-            found[asked] = in_turn(pairs.with_columns(wide, at=first_seen(pairs, window)), "wide")[1] > 0
+            wide = pairs.select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
+            found[asked] = behind(pairs, wide, window)
         return found
 
     def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
