@@ -86,16 +86,16 @@ def in_view(alerts: pl.DataFrame) -> pl.DataFrame:
 
 
 def parse_since(option: str, text: str, now: dt.datetime) -> dt.datetime:
-    """An RFC 3339 time, or a span back from now such as 30m, 24h, 7d. Raises ConfigError."""
+    """An RFC 3339 time, or a span back from now such as 30m, 24h, 7d; in UTC. Raises ConfigError."""
     span = re.fullmatch(r"(\d+)([smhd])", text)
     try:
         if span:
             unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
             return now - dt.timedelta(**{unit: int(span[1])})
         moment = dt.datetime.fromisoformat(text)
+        return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError):
         raise ConfigError(f"{option} {text!r}: give an RFC 3339 time or a span such as 24h, 7d") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def detector_rows() -> list[dict[str, Any]]:
@@ -172,7 +172,10 @@ def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path
 
 
 def period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetime, dt.datetime]:
-    """`--from` and `--to`; open ends reach to the lake's first and last operation. Raises ConfigError, NoInputError."""
+    """`--from` and `--to`; open ends reach to the lake's first and last operation, or no further than the other end.
+
+    Raises ConfigError, NoInputError.
+    """
     now = dt.datetime.now(dt.UTC)
     whole = store.query(lake, "SELECT min(time), max(time) + INTERVAL 1 SECOND FROM operations")
     low, high = next(tables.records(whole))
@@ -180,7 +183,8 @@ def period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetime
     end = parse_since("--to", span[1], now) if span[1] else high or now
     if span[0] and span[1] and start >= end:
         raise ConfigError("--from is not before --to")
-    return start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+    first, last = (start, max(start, end)) if span[0] else (min(start, end), end)
+    return first.astimezone(dt.UTC), last.astimezone(dt.UTC)
 
 
 def _at_one_head(lake: Path, sql: str) -> tuple[pa.Table, list[Checkpoint]]:

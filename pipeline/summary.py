@@ -92,5 +92,6 @@ def _left_out(skipped: Sequence[str]) -> list[str]:
     if not skipped:
         return []
     some = ", ".join(skipped[:2]) + (", …" if skipped[2:] else "")
-    files = "1 file does" if len(skipped) == 1 else f"{len(skipped):,} files do"
-    return [f"{files} not look like logs and were left out ({some}); a file named on the command line is read"]
+    many = f"{len(skipped):,} files do not look like logs and were"
+    files = "1 file does not look like a log and was" if len(skipped) == 1 else many
+    return [f"{files} left out ({some}); a file named on the command line is read"]

@@ -30,7 +30,7 @@ def run(  # noqa: PLR0917  one parameter an option
         int | None, typer.Option(min=1 << 28, help="What this process should stay below.", metavar="BYTES")
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve Prometheus metrics on loopback.", metavar="PORT")
+        int | None, typer.Option(min=0, max=65_535, help="Serve Prometheus metrics on loopback.", metavar="PORT")
     ] = None,
     signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,
@@ -64,7 +64,7 @@ def judge(  # noqa: PLR0917
     lake: LakeOption = DEFAULT_LAKE,
     config: ConfigOption = None,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve Prometheus metrics on loopback.", metavar="PORT")
+        int | None, typer.Option(min=0, max=65_535, help="Serve Prometheus metrics on loopback.", metavar="PORT")
     ] = None,
     signing_key: Annotated[str | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     exit_severity: Annotated[bool, typer.Option("--exit-severity", help="Exit 11-15 by the highest alert.")] = False,

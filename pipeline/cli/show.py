@@ -17,6 +17,7 @@ from rich.text import Text
 from pipeline import tables
 from pipeline.core.schema import BROKEN_VERDICTS
 from pipeline.core.text import visible
+from pipeline.summary import broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -135,9 +136,11 @@ def summary(result: Mapping[str, Any], lake: Path, *, as_json: bool) -> None:
 def _results(out: Console, result: Mapping[str, Any]) -> None:
     rejected = result["rejected"]
     out.print(_entry("rejected", _counts(rejected) or "none"))
-    if not result["operations"] and sum(rejected.values()) >= result["entries"]:
+    unread = not result["operations"] and sum(rejected.values()) >= result["entries"]
+    if unread:
         out.print(_entry("", ("not one line could be read as an audit entry", "bold red")))
-        return
+        if not result["alerts"] and not broken(result):
+            return
     out.print(_integrity(result["integrity"]))
     for name, sli in result["slis"].items():
         out.print(_sli(name, sli))
@@ -191,9 +194,8 @@ def _sli(name: str, sli: Mapping[str, Any]) -> Text:
 def _hints(result: Mapping[str, Any], lake: Path) -> list[str]:
     """Commands worth running next, the lake named where it is not the default."""
     at = "" if lake == Path("lake") else f" --lake {shlex.quote(str(lake))}"
-    broken = any(verdict in BROKEN_VERDICTS for verdict in result["integrity"])
     where = (
-        "SELECT source, verdict, evidence FROM integrity" if broken
+        "SELECT source, verdict, evidence FROM integrity" if broken(result)
         else "SELECT source, completeness, count(*) AS hours FROM coverage GROUP BY ALL"
     )  # fmt: skip
     return [

@@ -111,6 +111,8 @@ def _only_reads(sql: str) -> Any:
         found = duckdb.extract_statements(sql)
     except duckdb.Error as error:
         raise ConfigError(str(error)) from error
+    except TypeError:
+        raise ConfigError("the SQL is not UTF-8") from None
     if len(found) != 1:
         raise ConfigError(f"one SQL statement at a time; there are {len(found)}")
     kind = found[0].type

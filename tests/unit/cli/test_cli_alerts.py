@@ -69,7 +69,10 @@ def test_since_takes_a_time_or_a_span(small_lake: Path) -> None:
     assert keytrail(*ask, "1s").rows == []
 
 
-@pytest.mark.parametrize("text", ["yesterday", "30x", "-1d", "99999999999d", "2026-13-01"])
+BEYOND = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]  # in UTC, past the ends of the calendar
+
+
+@pytest.mark.parametrize("text", ["yesterday", "30x", "-1d", "99999999999d", "2026-13-01", *BEYOND])
 def test_a_since_that_is_none_is_refused(small_lake: Path, text: str) -> None:
     """The option and what to give are named; a span before all time is none either."""
     done = keytrail("alerts", "--lake", small_lake, f"--since={text}")

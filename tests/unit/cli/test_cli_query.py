@@ -169,6 +169,7 @@ def test_sql_may_come_from_stdin(small_lake: Path) -> None:
         ("CREATE TABLE t(a INT)", "only statements that read"),
         ("SELECT 1; SELECT 2", "one SQL statement"),
         ("SELECT * FROM read_text('/etc/hostname')", ""),
+        ("SELECT '\udcff'", "not UTF-8"),
     ],
 )
 def test_other_sql_is_a_usage_error(small_lake: Path, sql: str, told: str) -> None:

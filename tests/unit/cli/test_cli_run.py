@@ -127,6 +127,27 @@ def test_what_is_no_audit_log_is_said(tmp_path: Path) -> None:
     done = keytrail("run", tmp_path / "notes.txt", "--lake", tmp_path / "lake")
     assert "not one line could be read" in done.stdout
     assert "nothing missing" not in done.stdout
+    assert done.code == 0
+
+
+def test_an_exit_code_of_broken_integrity_is_always_explained(tmp_path: Path) -> None:
+    """Also where not one line could be read: what is torn and the alerts about it are told with code 10."""
+    (tmp_path / "audit.log").write_bytes(b'{"time":"2026-03-02T08:00:00Z","type":"request","request":{"id":"x\n')
+    done = keytrail("run", tmp_path / "audit.log", "--lake", tmp_path / "lake")
+    assert done.code == 10
+    assert "not one line could be read" in done.stdout
+    assert "BROKEN: 1 torn (exit code 10)" in done.stdout
+    assert "alerts      1 low" in done.stdout
+
+
+def test_one_file_left_out_is_told_as_one(tmp_path: Path) -> None:
+    """The note about what a folder holds besides logs is right for a single file, too."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    shutil.copy(TORN / "audit.log", logs)
+    (logs / "notes.md").write_text("dear diary\n")
+    done = keytrail("run", logs, "--lake", tmp_path / "lake")
+    assert "1 file does not look like a log and was left out (" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -144,6 +165,8 @@ def test_what_is_no_audit_log_is_said(tmp_path: Path) -> None:
         (["whole.log", "--format", "csv"], 2, ""),
         (["whole.log", "--batch-entries", "0"], 2, ""),
         (["whole.log", "--max-memory", "1000"], 2, ""),
+        (["whole.log", "--metrics-port", "65536"], 2, ""),
+        (["whole.log", "--metrics-port", "-1"], 2, ""),
         (["whole.log", "--worker", "../up"], 2, ""),
         (["whole.log", "--signing-key", "lake/key"], 2, "must not lie in the lake"),
         (["whole.log", "--counters", "none.prom"], 2, "none.prom"),

@@ -99,6 +99,7 @@ def test_a_period_bounds_the_rows(small_lake: Path, tmp_path: Path, span: tuple[
     told = json.loads((tmp_path / "access-review.manifest.json").read_text())
     rows = json.loads((tmp_path / "access-review.json").read_text())
     assert bool(rows) is some
+    assert told["from"] <= told["to"]
     assert all(
         told["from"][:19] <= row["first_access"][:19] <= row["last_access"][:19] <= told["to"][:19] for row in rows
     )
@@ -112,6 +113,8 @@ def test_a_period_bounds_the_rows(small_lake: Path, tmp_path: Path, span: tuple[
         (["--to", "soon"], 2, "--to"),
         (["--from", "2026-03-03", "--to", "2026-03-02"], 2, "before"),
         (["--from", "999999999999d"], 2, "--from"),
+        (["--from", "0001-01-01T00:00:00+14:00"], 2, "--from"),
+        (["--to", "9999-12-31T23:59:59-14:00"], 2, "--to"),
         (["--out", "/proc/no/such"], 2, "--out"),
         (["--lake", "/nowhere"], 3, "no lake"),
     ],
