@@ -19,6 +19,8 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.secrets import SecretRef
 
 T = TypeVar("T")
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,21 +30,23 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     later than that is out of order, a copy of an operation corrects the one that stands in the lake.
     """
 
-    batch_entries: int | None = None
-    commit_seconds: float = 2.0  # from the beginning of one commit to that of the next; 0 commits every batch
-    commit_bytes: int = 256 * 1024 * 1024
-    disorder_seconds: float = 0.5  # entries of one stream may step back this far without being out of order
+    batch_entries: Count | None = None
+    commit_seconds: Seconds = 2.0  # from the beginning of one commit to that of the next; 0 commits every batch
+    commit_bytes: Count = 256 * 1024 * 1024
+    disorder_seconds: Seconds = 0.5  # entries of one stream may step back this far without being out of order
     copies_seconds: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.5  # an operation waits for other devices' copies
     gather_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2  # a followed stream is read in steps as long
-    idle_seconds: float = 1.0  # a followed stream that is silent this long no longer holds the others back
-    wait_seconds: float = 60.0  # of several workers: a partition whose worker has died holds the others back this long
+    idle_seconds: Seconds = 1.0  # a followed stream that is silent this long no longer holds the others back
+    wait_seconds: Seconds = (
+        60.0  # of several workers: a partition whose worker has died holds the others back this long
+    )
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[detection]`: the windows of event time, how often an open one is looked at, and which detectors run."""
 
-    window_seconds: int = 3600
-    look_seconds: int = 150
+    window_seconds: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 3600
+    look_seconds: Count = 150
     disabled: tuple[str, ...] = ()
 
 
@@ -51,7 +55,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     header: str = "X-Audit-Canary"
     key: SecretRef | None = None  # without one the numbers are read and their MACs are not checked
-    silence_seconds: float = 300.0  # a client silent for longer no longer vouches for what lies between
+    silence_seconds: Seconds = 300.0  # a client silent for longer no longer vouches for what lies between
 
 
 class Integrity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,7 +159,16 @@ def load(path: Path | None) -> Settings:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if _too_large(tree):
+        raise ConfigError(f"{path}: not valid TOML: an integer of more than 64 bits")
     return Settings(path, tree)
+
+
+def _too_large(node: Any) -> bool:
+    """Whether an integer is in it that TOML does not allow and Python's reader takes all the same."""
+    if isinstance(node, dict | list):
+        return any(map(_too_large, node.values() if isinstance(node, dict) else node))
+    return isinstance(node, int) and not -(1 << 63) <= node < 1 << 63
 
 
 def effective(settings: Settings, table: str, value: Any) -> list[tuple[str, str, str]]:

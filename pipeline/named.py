@@ -14,7 +14,7 @@ from pipeline.enrich import Config as EnrichConfig
 from pipeline.ledger.statements import Configuration
 from pipeline.probe import Config as ProbeConfig
 from pipeline.routing import Config as RoutingConfig
-from pipeline.routing import OutboxConfig
+from pipeline.routing import OutboxConfig, unusable
 from pipeline.sli import Config as SliConfig
 from pipeline.store import StoreConfig
 
@@ -39,12 +39,23 @@ def detectors(settings: conf.Settings) -> list[Detector]:
 
 def configured(settings: conf.Settings) -> dict[str, Any]:
     """The table of each detector that runs, by name. Raises ConfigError."""
+    off, known = _off(settings), plugins.kinds("detectors")
+    _there_are(settings, settings.names("detectors"))
+    return {name: _detector(settings, name) for name in known if name not in off}
+
+
+def _off(settings: conf.Settings) -> tuple[str, ...]:
+    """The detectors that the config switches off. Raises ConfigError."""
     off = settings.table(conf.Detection, "detection").disabled
+    _there_are(settings, off)
+    return off
+
+
+def _there_are(settings: conf.Settings, names: Sequence[str]) -> None:
     known = plugins.kinds("detectors")
-    for name in (*off, *settings.names("detectors")):
+    for name in names:
         if name not in known:
             raise ConfigError(f"{settings.path}: there is no detector {name!r}; there are: {', '.join(known)}")
-    return {name: _detector(settings, name) for name in known if name not in off}
 
 
 def _detector(settings: conf.Settings, name: str) -> Any:
@@ -64,8 +75,8 @@ def _own(settings: conf.Settings, room: str, prefix: str, kind: str) -> Any:
 
 
 def unusable_rules(settings: conf.Settings) -> list[str]:
-    """In words, what the rule files of the detectors that have some hold and cannot use. Raises ConfigError."""
-    found: list[str] = []
+    """In words, which suppressions, and what in the rule files of detectors, cannot be used. Raises ConfigError."""
+    found = unusable(settings.table(RoutingConfig, "alerts").suppressions)
     for name in plugins.kinds("detectors"):
         module = plugins.load("detectors", name)
         if hasattr(module, "check"):
@@ -112,6 +123,7 @@ def _fixed(settings: conf.Settings) -> list[tuple[str, Any]]:
 def config_tables(settings: conf.Settings) -> list[tuple[str, Any]]:
     """Every table of the config as its room understands it; a bad one raises ConfigError."""
     found = _fixed(settings)
+    _off(settings)
     for room, prefix in (
         ("pipeline.sources", "sources"),
         ("pipeline.decoders", "decoders"),

@@ -19,7 +19,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     their hours of the week in the view.
     """
 
-    half_life_days: Positive = 30.0
+    half_life_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
     max_keys: Annotated[int, msgspec.Meta(ge=1)] = 2_000_000
     prior_operations: Positive = 0.5
     prior_hours: Positive = 1.0

@@ -51,4 +51,4 @@ def check(config: ConfigOption = None, format: FormatOption = Format.table) -> N
     for line in unusable:
         show.note(line)
     if unusable:
-        raise ConfigError(f"{len(unusable)} rules cannot be run or can never match")
+        raise ConfigError(f"{len(unusable)} rules or suppressions cannot be used or can never match")

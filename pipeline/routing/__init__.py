@@ -2,6 +2,7 @@
 
 from pipeline.routing.config import Config, Suppression
 from pipeline.routing.delivery import Deliverer, OutboxConfig, SinkCounts
+from pipeline.routing.match import unusable
 from pipeline.routing.router import Router, RoutingResult
 
-__all__ = ["Config", "Deliverer", "OutboxConfig", "Router", "RoutingResult", "SinkCounts", "Suppression"]
+__all__ = ["Config", "Deliverer", "OutboxConfig", "Router", "RoutingResult", "SinkCounts", "Suppression", "unusable"]

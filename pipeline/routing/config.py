@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+MINUTES_MAX = 100 * 365.25 * 24 * 60
+
 Severity = Literal["informational", "low", "medium", "high", "critical"]
 
 
@@ -71,8 +73,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     principals_max: int = 100_000
 
     def __post_init__(self) -> None:
-        if not 0 < self.quiet_minutes <= self.group_hours * 60:
-            raise ValueError("quiet_minutes must be above 0 and at most group_hours")
+        if not 0 < self.quiet_minutes <= self.group_hours * 60 <= MINUTES_MAX:
+            raise ValueError("quiet_minutes must be above 0 and at most group_hours, these at most a century")
         if not all(0 <= share <= 1 for share in (self.page_confidence, *self.floors.values())):
             raise ValueError("page_confidence and floors must lie in 0..1")
         if not self.per_day > 0 or not self.other_share > 0 or any(not share > 0 for share in self.shares.values()):

@@ -104,15 +104,16 @@ def compile_rule(suppression: Suppression) -> Rule:
 def _parsed(name: str, text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        utc = at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f"{name} is not an RFC 3339 time: {text!r}") from None
     if at.tzinfo is None:
         raise ValueError(f"{name} has no offset from UTC")
-    return at
+    return utc
 
 
 def _written(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def compile_rules(suppressions: Sequence[Suppression]) -> tuple[list[Rule], list[str]]:
@@ -124,6 +125,11 @@ def compile_rules(suppressions: Sequence[Suppression]) -> tuple[list[Rule], list
         except ValueError as error:
             notes.append(f"suppression {number} is not applied: {error}")
     return rules, notes
+
+
+def unusable(suppressions: Sequence[Suppression]) -> list[str]:
+    """A line about each that cannot be used."""
+    return compile_rules(suppressions)[1]
 
 
 def covering(rules: Sequence[Rule], finding: Mapping[str, Any], at_us: int) -> Rule | None:

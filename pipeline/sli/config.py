@@ -29,9 +29,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `namespace:team-a`); the scope wins. Past `max_mounts` and `max_namespaces` in one window the rest is `other`.
     """
 
-    window_seconds: Count = 300
-    grace_seconds: Annotated[int, msgspec.Meta(ge=0)] = 60
-    late_windows: Annotated[int, msgspec.Meta(ge=0)] = 12
+    window_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
+    grace_seconds: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 60
+    late_windows: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 12
     max_mounts: Count = 2_000
     max_namespaces: Count = 500
     m1: Share = 0.999

@@ -143,12 +143,21 @@ def test_check_shows_a_secrets_place_and_not_the_secret(tmp_path: Path, monkeypa
         ("[alerts]\nper_dya = 3\n", ["[alerts]", "'per_dya'", "'per_day'"]),
         ('[alerts]\nper_day = "three"\n', ["[alerts]", "per_day"]),
         ("[outbox]\nretry_first_seconds = -1\n", ["[outbox]"]),
+        ("[line]\nbatch_entries = 0\n", ["[line]", "batch_entries", ">= 1"]),
+        ("[line]\ndisorder_seconds = nan\n", ["[line]", "disorder_seconds"]),
+        ("[line]\nidle_seconds = -1\n", ["[line]", "idle_seconds", ">= 0"]),
+        ("[detection]\nwindow_seconds = 0\n", ["[detection]", "window_seconds", ">= 60"]),
+        ("[detection]\nlook_seconds = -1\n", ["[detection]", "look_seconds", ">= 1"]),
+        ('[detection]\ndisabled = ["bredth"]\n', ["'bredth'", "breadth"]),
+        ("[canary]\nsilence_seconds = inf\n", ["[canary]", "silence_seconds"]),
+        ("[baselines]\nhalf_life_days = inf\n", ["[baselines]", "half_life_days"]),
         ("[detectors.bredth]\nleast = 3\n", ["[detectors.bredth]", "breadth"]),
         ("[sources.file]\n", ["[sources.file]", "file_tail"]),
         ("[sinks.siem]\n", ["[sinks.siem]", "kind", "splunk_hec"]),
         ('[sinks.siem]\nkind = "splunk"\n', ["[sinks.siem]", "'splunk'", "splunk_hec"]),
         ('[sinks.siem]\nkind = "webhook"\nurll = "https://x.example"\n', ["[sinks.siem]", "'urll'", "'url'"]),
         ("[alerts\n", ["not valid TOML", "line 1"]),
+        ("[store]\ncompact_rows = 9223372036854775808\n", ["not valid TOML", "64 bits"]),
         ("alerts = 3\n", ["[alerts]"]),
         ("sinks = 3\n", ["sinks"]),
     ],
@@ -161,6 +170,15 @@ def test_a_bad_config_is_explained(tmp_path: Path, text: str, told: list[str]) -
     assert done.code == 2
     for word in (str(path), *told):
         assert word in done.error
+
+
+def test_check_tells_what_hides_nothing(tmp_path: Path) -> None:
+    """A suppression that would not be applied is told by `check`, not first by the run."""
+    path = tmp_path / "keytrail.toml"
+    path.write_text('[[alerts.suppressions]]\nreason = "noise"\nprincipal = "approle/x"\nexpires = "next week"\n')
+    done = keytrail("check", "--config", path)
+    assert done.code == 2
+    assert "suppression 1 is not applied: expires is not an RFC 3339 time" in done.stderr
 
 
 RULE = """

@@ -370,6 +370,7 @@ def test_an_invariant_is_downgraded_never_hidden() -> None:
         ({"detector": "breadth", "reason": " "}, "has no reason"),
         ({"detector": "breadth", "expires": "next week"}, "not an RFC 3339 time"),
         ({"detector": "breadth", "expires": "2027-01-01T00:00:00"}, "no offset"),
+        ({"detector": "breadth", "expires": "9999-12-31T23:59:59-14:00"}, "not an RFC 3339 time"),
         ({"detector": "breadth", "starts": "soon"}, "starts is not an RFC 3339 time"),
         ({"detector": "breadth", "starts": "2030-01-01T00:00:00Z"}, "expires before it starts"),
         ({"client_ip": "10.0.0.0/99"}, "does not appear"),
@@ -441,6 +442,7 @@ def test_odd_findings_are_taken_as_they_are() -> None:
         {"page_confidence": 2},
         {"floors": {"pair": 2}},
         {"open_max": 0},
+        {"group_hours": float("inf")},
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
