@@ -140,5 +140,5 @@ def _labelled(labels: Path, from_us: int, to_us: int) -> Iterator[tuple[int, int
                 yield int(begin.timestamp() * 1e6), late, told["principal"], frozenset(told["secrets"])
     except OSError as error:
         raise ConfigError(f"--labels {labels}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise ConfigError(f"--labels {labels}: is not a file of labels as `simulate` writes it") from None

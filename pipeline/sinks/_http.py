@@ -60,12 +60,20 @@ def _date(text: str) -> datetime | None:
 
 
 def check_url(url: str) -> str:
-    """`url` without a trailing slash. Raises ValueError for plain HTTP off this machine, and for credentials in it."""
+    """`url` without a trailing slash. Raises ValueError for plain HTTP off this machine, for credentials in it, and
+    where no request could be made of it.
+    """
     parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port of a url is a number up to 65535") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"not an http or https url: {parts.scheme}://{parts.hostname or ''}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("a url is given without credentials, query and fragment")
+    if not all("!" <= letter <= "~" for letter in parts.path):
+        raise ValueError("the path of a url is ASCII without blanks: write others as %XX")
     if parts.scheme == "http" and not _loopback(parts.hostname):
         raise ValueError("plain http is for loopback only: use https")
     return url.rstrip("/")

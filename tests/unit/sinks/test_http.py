@@ -70,10 +70,11 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://siem.example/x", "ftp://x", "https://", "https://u:hush@x/", "https://x/?token=hush", "not a url"],
-)
+    ["http://siem.example/x", "ftp://x", "https://", "https://u:hush@x/", "https://x/?token=hush", "not a url",
+     "https://x:99999/", "https://x:port/", "https://x/a b", "https://x/\u00e9"],
+)  # fmt: skip
 def test_urls_that_are_refused(url: str) -> None:
-    """Plain HTTP off this machine and credentials in a url are refused, and the complaint does not repeat them."""
+    """Plain HTTP off this machine, credentials, and what no request can be made of are refused; none is repeated."""
     with pytest.raises(ValueError, match=r"http|url") as raised:
         check_url(url)
     assert "hush" not in str(raised.value)
