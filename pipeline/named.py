@@ -13,8 +13,8 @@ from pipeline.core.errors import ConfigError
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.ledger.statements import Configuration
 from pipeline.probe import Config as ProbeConfig
+from pipeline.routing import PER_DAY_MAX, OutboxConfig, unusable
 from pipeline.routing import Config as RoutingConfig
-from pipeline.routing import OutboxConfig, unusable
 from pipeline.sli import Config as SliConfig
 from pipeline.store import StoreConfig
 
@@ -62,7 +62,12 @@ def _detector(settings: conf.Settings, name: str) -> Any:
     """A detector's own table. How many candidates it offers a day follows from how many alerts are wanted."""
     config = settings.table(plugins.load("detectors", name).Config, "detectors", name)
     given = settings.tree.get("detectors", {}).get(name, {})
-    if not hasattr(config, "per_day") or "per_day" in given:
+    if not hasattr(config, "per_day"):
+        return config
+    if "per_day" in given:
+        most = CANDIDATES * PER_DAY_MAX
+        if not 0 < config.per_day <= most:
+            raise ConfigError(f"{settings.path}: [detectors.{name}] per_day: above 0, at most {most:,.0f}")
         return config
     wanted = settings.table(RoutingConfig, "alerts").per_day
     return msgspec.structs.replace(config, per_day=CANDIDATES * wanted)

@@ -53,6 +53,8 @@ def evaluate(
     settings.allow(named.TABLES)
     named.config_tables(settings)
     try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
         if conditions:
             result = evaluation.compare(evaluation.plans(plan), settings.tree, jobs, progress, out)
         else:

@@ -17,6 +17,7 @@ YOUNGER = ("dead_token", "forged_certificate", "kept_token", "spilled_password",
 ASKED = (*BYTES, *YOUNGER)  # staged where they are named, and not otherwise
 DEVICES = 2
 MOST_SKEW = 30.0  # minutes; hours are cut one ahead
+MOST_INCIDENTS = 10_000.0  # a day
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -49,10 +50,10 @@ class Plan(msgspec.Struct, frozen=True):
         """Raises ConfigError, naming what is allowed."""
         if self.preset not in PRESETS:
             raise ConfigError(f"unknown preset {self.preset!r}; there are: {', '.join(PRESETS)}")
-        if min(self.learn_days, self.test_days) < 1 or self.per_day <= 0 or not (self.seeds and self.difficulties):
-            raise ConfigError(
-                "learn days and test days must be at least 1, incidents a day above 0, seeds and difficulties given"
-            )
+        if min(self.learn_days, self.test_days) < 1 or not (self.seeds and self.difficulties):
+            raise ConfigError("learn days and test days must be at least 1, seeds and difficulties given")
+        if not 0 < self.per_day <= MOST_INCIDENTS:
+            raise ConfigError(f"{self.per_day:g} incidents a day; above 0, at most {MOST_INCIDENTS:g}")
         if not (self.naive or self.suite):
             raise ConfigError("neither the suite nor naive methods are to be measured")
         if not 0 <= self.loss < 1:

@@ -1,8 +1,18 @@
 """From findings to alerts a person wants to get, and from alerts to the sinks that must have them."""
 
-from pipeline.routing.config import Config, Suppression
+from pipeline.routing.config import PER_DAY_MAX, Config, Suppression
 from pipeline.routing.delivery import Deliverer, OutboxConfig, SinkCounts
 from pipeline.routing.match import unusable
 from pipeline.routing.router import Router, RoutingResult
 
-__all__ = ["Config", "Deliverer", "OutboxConfig", "Router", "RoutingResult", "SinkCounts", "Suppression", "unusable"]
+__all__ = [
+    "PER_DAY_MAX",
+    "Config",
+    "Deliverer",
+    "OutboxConfig",
+    "Router",
+    "RoutingResult",
+    "SinkCounts",
+    "Suppression",
+    "unusable",
+]

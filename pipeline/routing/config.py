@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+PER_DAY_MAX = 1_000_000
 MINUTES_MAX = 100 * 365.25 * 24 * 60
 
 Severity = Literal["informational", "low", "medium", "high", "critical"]
@@ -77,8 +78,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("quiet_minutes must be above 0 and at most group_hours, these at most a century")
         if not all(0 <= share <= 1 for share in (self.page_confidence, *self.floors.values())):
             raise ValueError("page_confidence and floors must lie in 0..1")
-        if not self.per_day > 0 or not self.other_share > 0 or any(not share > 0 for share in self.shares.values()):
-            raise ValueError("per_day and shares must be above 0")
+        if (
+            not 0 < self.per_day <= PER_DAY_MAX
+            or not self.other_share > 0
+            or any(not share > 0 for share in self.shares.values())
+        ):
+            raise ValueError("per_day and shares must be above 0, per_day at most a million")
         if min(self.open_max, self.seen_max, self.principals_max) < 1:
             raise ValueError("open_max, seen_max and principals_max must be at least 1")
 

@@ -13,6 +13,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+MOST_RATE = 1_000_000
+
 DIFFICULTIES = ("easy", "medium", "hard", "near")
 STORES = ("openbao", "vault")
 
@@ -82,8 +84,10 @@ class Scenario(msgspec.Struct, frozen=True):
         _within("store", self.store, STORES)
         for attack in self.attacks:
             _within("difficulty", attack.difficulty, DIFFICULTIES)
-        if self.days < 1 or self.devices < 1 or self.rate <= 0 or not 0 <= self.history < 1:
-            raise ConfigError("days and devices must be at least 1, rate above 0, history in [0, 1)")
+        if self.days < 1 or self.devices < 1 or not 0 < self.rate <= MOST_RATE or not 0 <= self.history < 1:
+            raise ConfigError(
+                f"days and devices must be at least 1, rate above 0 and at most {MOST_RATE:,}, history in [0, 1)"
+            )
         if not 0 <= self.seed < 2**63:
             raise ConfigError("seed must be a whole number from 0 to 2^63-1")
         try:

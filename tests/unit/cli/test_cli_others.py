@@ -91,6 +91,8 @@ def test_labels_are_one_incident_a_line(tmp_path: Path) -> None:
         (["--store", "nonsense"], "openbao"),
         (["--preset", "xxl"], "xs"),
         (["--rate", "0"], "rate"),
+        (["--rate", "nan"], "rate"),
+        (["--rate", "inf"], "rate"),
         (["--days", "0"], ""),
     ],
 )
@@ -119,6 +121,17 @@ def test_check_tells_where_each_value_came_from(tmp_path: Path) -> None:
     tables = {key.split(".")[0] for key in found}
     assert {"line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox",
             "store", "canary", "ledger", "integrity", "probe"} == tables  # fmt: skip
+
+
+def test_an_evaluation_is_refused_before_it_begins(tmp_path: Path) -> None:
+    """A number of incidents that is none, and a folder that cannot be written, are told at once, not after hours."""
+    done = keytrail("evaluate", "--incidents", "nan")
+    assert done.code == 2
+    assert "incidents a day" in done.error
+    (tmp_path / "out").write_text("")
+    done = keytrail("evaluate", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "--out" in done.error
 
 
 def test_check_needs_no_file() -> None:
@@ -152,6 +165,8 @@ def test_check_shows_a_secrets_place_and_not_the_secret(tmp_path: Path, monkeypa
         ("[canary]\nsilence_seconds = inf\n", ["[canary]", "silence_seconds"]),
         ("[baselines]\nhalf_life_days = inf\n", ["[baselines]", "half_life_days"]),
         ("[detectors.bredth]\nleast = 3\n", ["[detectors.bredth]", "breadth"]),
+        ("[detectors.breadth]\nper_day = 0\n", ["[detectors.breadth]", "per_day"]),
+        ("[alerts]\nper_day = inf\n", ["[alerts]", "per_day"]),
         ("[sources.file]\n", ["[sources.file]", "file_tail"]),
         ("[sinks.siem]\n", ["[sinks.siem]", "kind", "splunk_hec"]),
         ('[sinks.siem]\nkind = "splunk"\n', ["[sinks.siem]", "'splunk'", "splunk_hec"]),
