@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.core.errors import NoInputError
+from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.schema import TIME
 from pipeline.store.catalogue import FILE, Catalogue
-from pipeline.store.outbox import take_out
+from pipeline.store.outbox import known_sinks, take_out
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,22 +52,35 @@ def refused(lake: Path) -> pl.DataFrame:
 
 
 def replay(lake: Path, sink: str) -> int:
-    """Make what `sink` refused wait for it again, at its old place; how many. Raises NoInputError without a lake."""
+    """Make what `sink` refused wait for it again, at its old place; how many.
+
+    Raises NoInputError without a lake, ConfigError for a sink that no run of it had.
+    """
     with _changing(lake) as sql:
+        _check(sql, sink)
         sql.execute("DELETE FROM sinks WHERE sink = ?", (sink,))
         return sql.execute("UPDATE deliveries SET dead = NULL WHERE sink = ? AND dead IS NOT NULL", (sink,)).rowcount
 
 
 def drop(lake: Path, sink: str, event_ids: Collection[str] = ()) -> pl.DataFrame:
     """Give up what `sink` refused, all or these event ids; what that was, as `refused` has it. What waits stays, and
-    so does the alert in the lake. Raises NoInputError without a lake.
+    so does the alert in the lake. Raises NoInputError without a lake, ConfigError for a sink that no run of it had.
     """
     with _changing(lake) as sql:
+        _check(sql, sink)
         found = sql.execute(f"{_DEAD} AND d.sink = ? ORDER BY m.id", (sink,)).fetchall()
         gone = [row for row in found if not event_ids or row[1] in event_ids]
         for _, event_id, _, _ in gone:
             take_out(sql, sink, event_id)
     return _frame(gone, _REFUSED)
+
+
+def _check(sql: sqlite3.Connection, sink: str) -> None:
+    known = sorted(known_sinks(sql))
+    if not known:
+        raise ConfigError("no run of this lake had a sink")
+    if sink not in known:
+        raise ConfigError(f"no run of this lake had a sink {sink!r}; there are: {', '.join(known)}")
 
 
 @contextlib.contextmanager

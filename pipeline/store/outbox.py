@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,12 @@ class Outbox:
     def set_sinks(self, names: Sequence[str]) -> None:
         """The sinks that messages of later commits are for; what waits for others stays until they are back."""
         self._sinks = tuple(dict.fromkeys(names))
+        with self._catalogue.reading() as sql:
+            noted = _noted(sql)
+        if not noted.issuperset(names):
+            with self._catalogue.changing() as sql:
+                every = json.dumps(sorted(_noted(sql).union(names)))
+                sql.execute("INSERT OR REPLACE INTO meta VALUES ('sinks', ?)", (every,))
 
     def _enqueue(self, sql: sqlite3.Connection, messages: Sequence[Message], now_ns: int) -> None:
         """Part of a commit: one copy of each message, a delivery for every sink. A known event id stays as it is."""
@@ -131,6 +138,17 @@ class Outbox:
         with self._catalogue.reading() as sql:
             found = sql.execute(query, (sink, self.worker)).fetchone()[0]
         return None if found is None else int(found)
+
+
+def known_sinks(sql: sqlite3.Connection) -> set[str]:
+    """Every sink that a run of this lake had, also one that has got everything."""
+    found = sql.execute("SELECT sink FROM deliveries UNION SELECT sink FROM sinks")  # a lake of old has not noted them
+    return _noted(sql).union(name for (name,) in found)
+
+
+def _noted(sql: sqlite3.Connection) -> set[str]:
+    found = sql.execute("SELECT value FROM meta WHERE key = 'sinks'").fetchone()
+    return set(json.loads(found[0])) if found else set()
 
 
 def take_out(sql: sqlite3.Connection, sink: str, event_id: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from pipeline.core.model import Commit
 from pipeline.store import Lake, StoreConfig
 from tests import command
@@ -53,3 +55,27 @@ def test_what_a_sink_refused_is_dropped_and_told(tmp_path: Path) -> None:
         assert [m.event_id for m in lake.pending("siem", 9, 0)] == ids[3:]
         assert list(lake.dead_letters("chat")) == ids[:1]
     assert command.keytrail("outbox", "drop", "siem", "--lake", tmp_path / "none").code == 3
+
+
+@pytest.mark.parametrize(
+    "words", [("replay", "seim"), ("drop", "seim"), ("replay", "si\udce9m"), ("drop", "si\udce9m")]
+)
+def test_a_sink_that_the_lake_does_not_know_is_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    """By the names there are, also of a sink that has everything; a name that is no UTF-8 too."""
+    with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 1_700_000_000_000_000_000) as lake:
+        lake.set_sinks(("siem",))
+        lake.set_sinks(("chat",))
+        lake.commit(Commit((), messages=[message(1)]))
+    done = command.keytrail("outbox", *words, "--lake", tmp_path / "lake")
+    assert done.code == 2
+    assert done.error.endswith("there are: chat, siem")
+    assert command.keytrail("outbox", words[0], "siem", "--lake", tmp_path / "lake").code == 0
+
+
+def test_a_lake_without_sinks_says_so(tmp_path: Path) -> None:
+    """There is no name to be wrong about."""
+    with Lake.open(tmp_path / "lake", StoreConfig(), writer=True, clock=lambda: 1_700_000_000_000_000_000) as lake:
+        lake.commit(Commit(()))
+    done = command.keytrail("outbox", "replay", "siem", "--lake", tmp_path / "lake")
+    assert done.code == 2
+    assert "no run of this lake had a sink" in done.error
