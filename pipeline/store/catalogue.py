@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.core.errors import DamagedError, FencedError, NoInputError, ReplacedError, StoreError
 from pipeline.core.model import Hold, Owned, Position
-from pipeline.store.files import guarded, private_file, sync_folder
+from pipeline.store.files import guarded, named_in_utf8, private_file, sync_folder
 from pipeline.store.segment import Segment
 from pipeline.store.tables import PASSING
 
@@ -76,7 +76,7 @@ class Catalogue:
     """One connection to the commit file. Every method is one step on it; threads take turns."""
 
     def __init__(self, lake: Path, *, writer: bool, busy_seconds: float = 30.0) -> None:
-        self._path = lake / FILE
+        self._path = named_in_utf8(lake) / FILE
         self._turn = threading.RLock()
         with guarded(f"opening {self._path}"):
             self._connection = _create(self._path, busy_seconds) if writer else _read(self._path, busy_seconds)

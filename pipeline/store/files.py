@@ -29,6 +29,15 @@ def worker_name(name: str) -> str:
     return name
 
 
+def named_in_utf8(path: Path) -> Path:
+    """`path` where DuckDB and Arrow can open what is in it, else ConfigError."""
+    try:
+        f"{path}{os.path.realpath(path)}".encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"the lake's path is not UTF-8: {path}") from None
+    return path
+
+
 @contextlib.contextmanager
 def guarded(doing: str) -> Iterator[None]:
     """Turns what the disk, SQLite, Arrow or Polars raise into a StoreError, DamagedError where a database is none.

@@ -16,7 +16,7 @@ from pipeline.core.schema import OPERATION
 from pipeline.store import states
 from pipeline.store.catalogue import Catalogue, LiveFile
 from pipeline.store.erase import ERASABLE, Erasure
-from pipeline.store.files import Lock, guarded, private_folder, remove, worker_name
+from pipeline.store.files import Lock, guarded, named_in_utf8, private_folder, remove, worker_name
 from pipeline.store.holdings import Holdings, lock_of
 from pipeline.store.publish import Publisher, leftovers
 from pipeline.store.read import rows
@@ -100,7 +100,7 @@ class Lake(Holdings):
         Raises NoInputError when there is no lake to read, StoreError when it cannot be read or another living process
         writes as `worker`, and ConfigError for a worker or a path that cannot be used.
         """
-        path, worker = path.absolute(), worker_name(worker)
+        path, worker = named_in_utf8(path.absolute()), worker_name(worker)
         if not writer:
             return cls(path, config, clock, worker, None)
         if "?" in str(path.resolve()):

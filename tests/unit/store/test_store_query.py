@@ -155,6 +155,23 @@ def test_odd_folder_names_are_only_names(tmp_path: Path) -> None:
         filled(tmp_path / "lake?")
 
 
+def test_a_path_that_is_no_utf8_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    """By a writer before it makes the folder, by a reader of a lake that was moved there, by whatever way it goes."""
+    lake, there = filled(tmp_path / "lake", 10), tmp_path / "lak\udce9"
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        filled(there)
+    assert not there.exists()
+    lake.rename(there)
+    (tmp_path / "link").symlink_to(there)
+    for path in (there, tmp_path / "link"):
+        with pytest.raises(ConfigError, match="not UTF-8"):
+            filled(path)
+        with pytest.raises(ConfigError, match="not UTF-8"):
+            query(path, "SELECT count(*) AS n FROM events")
+        with pytest.raises(ConfigError, match="not UTF-8"):
+            Lake.open(path, CONFIG, writer=False, clock=lambda: NOW)
+
+
 def test_a_reader_sees_whole_commits_while_the_writer_goes_on(tmp_path: Path) -> None:
     """Every answer is of one commit: events and operations in step, never a part of either."""
     path = filled(tmp_path / "lake", 10)
