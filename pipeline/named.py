@@ -9,7 +9,7 @@ import msgspec
 from pipeline import config as conf
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, MissingSecretError
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.ledger.statements import Configuration
 from pipeline.probe import Config as ProbeConfig
@@ -90,9 +90,30 @@ def unusable_rules(settings: conf.Settings) -> list[str]:
 
 
 def build_sinks(settings: conf.Settings) -> dict[str, Sink]:
-    """Every `[sinks.NAME]`, by name."""
+    """Every `[sinks.NAME]`, by name. Raises ConfigError, MissingSecretError."""
     tables = {name: _sink(settings, name) for name in settings.names("sinks")}
-    return {name: module.create(config) for name, (module, config) in tables.items()}
+    return {name: _made(settings, name, *table) for name, table in tables.items()}
+
+
+def unusable_sinks(settings: conf.Settings) -> list[str]:
+    """In words, which sinks' secrets are not here, as they may be where it runs. Raises ConfigError for a sink that
+    could be made nowhere.
+    """
+    missing: list[str] = []
+    for name in settings.names("sinks"):
+        try:
+            _made(settings, name, *_sink(settings, name)).close()
+        except MissingSecretError as error:
+            missing.append(str(error))
+    return missing
+
+
+def _made(settings: conf.Settings, name: str, module: Any, config: Any) -> Sink:
+    try:
+        sink: Sink = module.create(config)
+    except ConfigError as error:
+        raise type(error)(f"{settings.path}: [sinks.{name}] {error}") from None
+    return sink
 
 
 def _sink(settings: conf.Settings, name: str) -> tuple[Any, Any]:

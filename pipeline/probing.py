@@ -14,6 +14,7 @@ import msgspec
 from pipeline import config as conf
 from pipeline import store
 from pipeline.core.errors import ConfigError, NoInputError
+from pipeline.core.secrets import SecretRef
 from pipeline.probe import Config, Numbers, Prober, Result, Store
 
 SQL = "SELECT devices FROM operations WHERE correlation_uid = ?"
@@ -47,10 +48,11 @@ def probe(lake: Path, settings: conf.Settings, count: int, overrides: dict[str, 
 
 
 def _token(config: Config) -> str:
-    token = config.token.resolve() if config.token else os.environ.get("BAO_TOKEN") or os.environ.get("VAULT_TOKEN")
-    if not token:
+    given = [SecretRef(env=name) for name in ("BAO_TOKEN", "VAULT_TOKEN") if os.environ.get(name)]
+    places = given if config.token is None else [config.token]
+    if not places:
         raise ConfigError("probe needs a token: [probe] token = { file = … }, or BAO_TOKEN in the environment")
-    return token
+    return places[0].for_header()
 
 
 def _numbers(config: Config, address: str) -> Path:

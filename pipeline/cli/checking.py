@@ -47,6 +47,8 @@ def check(config: ConfigOption = None, format: FormatOption = Format.table) -> N
     """Validate the config; print the effective one with origins."""
     settings = conf.load(config)
     tables.rows(commands.effective_config(settings), format.value)
+    for line in named.unusable_sinks(settings):
+        show.note(line)
     unusable = named.unusable_rules(settings)
     for line in unusable:
         show.note(line)

@@ -20,6 +20,10 @@ class ConfigError(KeytrailError):
     exit_code = 2
 
 
+class MissingSecretError(ConfigError):
+    """A secret is not where the configuration says, or cannot be read there."""
+
+
 class MissingExtraError(ConfigError):
     """What is asked for needs an extra that is not installed."""
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, MissingSecretError
 
 
 class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,18 +26,35 @@ class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The secret itself, without the line end of its file. Raises ConfigError that names the place."""
         text = self._read().rstrip("\r\n")
         if not text:
-            raise ConfigError(f"the secret in {self.env or self.file} is empty")
+            raise MissingSecretError(f"the secret in {self.place} is empty")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ConfigError(f"the secret in {self.place} is not UTF-8")
         return text
+
+    def for_header(self) -> str:
+        """The same where a header can carry it. Raises ConfigError."""
+        text = self.resolve()
+        if not all(" " <= letter <= "~" for letter in text):
+            raise ConfigError(
+                f"the secret in {self.place} holds a line end, or what is not ASCII: no header carries it"
+            )
+        return text
+
+    @property
+    def place(self) -> str:
+        """Where it is, which is no secret."""
+        return self.env or self.file
 
     def _read(self) -> str:
         if self.env:
             if self.env not in os.environ:
-                raise ConfigError(f"the environment has no variable {self.env}, where a secret should be")
+                raise MissingSecretError(f"the environment has no variable {self.env}, where a secret should be")
             return os.environ[self.env]
         try:
             return Path(self.file).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the secret in {self.file}: {type(error).__name__}") from None
+        except (OSError, ValueError) as error:
+            kind = MissingSecretError if isinstance(error, OSError) else ConfigError
+            raise kind(f"cannot read the secret in {self.file}: {type(error).__name__}") from None
 
 
 def proxy_url(place: SecretRef) -> str:
@@ -49,9 +66,7 @@ def proxy_url(place: SecretRef) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(
-            f"the proxy_url in {place.env or place.file} does not read socks5://[NAME:PASSWORD@]HOST:PORT"
-        )
+        raise ConfigError(f"the proxy_url in {place.place} does not read socks5://[NAME:PASSWORD@]HOST:PORT")
     return text
 
 

@@ -53,7 +53,7 @@ def create(config: Config) -> Sink:
     """The sink. Nothing is connected before the first `send`. Raises ConfigError when a secret cannot be had."""
     headers = {}
     if config.api_key is not None:
-        headers["Authorization"] = f"ApiKey {config.api_key.resolve()}"
+        headers["Authorization"] = f"ApiKey {config.api_key.for_header()}"
     elif config.password is not None:
         pair = f"{config.username}:{config.password.resolve()}".encode()
         headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"

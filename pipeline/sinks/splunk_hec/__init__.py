@@ -57,7 +57,7 @@ def create(config: Config) -> Sink:
     """The sink. Nothing is connected before the first `send`. Raises ConfigError when the token cannot be had."""
     return Collector(
         config.url,
-        config.token.resolve(),
+        config.token.for_header(),
         lambda message: wire(message, config),
         ack=config.ack,
         ack_seconds=config.ack_timeout_seconds,

@@ -149,6 +149,46 @@ def test_check_shows_a_secrets_place_and_not_the_secret(tmp_path: Path, monkeypa
     assert "whsec" not in str(found)
 
 
+SPLUNK = '[sinks.siem]\nkind = "splunk_hec"\nurl = "https://siem.example"\ntoken = { env = "HEC_TOKEN" }\n'
+ELASTIC = '[sinks.siem]\nkind = "elastic"\nurl = "https://siem.example"\napi_key = { env = "HEC_TOKEN" }\n'
+WEBHOOK = '[sinks.siem]\nkind = "webhook"\nurl = "https://siem.example"\nsecret = { env = "HEC_TOKEN" }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (SPLUNK, "hush\nhush"),
+        (SPLUNK, "hüsh"),
+        (ELASTIC, "hush\rhush"),
+        (WEBHOOK, "whsec_hüsh"),
+        (WEBHOOK, "h\udce9sh"),
+    ],
+)
+def test_a_secret_that_no_sink_could_use_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, secret: str
+) -> None:
+    """By `check` and by `run` before it reads, instead of failing at every delivery; it is not told."""
+    monkeypatch.setenv("HEC_TOKEN", secret)
+    (tmp_path / "keytrail.toml").write_text(text)
+    (tmp_path / "audit.log").write_text("")
+    run = ("run", tmp_path / "audit.log", "--lake", tmp_path / "lake")
+    for words in (("check",), run):
+        done = keytrail(*words, "--config", tmp_path / "keytrail.toml")
+        assert done.code == 2, done
+        assert "[sinks.siem]" in done.error
+        assert "h\udce9sh" not in done.error
+        assert not any(part in done.both + done.error for part in ("hush", "hüsh"))
+
+
+def test_check_tells_of_secrets_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config may be checked where its secrets are not: that is said, and no error."""
+    monkeypatch.delenv("HEC_TOKEN", raising=False)
+    (tmp_path / "keytrail.toml").write_text(SPLUNK)
+    done = keytrail("check", "--config", tmp_path / "keytrail.toml")
+    assert done.code == 0, done.error
+    assert "[sinks.siem] the environment has no variable HEC_TOKEN" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

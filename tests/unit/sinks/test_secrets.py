@@ -35,6 +35,24 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             reference.resolve()
 
 
+def test_what_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes in the environment that are no UTF-8 could be encoded by nobody."""
+    monkeypatch.setenv("KEYTRAIL_TEST_SECRET", "hu\udce9sh")
+    with pytest.raises(ConfigError, match="KEYTRAIL_TEST_SECRET is not UTF-8"):
+        SecretRef(env="KEYTRAIL_TEST_SECRET").resolve()
+
+
+@pytest.mark.parametrize("text", ["hu\nsh", "hu\rsh", "hüsh", "hu\x7fsh"])
+def test_what_no_header_can_carry_is_refused_by_its_place(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fail at every delivery. The message does not quote it; a line end after it is no part of it."""
+    monkeypatch.setenv("KEYTRAIL_TEST_SECRET", text)
+    with pytest.raises(ConfigError, match="KEYTRAIL_TEST_SECRET") as refused:
+        SecretRef(env="KEYTRAIL_TEST_SECRET").for_header()
+    assert "sh" not in str(refused.value)
+    monkeypatch.setenv("KEYTRAIL_TEST_SECRET", "a b~\r\n")
+    assert SecretRef(env="KEYTRAIL_TEST_SECRET").for_header() == "a b~"
+
+
 @pytest.mark.parametrize("given", [{}, {"env": "A", "file": "b"}, {"value": "hush"}])
 def test_a_reference_is_one_place(given: dict[str, str]) -> None:
     """Neither, both, or a secret in clear is refused."""
