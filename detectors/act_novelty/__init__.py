@@ -108,6 +108,8 @@ class ActNovelty:
 
 def _there_before(acts: Acts, asked: Ints) -> Bools:
     """Whether what each of these acts sets was used before by anybody; true of what sets nothing."""
+    if not len(asked):
+        return np.ones(0, np.bool_)
     rows = acts.frame[asked]
     sets = rows["operation"].is_in(_SETS).to_numpy() & (rows["secret"] != "").to_numpy()
     known = acts.window.profiles.lookup("secret", rows.select("secret"), acts.window.start_us, ("known",))["known"]

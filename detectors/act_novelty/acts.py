@@ -47,13 +47,15 @@ class Acts:
     what: Keys  # of kind, operation and place
     who: Ints  # rows of `each`
     each: Each  # everybody present
-    ids: pl.DataFrame  # of each, for the profiles
+    strange: Bools  # of each: never here before
+    absent: Bools  # not today
+    before: Ints  # on how many days before this one
     window: Window
 
     @classmethod
     def of(cls, window: Window) -> Acts:
         """Those of principals that are one."""
-        people = People.of(window)
+        people, profiles, start_us = People.of(window), window.profiles, window.start_us
         asked = people.rows.select(_ASKED.arg_true()).to_series()
         rows = people.rows.select("who", "operation", "secret", "path")[asked].with_columns(place=_place())
         by = ("who", "operation", "place")
@@ -61,30 +63,18 @@ class Acts:
         who = frame["who"].to_numpy().astype(np.int64)
         frame = frame.with_columns(principal=people.names[frame["who"]])
         each = people.each(people.rows)
-        ids = pl.DataFrame({"principal": window.profiles.numbers("principal", window)[people.places]})
+        ids = pl.DataFrame({"principal": profiles.numbers("principal", window)[people.places]})
+        past = profiles.lookup("principal", ids, start_us, ("known", "last_us", "days_active"))
+        known = past["known"].to_numpy()
+        today = known & (past["last_us"].fill_null(0).to_numpy() // DAY_US == start_us // DAY_US)
+        before = past["days_active"].to_numpy() - today
         verb, place = keys_of_few(frame["operation"]), keys_of_few(frame["place"])
         act, what = joined(_ACT, each.keys[who], verb, place), joined(_DOERS, each.kinds[who], verb, place)
-        return cls(frame, act, what, who, each, ids, window)
+        return cls(frame, act, what, who, each, ~known, ~today, before, window)
 
     def days(self, rows: Ints) -> Ints:
         """On how many days before this one the principals of these acts were there."""
-        past = self._past(self.ids[self.who[rows]], "days_active")
-        return np.asarray(past["days_active"].to_numpy() - self._here_today(past))
-
-    def present(self) -> tuple[Bools, Bools]:
-        """Of everybody present, who was never here before, and who was not today."""
-        past = self._past(self.ids)
-        return ~past["known"].to_numpy(), ~self._here_today(past)
-
-    def _past(self, ids: pl.DataFrame, *columns: str) -> pl.DataFrame:
-        asked = ("known", "last_us", *columns)
-        past: pl.DataFrame = self.window.profiles.lookup("principal", ids, self.window.start_us, asked)
-        return past
-
-    def _here_today(self, past: pl.DataFrame) -> Bools:
-        today = self.window.start_us // DAY_US
-        here: Bools = (past["last_us"].fill_null(0).to_numpy() // DAY_US == today) & past["known"].to_numpy()
-        return here
+        return self.before[self.who[rows]]
 
     def rows(self, at: int) -> pl.DataFrame:
         """The WINDOW rows of one act."""
@@ -137,17 +127,15 @@ class Habit:
     def learn(self, acts: Acts, new: Bools, moved: Ints, alone: Ints) -> None:
         """Add a closed window. Only what is new to those `alone` is a habit of new acts."""
         at_us, kinds = acts.window.start_us, acts.each.kinds
-        fresh, today = acts.present()
         self._tally.put(acts.act, np.ones((len(acts.act), 1)), at_us)
         grown = np.concatenate([
-            joined(_KIND, kinds[fresh]),
-            joined(_KIND_DAYS, kinds[today]),
+            joined(_KIND, kinds[acts.strange]),
+            joined(_KIND_DAYS, kinds[acts.absent]),
             acts.what[new],
             joined(_KIND_NEW, kinds[acts.who[alone]]),
             joined(_NEW, acts.each.keys[acts.who[alone]]),
         ])  # fmt: skip
-        distinct, count = np.unique(grown, return_counts=True)
-        self._tally.add(distinct, count[:, None].astype(np.float64), at_us)
+        self._tally.add(grown, np.ones((len(grown), 1)), at_us)
         self._late.add(acts.what[moved], np.ones((len(moved), 1)), at_us)
 
     def snapshot(self) -> Frames:
