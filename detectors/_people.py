@@ -65,8 +65,9 @@ class Groups:
         return cls(rows, who[first], first)
 
     def sum(self, values: Array) -> Array:
-        """Of each principal's values, one for each row."""
-        return np.add.reduceat(values, self.begins) if len(self.begins) else values[:0]
+        """Of each principal's values, whole numbers, one for each row."""
+        until = np.cumsum(values)[np.append(self.begins[1:], len(values)) - 1] if len(values) else values
+        return np.diff(until, prepend=until.dtype.type(0))
 
     def most(self, values: Array) -> Array:
         """The largest of each principal's."""
@@ -87,6 +88,8 @@ class People:
     """
 
     rows: pl.DataFrame
+    groups: Groups  # of all the rows
+    types: Numbers | None  # of each principal, where none is of several
     names: pl.Series
     keys: Keys
     cohorts: pl.Series
@@ -122,7 +125,13 @@ class People:
         rows = window.operations.select(_ASKED)[at].with_columns(pl.Series("who", who), kind.alias("type"), *numbers)
         names = column.names[places.astype(np.uint32)]
         keys, kinds, group = keys_of_texts(column.texts)[places], kinds.replace("", _UNTYPED), cohorts(names)
-        return cls(rows, names, keys, group, keys_of_few(group), kinds, keys_of(kinds), others, places)
+        groups, each_type = Groups.of(rows), kind.to_numpy()
+        types = each_type[groups.begins]
+        alike = bool((types[who] == each_type).all())
+        return cls(
+            rows, groups, types if alike else None, names, keys, group, keys_of_few(group), kinds, keys_of(kinds),
+            others, places,
+        )  # fmt: skip
 
     def pairs(self, rows: pl.DataFrame, column: str) -> tuple[Each, pl.Series, Numbers]:
         """Each principal of `rows` with each text of `column` (of _CODED, no nulls) it has there, in the order of both.
@@ -142,9 +151,10 @@ class People:
 
     def each(self, rows: pl.DataFrame, **made: Callable[[Groups], Array]) -> Each:
         """Whose `rows` (some of its own) they are, with what is `made` of each one's."""
-        groups = Groups.of(rows)
+        groups = self.groups if rows is self.rows else Groups.of(rows)
         others = [pl.Series(name, make(groups)) for name, make in made.items()]
-        return self._named(groups.who, groups.most(rows["type"].to_numpy()), others)
+        types = groups.most(rows["type"].to_numpy()) if self.types is None else self.types[groups.who]
+        return self._named(groups.who, types, others)
 
     def named(self, frame: pl.DataFrame) -> Each:
         """With the names of `who` and `type`."""

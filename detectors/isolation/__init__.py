@@ -78,12 +78,13 @@ class Isolation:
         past = self._means.get(keys, window.start_us)
         settled = past[:, 0] >= self._config.windows * 0.5  # what is left of them after decay
         usual = past[:, 1:] / np.maximum(past[:, :1], 1.0)
-        found, odd = self._judge(vectors, vectors.values - usual, settled, window)
+        away = vectors.values - usual
+        found, odd = self._judge(vectors, away, settled, window)
         if window.closed:
             self._budget.note(window.start_us, odd)
             more = np.concatenate([np.ones((len(keys), 1)), vectors.values], axis=1)
             self._means.put(keys, past + more, window.start_us)
-            self._sample.offer(keys[settled], (vectors.values - usual)[settled], window.start_us)
+            self._sample.offer(keys[settled], away[settled], window.start_us)
             self._forest.refit(self._sample, window.end_us, self._config.refit_hours, self._config.least_sample)
         return tell(self.info, window, found)
 

@@ -64,7 +64,7 @@ class Vectors:
         people = People.of(window)
         if people.rows.is_empty():
             return None
-        groups = Groups.of(people.rows)
+        groups = people.groups
         counts = _sums(groups) | _different(groups)
         names = people.names.to_frame()
         asked = pl.DataFrame({"principal": window.profiles.numbers("principal", window)[people.places]})

@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few, keys_of_texts
-from detectors._people import Groups, People, number_of
+from detectors._people import People, number_of
 from detectors._usual import Bools, Floats, common_mode
 from pipeline.core.coded import coded
 
@@ -55,7 +55,7 @@ def _last_places(people: People) -> Keys:
     """Of each principal the folder of its last secret in the order of names."""
     secrets = people.coded["secret"]
     ranks = np.append(secrets.ranks.astype(np.int64), -1)[people.rows[number_of("secret")].to_numpy().astype(np.int32)]
-    last = np.append(secrets.order, -1)[Groups.of(people.rows).most(ranks)]
+    last = np.append(secrets.order, -1)[people.groups.most(ranks)]
     keys: Keys = np.append(keys_of_few(places(secrets.names, 2)), keys_of(_NAMELESS))[last]
     return keys
 
