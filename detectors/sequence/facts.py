@@ -63,7 +63,10 @@ class Facts:
 
     def settled(self, principals: Keys) -> Bools:
         """Whether each principal was seen in windows enough to have habits."""
-        known: Bools = self.places.get(joined(2, principals), 0)[:, 0] >= _SETTLED
+        return self._often(joined(2, principals))
+
+    def _often(self, mine: Keys) -> Bools:
+        known: Bools = self.places.get(mine, 0)[:, 0] >= _SETTLED
         return known
 
     def with_those_of(self, window: Window) -> pl.DataFrame:
@@ -73,6 +76,8 @@ class Facts:
         new = self._new_places(window)
         parts: list[pl.DataFrame] = [facts, self._of(few), new]
         facts = pl.concat([part for part in parts if len(part)] or [facts])
+        if facts.is_empty():
+            return facts
         changed = facts.filter((pl.col("what") == "policy") & (pl.col("client_ip") != ""))["client_ip"]
         if changed.is_empty():
             return facts
@@ -86,21 +91,21 @@ class Facts:
     @staticmethod
     def _of(rows: pl.DataFrame) -> pl.DataFrame:
         if rows.is_empty():
-            return pl.DataFrame(schema=FACTS)
+            return _NONE
         found = rows.with_columns(what=_what()).filter(_TELLS)
         if found.is_empty():
-            return pl.DataFrame(schema=FACTS)
+            return _NONE
         # A refusal is a fact from the first on, a log-in or a change from the last on as well.
         late = found.filter(_GOES_ON)
         return pl.concat([found, late.with_columns(time=pl.col("last_time"))]).select(FACTS.names())
 
     def _new_places(self, window: Window) -> pl.DataFrame:
         """The first operation of a settled principal in a network that is new to it, and not to others of late."""
-        rows, (pairs, who, where, _) = window.operations, _seen_where(window)
+        rows, (pairs, whose, where, mine) = window.operations, _seen_where(window)
         new = np.flatnonzero(~self.places.knows(where))
-        new = new[self.settled(who[new])]
+        new = new[self._often(mine)[whose[new]]]
         if not len(new):
-            return pl.DataFrame(schema=FACTS)
+            return _NONE
         used = rows.filter(pl.col("outcome") == "success").join(pairs[new], on=["principal", "zone"], how="semi")
         known = used.sort("time", "uid").unique(["principal", "zone"], keep="first", maintain_order=True)
         lately = self.frame.filter(pl.col("what") == "place").select("principal", "zone")
@@ -113,11 +118,11 @@ class Facts:
     def learn(self, window: Window, facts: pl.DataFrame) -> None:
         """Add a closed window, with the facts it left."""
         self._since.begin(window.start_us)
-        self.frame = facts.sort("time", "uid", "what").tail(self.limit)
-        _, who, where, first = _seen_where(window)
-        if len(who):
-            self.places.put(where, np.ones((len(who), 1)), window.start_us)
-            self.places.bump(joined(2, who[first]), window.start_us)
+        self.frame = facts.sort("time", "uid", "what").tail(self.limit) if len(facts) else facts
+        _, _, where, mine = _seen_where(window)
+        if len(where):
+            self.places.put(where, np.ones((len(where), 1)), window.start_us)
+            self.places.bump(mine, window.start_us)
 
     def snapshot(self) -> Frames:
         """Frames facts, places and age."""
@@ -130,9 +135,12 @@ class Facts:
         self._since.restore(frames["age"])
 
 
-def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys, Ints]:
-    """Columns principal and zone of who succeeded where, each pair once and in order; keys of principals and of pairs;
-    and the first pair of each principal."""
+_NONE: Final = pl.DataFrame(schema=FACTS)
+
+
+def _seen_where(window: Window) -> tuple[pl.DataFrame, Ints, Keys, Keys]:
+    """Columns principal and zone of who succeeded where, each pair once and in order; of each pair the place of its
+    principal among the last, and its key; keys of principals, under which is counted how often they were seen."""
     if "seen_where" not in window.memo:
         people = People.of(window)
         used = people.rows.filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
@@ -140,8 +148,9 @@ def _seen_where(window: Window) -> tuple[pl.DataFrame, Keys, Keys, Ints]:
         who = pairs.keys
         where = joined(1, who, keys_of(zones)[at])
         first = begins(who)
-        window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), who, where, first)
-    found: tuple[pl.DataFrame, Keys, Keys, Ints] = window.memo["seen_where"]
+        whose = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(who))))
+        window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), whose, where, joined(2, who[first]))
+    found: tuple[pl.DataFrame, Ints, Keys, Keys] = window.memo["seen_where"]
     return found
 
 

@@ -33,6 +33,7 @@ NEWS: Final = pl.Schema(
 )
 
 
+_NOTHING: Final = pl.DataFrame(schema=NEWS)
 _SPAN_US: Final = 2 * HOUR_US  # no chain reaches further back
 
 
@@ -41,7 +42,7 @@ class News:
     """First reads of the last hours, at most `limit`, newest kept."""
 
     limit: int
-    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NEWS))
+    frame: pl.DataFrame = field(default_factory=lambda: _NOTHING)
 
     def with_those_of(self, window: Window, whose: pl.Series, settled: Callable[[Keys], Bools]) -> pl.DataFrame:
         """NEWS rows, those of this window by principals `whose` with them; column `now` says which they are."""
@@ -67,7 +68,7 @@ class News:
 
     def learn(self, news: pl.DataFrame) -> None:
         """Add a closed window."""
-        self.frame = news.drop("now").sort("time", "uid").tail(self.limit)
+        self.frame = news.drop("now").sort("time", "uid").tail(self.limit) if len(news) else _NOTHING
 
     def snapshot(self) -> Frames:
         """Frame news."""
