@@ -99,8 +99,8 @@ class Denials:
             odd = [i for i in np.flatnonzero(judged.odd).tolist() if counts["cohort"][i] not in common]
             found += [(self._principal if who == "principal" else self._address)(judged, i, window) for i in odd]
             if window.closed:
-                alone = ~counts["cohort"].is_in(common).to_numpy()
-                self._learn(who, judged, np.where(alone, judged.surprise, 0.0), window.start_us)
+                shared = counts["cohort"].is_in(common).to_numpy() if common else False
+                self._learn(who, judged, np.where(shared, 0.0, judged.surprise), window.start_us)
         return tell(self.info, window, found)
 
     def _judge(self, who: str, counts: pl.DataFrame, keys: Keys, at_us: int) -> Judged:
@@ -231,6 +231,8 @@ def counted(who: str, window: Window) -> tuple[pl.DataFrame, Keys]:
     if who == "principal":
         return _of_principals(People.of(window))
     rows = window.operations.filter(_login())
+    if rows.is_empty():
+        return rows, np.empty(0, np.uint64)
     numbers = _numbers() if "denied" in rows["outcome"] else _NO_NUMBERS
     counts = rows.group_by(pl.col("client_ip").alias("key")).agg(numbers).sort("key")
     return counts.with_columns(cohorts(counts["key"]).alias("cohort")), keys_of(counts["key"])
@@ -271,7 +273,7 @@ _NO_NUMBERS: Final = (
 
 def _kind(who: str, keys: Keys) -> Keys:
     """One kind for all principals and one for all addresses: the share of refusals scatters alike."""
-    return joined(1 + WHO.index(who), np.zeros_like(keys))
+    return np.full_like(keys, joined(1 + WHO.index(who), np.zeros(1, np.uint64))[0])
 
 
 def create(config: Config) -> Denials:

@@ -37,7 +37,9 @@ _NEXT: Final = (
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
     """The most that one token of each principal took: who, type, n; out_of, all operations of the principal."""
-    each = rows.filter(_ASKED).filter(_ISSUED).group_by("who", _TOKEN.alias("token"), maintain_order=True)
+    if (asked := rows.filter(_ASKED)).is_empty():
+        return asked
+    each = asked.filter(_ISSUED).group_by("who", _TOKEN.alias("token"), maintain_order=True)
     tokens = each.agg(pl.col("type").max(), pl.col("n").sum())
     most = tokens.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").max())
     if most.is_empty():

@@ -26,7 +26,9 @@ _NEXT: Final = (
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
     """How many different secrets each principal removed: who, type, n, out_of."""
     removed = pl.struct("namespace", "secret").n_unique().alias("n")
-    each = rows.filter(_DELETE).filter(_REMOVED).group_by("who", maintain_order=True)
+    if (gone := rows.filter(_DELETE)).is_empty():
+        return gone
+    each = gone.filter(_REMOVED).group_by("who", maintain_order=True)
     return each.agg(pl.col("type").max(), removed, out_of=pl.lit(1))
 
 

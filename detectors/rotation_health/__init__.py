@@ -142,6 +142,8 @@ class RotationHealth:
         age, period = self._schedule.ages(keys, window.start_us)
         limit = np.fmin(period * self._config.late, self._max_age_us())
         late = np.flatnonzero(age > limit)
+        if not len(late):
+            return []
         late = late[~self._lately_told(joined(1, keys[late]), window.start_us)]
         order = names.gather(late).arg_sort().to_list()
         return [

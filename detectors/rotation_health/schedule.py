@@ -61,9 +61,10 @@ class Schedule:
         """Columns secret, writer, time of the last write within the span, this window's writes with them."""
         if written.frame.is_empty() and self._lately.is_empty():
             return self._lately
-        now = written.frame.select("secret", "writer", "time")
-        since = pl.lit(at_us - self._lately_us).cast(TIME)
-        both = pl.concat([self._lately.filter(pl.col("time") > since), now])
+        late = self._lately.filter(pl.col("time") > pl.lit(at_us - self._lately_us).cast(TIME))
+        if written.frame.is_empty():
+            return late  # as it was left, each secret once and in order
+        both = pl.concat([late, written.frame.select("secret", "writer", "time")])
         return both.unique("secret", keep="last").sort("secret")
 
     def __len__(self) -> int:

@@ -76,6 +76,8 @@ class Trouble:
             pl.col("n").sum(), pl.col("n").filter(refused).sum().alias("denied"), until.alias("until")
         )
         known = frame.filter((pl.col("denied") > 0) | (pl.col("n") >= least)).sort("principal", "secret")
+        if known.is_empty():
+            return None
         profile = window.profiles.lookup("edge", known.select("principal", "secret"), window.start_us, _PROFILE)
         rate = profile["expected_per_hour"]
         much = (known["denied"] > 0) | (known["n"] > _MUCH * rate * hours(window) + least)
