@@ -294,4 +294,6 @@ def _columns(window: Window) -> dict[str, Any]:
 
 def _seen(slots: Rows, row: Rows, rows: Rows, columns: dict[str, Any]) -> update.Seen:
     names = ("count", "time", "last", "hour", "succeeded", "address", "addressed")
-    return update.Seen(slots=slots, row=row, **{name: columns[name][rows] for name in names})
+    all_of_them = len(rows) == len(columns["count"])
+    seen = {name: columns[name] if all_of_them else columns[name][rows] for name in names}
+    return update.Seen(slots=slots, row=row, **seen)

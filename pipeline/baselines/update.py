@@ -102,6 +102,8 @@ def joined_days(left: dict[str, Any], right: dict[str, Any]) -> tuple[U64, npt.N
 
 
 def _moved_days(days: U64, older: Any, by: Rows) -> tuple[U64, npt.NDArray[np.uint16]]:
+    if not by.any():
+        return days, np.asarray(older, np.uint16)
     by = np.minimum(by.astype(np.uint64), _DAYS_KEPT)  # a blank row's `last` lies before everything
     kept = np.where(by < _DAYS_KEPT, days << np.minimum(by, 63), np.uint64(0))
     gone = np.bitwise_count(days).astype(np.int64) - np.bitwise_count(kept)
