@@ -251,6 +251,8 @@ _MOST: Final = 20  # overdue secrets told in one window
 
 def _shared(cohorts: pl.Series, hit: Bools, together: int) -> Bools:
     """Members of a cohort of which at least `together` principals are in trouble."""
+    if np.count_nonzero(hit) < together:
+        return np.zeros(len(hit), np.bool_)
     names = cohorts.to_frame("cohort").with_columns(hit=pl.Series(hit))
     many = names.select((pl.col("hit").sum().over("cohort") >= together) & (pl.col("cohort") != "")).to_series()
     shared: Bools = many.to_numpy()
