@@ -63,7 +63,7 @@ class Run:
         heap.give_back()
         while True:
             try:
-                return self._session(started, progress)
+                return self._session(started, progress, tell)
             except (FencedError, ReplacedError) as error:
                 self._begin_again(error)
                 continue
@@ -96,7 +96,9 @@ class Run:
     def _waits_for_room(self) -> bool:
         return self.options.follow and self._rereads and not self.stopping
 
-    def _session(self, started: float, progress: Callable[[Line], None] | None) -> dict[str, Any]:
+    def _session(
+        self, started: float, progress: Callable[[Line], None] | None, tell: Callable[[str], None]
+    ) -> dict[str, Any]:
         """From the last commit to the end of the run, or to where another worker turns out to have gone on."""
         options = self.options
         with Lake.open(
@@ -112,6 +114,8 @@ class Run:
             lake.set_sinks(tuple(sinks))
             deliverer = Deliverer(lake, sinks, self.settings.table(OutboxConfig, "outbox"), self.clock)
             source = self._app.source(lake, positions)
+            if missing := getattr(source, "waits_for", ""):
+                tell(f"{missing}; waiting for the first log")
             try:
                 line = self._app.line(lake, source, positions)
                 try:

@@ -40,7 +40,7 @@ def create(
 ) -> FileTail:
     """A source over `paths`, each a file or a folder, going on from `positions` (keyed by stream and partition).
 
-    Raises NoInputError when a path does not exist or there is nothing to read, SourceError when a position's state
-    is of another make.
+    Raises NoInputError when a path does not exist or there is nothing to read (one that follows waits), SourceError
+    when a position's state is of another make.
     """
     return FileTail(config, paths, positions, clock, follow=follow)

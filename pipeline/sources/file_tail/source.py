@@ -46,6 +46,7 @@ class FileTail:
     ) -> None:  # fmt: skip
         self.skipped: list[str] = []  # met and left out: no logs by their names, or copies of what is read
         self.faults: list[Fault] = []
+        self.waits_for = ""  # of one that follows and has not met a log when it began: what it looked for
         self._config, self._paths, self._follow, self._clock = config, tuple(paths), follow, clock
         self._positions: dict[str, list[Position]] = {}
         for (stream, _), position in positions.items():
@@ -138,10 +139,11 @@ class FileTail:
         for look in range(_LOOKS):
             found = discover(self._paths, self._config.exclude, self._positions)
             if found.files or any(path in self._positions for path in found.explicit):
-                break
+                return found
             time.sleep(_PAUSE * 2**look)
-        else:
-            raise NoInputError(nothing(self._paths, found))
+        self.waits_for = nothing(self._paths, found)
+        if not self._follow or found.unreadable:
+            raise NoInputError(self.waits_for)
         return found
 
     def _scan(self) -> None:

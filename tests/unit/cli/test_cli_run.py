@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import signal
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pipeline.cli import show
 from tests.command import keytrail
 from tests.lakes import SAMPLES
 from tests.processes import keytrail as process
+from tests.processes import start
 
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second findings"
@@ -128,6 +131,28 @@ def test_what_is_no_audit_log_is_said(tmp_path: Path) -> None:
     assert "not one line could be read" in done.stdout
     assert "nothing missing" not in done.stdout
     assert done.code == 0
+
+
+def test_a_run_that_follows_waits_for_the_first_log(whole: Path, tmp_path: Path) -> None:
+    """An empty folder is no error then: it is said, and what comes is read."""
+    (logs := tmp_path / "logs").mkdir()
+    running = start("run", logs, "--follow", "--lake", tmp_path / "lake", "--format", "json", home=tmp_path)
+    try:
+        assert running.stderr is not None
+        said = running.stderr.readline()
+        assert f"nothing to read in {logs}" in said
+        assert "waiting for the first log" in said
+        shutil.copy(whole, logs / "audit.log")
+        until = time.monotonic() + 60
+        while "20" not in keytrail("query", "SELECT count(*) FROM events", "--lake", tmp_path / "lake").stdout:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+        out, _ = running.communicate(timeout=60)
+        assert running.returncode == 0
+        assert json.loads(out)["entries"] == 20
+    finally:
+        running.kill()
 
 
 def test_an_exit_code_of_broken_integrity_is_always_explained(tmp_path: Path) -> None:

@@ -8,6 +8,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from pipeline.core.errors import NoInputError
+
 from .conftest import Start, commit, lines, records, text
 
 
@@ -29,6 +33,23 @@ def test_an_unterminated_line_waits_for_its_end(tmp_path: Path, start: Start) ->
     assert run.read() == [b"two", b"three"]
     assert [batch.final for batch in run.batches] == [False, False]
     assert not run.source.exhausted
+
+
+def test_a_folder_without_a_log_is_waited_for(tmp_path: Path, start: Start) -> None:
+    """Whoever follows may begin before the store has written; what can never be read is refused all the same."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    run = start(folder, follow=True)
+    assert run.read() == []
+    assert run.source.waits_for.startswith(f"nothing to read in {folder}")
+    _append(folder / "main.log", b"one\n")
+    assert run.read() == [b"one"]
+    with pytest.raises(NoInputError, match="no such file or folder"):
+        start(tmp_path / "absent", follow=True)
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "pipe.log")
+    with pytest.raises(NoInputError, match="not a regular file"):
+        start(tmp_path / "pipes", follow=True)
 
 
 def test_an_entry_given_back_waits_for_more_lines(tmp_path: Path, start: Start) -> None:
