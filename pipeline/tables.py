@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 _INFINITE: Final = {(1 << 31) - 1, (1 << 63) - 1}  # what DuckDB gives for a date, for a time
+_CYCLE_DAYS: Final = 146_097  # 400 years, after which the calendar repeats
+_A_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _WHOLE: Final = 1 << 30  # characters of a cell: all of them
 
 
@@ -79,9 +81,13 @@ def _item(scalar: Any) -> Any:
 def _far(scalar: Any) -> str:
     if abs(scalar.value) in _INFINITE:
         return "infinity" if scalar.value > 0 else "-infinity"
-    if pa.types.is_timestamp(scalar.type):
-        scalar = scalar.cast(pa.timestamp(scalar.type.unit, "UTC"))
-    return str(scalar.cast(pa.string()).as_py()).replace(" ", "T")
+    timed = pa.types.is_timestamp(scalar.type)
+    kind = pa.timestamp(scalar.type.unit, "UTC") if timed else scalar.type
+    cycle = _CYCLE_DAYS * (86_400 * _A_SECOND[kind.unit] if timed else 1)
+    cycles, within = divmod(scalar.value, cycle)  # Arrow's own words are wrong from the year 32768 on
+    year, rest = str(pa.scalar(within, kind).cast(pa.string()).as_py()).replace(" ", "T").split("-", 1)
+    there = int(year) + 400 * cycles
+    return f"{'-' if there < 0 else ''}{abs(there):04}-{rest}"
 
 
 def write(names: Sequence[str], data: Iterable[Row], style: str) -> None:
