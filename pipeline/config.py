@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +22,9 @@ from pipeline.core.secrets import SecretRef
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+LARGEST: Final = 10**15
+# Of what a key says its number is of: seconds as a system call takes them in milliseconds, the others a century.
+_MOST: Final = {"seconds": 2_000_000, "minutes": 52_596_000, "hours": 876_600, "days": 36_525}
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,15 +106,21 @@ class Settings:
     path: Path | None = None
     tree: dict[str, Any] = field(default_factory=dict)
 
-    def table(self, kind: type[T], *names: str) -> T:
-        """The table `names` as `kind`. Raises ConfigError with the place and what is allowed."""
+    def table(self, kind: type[T], *names: str, most: int = LARGEST) -> T:
+        """The table `names` as `kind`. Raises ConfigError with the place and what is allowed.
+
+        No number in it may be below 0, above `most`, or none.
+        """
         node: Any = self.tree
         for name in names:
             node = node.get(name, {}) if isinstance(node, dict) else node
         try:
-            return msgspec.convert(node, kind, strict=True)
+            made = msgspec.convert(node, kind, strict=True)
         except msgspec.ValidationError as error:
             raise ConfigError(self._explain(".".join(names), kind, str(error))) from None
+        for key, limit in _unsound(node, "", most):
+            raise ConfigError(f"{self.path or 'config'}: [{'.'.join(names)}] {key}: a number from 0 to {limit:,}")
+        return made
 
     def names(self, *path: str) -> tuple[str, ...]:
         """The sub-tables of a table, such as the names under `[sinks]`. Raises ConfigError when it is no table."""
@@ -169,6 +179,20 @@ def _too_large(node: Any) -> bool:
     if isinstance(node, dict | list):
         return any(map(_too_large, node.values() if isinstance(node, dict) else node))
     return isinstance(node, int) and not -(1 << 63) <= node < 1 << 63
+
+
+def _unsound(node: Any, key: str, most: int) -> Iterator[tuple[str, int]]:
+    """The keys whose number is out of bounds, and the most that it may be."""
+    if isinstance(node, dict):
+        for name, item in node.items():
+            yield from _unsound(item, f"{key}.{name}" if key else name, most)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _unsound(item, key, most)
+    elif isinstance(node, int | float):
+        limit = _MOST.get(re.split(r"[._]", key)[-1], most)
+        if not 0 <= node <= limit:
+            yield key, limit
 
 
 def effective(settings: Settings, table: str, value: Any) -> list[tuple[str, str, str]]:

@@ -29,6 +29,7 @@ TABLES = (
 )  # fmt: skip
 
 
+DETECTORS_MOST = 100_000_000  # of whatever a detector counts: more would not fit into memory, or into its hours
 CANDIDATES = 10.0  # findings a day that each detector may offer, for one alert a day that is wanted
 
 
@@ -60,7 +61,7 @@ def _there_are(settings: conf.Settings, names: Sequence[str]) -> None:
 
 def _detector(settings: conf.Settings, name: str) -> Any:
     """A detector's own table. How many candidates it offers a day follows from how many alerts are wanted."""
-    config = settings.table(plugins.load("detectors", name).Config, "detectors", name)
+    config = settings.table(plugins.load("detectors", name).Config, "detectors", name, most=DETECTORS_MOST)
     given = settings.tree.get("detectors", {}).get(name, {})
     if not hasattr(config, "per_day"):
         return config

@@ -17,6 +17,7 @@ from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.secrets import SecretRef
 from pipeline.probe import Config, Numbers, Prober, Result, Store
 
+DAY = 86_400
 SQL = "SELECT devices FROM operations WHERE correlation_uid = ?"
 
 
@@ -27,6 +28,8 @@ def probe(lake: Path, settings: conf.Settings, count: int, overrides: dict[str, 
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     config = msgspec.structs.replace(settings.table(Config, "probe"), **given)
+    if not all(0 <= seconds <= DAY for seconds in (config.interval_seconds, config.timeout_seconds)):
+        raise ConfigError(f"interval and timeout of a probe are 0 to {DAY:,} seconds")
     canary = settings.table(conf.Canary, "canary")
     if canary.key is None:
         raise ConfigError("probe needs the canary's key: [canary] key = { file = … } or { env = … }")

@@ -48,10 +48,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deviation: float = 4.0
     most: int = 1
     windows: int = 24
-    refit_hours: int = 24
-    sample: int = 2_048
-    least_sample: int = 2_000
-    trees: int = 64
+    refit_hours: Annotated[int, msgspec.Meta(ge=1)] = 24
+    sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2_048
+    least_sample: Annotated[int, msgspec.Meta(ge=1)] = 2_000
+    trees: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
     seed: int = 20_260_302
     per_day: float = 0.5
     keys: int = 50_000

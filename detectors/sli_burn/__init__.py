@@ -60,7 +60,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     each.
     """
 
-    period_days: int = 30
+    period_days: Annotated[int, msgspec.Meta(ge=1)] = 30
     rules: tuple[Rule, ...] = (
         Rule("high", 0.02, 3_600),
         Rule("high", 0.05, 6 * 3_600),
@@ -70,7 +70,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures: int = 5
     slow: int = 30
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-3
-    keys: int = 4_000
+    keys: Annotated[int, msgspec.Meta(ge=1)] = 4_000
 
 
 class SliBurn:

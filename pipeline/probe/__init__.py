@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from pipeline.core.secrets import SecretRef
@@ -19,11 +21,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     address: str = ""
     token: SecretRef | None = None
-    namespace: str = ""
+    namespace: Annotated[str, msgspec.Meta(pattern="^[!-~]*$")] = ""  # a header carries it
     ca: str = ""
     path: str = "auth/token/lookup-self"
-    interval_seconds: float = 10.0
-    timeout_seconds: float = 60.0
+    interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 10.0
+    timeout_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
     numbers: str = ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from pipeline.decoders.vault.decoder import VaultDecoder
@@ -21,11 +23,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     canary_header: str = "X-Audit-Canary"
     plain_headers: tuple[str, ...] = PLAIN_HEADERS
-    threads: int = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=1_024)] = 1
 
 
 def create(config: Config) -> VaultDecoder:
     """A decoder for one thread."""
-    return VaultDecoder(
-        canary_header=config.canary_header, headers=config.plain_headers, threads=max(1, config.threads)
-    )
+    return VaultDecoder(canary_header=config.canary_header, headers=config.plain_headers, threads=config.threads)

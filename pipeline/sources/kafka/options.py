@@ -42,6 +42,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_Int32 = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # as the protocol has it
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +67,8 @@ def _fields() -> list[tuple[str, Any, Any]]:
         if name.endswith("_ms"):
             fields.append((_seconds(name), _Seconds | None, None if value is None else value / 1000))
             continue
-        kind = _TYPES.get(name) or (type(value) if isinstance(value, bool | int) else str)
+        plain = bool if isinstance(value, bool) else _Int32 if isinstance(value, int) else str
+        kind = _TYPES.get(name) or plain
         fields.append((name, kind | None, value))
     return fields
 

@@ -134,6 +134,14 @@ def test_an_evaluation_is_refused_before_it_begins(tmp_path: Path) -> None:
     assert "--out" in done.error
 
 
+@pytest.mark.parametrize("words", [("--timeout", "inf"), ("--interval", "1e20")])
+def test_a_probe_waits_no_longer_than_a_day(words: tuple[str, str]) -> None:
+    """No sleep can be as long."""
+    done = keytrail("probe", *words)
+    assert done.code == 2
+    assert "interval and timeout" in done.error
+
+
 def test_check_needs_no_file() -> None:
     """Without a config every value is a default."""
     rows = keytrail("check", "--format", "json").rows
@@ -204,6 +212,27 @@ def test_check_tells_of_secrets_that_are_not_here(tmp_path: Path, monkeypatch: p
         ('[detection]\ndisabled = ["bredth"]\n', ["'bredth'", "breadth"]),
         ("[canary]\nsilence_seconds = inf\n", ["[canary]", "silence_seconds"]),
         ("[baselines]\nhalf_life_days = inf\n", ["[baselines]", "half_life_days"]),
+        ("[baselines]\nmax_keys = 9223372036854775807\n", ["[baselines]", "max_keys"]),
+        ("[detectors.rate]\nsettle_hours = -1\n", ["[detectors.rate]", "settle_hours", "from 0 to 876,600"]),
+        ("[detectors.rate]\nleast = 100000001\n", ["[detectors.rate]", "least", "from 0 to 100,000,000"]),
+        ("[detectors.dormancy]\nidle_days = inf\n", ["[detectors.dormancy]", "idle_days"]),
+        ("[detectors.isolation]\ndeviation = nan\n", ["[detectors.isolation]", "deviation"]),
+        ("[detectors.isolation]\nrefit_hours = 0\n", ["[detectors.isolation]", "refit_hours"]),
+        ("[detectors.isolation]\nsample = 0\n", ["[detectors.isolation]", "sample"]),
+        ("[detectors.isolation]\nleast_sample = 0\n", ["[detectors.isolation]", "least_sample"]),
+        ("[detectors.isolation]\ntrees = 100000000\n", ["[detectors.isolation]", "trees"]),
+        ("[detectors.sli_burn]\nperiod_days = 0\n", ["[detectors.sli_burn]", "period_days"]),
+        ("[detectors.sli_burn]\nkeys = 0\n", ["[detectors.sli_burn]", "keys"]),
+        ("[probe]\ninterval_seconds = -1\n", ["[probe]", "interval_seconds"]),
+        ("[probe]\ntimeout_seconds = nan\n", ["[probe]", "timeout_seconds"]),
+        ("[ledger]\nsigner_seconds = inf\n", ["[ledger]", "signer_seconds"]),
+        ("[ledger.anchor]\nseconds = 1e9\n", ["[ledger]", "anchor.seconds", "2,000,000"]),
+        ("[store]\nretention_days = 1000000\n", ["[store]", "retention_days", "36,525"]),
+        ("[sources.kafka]\nstall_seconds = inf\n", ["[sources.kafka]", "stall_seconds"]),
+        ("[sources.kafka]\nfetch_max_bytes = 2147483648\n", ["[sources.kafka]", "fetch_max_bytes"]),
+        ("[decoders.vault]\nthreads = 0\n", ["[decoders.vault]", "threads"]),
+        ("[decoders.vault]\nthreads = 1000000\n", ["[decoders.vault]", "threads"]),
+        ('[sinks.a]\nkind = "alertmanager"\nurl = "https://a.example"\ntimeout_seconds = nan\n', ["timeout_seconds"]),
         ("[detectors.bredth]\nleast = 3\n", ["[detectors.bredth]", "breadth"]),
         ("[detectors.breadth]\nper_day = 0\n", ["[detectors.breadth]", "per_day"]),
         ("[alerts]\nper_day = inf\n", ["[alerts]", "per_day"]),
