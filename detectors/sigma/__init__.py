@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import polars as pl
@@ -52,7 +52,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     placeholders: dict[str, tuple[str, ...]] = {}
     ours_only: bool = False
     off: tuple[str, ...] = ()
-    correlated: int = 200_000
+    correlated: Annotated[int, msgspec.Meta(ge=1)] = 200_000
     remembered: int = 100_000
 
 

@@ -222,6 +222,7 @@ def test_check_tells_of_secrets_that_are_not_here(tmp_path: Path, monkeypatch: p
         ("[detectors.isolation]\nleast_sample = 0\n", ["[detectors.isolation]", "least_sample"]),
         ("[detectors.isolation]\ntrees = 100000000\n", ["[detectors.isolation]", "trees"]),
         ("[detectors.sli_burn]\nperiod_days = 0\n", ["[detectors.sli_burn]", "period_days"]),
+        ("[detectors.sigma]\ncorrelated = 0\n", ["[detectors.sigma]", "correlated"]),
         ("[detectors.sli_burn]\nkeys = 0\n", ["[detectors.sli_burn]", "keys"]),
         ("[probe]\ninterval_seconds = -1\n", ["[probe]", "interval_seconds"]),
         ("[probe]\ntimeout_seconds = nan\n", ["[probe]", "timeout_seconds"]),
