@@ -125,3 +125,30 @@ def test_torn_entries_keep_nothing(entry: dict[str, Any], cut: tuple[float, floa
     assume(b'"' in raw[first:last])
     for kept in _stored(piece):
         assert not any(MARK[at:] in kept for at in range(3)), kept
+
+
+def _issued(mount_type: str, **given: str) -> bytes:
+    request = {"id": "i", "operation": "update", "path": "x/issue/web", "mount_type": mount_type, "data": given}
+    entry = {"time": "2026-03-01T08:00:00Z", "type": "request", "request": request}
+    return json.dumps(entry, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize(("engine", "name"), [("pki", "common_name"), ("pki", "csr"), ("ssh", "valid_principals")])
+def test_public_parts_of_a_certificate_may_show(engine: str, name: str) -> None:
+    """A mount that is tuned to show for whom it certifies is no leak, and its lines are kept as they are."""
+    decoded = DECODER.decode(batch_of(_issued(engine, **{name: "web.example.com"})))
+    assert (decoded.replaced, decoded.events["clear"].to_list()) == ({}, [False])
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "value"),
+    [
+        ("kv", "common_name", MARK), ("pki", "private_key", MARK), ("pki", "password", MARK), ("ssh", "csr", MARK),
+        ("pki", "certificate", f"-----BEGIN PRIVATE KEY-----{MARK}"), ("pki", "common_name", f"hvs.{MARK}{'x' * 24}"),
+    ],
+)  # fmt: skip
+def test_nothing_else_may_show(engine: str, name: str, value: str) -> None:
+    """Of another engine, under another name, a private key, a token: a leak all the same."""
+    text = _issued(engine, **{name: value})
+    assert DECODER.decode(batch_of(text)).events["clear"].to_list() == [True]
+    assert not any(MARK in kept for kept in _stored(text))

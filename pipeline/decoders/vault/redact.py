@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TOKEN_KEYS: Final = frozenset({"client_token", "accessor", "client_token_accessor", "token", "wrapped_accessor"})
+# Parts of certificates by engine, which are public. Vault's documentation has PKI mounts tuned to show them ("PKI
+# secrets engine considerations", auditing), or nobody could see for whom they are issued; SSH mounts are too.
+_CERTIFICATE: Final = {
+    "pki": frozenset({
+        "common_name", "alt_names", "ip_sans", "uri_sans", "other_sans", "email_sans", "csr", "certificate",
+        "issuing_ca", "ca_chain", "serial_number", "not_before", "not_after", "ttl", "issuer_ref", "issuer_id",
+        "issuer_name", "key_type", "ou", "organization", "country", "locality", "province", "street_address",
+        "postal_code", "permitted_dns_domains", "ext_key_usage", "ext_key_usage_oids", "policy_identifiers",
+        "private_key_type", "private_key_format", "format",
+    }),
+    "ssh": frozenset({
+        "public_key", "valid_principals", "cert_type", "key_id", "ttl", "signed_key", "serial_number", "extensions",
+        "critical_options", "username", "ip", "permit-pty",
+    }),
+}  # fmt: skip
+_NOTHING: Final = frozenset[str]()
+_PRIVATE: Final = "PRIVATE KEY"
 _PATH_KEYS: Final = frozenset({"path", "request_uri", "creation_path"})
 _FREE: Final = tuple(
     name for name, field in FIELDS.items() if field.kind in {"text", "texts"} and name not in {*TOKENS, "time"}
@@ -29,19 +46,22 @@ _FREE: Final = tuple(
 
 def redacted(body: Mapping[str, Any], plain_headers: frozenset[str]) -> dict[str, Any]:
     """The entry with everything in clear replaced; equal to `body` when there was nothing."""
-    return {name: _part(name, value, plain_headers) for name, value in body.items()}
+    request = body.get("request")
+    engine = request.get("mount_type") if isinstance(request, dict) else None
+    shown = _CERTIFICATE.get(engine, _NOTHING) if isinstance(engine, str) else _NOTHING
+    return {name: _part(name, value, plain_headers, shown) for name, value in body.items()}
 
 
-def _part(name: str, value: Any, plain: frozenset[str]) -> Any:
+def _part(name: str, value: Any, plain: frozenset[str], shown: frozenset[str]) -> Any:
     """A value outside `data`: strings are kept, less tokens and what stands under a token's name."""
     if name == "data":
-        return _data(value)
+        return _data(value, shown)
     if name == "headers" and isinstance(value, dict):
         return {key: _header(item, key.lower() in plain) for key, item in value.items()}
     if isinstance(value, dict):
-        return {_key(key): _part(key, item, plain) for key, item in value.items()}
+        return {_key(key): _part(key, item, plain, shown) for key, item in value.items()}
     if isinstance(value, list):
-        return [_part(name, item, plain) for item in value]
+        return [_part(name, item, plain, shown) for item in value]
     return _string(name, value) if isinstance(value, str) else value
 
 
@@ -63,14 +83,14 @@ def _header(value: Any, plain: bool) -> Any:
     return value
 
 
-def _data(value: Any) -> Any:
-    """A value inside `data`: only hashes and times may be text there."""
+def _data(value: Any, shown: frozenset[str], name: str = "") -> Any:
+    """A value inside `data`: only hashes, times and what stands under a name that is `shown` may be text there."""
     if isinstance(value, dict):
-        return {_key(key): _data(item) for key, item in value.items()}
+        return {_key(key): _data(item, shown, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [_data(item) for item in value]
+        return [_data(item, shown, name) for item in value]
     if isinstance(value, str) and not is_hidden(value):
-        return REDACTED
+        return mask(value) if name in shown and _PRIVATE not in value else REDACTED
     return value
 
 
