@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HOMES: Final = (*DEPTHS, 4)  # the last: a deepest folder of that name, in whatever mount and environment
 _EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _PEAK, _FOLDER = range(12)
 _MOVED: Final = _FOLDER + 2 * max(HOMES) + 2
+_CHANGED: Final = _MOVED + 1
 _MOUNTS: Final = 64  # remembered by name, those met first: a mount that is renamed was there before
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 _UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
@@ -28,6 +29,7 @@ _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of explo
 _BURSTY: Final = 3.0
 _HOME: Final = 0.2  # of all principals: a folder that so many use says nothing about any of them
 _SMALL: Final = 3.0  # principals added to every estate, so that two in a folder are no crowd among a handful
+_RARELY: Final = (2.0, 5.0)  # of strange pairs so many were changed, before any was seen
 _OPEN, _MANY = 0.1, 20.0  # how likely a new user of a secret with ever so many is, and what is half of many
 
 
@@ -77,7 +79,7 @@ class Acquaintance:
             if depth not in DEPTHS:  # people work in every environment of their team, a workload lives in one
                 mine *= people
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
-        best = np.where(news.made | self._moved(news), 1.0, best)
+        best = np.where(news.made | news.namesakes() | self._moved(news), 1.0, best)
         return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
     def _moved(self, news: News) -> Bools:
@@ -104,6 +106,11 @@ class Acquaintance:
         habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
         shape = np.maximum(self._get(_STRANGE, principal) - recent, 0.0) + habit * _BORROWED
         return shape / (self._get(_ACTIVE, principal) + _BORROWED), np.minimum(shape, _BURSTY)
+
+    def changing(self, actors: Actors, at: npt.NDArray[np.int64]) -> Floats:
+        """For the principals of rows `at`: of their kind's strange pairs the share that was changed, not only read."""
+        kind = actors.kind[at]
+        return np.maximum((self._get(_CHANGED, kind) + _RARELY[0]) / (self._get(_KIND, kind) + _RARELY[1]), _FLOOR)
 
     def users(self, actors: Actors, news: News, row: int) -> tuple[int, int, int, int]:
         """Of the secret of new pair `row`: its users in the cohort, the cohort's others, its users, all others."""
@@ -155,7 +162,8 @@ class Acquaintance:
             here = joined(tag + 1, principal[lives], folders)
             _, first = np.unique(here, return_index=True)
             grown += [joined(tag, folders[first[~self._tally.knows(here[first])]]), here]
-        odd = news.who[strange & ~actors.probation[news.who]]
+        settled = strange & ~actors.probation[news.who]
+        odd = news.who[settled]
         who, count = np.unique(odd, return_counts=True)
         most = np.maximum(self.peak(actors, who), count)
         self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
@@ -167,6 +175,7 @@ class Acquaintance:
             joined(_READERS, actors.cohort[news.who], news.secret),
             joined(_STRANGE, actors.principal[odd]),
             joined(_KIND, actors.kind[odd]),
+            joined(_CHANGED, actors.kind[news.who[settled & news.changed]]),
         ]
         return grown
 

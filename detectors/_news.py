@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pipeline.core.ports import Profiles
 
 DEPTHS: Final = (1, 2, 3)  # of folders
+_CHANGES: Final = ("write", "delete", "rotate")
+_NAME: Final = r"([^/@]{3,})(?:@[^/]*)?$"
+_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class News:
     bare: Bools  # the secret lies in no folder but the mount
     unknown: Bools  # the secret was never used by anybody
     made: Bools  # nor is it now, but for being written
+    changed: Bools  # it was written, removed or rotated
     mounts: pl.Series  # distinct names, in order
     profiles: Profiles
     start_us: int
@@ -83,6 +87,7 @@ class News:
             keys[0] == keys[-1],
             unknown,
             unknown & ~_used(frame, unknown, rows),
+            _changed(who, secret, rows),
             folders[0].unique().sort(),
             window.profiles,
             window.start_us,
@@ -96,6 +101,14 @@ class News:
         edge = self.profiles.lookup("edge", pairs.drop("row"), self.start_us, ("known", "succeeded"))
         found = np.zeros(len(asked), dtype=np.bool_)
         found[pairs.filter(edge["known"] & edge["succeeded"])["row"].to_numpy()] = True
+        return found
+
+    def namesakes(self) -> Bools:
+        """Pairs whose secret nobody ever used, in a folder that is named after the principal: its own, kept since its
+        last start."""
+        found, some = np.zeros(len(self.frame), dtype=np.bool_), np.flatnonzero(self.unknown)
+        name = pl.format("/{}/", pl.col("principal").str.extract(_NAME, 1))
+        found[some] = self.frame[some].select(pl.col("secret").str.contains(name, literal=True)).to_series().to_numpy()
         return found
 
     def crowded(self, together: int) -> Bools:
@@ -129,11 +142,22 @@ def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:
     )
 
 
+def _changed(who: Ints, secret: Ints, rows: pl.DataFrame) -> Bools:
+    """Whether each pair of numbers did more in these rows of People than look."""
+    changes = _pairs(rows.filter(pl.col("operation").is_in(_CHANGES)))
+    found: Bools = np.isin(_one(who, secret), _one(*changes))
+    return found
+
+
+def _one(who: Ints, secret: Ints) -> Keys:
+    return np.asarray((who.astype(np.uint64) << _WORD) | secret.astype(np.uint64))
+
+
 def _pairs(rows: pl.DataFrame) -> tuple[Ints, Ints]:
     """Number of the principal and of the secret of each different pair in rows of People."""
     who, secret = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("secret")))
-    both = unique((who << np.uint64(32)) | secret)
-    return (both >> np.uint64(32)).astype(np.int64), (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    both = unique((who << _WORD) | secret)
+    return (both >> _WORD).astype(np.int64), (both & _LOW).astype(np.int64)
 
 
 def _named(folders: pl.Series) -> pl.Series:

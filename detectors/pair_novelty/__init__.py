@@ -40,6 +40,7 @@ _NEXT: Final = (
 _SHOWN: Final = 3
 _MANY: Final = 10
 _ABOVE_PEAK: Final = 1.5
+_HARM: Final = 1.0  # surprise added when a strange secret was changed, beyond how seldom that is
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,14 +102,21 @@ class PairNovelty:
         """What is told, and every surprise, told or not."""
         if not strange.any():
             return [], []
-        rows = news.frame.with_columns(likely=pl.Series(likely), who=pl.Series(news.who), row=pl.int_range(pl.len()))
+        rows = news.frame.with_columns(
+            likely=pl.Series(likely),
+            who=pl.Series(news.who),
+            row=pl.int_range(pl.len()),
+            changed=pl.Series(news.changed),
+        )
         each = rows.filter(pl.Series(strange)).sort("likely", "secret").group_by("principal", maintain_order=True).agg(
             pl.len().alias("count"), "secret", "row", pl.col("who").first(), pl.col("likely").mean(),
-            pl.col("likely").min().alias("least"),
+            pl.col("likely").min().alias("least"), pl.col("secret").filter("changed").alias("changed"),
         ).sort("principal")  # fmt: skip
         count = each["count"].to_numpy().astype(np.float64)
         mean, size = self._known.exploration(actors, each["who"].to_numpy())
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["likely"].to_numpy())
+        changed = np.flatnonzero((each["changed"].list.len() > 0).to_numpy())
+        surprise[changed] += _HARM - np.log10(self._known.changing(actors, each["who"].to_numpy()[changed]))
         # Whoever takes many strangers at a time (a rotator, a copier) is odd only beyond what it took before.
         peak = self._known.peak(actors, each["who"].to_numpy())
         surprise = np.where((peak >= _MANY) & (count <= _ABOVE_PEAK * peak), 0.0, surprise)
@@ -138,14 +146,15 @@ class PairNovelty:
     def _stranger(self, one: dict[str, Any], surprise: float, window: Window) -> Found:
         principal, secrets, mean = one["principal"], one["secret"], one["mean"]
         rows = window.operations.filter((pl.col("principal") == principal) & pl.col("secret").is_in(secrets))
-        count = len(secrets)
+        count, changed = len(secrets), one["changed"]
+        did = f" It changed {several(changed, _SHOWN)}." if changed else ""
         return Found(
             key=principal,
-            severity="high" if count >= 10 else "medium" if count >= 3 or surprise >= 7.5 else "low",
+            severity="high" if count >= 10 else "medium" if count >= 3 or changed or surprise >= 7.5 else "low",
             confidence=0.7,
             score=_tails.score(surprise),
             message=f"{show(principal)} used {several(secrets, _SHOWN)} for the first time; its folders and its peers"
-            f" give no reason to.{one['folders']}",
+            f" give no reason to.{one['folders']}{did}",
             observed=f"{count} new foreign {'secrets' if count > 1 else 'secret'}, likelihood {figure(one['least'])}"
             " by folder and peers",
             expected=f"{figure(mean)} in an hour for this principal; {one['peers']}",

@@ -32,13 +32,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Reads count that disclose a secret this principal never read before.
 
     A change of policy, role or mount followed within an hour by `after_policy` of them, by whoever made it or by one
-    who logged in from the same address since; audit control followed within two hours by `after_audit`; a list within
+    who logged in from the same address since; a change of an engine's role by `after_role` of that very role within an
+    hour, by whoever made it; audit control followed within two hours by `after_audit`; a list within
     half an hour by `after_list`; a network new to the principal within an hour by `after_place`. Refused and allowed
     within a day: `flipped` secrets. In the first `settle_hours` nothing is told. `facts` and `keys`
     bound the memory.
     """
 
     after_policy: int = 2
+    after_role: int = 1
     after_audit: int = 1
     after_list: int = 5
     after_place: int = 5

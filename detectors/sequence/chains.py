@@ -33,6 +33,7 @@ class Chain:
     message: str  # {who}, {path}, {n}, {secrets}, {zone}
     expected: str
     next_step: str
+    plain: float = 0.0  # reads that the fact itself is worth
     through_login: bool = False  # also by one who logged in from the same address since
 
     def told(self, facts: Mapping[str, pl.DataFrame], news: pl.DataFrame, least: int, window_us: int) -> list[Found]:
@@ -77,7 +78,8 @@ class Chain:
         readers = sorted(set(one["reader"]) - {one["maker"]})
         through = f" through {several(readers)}" if readers else ""
         words = {
-            "who": show(one["maker"]), "path": show(one["fact_path"][0]), "n": f"{one['n']}",
+            "who": show(one["maker"]), "path": show(one["fact_path"][0]),
+            "n": f"{one['n']} {'secret' if one['n'] == 1 else 'secrets'}",
             "secrets": several(secrets), "zone": show(one["fact_zone"][0]), "through": through,
         }  # fmt: skip
         last = max(range(len(one["time"])), key=lambda i: (one["time"][i], one["uid"][i]))
@@ -87,9 +89,9 @@ class Chain:
             title=self.title,
             severity=_graver(self.severity) if one["n"] >= self.many else self.severity,
             confidence=0.8,
-            score=one["n"] / (one["n"] + 2.0),
+            score=(worth := one["n"] + self.plain) / (worth + 2.0),
             message=self.message.format(**words),
-            observed=f"{one['n']} secrets never read before, the last {_minutes(one, last)} minutes after",
+            observed=f"{words['n']} never read before, the last {_minutes(one, last)} minutes after",
             expected=self.expected,
             next_step=self.next_step,
             principal=one["maker"],
@@ -113,34 +115,43 @@ _PAIR: Final = (
 CHAINS: Final = (
     Chain(
         "policy_then_read", "Rights changed, then used", "policy", "after_policy", ("principal",), "medium", 3,
-        "{who} changed {path} and within the hour{through} read {n} secrets never read before: {secrets}.",
+        "{who} changed {path} and within the hour{through} read {n} never read before: {secrets}.",
         "a change of rights by one, its use by another, on another day",
         "Ask for the ticket of the change. If there is none: undo it, revoke the tokens of both, rotate what was read.",
         through_login=True,
     ),
     Chain(
+        "role_then_use", "Role of an engine changed, then used", "role", "after_role", ("principal", "secret"), "high",
+        99,
+        "{who} changed {path} and within the hour took credentials of it, {n} never read before: {secrets}.",
+        "a role is changed by one, or by code, and used by the service that it is for",
+        "Compare the role with the configuration as code (what its credentials may do, how long they live). If nobody"
+        " asked for the change: put it back, and revoke the leases and tokens of its maker.",
+        plain=2.0,
+    ),
+    Chain(
         "audit_then_read", "Audit changed, then secrets read", "audit", "after_audit", ("principal",), "high", 99,
-        "{who} changed {path} and within two hours read {n} secrets never read before: {secrets}.",
+        "{who} changed {path} and within two hours read {n} never read before: {secrets}.",
         "maintenance of audit devices without a look at secrets",
         "Take it as an attempt to hide. Revoke the tokens, rotate what was read, and see what the other devices tell"
         " of the time between.",
     ),
     Chain(
         "list_then_read", "Lists, then reads what it found", "list", "after_list", ("principal",), "medium", 15,
-        "{who} listed {path} and within half an hour read {n} secrets never read before: {secrets}.",
+        "{who} listed {path} and within half an hour read {n} never read before: {secrets}.",
         "lists by people and inventories, reads by those who know what they want",
         "Ask the owner. If it is no migration: revoke the tokens and rotate what was read.",
     ),
     Chain(
         "place_then_read", "New place, then new secrets", "place", "after_place", ("principal", "zone"),
         "high", 99,
-        "{who} came from {zone} for the first time and within the hour read {n} secrets never read before: {secrets}.",
+        "{who} came from {zone} for the first time and within the hour read {n} never read before: {secrets}.",
         "either a new place or new secrets",
         "Take the credential as stolen until the owner explains it: revoke its tokens and the log-in credential.",
     ),
     Chain(
         "denied_then_allowed", "Refused, then allowed", "denied", "flipped", ("principal", "secret"), "medium", 10,
-        "{who} was refused {n} secrets and got them within a day: {secrets}.",
+        "{who} was refused {n} and got them within a day: {secrets}.",
         "what is refused once stays refused, or a ticket says why not",
         "Find the change of policy between (view operations, operation policy) and who asked for it.",
     ),

@@ -36,7 +36,7 @@ FACTS: Final = pl.Schema(
 )
 SPANS_US: Final = {  # how long a fact may explain what follows
     "policy": HOUR_US, "audit": 2 * HOUR_US, "login": HOUR_US, "list": HOUR_US // 2, "denied": DAY_US, "place": HOUR_US,
-    "revoked": DAY_US,
+    "revoked": DAY_US, "role": HOUR_US,
 }  # fmt: skip
 _CHANGES: Final = (
     r"^sys/(?:policy|policies/[a-z]+)/.|^auth/.+/(?:role|roles|groups|users|map|config)(?:/|$)|^sys/(?:auth|mounts)/."
@@ -159,7 +159,7 @@ _NO_LOGIN: Final = pl.col("operation") != "auth"
 _KINDS: Final = ("policy", "audit_control", "list", "revoke")
 _WORTH: Final = (pl.col("operation").is_in(_KINDS) | (pl.col("outcome") == "denied")) & _NO_LOGIN
 _TELLS: Final = pl.col("what").is_not_null() & (somebody() | (pl.col("what") == "revoked"))
-_GOES_ON: Final = (pl.col("last_time") > pl.col("time")) & pl.col("what").is_in(["policy", "audit", "login"])
+_GOES_ON: Final = (pl.col("last_time") > pl.col("time")) & pl.col("what").is_in(["policy", "role", "audit", "login"])
 
 
 @cache
@@ -169,6 +169,7 @@ def _what() -> pl.Expr:
     secret = pl.col("secret") != ""
     return (
         pl.when((pl.col("operation") == "policy") & worked & path.str.contains(_CHANGES)).then(pl.lit("policy"))
+        .when((pl.col("operation") == "policy") & worked & secret).then(pl.lit("role"))
         .when((pl.col("operation") == "audit_control") & worked & path.str.contains(_AUDIT)).then(pl.lit("audit"))
         .when((pl.col("operation") == "auth") & worked & (pl.col("mount") != "auth/token/")).then(pl.lit("login"))
         .when((pl.col("operation") == "list") & worked & secret).then(pl.lit("list"))

@@ -57,7 +57,8 @@ class News:
             return live
         actors, news = both
         some = pl.col("principal").is_in(whose.implode())
-        pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who])).filter(some)
+        pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who]))
+        pairs = pairs.filter(some & ~pl.Series(news.namesakes()))
         if pairs.is_empty():
             return live
         read = pl.col("discloses_value") & (pl.col("secret") != "")

@@ -45,14 +45,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The sum of a principal is told when its surprise (-log10 of a probability) reaches `surprise`.
 
     Evidence halves every `half_life_hours`; one window gives at most one hit, however loud. Below `hits` hits nothing
-    is told. `familiar`, `probation_hours` and `together` are those of `pair_novelty`. `per_day` is about how many are
-    told a day. `keys` bounds the tallies (24 bytes each), `principals` the sums and `timeline` the accesses remembered.
+    is told. `familiar`, `probation_hours` and `together` are those of `pair_novelty`; for programs, which seldom
+    explore, `familiar_programs` takes the place of `familiar`. `per_day` is about how many are told a day. `keys`
+    bounds the tallies (24 bytes each), `principals` the sums and `timeline` the accesses remembered.
     """
 
     surprise: float = 3.5
     half_life_hours: float = 72.0
     hits: float = 2.5
     familiar: float = 0.05
+    familiar_programs: float = 0.12
     probation_hours: int = 72
     together: int = 4
     per_day: float = 1.0
@@ -86,7 +88,9 @@ class SlowEvidence:
         told, known_of, goes_on = (np.zeros(0, dtype=np.bool_) for _ in range(3))
         if len(news.who):
             likely = known.likelihood(actors, news)
-            strange = (likely < config.familiar) & ~news.crowded(config.together)
+            people = (actors.frame["kind"] == "human").to_numpy()[news.who]
+            familiar = np.where(people, config.familiar, config.familiar_programs)
+            strange = (likely < familiar) & ~news.crowded(config.together)
             hits = Evidence.of(actors, news, likely, strange & ~actors.probation[news.who], window)
         if len(hits.who):
             count, windows = self._trickle.sums(hits, at_us)

@@ -16,7 +16,7 @@ from detectors._window import Found, seen_in, tell
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.overlap import Overlap, Sessions
 from detectors.source_novelty.zones import Visits, Zones
-from pipeline.core.clock import HOUR_US
+from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -41,14 +41,16 @@ _CARRIED: Final = 2.0  # on that of one where a token is used that a program has
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new zone is told when its surprise (-log10 of a probability) reaches `surprise`.
 
-    Principals seen in fewer than `windows` windows are not judged. A zone that `movers` other principals adopted
-    within `hours` is a move of the network. In the first `settle_hours` every zone is new, and none is told for it.
-    `per_day` is about how many are told a day. `keys` bounds the memory. Where one or two addresses make `front_share`
-    of a store's requests, by `front_principals` or more in each of `front_windows` windows, they are a proxy's.
+    Principals seen in fewer than `windows` windows are not judged before they are known for `known_days`. A zone that
+    `movers` other principals adopted within `hours` is a move of the network. In the first `settle_hours` every zone is
+    new, and none is told for it. `per_day` is about how many are told a day. `keys` bounds the memory. Where one or two
+    addresses make `front_share` of a store's requests, by `front_principals` or more in each of `front_windows`
+    windows, they are a proxy's.
     """
 
     surprise: float = 5.0
     windows: int = 24
+    known_days: float = 7.0
     movers: int = 3
     hours: int = 24
     settle_hours: int = 72
@@ -77,7 +79,7 @@ class SourceNovelty:
         if visits is None:
             return empty(FINDING)
         known = self._zones.knows(visits)
-        moved, alone = self._moved(visits, known, window.start_us)
+        moved, alone = self._moved(visits, known, window)
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
         hidden = self._fronts.zones()
         odd = np.zeros(len(known), dtype=np.bool_)
@@ -102,13 +104,28 @@ class SourceNovelty:
                 self._overlap.learn(sessions, window.start_us)
         return tell(self.info, window, found)
 
-    def _moved(self, visits: Visits, known: Bools, at_us: int) -> tuple[Ints, Ints]:
+    def _moved(self, visits: Visits, known: Bools, window: Window) -> tuple[Ints, Ints]:
         """The pairs that are new to a settled principal, and those of them that are its own doing."""
         new = np.flatnonzero(~known)
-        moved = new[self._zones.windows(visits, new) >= self._config.windows]
-        movers = self._zones.movers(visits, moved, at_us)
+        moved = new[self._settled(visits, new, known, window)]
+        movers = self._zones.movers(visits, moved, window.start_us)
         alone = (movers < self._config.movers) & ~self._zones.roams(visits, moved, self._config.movers)
         return moved, moved[alone]
+
+    def _settled(self, visits: Visits, rows: Ints, known: Bools, window: Window) -> Bools:
+        """Whether the principals of these pairs are known well enough: by windows, or who comes seldom by days.
+
+        A person who comes seldom may come from anywhere, but not from there and from its usual network in one window.
+        """
+        enough: Bools = self._zones.windows(visits, rows) >= self._config.windows
+        some = np.flatnonzero(~enough)
+        asked = visits.frame[rows[some]].select("principal")
+        first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
+        since = window.start_us - round(self._config.known_days * DAY_US)
+        here = np.isin(visits.principal[rows[some]], visits.principal[known])
+        program = (visits.frame["kind"] != "human").to_numpy()[rows[some]]
+        enough[some] = (first <= since).fill_null(value=False).to_numpy() & (program | here)
+        return enough
 
     def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""
