@@ -193,7 +193,13 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("time", "uid")
 
 
-_APART: Final = pl.col("operation").is_in(NOTABLE) | pl.col("path").str.starts_with(PROBES)
+_BACK: Final = (pl.col("operation") == "write") & pl.col("path").str.starts_with(pl.col("mount") + "undelete/")
+_APART: Final = (
+    pl.col("operation").is_in(NOTABLE)
+    | pl.col("path").str.starts_with(PROBES)
+    | pl.col("flags").list.contains("version").fill_null(value=False)
+    | _BACK.fill_null(value=False)
+)
 _ACT: Final = pl.when(_APART).then("path").alias("act")
 _AS_COUNTED: Final = (
     *(_ACT if key == "act" else pl.col(key) for key in WINDOW_KEYS),

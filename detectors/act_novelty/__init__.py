@@ -28,7 +28,8 @@ INFO: Final = DetectorInfo(
     techniques=("T1078", "T1565.001"),
     measures=("F3", "M7"),
 )
-_GRAVE: Final = ("write", "delete", "rotate", "revoke")
+_GRAVE: Final = ("write", "delete", "rotate", "revoke", "decrypt", "old version", "undelete")
+_MORE: Final = 0.2  # surprise added for each doubling of the values taken
 _SETS: Final = ("write", "rotate")  # acts on a secret that was there before; a new one is its maker's
 
 
@@ -65,7 +66,7 @@ class ActNovelty:
         moved = moved[acts.days(moved) >= config.days]
         odd = moved[habit.crowd(acts, moved) < config.together]
         odd = odd[_there_before(acts, odd)]
-        surprise = habit.surprise(acts, odd)
+        surprise = habit.surprise(acts, odd) + _MORE * np.log2(acts.taken(odd))
         loud = surprise >= self._budget.threshold(window.start_us)
         told = zip(odd[loud].tolist(), surprise[loud], strict=True)
         found = [self._found(acts, i, float(much)) for i, much in told]

@@ -17,11 +17,14 @@ from pipeline.core.clock import DAY_US, HOUR_US
 if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints, Window
 
-# Reads are what every program does, and log-ins, policies and audit devices have detectors of their own.
+# Reads are what every program does, but for those of what is encrypted or gone; log-ins, policies and audit devices
+# have detectors of their own.
 ACTS: Final = {
     "list": "looked around in", "write": "wrote to", "delete": "deleted from", "rotate": "rotated in",
-    "revoke": "revoked in", "other": "used",
+    "revoke": "revoked in", "other": "used", "decrypt": "decrypted in", "old version": "read old versions in",
+    "undelete": "brought back deleted versions in",
 }  # fmt: skip
+_TAKEN: Final = ("decrypt", "old version")
 _ACT, _DOERS, _KIND, _KIND_DAYS, _KIND_NEW, _NEW = range(6)
 _FLOOR: Final = 1e-3
 _SMALL: Final = 3.0  # principals added to every kind, so that none among a handful is no rarity
@@ -29,7 +32,25 @@ _BORROWED: Final = 10.0  # days' worth of belief in the kind's habit of new acts
 _BEGUN: Final = 50.0  # days added to a kind's, so that a young memory does not call everything rare
 _BURSTY: Final = 3.0
 _LATE_US: Final = 12 * HOUR_US
-_ASKED: Final = pl.col("operation").is_in(tuple(ACTS)) & (pl.col("outcome") == "success")
+_READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
+_APART: Final = pl.col("act").is_not_null()
+_DECRYPT: Final = (
+    _READ
+    & pl.col("path").str.contains("/decrypt/", literal=True)
+    & ~pl.col("path").str.contains("/data/", literal=True)
+)
+_ASKED: Final = (pl.col("operation").is_in(tuple(ACTS)) | (_READ & _APART) | _DECRYPT) & (
+    pl.col("outcome") == "success"
+)
+
+
+def _word() -> pl.Expr:
+    """What of ACTS it was."""
+    gone = _APART & (pl.col("operation") == "write")
+    return (
+        pl.when(_READ & _APART).then(pl.lit("old version")).when(gone).then(pl.lit("undelete"))
+        .when(_DECRYPT).then(pl.lit("decrypt")).otherwise("operation")
+    )  # fmt: skip
 
 
 def _place() -> pl.Expr:
@@ -57,7 +78,8 @@ class Acts:
         """Those of principals that are one."""
         people, profiles, start_us = People.of(window), window.profiles, window.start_us
         asked = people.rows.select(_ASKED.arg_true()).to_series()
-        rows = people.rows.select("who", "operation", "secret", "path")[asked].with_columns(place=_place())
+        rows = people.rows.select("who", "operation", "act", "secret", "path")[asked]
+        rows = rows.with_columns(place=_place(), operation=_word())
         by = ("who", "operation", "place")
         frame = rows.sort(*by, "secret").unique(by, keep="first", maintain_order=True)
         who = frame["who"].to_numpy().astype(np.int64)
@@ -79,8 +101,15 @@ class Acts:
     def rows(self, at: int) -> pl.DataFrame:
         """The WINDOW rows of one act."""
         one = self.frame.row(at, named=True)
-        mine = (pl.col("principal") == one["principal"]) & (pl.col("operation") == one["operation"])
-        return self.window.operations.filter(mine & (pl.col("outcome") == "success") & (_place() == one["place"]))
+        mine = self.window.operations.filter((pl.col("principal") == one["principal"]) & _ASKED)
+        return mine.filter((_word() == one["operation"]) & (_place() == one["place"]))
+
+    def taken(self, rows: Ints) -> Floats:
+        """How many values each of these acts got out of what was encrypted or gone; at least one."""
+        some = self.frame["operation"][rows].is_in(_TAKEN).to_numpy()
+        n = np.ones(len(rows))
+        n[some] = [float(self.rows(at)["n"].sum()) for at in rows[some].tolist()]
+        return n
 
 
 class Habit:

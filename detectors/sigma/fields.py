@@ -30,6 +30,7 @@ FLAGS: Final = (
     "exportable", "allow_plaintext_backup", "deletion_allowed", "no_parent", "no_default_policy", "renewable=false",
     "period", "log_raw", "log_raw=?", "hmac_accessor=false", "hmac_accessor=?", "allow_any_name", "audit_non_hmac",
     "force", "min_decryption_version", "bound=none", "complete", "policies", "max_versions=1", "cas_required=false",
+    "delete_version_after", "version",
 )  # fmt: skip
 _OPTIONS: Final = tuple(name for name in FLAGS if "=" not in name)
 

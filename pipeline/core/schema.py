@@ -349,7 +349,7 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 # Operations on the store itself, few and worth telling apart: each path has a row of its own in a window. So have
-# questions for what a token may do, which are begun by PROBES.
+# questions for what a token may do, which are begun by PROBES, and old versions of secrets, asked for or brought back.
 NOTABLE: Final = ("policy", "audit_control", "seal")
 PROBES: Final = "sys/capabilities"
 
@@ -362,7 +362,7 @@ WINDOW_KEYS: Final = (
 WINDOW: Final = pl.Schema(
     {
         **{name: OPERATION[name] for name in WINDOW_KEYS if name != "act"},
-        "act": pl.String(),  # the path of an operation on the store itself (NOTABLE, PROBES), null for every other
+        "act": pl.String(),  # the path of an operation that is told apart (see NOTABLE), null for every other
         "n": pl.Int64(),  # operations
         "time": TIME,  # of the first
         "last_time": TIME,

@@ -76,6 +76,17 @@ RULES: Final = (
         RARE,
     ),
     Rule(
+        "versions_expire",
+        "Secrets to vanish by themselves",
+        "low",
+        engine("kv") & rest(r"^(config$|metadata/)") & writes() & flag("delete_version_after"),
+        "{who} had versions deleted some time after they are written: {path}",
+        "What is written from now on is deleted without another request. Compare delete_version_after with the"
+        " configuration as code, and set it back before the next write (a rotation, for one).",
+        ("T1485",),
+        RARE,
+    ),
+    Rule(
         "write_guard_off",
         "Guard against blind overwriting taken off",
         "medium",

@@ -56,12 +56,14 @@ _FLAGS: Final = {
     "bound=none": r'"(?:[a-z]+_){0,2}bound_[a-z_]+":(?:\[\]|\{\}|null)',  # who may log in was narrowed by it
     "max_versions=1": r'"max_versions":(?:1[,}]|"1")',
     "cas_required=false": r'"cas_required":(?:false|"false")',
+    "delete_version_after": r'"delete_version_after":(?:"hmac-|"?[1-9])',
 }
 _POLICIES: Final = r'"policies":(?:\[[^\]]|"[^"])'  # given to an identity; tokens are given theirs all the time
+_VERSION_ASKED: Final = r'"version":'
 _COMPLETE: Final = r'"complete":true\b'  # the last share was given: in the answer, not in the request
 _ANY_FLAG: Final = (
     r'"(?:exportable|allow_|deletion_|no_|renewable|period|token_period|log_raw|hmac_|audit_non|force|min_dec|max_ver'
-    r"|cas_req|policies|(?:token_|secret_id_)?bound_)"
+    r"|cas_req|delete_ver|policies|(?:token_|secret_id_)?bound_)"
 )
 
 
@@ -160,11 +162,14 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
     orphan = pl.col("request_path").str.starts_with("auth/token/create-orphan").fill_null(value=False)
     options = pl.col("options") & pl.col("request_data").str.contains(_ANY_FLAG)
     ceremony = pl.col("request_path").str.starts_with("sys/generate-").fill_null(value=False)
-    rows = frame.select((options.fill_null(value=False) | orphan | ceremony).arg_true()).to_series().to_numpy()
+    old = (pl.col("engine") == "kv") & (pl.col("request_operation") == "read") & pl.col("request_data").is_not_null()
+    asked = (options | old).fill_null(value=False) | orphan | ceremony
+    rows = frame.select(asked.arg_true()).to_series().to_numpy()
     data = pl.col("request_data").fill_null("")
     named = [pl.when(data.str.contains(how)).then(pl.lit(name)) for name, how in _FLAGS.items()]
     named.append(pl.when(orphan & ~data.str.contains(_FLAGS["no_parent"])).then(pl.lit("no_parent")))
     named.append(pl.when((pl.col("engine") == "identity") & data.str.contains(_POLICIES)).then(pl.lit("policies")))
+    named.append(pl.when(old & data.str.contains(_VERSION_ASKED)).then(pl.lit("version")))
     named.append(pl.when(ceremony & pl.col("answer").str.contains(_COMPLETE)).then(pl.lit("complete")))
     found = frame[rows].select(pl.concat_list(named).list.drop_nulls().alias("flags")).to_series()
     places = np.zeros(len(frame), np.int64)

@@ -191,6 +191,27 @@ def test_flags_of_kv_settings(path: str, flags: list[str]) -> None:
     assert sorted(got["flags"]) == flags
 
 
+@pytest.mark.parametrize(
+    ("operation", "path", "engine", "data", "flags"),
+    [
+        ("read", "kv/data/app/db", "kv", {"version": HASH}, ["version"]),
+        ("read", "kv/data/app/db", "kv", {"version": 3}, ["version"]),
+        ("read", "kv/data/app/db", "kv", {"list": HASH}, []),
+        ("update", "kv/data/app/db", "kv", {"version": HASH}, []),
+        ("read", "db/creds/app", "database", {"version": HASH}, []),
+        ("update", "kv/metadata/app/db", "kv", {"delete_version_after": HASH}, ["delete_version_after"]),
+        ("update", "kv/metadata/app/db", "kv", {"delete_version_after": 0}, []),
+        ("update", "kv/data/app/db", "kv", {"data": {"delete_version_after": HASH}}, []),
+    ],
+)
+def test_versions_asked_for_or_to_expire(
+    operation: str, path: str, engine: str, data: dict[str, Any], flags: list[str]
+) -> None:
+    """A read of KV 2 that names a version, and settings by which versions vanish; never a secret's own fields."""
+    request = {"operation": operation, "mount_type": engine, "data": data, "path": path, "mount_point": "kv/"}
+    assert event(request=request)["flags"] == flags
+
+
 def test_many_versions_are_no_flag() -> None:
     """A limit above one is not named."""
     data = {"max_versions": 10, "cas_required": True}

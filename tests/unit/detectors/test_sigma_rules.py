@@ -264,7 +264,7 @@ def test_without_the_extra_the_config_says_what_to_install(tmp_path: Path, monke
 
 def test_flags_are_those_the_decoder_tells() -> None:
     """A rule may ask for exactly the options that the Vault decoder knows."""
-    assert set(FLAGS) == {*vault_columns._FLAGS, "complete", "policies"}
+    assert set(FLAGS) == {*vault_columns._FLAGS, "complete", "policies", "version"}
 
 
 def test_alike_matches_are_told_once_an_hour(tmp_path: Path) -> None:
