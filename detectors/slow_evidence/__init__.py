@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import numpy as np
@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     surprise: float = 3.5
-    half_life_hours: float = 72.0
+    half_life_hours: Annotated[float, msgspec.Meta(gt=0)] = 72.0
     hits: float = 2.5
     familiar: float = 0.05
     familiar_programs: float = 0.12
