@@ -41,9 +41,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     copies_seconds: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.5  # an operation waits for other devices' copies
     gather_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2  # a followed stream is read in steps as long
     idle_seconds: Seconds = 1.0  # a followed stream that is silent this long no longer holds the others back
-    wait_seconds: Seconds = (
-        60.0  # of several workers: a partition whose worker has died holds the others back this long
-    )
+    wait_seconds: Seconds = 60.0  # of several workers: how long a dead one's partition holds the others back
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
