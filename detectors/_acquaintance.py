@@ -79,7 +79,7 @@ class Acquaintance:
             if depth not in DEPTHS:  # people work in every environment of their team, a workload lives in one
                 mine *= people
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
-        best = np.where(news.made | news.namesakes() | self._moved(news), 1.0, best)
+        best = np.where(news.made | news.own | self._moved(news), 1.0, best)
         return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
     def _moved(self, news: News) -> Bools:

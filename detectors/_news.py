@@ -58,6 +58,7 @@ class News:
     unknown: Bools  # the secret was never used by anybody
     made: Bools  # nor is it now, but for being written
     changed: Bools  # it was written, removed or rotated
+    own: Bools  # nobody ever used it, and its folder is named after the principal, who keeps it since its last start
     mounts: pl.Series  # distinct names, in order
     profiles: Profiles
     start_us: int
@@ -66,7 +67,8 @@ class News:
     def of(cls, rows: pl.DataFrame, actors: Actors, window: Window) -> News:
         """The new ones among the pairs of rows of People, all of them of `actors`."""
         people, at_us = People.of(window), window.start_us
-        who, secret = _pairs(rows)
+        pairs = _pairs(rows)
+        who, secret = (pairs >> _WORD).astype(np.int64), (pairs & _LOW).astype(np.int64)
         ids = {scope: window.profiles.numbers(scope, window) for scope in ("principal", "secret")}
         asked = pl.DataFrame({"principal": ids["principal"][people.places[who]], "secret": ids["secret"][secret]})
         edge = window.profiles.lookup("edge", asked, at_us, ("known", "succeeded"))
@@ -87,7 +89,8 @@ class News:
             keys[0] == keys[-1],
             unknown,
             unknown & ~_used(frame, unknown, rows),
-            _changed(who, secret, rows),
+            np.isin(pairs[new], _pairs(rows.filter(pl.col("operation").is_in(_CHANGES)))),
+            _named_after(frame, unknown),
             folders[0].unique().sort(),
             window.profiles,
             window.start_us,
@@ -101,14 +104,6 @@ class News:
         edge = self.profiles.lookup("edge", pairs.drop("row"), self.start_us, ("known", "succeeded"))
         found = np.zeros(len(asked), dtype=np.bool_)
         found[pairs.filter(edge["known"] & edge["succeeded"])["row"].to_numpy()] = True
-        return found
-
-    def namesakes(self) -> Bools:
-        """Pairs whose secret nobody ever used, in a folder that is named after the principal: its own, kept since its
-        last start."""
-        found, some = np.zeros(len(self.frame), dtype=np.bool_), np.flatnonzero(self.unknown)
-        name = pl.format("/{}/", pl.col("principal").str.extract(_NAME, 1))
-        found[some] = self.frame[some].select(pl.col("secret").str.contains(name, literal=True)).to_series().to_numpy()
         return found
 
     def crowded(self, together: int) -> Bools:
@@ -142,22 +137,19 @@ def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:
     )
 
 
-def _changed(who: Ints, secret: Ints, rows: pl.DataFrame) -> Bools:
-    """Whether each pair of numbers did more in these rows of People than look."""
-    changes = _pairs(rows.filter(pl.col("operation").is_in(_CHANGES)))
-    found: Bools = np.isin(_one(who, secret), _one(*changes))
+def _named_after(pairs: pl.DataFrame, asked: Bools) -> Bools:
+    """Whether the secret of each of the pairs `asked` lies in a folder of its principal's name."""
+    found, some = np.zeros(len(pairs), dtype=np.bool_), np.flatnonzero(asked)
+    name = pl.format("/{}/", pl.col("principal").str.extract(_NAME, 1))
+    named = pl.col("secret").str.contains(name, literal=True).fill_null(value=False)  # a short name is no name
+    found[some] = pairs[some].select(named).to_series().to_numpy()
     return found
 
 
-def _one(who: Ints, secret: Ints) -> Keys:
-    return np.asarray((who.astype(np.uint64) << _WORD) | secret.astype(np.uint64))
-
-
-def _pairs(rows: pl.DataFrame) -> tuple[Ints, Ints]:
-    """Number of the principal and of the secret of each different pair in rows of People."""
+def _pairs(rows: pl.DataFrame) -> Keys:
+    """Number of the principal, shifted by a word, and of the secret of each different pair in rows of People."""
     who, secret = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("secret")))
-    both = unique((who << _WORD) | secret)
-    return (both >> _WORD).astype(np.int64), (both & _LOW).astype(np.int64)
+    return unique((who << _WORD) | secret)
 
 
 def _named(folders: pl.Series) -> pl.Series:

@@ -58,7 +58,7 @@ class News:
         actors, news = both
         some = pl.col("principal").is_in(whose.implode())
         pairs = news.frame.with_columns(settled=pl.Series(settled(actors.principal)[news.who]))
-        pairs = pairs.filter(some & ~pl.Series(news.namesakes()))
+        pairs = pairs.filter(some & ~pl.Series(news.own))
         if pairs.is_empty():
             return live
         read = pl.col("discloses_value") & (pl.col("secret") != "")

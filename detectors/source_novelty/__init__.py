@@ -119,6 +119,8 @@ class SourceNovelty:
         """
         enough: Bools = self._zones.windows(visits, rows) >= self._config.windows
         some = np.flatnonzero(~enough)
+        if not len(some):
+            return enough
         asked = visits.frame[rows[some]].select("principal")
         first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
         since = window.start_us - round(self._config.known_days * DAY_US)
