@@ -14,6 +14,7 @@ from detectors._text import figure, several, show
 from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell
 from detectors.source_novelty.front import Fronts, Limits
+from detectors.source_novelty.moved import Held, Moved
 from detectors.source_novelty.overlap import Overlap, Sessions
 from detectors.source_novelty.zones import Visits, Zones
 from pipeline.core.clock import DAY_US, HOUR_US
@@ -35,6 +36,8 @@ INFO: Final = DetectorInfo(
 )
 
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
+_COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
+_SECOND: Final = 1.0  # on that of a token at a second address
 _CARRIED: Final = 2.0  # on that of one where a token is used that a program has elsewhere, too
 
 
@@ -70,6 +73,7 @@ class SourceNovelty:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US)
         self._overlap = Overlap(config.keys)
+        self._tokens = Moved(config.keys)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
         self._budget = Budget(config.surprise, config.per_day)
 
@@ -96,12 +100,20 @@ class SourceNovelty:
             new = {one.principal for one in found}
             found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
             surprises += apart.tolist()
+        held = Held.of(window)
+        if held is not None:
+            now = self._tokens.now(held)
+            if now.any() and not young:
+                told, more = self._carried(held, now, {one.principal for one in found}, window)
+                found, surprises = found + told, surprises + more
         if window.closed:
             self._zones.learn(visits, known, moved, alone, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if sessions is not None:
                 self._overlap.learn(sessions, window.start_us)
+            if held is not None:
+                self._tokens.learn(held, now, window.start_us)
         return tell(self.info, window, found)
 
     def _moved(self, visits: Visits, known: Bools, window: Window) -> tuple[Ints, Ints]:
@@ -115,7 +127,8 @@ class SourceNovelty:
     def _settled(self, visits: Visits, rows: Ints, known: Bools, window: Window) -> Bools:
         """Whether the principals of these pairs are known well enough: by windows, or who comes seldom by days.
 
-        A person who comes seldom may come from anywhere, but not from there and from its usual network in one window.
+        A person who comes seldom may come from anywhere, but not from there and, in one window, from a network of its
+        own or of many of its kind.
         """
         enough: Bools = self._zones.windows(visits, rows) >= self._config.windows
         some = np.flatnonzero(~enough)
@@ -124,7 +137,8 @@ class SourceNovelty:
         asked = visits.frame[rows[some]].select("principal")
         first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
         since = window.start_us - round(self._config.known_days * DAY_US)
-        here = np.isin(visits.principal[rows[some]], visits.principal[known])
+        at_home = known | (self._zones.odds(visits)[0] >= _COMMON)
+        here = np.isin(visits.principal[rows[some]], visits.principal[at_home])
         program = (visits.frame["kind"] != "human").to_numpy()[rows[some]]
         enough[some] = (first <= since).fill_null(value=False).to_numpy() & (program | here)
         return enough
@@ -137,6 +151,9 @@ class SourceNovelty:
         rows = visits.frame.with_columns(
             share=pl.Series(share), mean=pl.Series(mean), size=pl.Series(size)
         ).filter(pl.Series(odd))  # fmt: skip
+        # Of two networks that are new to somebody the one that many come from says nothing.
+        rare = pl.col("share") < _COMMON
+        rows = rows.filter(rare | ~rare.any().over("principal"))
         took = window.operations.filter("discloses_value").select("principal", "zone").unique()
         rows = rows.join(took.with_columns(took=1), on=["principal", "zone"], how="left", maintain_order="left")
         each = rows.group_by("principal").agg(
@@ -211,15 +228,49 @@ class SourceNovelty:
             **seen_in(rows),
         )
 
+    def _carried(
+        self, held: Held, now: Bools, known: set[str | None], window: Window
+    ) -> tuple[list[Found], list[float]]:
+        """Tokens at a second address, of principals of whom nothing else is told; nothing where many of them move."""
+        rows = np.flatnonzero(now)
+        surprise = self._tokens.surprise(held, rows, self._config.windows) + _SECOND
+        threshold = self._budget.threshold(window.start_us)
+        each = held.frame[rows].with_columns(surprise=pl.Series(surprise))
+        each = each.filter(~pl.col("principal").is_in(known)).unique("principal", keep="first", maintain_order=True)
+        loud = each.filter(pl.col("surprise") >= threshold)
+        told = loud.rows(named=True) if len(loud) < self._config.movers else []
+        return [self._second(one, window) for one in told], each["surprise"].to_list()
+
+    def _second(self, one: dict[str, Any], window: Window) -> Found:
+        principal, rows = one["principal"], _rows_of(one, window)
+        there = rows.filter(pl.col("client_ip") == rows.sort("last_time")["client_ip"][-1])
+        values = int(rows.filter("discloses_value")["n"].sum())
+        return Found(
+            key=principal,
+            cause="token_moved",
+            title="Token used from a second address",
+            severity="medium" if values else "low",
+            confidence=0.6,
+            score=_tails.score(one["surprise"]),
+            message=f"A token of {show(principal)} came from another address than before, reading {values} values.",
+            observed="a second address for one token",
+            expected="one address for one token, as with its tokens before",
+            next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor"
+            " and the credential it was made with, then see what was read (view operations, by session).",
+            principal=principal,
+            **seen_in(there),
+        )
+
     def snapshot(self) -> Frames:
         """Tallies, overlaps, the adoptions of the last day; proxies; the budget."""
-        parts = (self._zones, self._overlap, self._fronts, self._budget)
+        parts = (self._zones, self._overlap, self._tokens, self._fronts, self._budget)
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
         self._overlap.restore(frames)
+        self._tokens.restore(frames)
         self._fronts.restore(frames)
         self._budget.restore(frames)
 

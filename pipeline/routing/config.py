@@ -45,10 +45,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     of the `kindred` groups see the same act from several sides (how much, how many, which, in what order), so that
     their agreement proves nothing; where from, when and how it got in are other questions. Shares, floors and kin were
     chosen on simulated estates, seeds 11 to 13, 101 to 112 and 403 to 405.
+
+    `certain` are causes in which nothing is weighed (somebody changed who may do what, or what is recorded, and made
+    use of it): from high on they are told however full the day is.
     """
 
     per_day: float = 5
     exempt: tuple[str, ...] = ("invariant", "rules", "silence", "leak", "sli")
+    certain: tuple[str, ...] = ("policy_then_read", "role_then_use", "audit_then_read", "used_after_revocation")
     kindred: tuple[tuple[str, ...], ...] = (
         ("breadth", "rate", "pair", "slow", "denial", "enumeration", "multivariate", "rotation", "sequence", "act"),
     )

@@ -200,9 +200,11 @@ class Router:
             family, score = NEWS, news / (news + NEWS_HALF)
         if not news and finding["score"] is not None and score < self.config.floors.get(family, 0.0):
             return False
+        grave = RANKS.get(finding["severity"], 0) >= RANKS["high"]
+        certain = grave and any_glob(self.config.certain, finding["cause"] or "")
         enough = self._allowance.threshold(self._clock_us, family)
-        self._allowance.note(self._clock_us, family, self._about(finding), score)
-        return score >= enough
+        self._allowance.note(self._clock_us, family, self._about(finding), score, free=certain)
+        return certain or score >= enough
 
     def _about(self, finding: Mapping[str, Any]) -> int:
         return short("|".join(key_of(self.config, finding)))

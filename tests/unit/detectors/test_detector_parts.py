@@ -17,6 +17,7 @@ from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
 from detectors.rotation_health.schedule import Schedule, Written
 from detectors.slow_evidence.trickle import Evidence, Trickle
+from detectors.source_novelty.moved import Held, Moved
 from detectors.source_novelty.overlap import Sessions
 from pipeline.baselines import Baselines, Config
 from pipeline.core.model import Window
@@ -121,6 +122,42 @@ def test_of_several_sessions_the_widest_is_told_of() -> None:
     assert told(*once) == ("s1", 1, False)
     assert told(*once, *moved) == ("s3", 3, False)
     assert told(*back, *once, *moved) == ("s4", 2, True)
+
+
+def moves(tokens: Moved, hour: int, *places: str) -> list[bool]:
+    """Whether token t moves, seen at these addresses in turn in one window, which is learned."""
+    rows = [
+        {"session": "t", "client_ip": place, "time": START + hour * HOUR + minute * 60_000_000}
+        for minute, place in enumerate(places)
+    ]
+    held = Held.of(window(hour, *rows))
+    assert held is not None
+    now = tokens.now(held)
+    tokens.learn(held, now, START + hour * HOUR)
+    return now.tolist()
+
+
+def test_a_token_moves_once() -> None:
+    """At its first second address, be it in one window or a later one; going on, or back, is no other move."""
+    tokens = Moved(100)
+    assert [moves(tokens, hour, place) for hour, place in enumerate("aabab")] == [[m] for m in (0, 0, 1, 0, 0)]
+    again = Moved(100)
+    again.restore(tokens.snapshot())
+    assert moves(again, 9, "c") == [False]
+    assert moves(Moved(100), 0, "a", "b", "a") == [True]
+
+
+def test_tokens_are_met_anew_after_a_state_without_them() -> None:
+    """A state of before there was this memory holds none; and past its bound the oldest are met anew."""
+    tokens = Moved(4)
+    tokens.restore({})
+    assert moves(tokens, 0, "a") == [False]
+    for hour in range(1, 30):
+        held = Held.of(window(hour, {"session": f"s{hour}", "principal": f"approle/{hour}"}))
+        assert held is not None
+        tokens.learn(held, tokens.now(held), START + hour * HOUR)
+    assert max(len(frame) for frame in tokens.snapshot().values()) <= 4
+    assert moves(tokens, 30, "b") == [False]
 
 
 def test_a_monthly_job_is_not_dormant() -> None:

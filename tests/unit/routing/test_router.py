@@ -209,6 +209,25 @@ def test_what_the_day_has_no_room_for_stays_a_finding() -> None:
     assert len(kept.alerts.filter(principal="approle/weak")) == 1
 
 
+def test_rights_changed_and_used_are_told_however_full_the_day_is() -> None:
+    """A grave chain in which nothing is weighed needs no room; the same chain as medium does, and so does another."""
+    router = Router(Config(per_day=1))
+    rows = [
+        finding(60 * i, principal=f"approle/{i}", score=0.5 + i % 7 / 100, family="sequence") for i in range(24 * 7)
+    ]
+    router.push(frame(*rows), us(60 * 24 * 7))
+    weak = {"detector": "sequence", "family": "sequence", "score": 0.4}
+    asked = (("high", "role_then_use"), ("medium", "policy_then_read"), ("high", "place_then_read"))
+    late = [
+        finding(60 * 24 * 7 + i, severity=how, cause=cause, principal=f"oidc/{i}", **weak)
+        for i, (how, cause) in enumerate(asked)
+    ]
+    told = router.push(frame(*late), us(60 * 24 * 7 + 9)).alerts
+    assert told.filter(pl.col("principal").str.starts_with("oidc/")).select("principal", "route").rows() == [
+        ("oidc/0", "ticket")
+    ]
+
+
 def test_agreement_does_not_reach_above_critical_nor_over_the_group_window() -> None:
     """Critical stays critical; a family that spoke a day earlier corroborates nothing."""
     other = {"detector": "d2", "family": "source"}

@@ -1,0 +1,116 @@
+"""A token that goes to a second address, of somebody whose tokens stay where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._memory import Keys, Table, joined, keys_of
+from detectors._people import People, number_of
+from detectors._runs import begins
+from detectors._usual import Bools, Floats
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Ints, Window
+
+_MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN = range(5)
+_BORROWED: Final = 10.0  # tokens' worth of belief in the kind's habit
+_KIND_BORROWED: Final = 50.0
+_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_EXACT: Final = np.uint64((1 << 52) - 1)  # of an address's hash what a float holds exactly
+_LAST: Final = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Each token of a window; row i of every array is row i of `frame`."""
+
+    frame: pl.DataFrame  # principal, kind, session, in the order of names
+    principal: Keys
+    kind: Keys
+    token: Keys
+    first: Floats  # the address it came from first, as a number above 0
+    only: Bools  # whether it came from no other
+
+    @classmethod
+    def of(cls, window: Window) -> Held | None:
+        """None when no token can be told."""
+        people = People.of(window)
+        rows = people.rows.filter((pl.col("session") != "") & (pl.col("client_ip") != ""))
+        if rows.is_empty():
+            return None
+        who, number, place = (
+            rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("session"), number_of("client_ip"))
+        )
+        time = rows["time"].to_physical().fill_null(_LAST).to_numpy()
+        token = (who << _WORD) | number
+        order = np.lexsort((place, time, token))
+        token, place, kind = token[order], place[order], rows["type"].to_numpy()[order]
+        at = begins(token)
+        only = np.maximum.reduceat(place, at) == np.minimum.reduceat(place, at)
+        sessions, places = people.coded["session"], people.coded["client_ip"]
+        each = people.named(
+            pl.DataFrame(
+                {
+                    "who": (token[at] >> _WORD).astype(np.uint32),
+                    "type": np.maximum.reduceat(kind, at),
+                    "session": sessions.names.gather((token[at] & _LOW).astype(np.int64)),
+                }
+            )
+        )
+        first = (keys_of(places.names.gather(place[at].astype(np.int64))) & _EXACT) | np.uint64(1)
+        keys = joined(_TOKEN, each.keys, keys_of(each.frame["session"]))
+        return cls(each.frame, each.keys, each.kinds, keys, first.astype(np.float64), only)
+
+
+class Moved:
+    """Remembers where each token was first seen, and how many of a principal's were seen at another place.
+
+    24 bytes a token and a tally, those not touched for longest go first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._tokens = Table(1, limit)  # the address; below 0 once it was told to have moved
+        self._tally = Table(1, limit)
+
+    def now(self, held: Held) -> Bools:
+        """Tokens that come from a second address for the first time."""
+        known = self._tokens.get(held.token, 0)[:, 0]
+        now: Bools = (known >= 0) & (~held.only | ((known > 0) & (known != held.first)))
+        return now
+
+    def surprise(self, held: Held, rows: Ints, least: int) -> Floats:
+        """-log10 of the chance that a token of this principal does; 0 where fewer than `least` of them are known."""
+        principal, kind = held.principal[rows], held.kind[rows]
+        seen = self._get(_HELD, principal)
+        habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_HELD, kind) + _KIND_BORROWED)
+        chance = (self._get(_MOVED, principal) + habit * _BORROWED) / (seen + _BORROWED)
+        return np.where(seen >= least, _tails.surprise(np.minimum(chance, 1.0)), 0.0)
+
+    def learn(self, held: Held, now: Bools, at_us: int) -> None:
+        """Add a closed window."""
+        known = self._tokens.get(held.token, 0)[:, 0]
+        fresh = known == 0
+        for rows, mine, all_of_kind in ((fresh, _HELD, _KIND_HELD), (now, _MOVED, _KIND)):
+            keys = np.concatenate([joined(mine, held.principal[rows]), joined(all_of_kind, held.kind[rows])])
+            self._tally.add(keys, np.ones((len(keys), 1)), at_us)
+        value = np.where(fresh, held.first, known)
+        self._tokens.put(held.token, np.where(now, -value, value)[:, None], at_us)
+
+    def _get(self, tag: int, keys: Keys) -> Floats:
+        return np.asarray(self._tally.get(joined(tag, keys), 0)[:, 0])
+
+    def snapshot(self) -> Frames:
+        """Frames tokens.held and tokens.moved."""
+        return {"tokens.held": self._tokens.snapshot(), "tokens.moved": self._tally.snapshot()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot, maybe one from before there was this memory."""
+        if "tokens.held" not in frames:
+            return
+        self._tokens.restore(frames["tokens.held"])
+        self._tally.restore(frames["tokens.moved"])
