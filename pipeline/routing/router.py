@@ -19,12 +19,13 @@ import polars as pl
 from pipeline.core.findings import uid_of
 from pipeline.core.model import Frames, Message
 from pipeline.core.schema import ALERT, FINDING, SEVERITIES, empty
-from pipeline.routing.alert import LIVE, RANKS, Live, pack, unpack
+from pipeline.routing.alert import RANKS, Live
 from pipeline.routing.allowance import Allowance
+from pipeline.routing.book import Book
 from pipeline.routing.config import Config
 from pipeline.routing.habits import Habits
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
-from pipeline.routing.memory import Agreement, Seen, Timers, short
+from pipeline.routing.memory import Agreement, Seen, short
 from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, by_habit, key_of, route_of
 
 PENDING_MAX: Final = 50_000
@@ -67,11 +68,7 @@ class Router:
         self._allowance = Allowance(config.per_day, config.shares, config.other_share)
         self._habits = Habits(config.principals_max)
         self._kin = {family: kin[0] for kin in config.kindred for family in kin}
-        self._live: dict[str, Live] = {}
-        self._by_key: dict[tuple[str, str, str], list[str]] = {}
-        self._open_of: dict[str, set[str]] = {}
-        self._closing = Timers()
-        self._leaving = Timers()
+        self._book = Book(config)
         self._changed: dict[str, Live] = {}
         self._messages: list[Message] = []
 
@@ -106,7 +103,7 @@ class Router:
     def snapshot(self) -> Frames:
         """Frames `alerts`, `agreement`, `seen`, `allowance`, `habits`, `pending`, `clock`."""
         return {
-            "alerts": pack(list(self._live.values())),
+            "alerts": self._book.snapshot(),
             "agreement": self._agreement.snapshot(),
             "seen": self._seen.snapshot(),
             "allowance": self._allowance.snapshot(),
@@ -123,12 +120,7 @@ class Router:
         self._habits.restore(frames["habits"])
         self._pending = frames["pending"]
         self._clock_us = frames["clock"]["clock_us"][0]
-        for alert in unpack(frames["alerts"].select(list(LIVE))):
-            self._index(alert)
-            if alert.done:
-                self._retire(alert)
-            else:
-                self._wake(alert)
+        self._book.restore(frames["alerts"])
 
     # --- order
 
@@ -145,19 +137,13 @@ class Router:
     def _advance(self, now_us: int) -> None:
         """Let event time pass: close, open and forget what is due, each at its own moment."""
         self._clock_us = max(self._clock_us, now_us)
-        while (uid := self._closing.take(self._clock_us)) is not None:
-            self._expire(self._live[uid])
-        while (uid := self._leaving.take(self._clock_us)) is not None:
-            self._forget(uid)
-
-    def _due_us(self, alert: Live) -> int:
-        quiet_us = alert.heard_us + self.config.quiet_us
-        return min(quiet_us, alert.expires_us) if alert.state == "suppressed" else quiet_us
+        while (alert := self._book.due(self._clock_us)) is not None:
+            self._expire(alert)
+        self._book.forget(self._clock_us)
 
     def _expire(self, alert: Live) -> None:
-        due_us = self._due_us(alert)
-        if due_us > self._clock_us:
-            self._closing.set(alert.uid, due_us)
+        if self._book.due_us(alert) > self._clock_us:
+            self._book.wait(alert)
         elif alert.state == "suppressed" and alert.expires_us < alert.last_us + self.config.quiet_us:
             self._open(alert)
         else:
@@ -167,7 +153,7 @@ class Router:
 
     def _fold(self, finding: Mapping[str, Any], time_us: int) -> None:
         rule = covering(self._rules, finding, time_us)
-        alert = self._find(finding, time_us)
+        alert = self._book.find(key_of(self.config, finding), time_us)
         exempt = finding["family"] in self.config.exempt
         news = 0.0
         if exempt and finding["principal"] and finding["principal"] not in self.config.unattributed:
@@ -209,14 +195,6 @@ class Router:
     def _about(self, finding: Mapping[str, Any]) -> int:
         return short("|".join(key_of(self.config, finding)))
 
-    def _find(self, finding: Mapping[str, Any], time_us: int) -> Live | None:
-        """The alert of the same incident: same key, begun within the group window on either side."""
-        for uid in reversed(self._by_key.get(key_of(self.config, finding), [])):
-            alert = self._live[uid]
-            if abs(time_us - alert.anchor_us) < self.config.group_us:
-                return alert
-        return None
-
     def _create(self, finding: Mapping[str, Any], time_us: int) -> Live:
         kind, key, group = key_of(self.config, finding)
         alert = Live(
@@ -229,7 +207,7 @@ class Router:
             last_us=time_us,
             heard_us=time_us,
         )
-        self._index(alert)
+        self._book.add(alert)
         return alert
 
     def _hush(self, alert: Live, rule: Rule) -> None:
@@ -242,7 +220,7 @@ class Router:
         if not alert.revision:
             alert.revision, alert.state = 1, "suppressed"
             self._count(alert)
-        self._wake(alert)
+        self._book.wake(alert)
 
     def _hear(self, alert: Live, finding: Mapping[str, Any], time_us: int, before: tuple[int, ...]) -> None:
         alert.heard += 1
@@ -258,7 +236,7 @@ class Router:
             self._say(alert, "open")
         elif alert.done or power_of_two or risen:
             self._say(alert, "updated")
-        self._wake(alert)
+        self._book.wake(alert)
 
     def _standing(self, alert: Live) -> tuple[int, ...]:
         """What is worth saying when it rises: severity, route, number of families."""
@@ -274,8 +252,7 @@ class Router:
         if self._kinds(families) < 2:
             return
         self._corroborate(alert, families, strong)
-        for uid in sorted(self._open_of.get(principal, set()) - {alert.uid}):
-            other = self._live[uid]
+        for other in self._book.open_of(principal, but=alert.uid):
             if other.state != "suppressed" and self._corroborate(other, families, strong):
                 self._say(other, "updated")
 
@@ -305,53 +282,20 @@ class Router:
         """Its suppression has ended while it still goes on."""
         alert.expires_us, alert.suppression = 0, ""
         self._say(alert, "open")
-        self._wake(alert)
+        self._book.wake(alert)
 
     def _close(self, alert: Live) -> None:
         """Quiet for long enough. One that was suppressed throughout stays so: nobody was told, nobody needs to be."""
         if alert.state != "suppressed":
             self._say(alert, "closed")
-        alert.done = True
-        self._retire(alert)
-        self._bound()
-
-    def _wake(self, alert: Live) -> None:
-        alert.done = False
-        self._leaving.drop(alert.uid)
-        self._closing.set(alert.uid, self._due_us(alert))
-        for principal in alert.principals:
-            self._open_of.setdefault(principal, set()).add(alert.uid)
-
-    # --- what is kept
-
-    def _index(self, alert: Live) -> None:
-        self._live[alert.uid] = alert
-        self._by_key.setdefault((alert.kind, alert.key, alert.group), []).append(alert.uid)
-
-    def _retire(self, alert: Live) -> None:
-        """It is done, but the same incident may still come back to it."""
-        self._closing.drop(alert.uid)
-        self._leaving.set(alert.uid, alert.anchor_us + self.config.group_us)
-        for principal in alert.principals:
-            open_of = self._open_of.get(principal, set())
-            open_of.discard(alert.uid)
-            if not open_of:
-                self._open_of.pop(principal, None)
-
-    def _forget(self, uid: str) -> None:
-        alert = self._live.pop(uid)
-        key = (alert.kind, alert.key, alert.group)
-        self._by_key[key].remove(uid)
-        if not self._by_key[key]:
-            del self._by_key[key]
+        self._book.retire(alert)
 
     def _bound(self) -> None:
-        """Keep at most `open_max` open and as many done: those that were quiet longest are closed, or forgotten."""
-        if len(self._closing) > self.config.open_max and (uid := self._closing.take()) is not None:
+        """Of too many open ones those that were quiet longest are closed."""
+        if self._book.crowded() and (alert := self._book.due()) is not None:
             self.counts.evicted += 1
-            self._close(self._live[uid])
-        if len(self._leaving) > self.config.open_max and (uid := self._leaving.take()) is not None:
-            self._forget(uid)
+            self._close(alert)
+        self._book.forget(self._clock_us)
 
     def _count(self, alert: Live) -> None:
         self.counts.alerts[alert.detectors[0], SEVERITIES[alert.severity]] += 1
