@@ -172,6 +172,15 @@ class People:
         return Each(frame, who, self.keys[who], self.kind_keys[its], self.cohort_keys[who])
 
 
+def placed(window: Window) -> pl.DataFrame:
+    """The rows of People that tell with which token somebody came, and from where; found once a window."""
+    if "placed" not in window.memo:
+        named = (pl.col("session") != "") & (pl.col("zone") != "") & (pl.col("client_ip") != "")
+        window.memo["placed"] = People.of(window).rows.filter(named)
+    found: pl.DataFrame = window.memo["placed"]
+    return found
+
+
 def number_of(column: str) -> str:
     """The column of People.rows with the number of each text of `column`."""
     return f"{column}#"

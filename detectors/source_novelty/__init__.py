@@ -235,7 +235,7 @@ class SourceNovelty:
         rows = np.flatnonzero(now)
         surprise = self._tokens.surprise(held, rows, self._config.windows) + _SECOND
         threshold = self._budget.threshold(window.start_us)
-        each = held.frame[rows].with_columns(surprise=pl.Series(surprise))
+        each = held.named(rows).with_columns(surprise=pl.Series(surprise))
         each = each.filter(~pl.col("principal").is_in(known)).unique("principal", keep="first", maintain_order=True)
         loud = each.filter(pl.col("surprise") >= threshold)
         told = loud.rows(named=True) if len(loud) < self._config.movers else []

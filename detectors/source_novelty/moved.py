@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._memory import Keys, Table, joined, keys_of
-from detectors._people import People, number_of
+from detectors._memory import Keys, Table, joined, keys_of_texts
+from detectors._people import People, number_of, placed
 from detectors._runs import begins
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
+    from pipeline.core.coded import Numbers
     from pipeline.core.model import Frames, Ints, Window
 
 _MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN = range(5)
@@ -27,9 +28,11 @@ _LAST: Final = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Each token of a window; row i of every array is row i of `frame`."""
+    """Each token of a window, by principal in the order of names."""
 
-    frame: pl.DataFrame  # principal, kind, session, in the order of names
+    people: People
+    who: Numbers  # of People
+    number: Ints  # of the session among people.coded
     principal: Keys
     kind: Keys
     token: Keys
@@ -40,31 +43,32 @@ class Held:
     def of(cls, window: Window) -> Held | None:
         """None when no token can be told."""
         people = People.of(window)
-        rows = people.rows.filter((pl.col("session") != "") & (pl.col("client_ip") != ""))
+        rows = placed(window)
         if rows.is_empty():
             return None
-        who, number, place = (
-            rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("session"), number_of("client_ip"))
-        )
-        time = rows["time"].to_physical().fill_null(_LAST).to_numpy()
-        token = (who << _WORD) | number
-        order = np.lexsort((place, time, token))
-        token, place, kind = token[order], place[order], rows["type"].to_numpy()[order]
-        at = begins(token)
-        only = np.maximum.reduceat(place, at) == np.minimum.reduceat(place, at)
-        sessions, places = people.coded["session"], people.coded["client_ip"]
-        each = people.named(
-            pl.DataFrame(
-                {
-                    "who": (token[at] >> _WORD).astype(np.uint32),
-                    "type": np.maximum.reduceat(kind, at),
-                    "session": sessions.names.gather((token[at] & _LOW).astype(np.int64)),
-                }
-            )
-        )
-        first = (keys_of(places.names.gather(place[at].astype(np.int64))) & _EXACT) | np.uint64(1)
-        keys = joined(_TOKEN, each.keys, keys_of(each.frame["session"]))
-        return cls(each.frame, each.keys, each.kinds, keys, first.astype(np.float64), only)
+        who, number, place = (rows[name].to_numpy() for name in ("who", number_of("session"), number_of("client_ip")))
+        token = (who.astype(np.uint64) << _WORD) | number
+        order = np.argsort(token, kind="stable")
+        token, at = token[order], begins(token[order])
+        sessions, places = (keys_of_texts(people.coded[name].texts) for name in ("session", "client_ip"))
+        address = (places & _EXACT)[place[order]]
+        first, only = address[at], np.ones(len(at), dtype=np.bool_)
+        if len(at) < len(token):
+            only = np.maximum.reduceat(address, at) == np.minimum.reduceat(address, at)
+        if not only.all():
+            time = rows["time"].to_physical().fill_null(_LAST).to_numpy()[order]
+            earliest = np.repeat(np.minimum.reduceat(time, at), np.diff(at, append=len(time)))
+            first = np.minimum.reduceat(np.where(time == earliest, address, _EXACT), at)
+        kind = np.maximum.reduceat(rows["type"].to_numpy()[order], at)
+        who, number = who[order[at]], (token[at] & _LOW).astype(np.int64)
+        principal = people.keys[who]
+        keys = joined(_TOKEN, principal, sessions[number])
+        return cls(people, who, number, principal, people.kind_keys[kind], keys, first + 1.0, only)
+
+    def named(self, rows: Ints) -> pl.DataFrame:
+        """Columns principal and session of some of them."""
+        names, sessions = self.people.names, self.people.coded["session"].names
+        return pl.DataFrame({"principal": names[self.who[rows]], "session": sessions.gather(self.number[rows])})
 
 
 class Moved:

@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined
-from detectors._people import People, number_of
+from detectors._people import People, number_of, placed
 from detectors._runs import begins
 from detectors._usual import Bools, Floats
 
@@ -37,7 +37,7 @@ class Sessions:
     def of(cls, window: Window) -> Sessions | None:
         """None when no session can be told."""
         people = People.of(window)
-        rows = people.rows.filter((pl.col("session") != "") & (pl.col("zone") != ""))
+        rows = placed(window)
         if rows.is_empty():
             return None
         frame = _widest(rows, people.coded["session"])
