@@ -11,11 +11,10 @@ import polars as pl
 from detectors import _tails
 from detectors._budget import Budget
 from detectors._text import figure, several, show
-from detectors._usual import Bools, Floats
+from detectors._usual import Bools
 from detectors._window import Found, seen_in, tell
 from detectors.source_novelty.front import Fronts, Limits
-from detectors.source_novelty.moved import Held, Moved
-from detectors.source_novelty.overlap import Overlap, Sessions
+from detectors.source_novelty.tokens import Tokens
 from detectors.source_novelty.zones import Visits, Zones
 from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.model import DetectorInfo
@@ -37,7 +36,6 @@ INFO: Final = DetectorInfo(
 
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
 _COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
-_SECOND: Final = 1.0  # on that of a token at a second address
 _CARRIED: Final = 2.0  # on that of one where a token is used that a program has elsewhere, too
 
 
@@ -72,8 +70,7 @@ class SourceNovelty:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US)
-        self._overlap = Overlap(config.keys)
-        self._tokens = Moved(config.keys)
+        self._tokens = Tokens(config.keys, config.windows, config.movers)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
         self._budget = Budget(config.surprise, config.per_day)
 
@@ -92,28 +89,17 @@ class SourceNovelty:
             visits, alone, window
         )
         found, surprises = self._newly(visits, odd, window)
-        sessions = Sessions.of(window)
-        if sessions is not None:
-            apart = self._overlap.surprise(sessions, self._config.windows) * (not young)
-            split = np.flatnonzero(apart).tolist() if hidden else []
-            apart[[i for i in split if _within(sessions.frame.row(i, named=True), hidden, window)]] = 0
-            new = {one.principal for one in found}
-            found += [one for one in self._split(sessions, apart, window) if one.principal not in new]
-            surprises += apart.tolist()
-        held = Held.of(window)
-        if held is not None:
-            now = self._tokens.now(held)
-            if now.any() and not young:
-                told, more = self._carried(held, now, {one.principal for one in found}, window)
-                found, surprises = found + told, surprises + more
+        tokens = self._tokens.seen(window)
+        if tokens is not None and not young:
+            told = {one.principal for one in found}
+            more, others = self._tokens.inspect(tokens, told, hidden, self._budget.threshold(window.start_us))
+            found, surprises = found + more, surprises + others
         if window.closed:
             self._zones.learn(visits, known, moved, alone, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
-            if sessions is not None:
-                self._overlap.learn(sessions, window.start_us)
-            if held is not None:
-                self._tokens.learn(held, now, window.start_us)
+            if tokens is not None:
+                self._tokens.learn(tokens)
         return tell(self.info, window, found)
 
     def _moved(self, visits: Visits, known: Bools, window: Window) -> tuple[Ints, Ints]:
@@ -204,72 +190,14 @@ class SourceNovelty:
         among = f" ({several(named)}{' among them' if len(named) < used else ''})" if named else ""
         return f"{zones}{among}, {addresses} {'addresses' if addresses != 1 else 'address'} so far"
 
-    def _split(self, sessions: Sessions, apart: Floats, window: Window) -> list[Found]:
-        loud = np.flatnonzero(apart >= self._budget.threshold(window.start_us)).tolist()
-        return [self._both(sessions.frame.row(i, named=True), float(apart[i]), window) for i in loud]
-
-    def _both(self, one: dict[str, Any], surprise: float, window: Window) -> Found:
-        principal, rows = one["principal"], _rows_of(one, window)
-        zones = several(rows["zone"].unique().sort().to_list())
-        how = ", going back and forth" if one["interleaved"] else ""
-        return Found(
-            key=principal,
-            cause="session_overlap",
-            title="One token in two networks",
-            severity="high" if one["interleaved"] else "medium",
-            confidence=0.7,
-            score=_tails.score(surprise),
-            message=f"One token of {show(principal)} was used from {zones} within an hour{how}.",
-            observed=f"{one['zones']} zones for one token",
-            expected="one zone for one token, as with its tokens before",
-            next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor"
-            " and the credential it was made with, then see what was read (view operations, by session).",
-            principal=principal,
-            **seen_in(rows),
-        )
-
-    def _carried(
-        self, held: Held, now: Bools, known: set[str | None], window: Window
-    ) -> tuple[list[Found], list[float]]:
-        """Tokens at a second address, of principals of whom nothing else is told; nothing where many of them move."""
-        rows = np.flatnonzero(now)
-        surprise = self._tokens.surprise(held, rows, self._config.windows) + _SECOND
-        threshold = self._budget.threshold(window.start_us)
-        each = held.named(rows).with_columns(surprise=pl.Series(surprise))
-        each = each.filter(~pl.col("principal").is_in(known)).unique("principal", keep="first", maintain_order=True)
-        loud = each.filter(pl.col("surprise") >= threshold)
-        told = loud.rows(named=True) if len(loud) < self._config.movers else []
-        return [self._second(one, window) for one in told], each["surprise"].to_list()
-
-    def _second(self, one: dict[str, Any], window: Window) -> Found:
-        principal, rows = one["principal"], _rows_of(one, window)
-        there = rows.filter(pl.col("client_ip") == rows.sort("last_time")["client_ip"][-1])
-        values = int(rows.filter("discloses_value")["n"].sum())
-        return Found(
-            key=principal,
-            cause="token_moved",
-            title="Token used from a second address",
-            severity="medium" if values else "low",
-            confidence=0.6,
-            score=_tails.score(one["surprise"]),
-            message=f"A token of {show(principal)} came from another address than before, reading {values} values.",
-            observed="a second address for one token",
-            expected="one address for one token, as with its tokens before",
-            next_step="Ask the owner whether one client has both addresses. If not: revoke the token by its accessor"
-            " and the credential it was made with, then see what was read (view operations, by session).",
-            principal=principal,
-            **seen_in(there),
-        )
-
     def snapshot(self) -> Frames:
         """Tallies, overlaps, the adoptions of the last day; proxies; the budget."""
-        parts = (self._zones, self._overlap, self._tokens, self._fronts, self._budget)
+        parts = (self._zones, self._tokens, self._fronts, self._budget)
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
-        self._overlap.restore(frames)
         self._tokens.restore(frames)
         self._fronts.restore(frames)
         self._budget.restore(frames)
@@ -283,17 +211,6 @@ def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
     there = pl.col("there").fill_null(value=False)
     both = told.group_by("principal", "session").agg(both=there.any() & ~there.all())
     return both.filter("both")["principal"].unique()
-
-
-def _rows_of(one: dict[str, Any], window: Window) -> pl.DataFrame:
-    """The WINDOW rows of a principal's session."""
-    mine = (pl.col("principal") == one["principal"]) & (pl.col("session") == one["session"])
-    return window.operations.filter(mine)
-
-
-def _within(one: dict[str, Any], zones: list[str], window: Window) -> bool:
-    """Whether a session was in no network but these."""
-    return bool(_rows_of(one, window)["zone"].is_in(zones).all())
 
 
 def create(config: Config) -> SourceNovelty:
