@@ -72,6 +72,8 @@ class Sequence:
             if news["now"].any():
                 for chain in chains.CHAINS:
                     found += chain.told(kinds, news, getattr(self._config, chain.setting), window.start_us)
+            if "role" in kinds:
+                found += chains.role_again(kinds["role"], found, window)
             if "revoked" in kinds:
                 found += chains.after_revocation(kinds["revoked"], window)
         if window.closed:

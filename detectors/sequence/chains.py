@@ -112,6 +112,11 @@ _PAIR: Final = (
     "fact_zone",
 )  # fmt: skip
 
+_ROLES: Final = "a role is changed by one, or by code, and used by the service that it is for"
+_ROLE_STEP: Final = (
+    "Compare the role with the configuration as code (what its credentials may do, how long they live). If nobody"
+    " asked for the change: put it back, and revoke the leases and tokens of its maker."
+)
 CHAINS: Final = (
     Chain(
         "policy_then_read", "Rights changed, then used", "policy", "after_policy", ("principal",), "medium", 3,
@@ -124,9 +129,8 @@ CHAINS: Final = (
         "role_then_use", "Role of an engine changed, then used", "role", "after_role", ("principal", "secret"), "high",
         99,
         "{who} changed {path} and within the hour took credentials of it, {n} never read before: {secrets}.",
-        "a role is changed by one, or by code, and used by the service that it is for",
-        "Compare the role with the configuration as code (what its credentials may do, how long they live). If nobody"
-        " asked for the change: put it back, and revoke the leases and tokens of its maker.",
+        _ROLES,
+        _ROLE_STEP,
         plain=2.0,
     ),
     Chain(
@@ -192,6 +196,45 @@ def after_revocation(revoked: pl.DataFrame, window: Window) -> list[Found]:
         )
         for row in first.iter_rows(named=True)
     ]
+
+
+def role_again(changed: pl.DataFrame, told: list[Found], window: Window) -> list[Found]:
+    """Roles whose maker takes credentials of them within the hour, though it did so before: what was changed is new.
+
+    Who then changes it again covers its tracks.
+    """
+    known = {one.principal for one in told if one.cause == "role_then_use"}
+    first = changed.filter(~pl.col("principal").is_in(known)).select("principal", "secret", "path", *_FACT[:2])
+    used = window.operations.filter(pl.col("discloses_value") & pl.col("secret").is_in(first["secret"].implode()))
+    both = used.drop("path").join(first, on=["principal", "secret"])
+    after = pl.col("last_time").dt.timestamp("us") - pl.col("fact_time").dt.timestamp("us")
+    both = both.with_columns(back=(pl.col("fact_time") > pl.col("time")).any().over("principal", "secret"))
+    both = both.filter((after >= 0) & (after <= SPANS_US["role"])).sort("fact_time", "fact_uid", "time", "uid")
+    each = both.unique("principal", keep="first", maintain_order=True)
+    return [_again(row, window) for row in each.iter_rows(named=True)]
+
+
+def _again(row: Mapping[str, Any], window: Window) -> Found:
+    who, covered = show(row["principal"]), bool(row["back"])
+    then = "; then it was changed again" if covered else ""
+    return Found(
+        key=f"again|{row['principal']}|{window.start_us}",
+        cause="role_then_use",
+        title="Role of an engine changed, then used",
+        severity="high" if covered else "medium",
+        confidence=0.8 if covered else 0.7,
+        score=0.7 if covered else 0.5,
+        message=f"{who} changed {show(row['path'])} and within the hour took credentials of it{then}.",
+        observed="credentials of a role, taken by whoever had just changed it",
+        expected=_ROLES,
+        next_step=_ROLE_STEP,
+        principal=row["principal"],
+        secret=row["secret"],
+        store=row["store"],
+        client_ip=row["client_ip"],
+        evidence=[row["fact_uid"], row["uid"]],
+        time=row["last_time"],
+    )
 
 
 def _graver(severity: str) -> str:

@@ -14,6 +14,7 @@ from detectors._text import figure, several, show
 from detectors._usual import Bools
 from detectors._window import Found, seen_in, tell
 from detectors.source_novelty.front import Fronts, Limits
+from detectors.source_novelty.hosts import Hosts, Stays
 from detectors.source_novelty.tokens import Tokens
 from detectors.source_novelty.zones import Visits, Zones
 from pipeline.core.clock import DAY_US, HOUR_US
@@ -71,6 +72,7 @@ class SourceNovelty:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US)
         self._tokens = Tokens(config.keys, config.windows, config.movers)
+        self._hosts = Hosts(config.keys, config.windows)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
         self._budget = Budget(config.surprise, config.per_day)
 
@@ -94,12 +96,19 @@ class SourceNovelty:
             told = {one.principal for one in found}
             more, others = self._tokens.inspect(tokens, told, hidden, self._budget.threshold(window.start_us))
             found, surprises = found + more, surprises + others
+        stays = self._hosts.seen(window)
+        if stays is not None and not young:
+            told = {*(one.principal for one in found), *visits.frame["principal"].filter(pl.Series(~known))}
+            more, others = self._elsewhere(*stays, told, window)
+            found, surprises = found + more, surprises + others
         if window.closed:
             self._zones.learn(visits, known, moved, alone, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if tokens is not None:
                 self._tokens.learn(tokens)
+            if stays is not None:
+                self._hosts.learn(*stays, window.start_us)
         return tell(self.info, window, found)
 
     def _moved(self, visits: Visits, known: Bools, window: Window) -> tuple[Ints, Ints]:
@@ -190,15 +199,53 @@ class SourceNovelty:
         among = f" ({several(named)}{' among them' if len(named) < used else ''})" if named else ""
         return f"{zones}{among}, {addresses} {'addresses' if addresses != 1 else 'address'} so far"
 
+    def _elsewhere(
+        self, stays: Stays, new: Bools, known: set[str | None], window: Window
+    ) -> tuple[list[Found], list[float]]:
+        """Programs on a machine new to them, of whom nothing else is told; nothing where many of them move."""
+        if not new.any():
+            return [], []
+        first, surprise = self._hosts.surprise(stays, new)
+        names = stays.people.names[stays.who[first]]
+        rows = pl.DataFrame({"principal": names, "pair": first, "surprise": surprise})
+        took = window.operations.filter("discloses_value")["principal"].unique()
+        idle = _NOTHING_TAKEN * ~pl.col("principal").is_in(took.implode())
+        rows = rows.filter(~pl.col("principal").is_in(known)).with_columns(pl.col("surprise") - idle)
+        loud = rows.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
+        told = loud.rows(named=True) if len(loud) < self._config.movers else []
+        return [self._machine(one, stays, window) for one in told], rows["surprise"].to_list()
+
+    def _machine(self, one: dict[str, Any], stays: Stays, window: Window) -> Found:
+        principal, address = one["principal"], stays.address(one["pair"])
+        rows = window.operations.filter(pl.col("principal") == principal, pl.col("client_ip") == address)
+        values = int(rows.filter("discloses_value")["n"].sum())
+        return Found(
+            key=principal,
+            cause="machine_new",
+            title="Comes from a machine new to it",
+            severity="medium" if values else "low",
+            confidence=0.6,
+            score=_tails.score(one["surprise"]),
+            message=f"{show(principal)} came from {address} for the first time, reading {values} values. It knows that"
+            " network, and stays on its machines.",
+            observed="a new address in a network that it uses",
+            expected="the addresses it had, as with its kind",
+            next_step="Ask the owner whether the workload moved, or got another machine. If not: revoke its tokens and"
+            " its log-in credential (secret-id, key), then look at what was read from there (view operations).",
+            principal=principal,
+            **seen_in(rows),
+        )
+
     def snapshot(self) -> Frames:
         """Tallies, overlaps, the adoptions of the last day; proxies; the budget."""
-        parts = (self._zones, self._tokens, self._fronts, self._budget)
+        parts = (self._zones, self._tokens, self._hosts, self._fronts, self._budget)
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
         self._tokens.restore(frames)
+        self._hosts.restore(frames)
         self._fronts.restore(frames)
         self._budget.restore(frames)
 

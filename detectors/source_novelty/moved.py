@@ -13,12 +13,13 @@ from detectors._memory import Keys, Table, joined, keys_of_texts
 from detectors._people import People, number_of, placed
 from detectors._runs import begins
 from detectors._usual import Bools, Floats
+from detectors.source_novelty.overlap import spread
 
 if TYPE_CHECKING:
     from pipeline.core.coded import Numbers
     from pipeline.core.model import Frames, Ints, Window
 
-_MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN = range(5)
+_MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN, _BOTH, _KIND_BOTH = range(7)
 _BORROWED: Final = 10.0  # tokens' worth of belief in the kind's habit
 _KIND_BORROWED: Final = 50.0
 _WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -38,6 +39,7 @@ class Held:
     token: Keys
     first: Floats  # the address it came from first, as a number above 0
     only: Bools  # whether it came from no other
+    both: Bools  # whether it was at the first again when it had been at the last
 
     @classmethod
     def of(cls, window: Window) -> Held | None:
@@ -59,11 +61,17 @@ class Held:
             time = rows["time"].to_physical().fill_null(_LAST).to_numpy()[order]
             earliest = np.repeat(np.minimum.reduceat(time, at), np.diff(at, append=len(time)))
             first = np.minimum.reduceat(np.where(time == earliest, address, _EXACT), at)
+        each = np.repeat(np.arange(len(at)), np.diff(at, append=len(token)))
+        some = ~only[each]
+        both = np.zeros(len(at), dtype=np.bool_)
+        if some.any():
+            renumbered = np.cumsum(~only) - 1
+            both[~only] = spread(rows[order[some]], "client_ip", renumbered[each[some]], int((~only).sum()))[1]
         kind = np.maximum.reduceat(rows["type"].to_numpy()[order], at)
         who, number = who[order[at]], (token[at] & _LOW).astype(np.int64)
         principal = people.keys[who]
         keys = joined(_TOKEN, principal, sessions[number])
-        return cls(people, who, number, principal, people.kind_keys[kind], keys, first + 1.0, only)
+        return cls(people, who, number, principal, people.kind_keys[kind], keys, first + 1.0, only, both)
 
     def named(self, rows: Ints) -> pl.DataFrame:
         """Columns principal and session of some of them."""
@@ -88,18 +96,26 @@ class Moved:
         return now
 
     def surprise(self, held: Held, rows: Ints, least: int) -> Floats:
-        """-log10 of the chance that a token of this principal does; 0 where fewer than `least` of them are known."""
-        principal, kind = held.principal[rows], held.kind[rows]
-        seen = self._get(_HELD, principal)
-        habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_HELD, kind) + _KIND_BORROWED)
-        chance = (self._get(_MOVED, principal) + habit * _BORROWED) / (seen + _BORROWED)
+        """-log10 of the chance that a token of this principal does; 0 where fewer than `least` of them are known.
+
+        To be at both addresses is rarer than to go from one to the other.
+        """
+        principal, kind, both = held.principal[rows], held.kind[rows], held.both[rows]
+        seen, of_kind = self._get(_HELD, principal), self._get(_KIND_HELD, kind)
+        mine = np.where(both, self._get(_BOTH, principal), self._get(_MOVED, principal))
+        alike = np.where(both, self._get(_KIND_BOTH, kind), self._get(_KIND, kind))
+        habit = (alike + 0.5) / (of_kind + _KIND_BORROWED)
+        chance = (mine + habit * _BORROWED) / (seen + _BORROWED)
         return np.where(seen >= least, _tails.surprise(np.minimum(chance, 1.0)), 0.0)
 
     def learn(self, held: Held, now: Bools, at_us: int) -> None:
         """Add a closed window."""
         known = self._tokens.get(held.token, 0)[:, 0]
         fresh = known == 0
-        for rows, mine, all_of_kind in ((fresh, _HELD, _KIND_HELD), (now, _MOVED, _KIND)):
+        both = now & held.both
+        for rows, mine, all_of_kind in (
+            (fresh, _HELD, _KIND_HELD), (now, _MOVED, _KIND), (both, _BOTH, _KIND_BOTH),
+        ):  # fmt: skip
             keys = np.concatenate([joined(mine, held.principal[rows]), joined(all_of_kind, held.kind[rows])])
             self._tally.add(keys, np.ones((len(keys), 1)), at_us)
         value = np.where(fresh, held.first, known)

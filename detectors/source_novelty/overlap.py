@@ -49,7 +49,7 @@ def _widest(rows: pl.DataFrame, coded: Coded) -> pl.DataFrame:
     """Columns who, type, zones, interleaved and session of rows of People, by who."""
     who, number = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("session")))
     sessions, each = np.unique((who << _WORD) | number, return_inverse=True)
-    zones, interleaved = _zones(rows, each, len(sessions))
+    zones, interleaved = spread(rows, "zone", each, len(sessions))
     kind = np.zeros(len(sessions), np.uint32)
     np.maximum.at(kind, each, rows["type"].to_numpy())
     who, number = sessions >> _WORD, (sessions & _LOW).astype(np.int64)
@@ -67,22 +67,24 @@ def _widest(rows: pl.DataFrame, coded: Coded) -> pl.DataFrame:
     )
 
 
-def _zones(rows: pl.DataFrame, session: Ints, sessions: int) -> tuple[Ints, Bools]:
-    """In how many zones each session was, and whether it was in the first one again when it had been in the last."""
-    zone = rows[number_of("zone")].to_numpy()
-    there = (session.astype(np.uint64) << _WORD) | zone
+def spread(rows: pl.DataFrame, column: str, session: Ints, sessions: int) -> tuple[Ints, Bools]:
+    """In how many places each session was, and whether it was in the first one again when it had been in the last.
+
+    Places are those of `column` (zone, client_ip); `session` is the number of each row's.
+    """
+    place = rows[number_of(column)].to_numpy()
+    there = (session.astype(np.uint64) << _WORD) | place
     order = np.argsort(there)
     there = there[order]
     pairs = begins(there)
-    whose = (there[pairs] >> _WORD).astype(np.int64)
-    zones = np.bincount(whose, minlength=sessions)
-    if (zones == 1).all():
-        return zones, np.zeros(sessions, dtype=np.bool_)
+    places = np.bincount((there[pairs] >> _WORD).astype(np.int64), minlength=sessions)
+    if (places == 1).all():
+        return places, np.zeros(sessions, dtype=np.bool_)
     came = np.minimum.reduceat(rows["time"].to_physical().fill_null(_LAST).to_numpy()[order], pairs)
     left = np.maximum.reduceat(rows["last_time"].to_physical().fill_null(_FIRST).to_numpy()[order], pairs)
-    first = np.cumsum(zones) - zones
+    first = np.cumsum(places) - places
     interleaved: Bools = np.maximum.reduceat(came, first) < np.minimum.reduceat(left, first)
-    return zones, interleaved & (zones > 1)
+    return places, interleaved & (places > 1)
 
 
 class Overlap:

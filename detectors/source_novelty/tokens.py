@@ -67,8 +67,9 @@ class Tokens:
     def _second(self, seen: Seen, known: Collection[str | None], threshold: float) -> tuple[list[Found], list[float]]:
         rows = np.flatnonzero(seen.now)
         surprise = self._moved.surprise(seen.held, rows, self._least) + _SECOND
-        each = seen.held.named(rows).with_columns(surprise=pl.Series(surprise))
-        each = each.filter(~pl.col("principal").is_in(known)).unique("principal", keep="first", maintain_order=True)
+        each = seen.held.named(rows).with_columns(surprise=pl.Series(surprise), both=pl.Series(seen.held.both[rows]))
+        each = each.filter(~pl.col("principal").is_in(known)).sort("surprise", descending=True, maintain_order=True)
+        each = each.unique("principal", keep="first", maintain_order=True)
         loud = each.filter(pl.col("surprise") >= threshold)
         told = loud.rows(named=True) if len(loud) < self._movers else []
         return [_moved(one, seen.window) for one in told], each["surprise"].to_list()
@@ -112,6 +113,7 @@ def _moved(one: dict[str, Any], window: Window) -> Found:
     principal, rows = one["principal"], _rows_of(one, window)
     there = rows.filter(pl.col("client_ip") == rows.sort("last_time", "client_ip")["client_ip"][-1])
     values = int(there.filter("discloses_value")["n"].sum())
+    how = ", while it is in use at the first one, too" if one["both"] else ""
     return Found(
         key=principal,
         cause="token_moved",
@@ -119,7 +121,7 @@ def _moved(one: dict[str, Any], window: Window) -> Found:
         severity="medium" if values else "low",
         confidence=0.6,
         score=_tails.score(one["surprise"]),
-        message=f"A token of {show(principal)} came from another address than before, reading {values} values.",
+        message=f"A token of {show(principal)} came from another address than before, reading {values} values{how}.",
         observed="a second address for one token",
         expected="one address for one token, as with its tokens before",
         next_step=_NEXT,

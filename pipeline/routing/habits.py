@@ -15,21 +15,30 @@ import polars as pl
 
 from pipeline.core.clock import DAY_US, HOUR_US
 
-MINUTE_US: Final = 60_000_000
 SPAN_DAYS: Final = 28
-SCHEMA: Final = pl.Schema({"principal": pl.String(), "cause": pl.String(), "at_us": pl.Int64(), "recent": pl.Boolean()})
+SCHEMA: Final = pl.Schema(
+    {
+        "principal": pl.String(),
+        "cause": pl.String(),
+        "at_us": pl.Int64(),  # of what is recent; else the day
+        "recent": pl.Boolean(),
+        "times": pl.String(),  # of that day: a bit for each quarter of an hour, hexadecimal
+    }
+)
 _SCHEDULED: Final = 10  # days before at the same hour, that a schedule must have been seen on
 _WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
-_NEAR: Final = 45  # minutes
+_QUARTER_US: Final = HOUR_US // 4
+_QUARTERS: Final = 96  # of a day
+_NEAR: Final = range(-2, 3)  # quarters of an hour
 _SHARE: Final = 0.8  # of the days before, that must lie near this hour
 _RECENT: Final = 256  # what is remembered of one principal's last hour
 
 
 @dataclass(slots=True)
 class _Past:
-    days: dict[str, dict[int, int]] = field(default_factory=dict)  # cause -> day -> first moment of it, µs
+    days: dict[str, dict[int, int]] = field(default_factory=dict)  # cause -> day -> its quarters, a bit for each
     recent: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -65,11 +74,11 @@ class Habits:
             self._evict(next(iter(self._past)))
         today = at_us // DAY_US
         self._forget(past, today, at_us)
-        before = {day: at for day, at in past.days.get(cause, {}).items() if day < today}
+        before = {day: times for day, times in past.days.get(cause, {}).items() if day < today}
         past.recent = [*past.recent, (at_us, cause)][-_RECENT:]
         doers = self._doers_of(cause, principal, today)
         standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today), doers)
-        past.days.setdefault(cause, {}).setdefault(today, at_us)
+        _note(past, cause, at_us)
         return standing
 
     def _evict(self, principal: str) -> None:
@@ -88,7 +97,7 @@ class Habits:
     def _forget(self, past: _Past, today: int, at_us: int) -> None:
         past.recent = [(at, cause) for at, cause in past.recent if at > at_us - HOUR_US]
         for cause, days in list(past.days.items()):
-            past.days[cause] = kept = {day: at for day, at in days.items() if day > today - SPAN_DAYS}
+            past.days[cause] = kept = {day: times for day, times in days.items() if day > today - SPAN_DAYS}
             if not kept:
                 del past.days[cause]
 
@@ -99,40 +108,42 @@ class Habits:
         company = "+".join(causes)
         new = len(causes) > 1 and not any(day < today for day in past.days.get(company, ()))
         if len(causes) > 1:
-            past.days.setdefault(company, {}).setdefault(today, past.recent[-1][0])
+            _note(past, company, past.recent[-1][0])
         if not fresh and not new:
             return 0.0
         return fresh + 0.75 * (len(causes) - 1) * new + math.log2(len(past.recent))
 
     def snapshot(self) -> pl.DataFrame:
         """A frame of SCHEMA, oldest principal first."""
-        rows = [
-            (principal, cause, at, recent)
-            for principal, past in self._past.items()
-            for recent, pairs in (
-                (False, [(cause, at) for cause, days in past.days.items() for at in days.values()]),
-                (True, [(cause, at) for at, cause in past.recent]),
-            )
-            for cause, at in pairs
-        ]
+        rows: list[tuple[str, str, int, bool, str]] = []
+        for principal, past in self._past.items():
+            rows += [
+                (principal, cause, day * DAY_US, False, f"{times:x}")
+                for cause, days in past.days.items()
+                for day, times in days.items()
+            ]
+            rows += [(principal, cause, at, True, "") for at, cause in past.recent]
         return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
     def restore(self, frame: pl.DataFrame) -> None:
-        """The inverse of `snapshot`."""
+        """The inverse of `snapshot`; of an earlier version's, which knew of each day its first moment."""
         self._past, self._doers, self._swept = {}, {}, {}
-        for principal, cause, at, recent in frame.iter_rows():
+        if "times" not in frame.columns:
+            frame = frame.with_columns(times=pl.Series([f"{_bit(at):x}" for at in frame["at_us"].to_list()]))
+        for principal, cause, at, recent, times in frame.select(list(SCHEMA)).iter_rows():
             past = self._past.setdefault(principal, _Past())
             if recent:
                 past.recent.append((at, cause))
             else:
-                past.days.setdefault(cause, {})[at // DAY_US] = at
+                past.days.setdefault(cause, {})[at // DAY_US] = int(times, 16)
                 doers = self._doers.setdefault(cause, {})
                 doers[principal] = max(at // DAY_US, doers.get(principal, at // DAY_US))
 
 
 def _on_schedule(before: dict[int, int], at_us: int) -> bool:
     """Whether the days before, or the same weekday of the weeks before, mostly had it near this hour."""
-    near = [day for day, at in before.items() if _minutes_apart(at, at_us) <= _NEAR]
+    around = sum(_bit(at_us + shift * _QUARTER_US) for shift in _NEAR)
+    near = [day for day, times in before.items() if times & around]
     if len(before) >= _SCHEDULED and len(near) >= _SHARE * len(before):
         return True
     today = at_us // DAY_US
@@ -140,7 +151,11 @@ def _on_schedule(before: dict[int, int], at_us: int) -> bool:
     return len(weekly) >= _WEEKLY and all(day in near for day in weekly) and len(before) <= 2 * len(weekly)
 
 
-def _minutes_apart(left_us: int, right_us: int) -> float:
-    """Between two times of day."""
-    apart = abs(left_us - right_us) % DAY_US
-    return min(apart, DAY_US - apart) / MINUTE_US
+def _note(past: _Past, cause: str, at_us: int) -> None:
+    days = past.days.setdefault(cause, {})
+    days[at_us // DAY_US] = days.get(at_us // DAY_US, 0) | _bit(at_us)
+
+
+def _bit(at_us: int) -> int:
+    """The quarter of an hour, of its day."""
+    return 1 << (at_us // _QUARTER_US % _QUARTERS)

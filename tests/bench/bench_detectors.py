@@ -141,6 +141,8 @@ def edges_of(numbers: np.ndarray, start_us: int) -> pl.DataFrame:
         principal=pl.format("kubernetes/team{}/svc{}", "team", "who"),
         secret=pl.format("kv/team{}/app/s{}", "team", "what"),
         session=pl.format("s{}", "who"),
+        client_ip=pl.format("10.1.{}.{}", pl.col("who") // 20 % 50, pl.col("who") % 250),
+        zone=pl.format("10.1.{}.0/24", pl.col("who") // 20 % 50),
     )
     same = pl.lit("success").alias("outcome"), pl.lit("read").alias("operation")
     return frame.with_columns(own.get_columns()).with_columns(*same, path="secret", api_operation=pl.lit("read"))

@@ -13,10 +13,10 @@ from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.findings import uid_of
 from pipeline.core.schema import FINDING
 from pipeline.routing import Config, Router
-from pipeline.routing.habits import MINUTE_US, Habits
+from pipeline.routing.habits import Habits
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
-NIGHT = 2 * HOUR_US
+NIGHT, MINUTE_US = 2 * HOUR_US, HOUR_US // 60
 
 
 def routed(*hits: tuple[float, str, str], principal: str = "approle/backup") -> list[dict[str, Any]]:
@@ -48,6 +48,27 @@ def test_the_same_job_at_another_hour_is_told_as_ever(hour: float) -> None:
     alerts = routed(*nights, (20 * 24 + 2.0, "snapshot_read", "high"), (20 * 24 + hour, "snapshot_read", "high"))
     assert [alert["route"] for alert in alerts[-2:]] == ["log", "ticket"]
     assert alerts[-1]["severity"] == "high"
+
+
+def test_a_job_of_several_times_a_day_is_lowered_at_each_of_them() -> None:
+    """Every four hours, a few minutes late now and then; one between two of its times is told."""
+    hours = [4 * i + 0.25 + i % 3 / 10 for i in range(6 * 20)]
+    alerts = routed(*((hour, "snapshot_read", "high") for hour in hours))
+    assert [alert["route"] for alert in alerts] == ["ticket"] * 10 + ["log"] * 10
+    odd = routed(*((hour, "snapshot_read", "high") for hour in [*hours, 20 * 24 + 14.4]))
+    assert (odd[-1]["route"], odd[-1]["severity"]) == ("ticket", "high")
+
+
+def test_what_an_earlier_version_remembered_is_gone_on_from() -> None:
+    """It knew of each day the first moment alone: a nightly job goes on being one."""
+    habits = Habits(3)
+    for day in range(12):
+        habits.see("p", "c", day * DAY_US + NIGHT)
+    old = habits.snapshot().drop("times").with_columns(at_us=pl.col("at_us") + NIGHT * ~pl.col("recent"))
+    resumed = Habits(3)
+    resumed.restore(old)
+    assert resumed.see("p", "c", 12 * DAY_US + NIGHT).scheduled
+    assert not resumed.see("p", "c", 12 * DAY_US + 5 * NIGHT).scheduled
 
 
 def test_a_weekly_job_is_known_after_three_weeks() -> None:
