@@ -64,6 +64,7 @@ class _Pattern:
         return told.alias(names.name)
 
 
+_SITE: Final = r"^(\d+\.\d+\.)\d+\.\d+/24$"
 _COHORTS: Final = _Pattern(cohort("name"), Texts.above)
 
 
@@ -80,3 +81,8 @@ def cohorts(principals: pl.Series) -> pl.Series:
 def places(secrets: pl.Series, depth: int = 2) -> pl.Series:
     """`place` of each."""
     return _folders(depth).of(secrets)
+
+
+def networks(zones: pl.Series) -> pl.Series:
+    """The network of a cluster or a site around each zone, the /16 of an IPv4 address; others are their own."""
+    return zones.to_frame("zone").select(pl.coalesce(pl.col("zone").str.extract(_SITE, 1), "zone")).to_series()

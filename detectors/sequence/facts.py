@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
-from detectors._memory import Keys, Table, joined, keys_of
+from detectors._groups import networks
+from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People, somebody
 from detectors._runs import begins
 from detectors._since import Since
@@ -101,12 +103,13 @@ class Facts:
 
     def _new_places(self, window: Window) -> pl.DataFrame:
         """The first operation of a settled principal in a network that is new to it, and not to others of late."""
-        rows, (pairs, whose, where, mine) = window.operations, _seen_where(window)
-        new = np.flatnonzero(~self.places.knows(where))
-        new = new[self._often(mine)[whose[new]]]
+        rows, seen = window.operations, _Seen.of(window)
+        new = np.flatnonzero(~self.places.knows(seen.where))
+        new = new[self._often(seen.often)[seen.whose[new]]]
+        new = new[~(seen.pods[new] & self.places.knows(seen.cluster[new]))]  # a pod runs where the scheduler puts it
         if not len(new):
             return _NONE
-        used = rows.filter(pl.col("outcome") == "success").join(pairs[new], on=["principal", "zone"], how="semi")
+        used = rows.filter(pl.col("outcome") == "success").join(seen.pairs[new], on=["principal", "zone"], how="semi")
         known = used.sort("time", "uid").unique(["principal", "zone"], keep="first", maintain_order=True)
         lately = self.frame.filter(pl.col("what") == "place").select("principal", "zone")
         movers = pl.concat([lately, known.select("principal", "zone")]).group_by("zone").agg(
@@ -119,10 +122,12 @@ class Facts:
         """Add a closed window, with the facts it left."""
         self._since.begin(window.start_us)
         self.frame = facts.sort("time", "uid", "what").tail(self.limit) if len(facts) else facts
-        _, _, where, mine = _seen_where(window)
-        if len(where):
-            self.places.put(where, np.ones((len(where), 1)), window.start_us)
-            self.places.bump(mine, window.start_us)
+        seen = _Seen.of(window)
+        if len(seen.where):
+            self.places.put(seen.where, np.ones((len(seen.where), 1)), window.start_us)
+            clusters = unique(seen.cluster[seen.pods])
+            self.places.put(clusters, np.ones((len(clusters), 1)), window.start_us)
+            self.places.bump(seen.often, window.start_us)
 
     def snapshot(self) -> Frames:
         """Frames facts, places and age."""
@@ -138,20 +143,33 @@ class Facts:
 _NONE: Final = pl.DataFrame(schema=FACTS)
 
 
-def _seen_where(window: Window) -> tuple[pl.DataFrame, Ints, Keys, Keys]:
-    """Columns principal and zone of who succeeded where, each pair once and in order; of each pair the place of its
-    principal among the last, and its key; keys of principals, under which is counted how often they were seen."""
-    if "seen_where" not in window.memo:
-        people = People.of(window)
-        used = people.rows.filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
-        pairs, zones, at = people.pairs(used, "zone")
-        who = pairs.keys
-        where = joined(1, who, keys_of(zones)[at])
-        first = begins(who)
-        whose = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(who))))
-        window.memo["seen_where"] = (pairs.frame.select("principal", "zone"), whose, where, joined(2, who[first]))
-    found: tuple[pl.DataFrame, Ints, Keys, Keys] = window.memo["seen_where"]
-    return found
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Who succeeded where: each pair of principal and zone once, in order."""
+
+    pairs: pl.DataFrame  # principal, zone
+    whose: Ints  # of each pair the place of its principal in `often`
+    where: Keys  # of each pair
+    cluster: Keys  # of each pair: its principal and the network around the zone
+    pods: Bools  # pairs of pods
+    often: Keys  # of each principal: under which is counted in how many windows it was seen
+
+    @classmethod
+    def of(cls, window: Window) -> _Seen:
+        """Worked out once a window."""
+        if "seen_where" not in window.memo:
+            people = People.of(window)
+            used = people.rows.filter((pl.col("zone") != "") & (pl.col("outcome") == "success"))
+            pairs, zones, at = people.pairs(used, "zone")
+            who, first = pairs.keys, begins(pairs.keys)
+            whose = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(who))))
+            where, cluster = (joined(tag, who, keys_of(names)[at]) for tag, names in ((1, zones), (3, networks(zones))))
+            pods = (pairs.frame["kind"] == "pod").to_numpy()
+            window.memo["seen_where"] = cls(
+                pairs.frame.select("principal", "zone"), whose, where, cluster, pods, joined(2, who[first])
+            )
+        found: _Seen = window.memo["seen_where"]
+        return found
 
 
 _UNTIL_US: Final = pl.col("time").dt.timestamp("us") + pl.col("what").replace_strict(SPANS_US, return_dtype=pl.Int64)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors._groups import networks
 from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
 from detectors._runs import begins
@@ -24,7 +25,6 @@ _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
 _ANY_KIND: Final = 10.0  # principals' worth of belief in the zone's users of any kind
-_WIDER: Final = r"^(\d+\.\d+\.)\d+\.\d+/24$"  # a cluster's or a site's network, of many zones
 _CROWD: Final = 2.0  # times as many movers make a move within the wider network
 _ROAMS: Final = 5.0  # zones that a principal has used, from which on another one of its network is no news
 _RECENT: Final = 50_000  # adoptions kept
@@ -50,7 +50,7 @@ class Visits:
         if rows.is_empty():
             return None
         pairs, zones, at = people.pairs(rows, "zone")
-        wide = zones.to_frame().select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
+        wide = networks(zones)
         zone, wider = (keys_of(names)[at] for names in (zones, wide))
         who = pairs.keys
         first = begins(who)
@@ -116,8 +116,7 @@ class Zones:
         asked = np.flatnonzero(abroad & (visits.frame["kind"] != "human").to_numpy()[rows])
         if len(asked) > 1:
             pairs = visits.frame[rows[asked]].select("principal", "zone")
-            wide = pairs.select(pl.coalesce(pl.col("zone").str.extract(_WIDER, 1), "zone")).to_series()
-            found[asked] = behind(pairs, wide, window)
+            found[asked] = behind(pairs, networks(pairs["zone"]), window)
         return found
 
     def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
