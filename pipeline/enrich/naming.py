@@ -91,7 +91,7 @@ class Namer:
         )
 
     def _name(self, who: str, mount: pl.Expr) -> pl.Expr:
-        """`<mount>/<name>` from what is known; `mount` where a path tells it, else it is found in display_name."""
+        """`<mount>/<name>` from what is known; `mount`, which a path tells, counts where display_name tells none."""
         display, entity, role, username, account, space = (pl.col(f"{who}_{part}") for part in _PARTS)
         pod = space + "/" + account
         named = pl.coalesce(pod, role, username)
@@ -105,7 +105,8 @@ class Namer:
         own = pl.when(shown != display).then(shown)
         # An AppRole's display_name is its mount alone; a cloud's has the machine behind it, which comes and goes.
         alone = pl.when(pod.is_null() & role.is_not_null() & ~display.str.contains(_CLOUD)).then(display)
-        at = pl.coalesce(mount, own, alone, self._mount_in(display), pl.lit("entity"))
+        # The path of a log-in comes after these: its token's other requests have the display_name alone.
+        at = pl.coalesce(own, alone, self._mount_in(display), mount, pl.lit("entity"))
         rest = pl.coalesce(_after(display, at), entity)
         return pl.when(pl.coalesce(named, rest).is_null()).then(at).otherwise(at + "/" + pl.coalesce(named, rest))
 

@@ -109,6 +109,17 @@ def test_log_in_is_named_in_its_response() -> None:
     assert who(**sa("k8s-prod-system:serviceaccount:shop:cart"))[0] == row["principal"]
 
 
+@pytest.mark.parametrize("mounts", [(), ("jwt-ci",)])
+def test_a_log_in_and_what_its_token_does_are_by_one(mounts: tuple[str, ...]) -> None:
+    """Also where the mount's path holds a dash, which nothing but the log-in's path tells: configured or not."""
+    config, shown = Config(auth_mounts=mounts), {"entity": "e-1", "display_name": "jwt-ci-shop/build-main"}
+    log_in = {"phase": "response", "operation": "auth", "path": "auth/jwt-ci/login", "mount": "auth/jwt-ci/"}
+    row = create(config).resolve(events({**log_in, **{f"login_{k}": v for k, v in shown.items()}})).row(0, named=True)
+    used = who(config, **{f"auth_{k}": v for k, v in shown.items()})
+    assert (row["principal"], row["principal_type"]) == (row["login_principal"], row["principal_type"]) == used
+    assert used == ("jwt-ci/shop/build-main" if mounts else "jwt/ci-shop/build-main", "service")
+
+
 def test_creating_a_token_is_by_the_creator() -> None:
     """The response of a token creation names both: who asked, and whom the token is for."""
     row = create().resolve(
