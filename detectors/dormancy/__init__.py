@@ -119,7 +119,10 @@ class Dormancy:
         news = f", {new} of them for the first time" if new else ""
         what = ways(rows.filter("discloses_value"), "secret")
         if woke:
-            message = f"{show(principal)}, not seen for {days:.0f} days, read {one['values']} values{news}: {what}."
+            since = f"not seen for {days:.0f} days"
+            if told.never[i]:
+                since = f"never there in the {days:.0f} days that are remembered"
+            message = f"{show(principal)}, {since}, read {one['values']} values{news}: {what}."
         else:
             message = f"{show(principal)} read {one['values']} values at an hour that is not its own: {what}."
         return Found(

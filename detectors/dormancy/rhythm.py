@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._memory import Keys, Table, distinct_of
+from detectors._memory import Keys, Table, distinct_of, keys_of, unique
 from detectors._people import People
+from detectors._since import Since
 from detectors._usual import Bools, Floats
 from pipeline.core.clock import HOUR_US
 
@@ -28,6 +29,9 @@ _BORROWED: Final = 20.0  # windows' worth of belief in the kind's hours
 _MONTH_H: Final = 720.0  # held of somebody seen once
 _KINDS: Final = 256
 _TAIL: Final = 2.0  # exponent of the law of absences: people go on leave, so it is a heavy one
+_LONG_H: Final = 336.0  # a memory of two weeks tells of who was never there
+_LOCAL: Final = r"^userpass(?:[-/]|$)"  # accounts that nothing but the store's own log tells of
+_ACCOUNT: Final = r"^auth/(.+)/users/([^/]+)$"
 _SMOOTH: Final = 0.25  # of a bin's weight lies in each neighbour: a clock change is no news
 
 
@@ -39,6 +43,7 @@ class Present:
     keys: Keys
     kinds: Keys
     cohorts: Keys
+    made: Keys  # accounts that were written in the window, whoever was there
 
     @classmethod
     def of(cls, window: Window) -> Present | None:
@@ -49,7 +54,7 @@ class Present:
             return None
         values = np.where(rows["discloses_value"].fill_null(value=False).to_numpy(), rows["n"].to_numpy(), 0)
         each = people.each(rows, values=lambda each: each.sum(values))
-        return cls(each.frame, each.keys, each.kinds, each.cohorts)
+        return cls(each.frame, each.keys, each.kinds, each.cohorts, _made(window))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Told:
 
     known: Floats  # windows seen
     away_h: Floats  # hours since last there, or before it woke a little while ago; 0 for newcomers
+    never: Bools  # a local account older than this memory, and never there in it: away for as long as it is
     gap: Floats  # surprise of that absence
     hour: Floats  # surprise of this time of day
     own: Floats  # what Rhythm remembers of each
@@ -74,6 +80,7 @@ class Rhythm:
     def __init__(self, limit: int, awake_hours: float) -> None:
         self._who = Table(BINS + 6, limit)
         self._kinds = Table(BINS + GAPS, _KINDS)
+        self._since = Since()
         self._awake_us = awake_hours * HOUR_US
 
     def judged(self, present: Present, at_us: int) -> Told:
@@ -81,10 +88,12 @@ class Rhythm:
         own, gone = self._who.get(present.keys, at_us), self._gone(present, at_us)
         known, longest = own[:, _N], self._longest(own, at_us)
         away = np.where(self._awake(own, at_us), np.maximum(own[:, _AWAY], gone), gone)
+        never = self._never(present, at_us)
+        away = np.where(never, self._since.age_us(at_us) / HOUR_US, away)
         usual = (own[:, _GAP] * known + _MONTH_H) / (known + 1)
         kinds, each = distinct_of(present.kinds)
         kind = self._kinds.get(kinds, at_us)
-        settled = (own[:, _RETURNS] > 0) | (known >= _SETTLED)
+        settled = (own[:, _RETURNS] > 0) | (known >= _SETTLED) | never
         law = (1 + away / (_TAIL * usual)) ** -_TAIL
         gap = -np.log10(_rare(away, law, kind[:, BINS:], each, settled))
         gap = np.where(away <= 1.2 * longest, 0.0, gap)
@@ -94,7 +103,15 @@ class Rhythm:
         hours /= hours.sum(axis=1, keepdims=True)
         here = hours[:, _bin(at_us)][:, None]
         rarer = np.where(hours <= here * (1 + 1e-9), hours, 0.0).sum(axis=1)
-        return Told(known, away, gap, -np.log10(np.clip(rarer, 1e-12, 1.0)), own, gone)
+        return Told(known, away, never, gap, -np.log10(np.clip(rarer, 1e-12, 1.0)), own, gone)
+
+    def _never(self, present: Present, at_us: int) -> Bools:
+        """Local accounts older than this memory that were never there in it: nobody saw them made."""
+        if self._since.age_us(at_us) < _LONG_H * HOUR_US:
+            return np.zeros(len(present.keys), dtype=np.bool_)
+        local = present.frame["principal"].str.contains(_LOCAL).to_numpy()
+        never: Bools = local & (self._who.seen(present.keys) == 0) & ~np.isin(present.keys, present.made)
+        return never
 
     def _gone(self, present: Present, at_us: int) -> Floats:
         """Hours since each was last there."""
@@ -112,6 +129,7 @@ class Rhythm:
 
     def learn(self, present: Present, told: Told, done: Bools, idle_h: float, at_us: int) -> None:
         """Add a closed window. Those `done` were told of: their absence is over."""
+        self._since.begin(at_us)
         own, gap, seen = told.own, told.gone, self._who.seen(present.keys)
         new = own * (1 - 1 / _FORGET)
         fresh = (told.away_h >= idle_h) & ~done
@@ -122,10 +140,12 @@ class Rhythm:
         weight = np.minimum(own[:, _N], _FORGET)
         new[:, _GAP] = np.where(seen > 0, own[:, _GAP] + (gap - own[:, _GAP]) / np.maximum(weight, 1), 0.0)
         new[:, _bin(at_us)] += 1
-        woke = np.where(gap >= idle_h, float(at_us), own[:, _WOKE])
+        woke = np.where((gap >= idle_h) | (seen == 0), float(at_us), own[:, _WOKE])
         new[:, _WOKE] = np.where(fresh, woke, 0.0)
         new[:, _AWAY] = np.where(fresh, told.away_h, 0.0)
         self._who.put(present.keys, new, at_us)
+        made = present.made[self._who.seen(present.made) == 0]
+        self._who.put(made, np.zeros((len(made), BINS + 6)), at_us)
         kinds, each = distinct_of(present.kinds)
         sums = np.zeros((len(kinds), BINS + GAPS))
         sums[:, _bin(at_us)] = np.bincount(each)
@@ -141,13 +161,23 @@ class Rhythm:
         return ", ".join(f"{2 * i:02}-{2 * i + 2:02}h" for i in many.tolist()[:6])
 
     def snapshot(self) -> Frames:
-        """Frames who and kinds."""
-        return {"who": self._who.snapshot(), "kinds": self._kinds.snapshot()}
+        """Frames who, kinds and since."""
+        return {"who": self._who.snapshot(), "kinds": self._kinds.snapshot(), "since": self._since.snapshot()}
 
     def restore(self, frames: Frames) -> None:
-        """Continue from a snapshot."""
+        """Continue from a snapshot; from one of an earlier version, as if it had begun just now."""
         self._who.restore(frames["who"])
         self._kinds.restore(frames["kinds"])
+        if "since" in frames:
+            self._since.restore(frames["since"])
+
+
+def _made(window: Window) -> Keys:
+    """The principals whose accounts were written to a method that keeps its own, as of userpass."""
+    path = pl.col("act")
+    rows = window.operations.filter(path.str.contains(_ACCOUNT) & (pl.col("outcome") == "success"))
+    mount = path.str.extract(_ACCOUNT, 1).str.replace_all("/", "-", literal=True)
+    return unique(keys_of(rows.select(mount + "/" + path.str.extract(_ACCOUNT, 2)).to_series()))
 
 
 def _bin(at_us: int) -> int:
