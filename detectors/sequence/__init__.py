@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
+from detectors._memory import keys_of
 from detectors._window import Found, tell
 from detectors.sequence import chains
 from detectors.sequence.facts import Facts
@@ -29,7 +30,7 @@ INFO: Final = DetectorInfo(
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Reads count that disclose a secret this principal never read before.
+    """Reads count that disclose a secret this principal never read before (credentials of a changed role: any).
 
     A change of policy, role or mount followed within an hour by `after_policy` of them, by whoever made it or by one
     who logged in from the same address since; a change of an engine's role by `after_role` of that very role within an
@@ -73,7 +74,9 @@ class Sequence:
                 for chain in chains.CHAINS:
                     found += chain.told(kinds, news, getattr(self._config, chain.setting), window.start_us)
             if "role" in kinds:
-                found += chains.role_again(kinds["role"], found, window)
+                changed = kinds["role"]
+                changed = changed.filter(pl.Series(self._facts.settled(keys_of(changed["principal"]))))
+                found += chains.role_again(changed, found, self._config.after_role, window)
             if "revoked" in kinds:
                 found += chains.after_revocation(kinds["revoked"], window)
         if window.closed:

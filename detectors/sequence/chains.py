@@ -85,7 +85,7 @@ class Chain:
         last = max(range(len(one["time"])), key=lambda i: (one["time"][i], one["uid"][i]))
         return Found(
             key=f"{one['maker']}|{window_us}",
-            cause=self.cause,
+            cause=f"{self.cause}_by_another" if readers else self.cause,
             title=self.title,
             severity=_graver(self.severity) if one["n"] >= self.many else self.severity,
             confidence=0.8,
@@ -198,24 +198,36 @@ def after_revocation(revoked: pl.DataFrame, window: Window) -> list[Found]:
     ]
 
 
-def role_again(changed: pl.DataFrame, told: list[Found], window: Window) -> list[Found]:
+def role_again(changed: pl.DataFrame, told: list[Found], least: int, window: Window) -> list[Found]:
     """Roles whose maker takes credentials of them within the hour, though it did so before: what was changed is new.
 
-    Who then changes it again covers its tracks.
+    Who then changes it again covers its tracks. `changed` are facts of principals that are known for a while.
     """
     known = {one.principal for one in told if one.cause == "role_then_use"}
     first = changed.filter(~pl.col("principal").is_in(known)).select("principal", "secret", "path", *_FACT[:2])
     used = window.operations.filter(pl.col("discloses_value") & pl.col("secret").is_in(first["secret"].implode()))
-    both = used.drop("path").join(first, on=["principal", "secret"])
-    after = pl.col("last_time").dt.timestamp("us") - pl.col("fact_time").dt.timestamp("us")
-    both = both.with_columns(back=(pl.col("fact_time") > pl.col("time")).any().over("principal", "secret"))
-    both = both.filter((after >= 0) & (after <= SPANS_US["role"])).sort("fact_time", "fact_uid", "time", "uid")
-    each = both.unique("principal", keep="first", maintain_order=True)
-    return [_again(row, window) for row in each.iter_rows(named=True)]
+    used = used.join(first.select("principal", "secret").unique(), on=["principal", "secret"], how="semi")
+    pairs = used.select("principal", "secret")
+    used = used.filter(window.profiles.lookup("edge", pairs, window.start_us, ("known",))["known"])
+    # Of a row's operations the first and the last are known to the moment.
+    moments = [used.with_columns(moment=pl.col(name)) for name in ("time", "last_time")]
+    both = pl.concat(moments).drop("path").join(first, on=["principal", "secret"])
+    after = pl.col("moment").dt.timestamp("us") - pl.col("fact_time").dt.timestamp("us")
+    follows = (after >= 0) & (after <= SPANS_US["role"])
+    taken = both.filter(follows).sort("fact_time", "fact_uid", "moment", "uid")
+    both_of = ["principal", "secret"]
+    each = taken.group_by(both_of, maintain_order=True).agg(
+        pl.all().first(), uses=pl.col("n").filter(pl.col("uid").is_first_distinct()).sum(), since=pl.col("moment").min()
+    )
+    latest = first.group_by(both_of).agg(latest=pl.col("fact_time").max())
+    each = each.join(latest, on=both_of).filter(pl.col("uses") >= least)
+    each = each.with_columns(covered=pl.col("latest") > pl.col("since"))
+    each = each.sort("covered", *both_of, descending=[True, False, False]).unique("principal", keep="first")
+    return [_again(row, window) for row in each.sort("principal").iter_rows(named=True)]
 
 
 def _again(row: Mapping[str, Any], window: Window) -> Found:
-    who, covered = show(row["principal"]), bool(row["back"])
+    who, covered = show(row["principal"]), bool(row["covered"])
     then = "; then it was changed again" if covered else ""
     return Found(
         key=f"again|{row['principal']}|{window.start_us}",

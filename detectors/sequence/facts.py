@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # One row a fact: what it is, when, whose, from where, of which token or on which secret, and the operation that tells.
 FACTS: Final = pl.Schema(
     {
-        "what": pl.String(),  # policy, audit, login, list, denied, place, revoked
+        "what": pl.String(),  # policy, role, audit, login, list, denied, place, revoked
         "time": TIME,
         "principal": pl.String(),
         "client_ip": pl.String(),
@@ -106,7 +106,8 @@ class Facts:
         rows, seen = window.operations, _Seen.of(window)
         new = np.flatnonzero(~self.places.knows(seen.where))
         new = new[self._often(seen.often)[seen.whose[new]]]
-        new = new[~(seen.pods[new] & self.places.knows(seen.cluster[new]))]  # a pod runs where the scheduler puts it
+        node = self.places.knows(seen.cluster[new]) & self.places.knows(seen.nodes[new])
+        new = new[~(seen.pods[new] & node)]  # a pod runs where the scheduler puts it, among other pods
         if not len(new):
             return _NONE
         used = rows.filter(pl.col("outcome") == "success").join(seen.pairs[new], on=["principal", "zone"], how="semi")
@@ -125,8 +126,8 @@ class Facts:
         seen = _Seen.of(window)
         if len(seen.where):
             self.places.put(seen.where, np.ones((len(seen.where), 1)), window.start_us)
-            clusters = unique(seen.cluster[seen.pods])
-            self.places.put(clusters, np.ones((len(clusters), 1)), window.start_us)
+            pods = unique(np.concatenate([seen.cluster[seen.pods], seen.nodes[seen.pods]]))
+            self.places.put(pods, np.ones((len(pods), 1)), window.start_us)
             self.places.bump(seen.often, window.start_us)
 
     def snapshot(self) -> Frames:
@@ -151,6 +152,7 @@ class _Seen:
     whose: Ints  # of each pair the place of its principal in `often`
     where: Keys  # of each pair
     cluster: Keys  # of each pair: its principal and the network around the zone
+    nodes: Keys  # of each pair: the zone, where pods are
     pods: Bools  # pairs of pods
     often: Keys  # of each principal: under which is counted in how many windows it was seen
 
@@ -164,9 +166,9 @@ class _Seen:
             who, first = pairs.keys, begins(pairs.keys)
             whose = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(who))))
             where, cluster = (joined(tag, who, keys_of(names)[at]) for tag, names in ((1, zones), (3, networks(zones))))
-            pods = (pairs.frame["kind"] == "pod").to_numpy()
+            pods, nodes = (pairs.frame["kind"] == "pod").to_numpy(), joined(4, keys_of(zones))[at]
             window.memo["seen_where"] = cls(
-                pairs.frame.select("principal", "zone"), whose, where, cluster, pods, joined(2, who[first])
+                pairs.frame.select("principal", "zone"), whose, where, cluster, nodes, pods, joined(2, who[first])
             )
         found: _Seen = window.memo["seen_where"]
         return found

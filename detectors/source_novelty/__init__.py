@@ -29,7 +29,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Comes from a network new to it",
     family="source",
-    summary="new network zones of known principals, unless others move there too",
+    summary="new networks, tokens at second addresses, programs on new machines, unless others move, too",
     techniques=("T1550.001", "T1078.004"),
     measures=("F3", "M7"),
     early=("networks",),
@@ -64,7 +64,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SourceNovelty:
-    """Remembers which zones a principal used, how many use a zone, and who came new where in the last day."""
+    """Remembers which zones and machines a principal used, how many use a zone, who came new where in the last day,
+    and where each token was."""
 
     info = INFO
 
@@ -72,7 +73,7 @@ class SourceNovelty:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US)
         self._tokens = Tokens(config.keys, config.windows, config.movers)
-        self._hosts = Hosts(config.keys, config.windows)
+        self._hosts = Hosts(config.keys, config.windows, config.movers)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
         self._budget = Budget(config.surprise, config.per_day)
 
@@ -91,12 +92,11 @@ class SourceNovelty:
             visits, alone, window
         )
         found, surprises = self._newly(visits, odd, window)
-        tokens = self._tokens.seen(window)
+        tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
         if tokens is not None and not young:
             told = {one.principal for one in found}
-            more, others = self._tokens.inspect(tokens, told, hidden, self._budget.threshold(window.start_us))
+            more, others = self._tokens.inspect(tokens, told, self._budget.threshold(window.start_us))
             found, surprises = found + more, surprises + others
-        stays = self._hosts.seen(window)
         if stays is not None and not young:
             told = {*(one.principal for one in found), *visits.frame["principal"].filter(pl.Series(~known))}
             more, others = self._elsewhere(*stays, told, window)
@@ -132,8 +132,8 @@ class SourceNovelty:
         asked = visits.frame[rows[some]].select("principal")
         first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
         since = window.start_us - round(self._config.known_days * DAY_US)
-        at_home = known | (self._zones.odds(visits)[0] >= _COMMON)
-        here = np.isin(visits.principal[rows[some]], visits.principal[at_home])
+        common = self._zones.odds(visits)[0] >= _COMMON
+        here = np.isin(visits.principal[rows[some]], visits.principal[known | common]) & ~common[rows[some]]
         program = (visits.frame["kind"] != "human").to_numpy()[rows[some]]
         enough[some] = (first <= since).fill_null(value=False).to_numpy() & (program | here)
         return enough
@@ -202,42 +202,25 @@ class SourceNovelty:
     def _elsewhere(
         self, stays: Stays, new: Bools, known: set[str | None], window: Window
     ) -> tuple[list[Found], list[float]]:
-        """Programs on a machine new to them, of whom nothing else is told; nothing where many of them move."""
-        if not new.any():
-            return [], []
-        first, surprise = self._hosts.surprise(stays, new)
-        names = stays.people.names[stays.who[first]]
-        rows = pl.DataFrame({"principal": names, "pair": first, "surprise": surprise})
-        took = window.operations.filter("discloses_value")["principal"].unique()
-        idle = _NOTHING_TAKEN * ~pl.col("principal").is_in(took.implode())
-        rows = rows.filter(~pl.col("principal").is_in(known)).with_columns(pl.col("surprise") - idle)
-        loud = rows.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
-        told = loud.rows(named=True) if len(loud) < self._config.movers else []
-        return [self._machine(one, stays, window) for one in told], rows["surprise"].to_list()
+        """Programs on a machine new to them, of whom nothing else is told; nothing where many go to one network.
 
-    def _machine(self, one: dict[str, Any], stays: Stays, window: Window) -> Found:
-        principal, address = one["principal"], stays.address(one["pair"])
-        rows = window.operations.filter(pl.col("principal") == principal, pl.col("client_ip") == address)
-        values = int(rows.filter("discloses_value")["n"].sum())
-        return Found(
-            key=principal,
-            cause="machine_new",
-            title="Comes from a machine new to it",
-            severity="medium" if values else "low",
-            confidence=0.6,
-            score=_tails.score(one["surprise"]),
-            message=f"{show(principal)} came from {address} for the first time, reading {values} values. It knows that"
-            " network, and stays on its machines.",
-            observed="a new address in a network that it uses",
-            expected="the addresses it had, as with its kind",
-            next_step="Ask the owner whether the workload moved, or got another machine. If not: revoke its tokens and"
-            " its log-in credential (secret-id, key), then look at what was read from there (view operations).",
-            principal=principal,
-            **seen_in(rows),
-        )
+        That is known when the hour is over.
+        """
+        if not new.any() or window.looked_us is not None:
+            return [], []
+        at, surprise, crowd = self._hosts.judged(stays, new)
+        pairs = stays.named(at).with_columns(surprise=pl.Series(surprise))
+        pairs = pairs.filter(~pl.Series(crowd) & ~pl.col("principal").is_in(known))
+        rows = window.operations.join(pairs.drop("surprise"), on=["principal", "client_ip"], how="semi")
+        took = rows.filter("discloses_value")["principal"].unique()
+        idle = _NOTHING_TAKEN * ~pl.col("principal").is_in(took.implode())
+        each = pairs.select("principal", pl.col("surprise") - idle).unique("principal").sort("principal")
+        loud = each.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
+        found = [_machine(one, rows.filter(principal=one["principal"])) for one in loud.iter_rows(named=True)]
+        return found, each["surprise"].to_list()
 
     def snapshot(self) -> Frames:
-        """Tallies, overlaps, the adoptions of the last day; proxies; the budget."""
+        """Tallies, tokens, machines, the adoptions of the last day; proxies; the budget."""
         parts = (self._zones, self._tokens, self._hosts, self._fronts, self._budget)
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
@@ -258,6 +241,28 @@ def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
     there = pl.col("there").fill_null(value=False)
     both = told.group_by("principal", "session").agg(both=there.any() & ~there.all())
     return both.filter("both")["principal"].unique()
+
+
+def _machine(one: dict[str, Any], rows: pl.DataFrame) -> Found:
+    principal, surprise = one["principal"], one["surprise"]
+    values = int(rows.filter("discloses_value")["n"].sum())
+    places = several(rows["client_ip"].unique().sort().to_list())
+    return Found(
+        key=principal,
+        cause="machine_new",
+        title="Comes from a machine new to it",
+        severity="medium" if values else "low",
+        confidence=0.6,
+        score=_tails.score(surprise),
+        message=f"{show(principal)} came from {places} for the first time, reading {values} values. It knows that"
+        " network, and stays on its machines.",
+        observed="a new address in a network that it uses",
+        expected="the addresses it had, as with its kind",
+        next_step="Ask the owner whether the workload moved, or got another machine. If not: revoke its tokens and"
+        " its log-in credential (secret-id, key), then look at what was read from there (view operations).",
+        principal=principal,
+        **seen_in(rows),
+    )
 
 
 def create(config: Config) -> SourceNovelty:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of_texts
 from detectors._people import People, number_of
 from detectors._runs import begins
 from detectors._usual import Bools, Floats
+from detectors.source_novelty.crowd import crowded
 
 if TYPE_CHECKING:
     from pipeline.core.coded import Numbers
@@ -35,46 +37,54 @@ class Stays:
     pair: Keys
     principal: Keys  # of each pair
     kind: Keys
+    zone: Numbers  # the number of the network of each pair
     first: Ints  # the first pair of each program
 
     @classmethod
-    def of(cls, window: Window) -> Stays | None:
-        """None when there is no pair."""
+    def of(cls, window: Window, hidden: list[str]) -> Stays | None:
+        """None when there is no pair. Networks `hidden` tell nothing."""
         people = People.of(window)
         away = np.isin(people.kinds.to_numpy(), _AWAY)
         kind, address = people.rows["type"].to_numpy(), people.coded["client_ip"]
         number = people.rows[number_of("client_ip")].to_numpy()
         told = np.append((address.names != "").to_numpy(), False)  # the last: null
-        mine = np.flatnonzero(~away[kind] & told[np.minimum(number, len(address.names))])
+        asked = ~away[kind] & told[np.minimum(number, len(address.names))]
+        if hidden:
+            asked &= ~people.rows["zone"].is_in(hidden).fill_null(value=False).to_numpy()
+        mine = np.flatnonzero(asked)
         if not len(mine):
             return None
         pairs = (people.rows["who"].to_numpy()[mine].astype(np.uint64) << _WORD) | number[mine]
         order = np.argsort(pairs, kind="stable")
-        at = order[begins(pairs[order])]
-        who, number = (pairs[at] >> _WORD).astype(np.uint32), (pairs[at] & _LOW).astype(np.int64)
+        ordered, kind, zone = pairs[order], kind[mine][order], people.rows[number_of("zone")].to_numpy()[mine][order]
+        at = begins(ordered)
+        who, number = (ordered[at] >> _WORD).astype(np.uint32), (ordered[at] & _LOW).astype(np.int64)
+        first = begins(who)
+        greatest = np.maximum.reduceat(kind, at[first])  # of a program's kinds
+        its = people.kind_keys[np.repeat(greatest, np.diff(first, append=len(who)))]
         principal = people.keys[who]
-        pair = joined(_PAIR, principal, keys_of_texts(address.texts)[number])
-        return cls(people, who, number, pair, principal, people.kind_keys[kind[mine[at]]], begins(who))
+        return cls(people, who, number, joined(_PAIR, principal, keys_of_texts(address.texts)[number]), principal,
+                   its, np.minimum.reduceat(zone, at), first)  # fmt: skip
 
-    def address(self, pair: int) -> str:
-        """Of one of the pairs."""
-        name: str = self.people.coded["client_ip"].names[int(self.number[pair])]
-        return name
+    def named(self, rows: Ints) -> pl.DataFrame:
+        """Columns principal and client_ip of some of the pairs."""
+        address = self.people.coded["client_ip"].names.gather(self.number[rows])
+        return pl.DataFrame([self.people.names[self.who[rows]].alias("principal"), address.alias("client_ip")])
 
 
 class Hosts:
     """Remembers which address each program used, and how often one is new to a program that is known: 24 bytes each."""
 
-    def __init__(self, limit: int, least: int) -> None:
+    def __init__(self, limit: int, least: int, movers: int) -> None:
         self._tally = Table(1, limit)
-        self._least = least
+        self._least, self._movers = least, movers
 
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
 
-    def seen(self, window: Window) -> tuple[Stays, Bools] | None:
+    def seen(self, window: Window, hidden: list[str]) -> tuple[Stays, Bools] | None:
         """The pairs of a window, and which are new to a program seen in `least` windows or more."""
-        stays = Stays.of(window)
+        stays = Stays.of(window, hidden)
         if stays is None:
             return None
         fresh: Bools = ~self._tally.knows(stays.pair)
@@ -82,28 +92,35 @@ class Hosts:
         fresh[some] = self._get(_ACTIVE, stays.principal[some]) >= self._least
         return stays, fresh
 
-    def surprise(self, stays: Stays, new: Bools) -> tuple[Ints, Floats]:
-        """The first new pair of each program that has one, and -log10 of the chance of so many in a window.
+    def surprise(self, stays: Stays, rows: Ints) -> Floats:
+        """For each of the new pairs -log10 of the chance of so many in a window as its program has.
 
         Who comes from many new machines at once was deployed: 0.
         """
-        rows = np.flatnonzero(new)
         at = begins(stays.who[rows])
-        count = np.diff(at, append=len(rows)).astype(np.float64)
-        first = rows[at]
-        principal, kind = stays.principal[first], stays.kind[first]
+        count = np.diff(at, append=len(rows))
+        principal, kind = stays.principal[rows[at]], stays.kind[rows[at]]
         habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
         shape = self._get(_NEW, principal) + habit * _BORROWED
         mean = shape / (self._get(_ACTIVE, principal) + _BORROWED)
-        odd = _tails.surprise(_tails.upper(count, mean, np.minimum(shape, _BURSTY)))
-        return first, np.where(count < _DEPLOYED, odd, 0.0)
+        odd = _tails.surprise(_tails.upper(count.astype(np.float64), mean, np.minimum(shape, _BURSTY)))
+        return np.repeat(np.where(count < _DEPLOYED, odd, 0.0), count)
+
+    def judged(self, stays: Stays, new: Bools) -> tuple[Ints, Floats, Bools]:
+        """The new pairs, their surprise, and which of their programs go with others."""
+        rows = np.flatnonzero(new)
+        surprise = self.surprise(stays, rows)
+        crowd = crowded(stays.who[rows], stays.zone[rows], surprise, self._movers)
+        return rows, surprise, np.isin(stays.who[rows], stays.who[rows[crowd]])
 
     def learn(self, stays: Stays, new: Bools, at_us: int) -> None:
-        """Add a closed window."""
+        """Add a closed window; what many do at once is no habit."""
+        rows, _, crowd = self.judged(stays, new)
+        habit = rows[~crowd]
         self._tally.put(stays.pair, np.ones((len(stays.pair), 1)), at_us)
         parts = (
             joined(_ACTIVE, stays.principal[stays.first]), joined(_KIND_ACTIVE, stays.kind[stays.first]),
-            joined(_NEW, stays.principal[new]), joined(_KIND, stays.kind[new]),
+            joined(_NEW, stays.principal[habit]), joined(_KIND, stays.kind[habit]),
         )  # fmt: skip
         keys = np.concatenate(parts)
         self._tally.add(keys, np.ones((len(keys), 1)), at_us)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._memory import Keys, Table, joined, keys_of_texts
+from detectors._memory import Keys, Table, joined, keys_of, keys_of_texts
 from detectors._people import People, number_of, placed
 from detectors._runs import begins
 from detectors._usual import Bools, Floats
@@ -24,12 +24,13 @@ _BORROWED: Final = 10.0  # tokens' worth of belief in the kind's habit
 _KIND_BORROWED: Final = 50.0
 _WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _EXACT: Final = np.uint64((1 << 52) - 1)  # of an address's hash what a float holds exactly
-_LAST: Final = np.iinfo(np.int64).max
+_NOWHERE: Final = np.iinfo(np.uint32).max
+_LAST, _FIRST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Each token of a window, by principal in the order of names."""
+    """Each token of a window, by principal in the order of names. Addresses are numbers above 0."""
 
     people: People
     who: Numbers  # of People
@@ -37,15 +38,17 @@ class Held:
     principal: Keys
     kind: Keys
     token: Keys
-    first: Floats  # the address it came from first, as a number above 0
+    first: Floats  # the address it came from first
+    last: Floats  # and last
+    zone: Numbers  # the number of the network it was last in
     only: Bools  # whether it came from no other
     both: Bools  # whether it was at the first again when it had been at the last
 
     @classmethod
-    def of(cls, window: Window) -> Held | None:
-        """None when no token can be told."""
-        people = People.of(window)
-        rows = placed(window)
+    def of(cls, window: Window, hidden: list[str]) -> Held | None:
+        """None when no token can be told. Networks `hidden` tell nothing."""
+        people, rows = People.of(window), placed(window)
+        rows = rows.filter(~pl.col("zone").is_in(hidden)) if hidden else rows
         if rows.is_empty():
             return None
         who, number, place = (rows[name].to_numpy() for name in ("who", number_of("session"), number_of("client_ip")))
@@ -57,21 +60,21 @@ class Held:
         first, only = address[at], np.ones(len(at), dtype=np.bool_)
         if len(at) < len(token):
             only = np.maximum.reduceat(address, at) == np.minimum.reduceat(address, at)
+        networks = rows[number_of("zone")].to_numpy()[order]
+        last, zone, both = first, networks[at], np.zeros(len(at), dtype=np.bool_)
         if not only.all():
-            time = rows["time"].to_physical().fill_null(_LAST).to_numpy()[order]
-            earliest = np.repeat(np.minimum.reduceat(time, at), np.diff(at, append=len(time)))
-            first = np.minimum.reduceat(np.where(time == earliest, address, _EXACT), at)
-        each = np.repeat(np.arange(len(at)), np.diff(at, append=len(token)))
-        some = ~only[each]
-        both = np.zeros(len(at), dtype=np.bool_)
-        if some.any():
-            renumbered = np.cumsum(~only) - 1
+            each = np.repeat(np.arange(len(at)), np.diff(at, append=len(token)))
+            first, last = _ends(rows[order], address, at, each)
+            zone = np.minimum.reduceat(np.where(address == last[each], networks, _NOWHERE), at)
+            some, renumbered = ~only[each], np.cumsum(~only) - 1
             both[~only] = spread(rows[order[some]], "client_ip", renumbered[each[some]], int((~only).sum()))[1]
         kind = np.maximum.reduceat(rows["type"].to_numpy()[order], at)
         who, number = who[order[at]], (token[at] & _LOW).astype(np.int64)
         principal = people.keys[who]
-        keys = joined(_TOKEN, principal, sessions[number])
-        return cls(people, who, number, principal, people.kind_keys[kind], keys, first + 1.0, only, both)
+        return cls(
+            people, who, number, principal, people.kind_keys[kind], joined(_TOKEN, principal, sessions[number]),
+            first.astype(np.float64) + 1.0, last.astype(np.float64) + 1.0, zone, only, both,
+        )  # fmt: skip
 
     def named(self, rows: Ints) -> pl.DataFrame:
         """Columns principal and session of some of them."""
@@ -79,20 +82,39 @@ class Held:
         return pl.DataFrame({"principal": names[self.who[rows]], "session": sessions.gather(self.number[rows])})
 
 
+def _ends(rows: pl.DataFrame, address: Keys, at: Ints, each: Ints) -> tuple[Keys, Keys]:
+    """Where each token was earliest and latest; of several at one time the smaller number."""
+    ends = []
+    for name, missing, end in (("time", _LAST, np.minimum), ("last_time", _FIRST, np.maximum)):
+        time = rows[name].to_physical().fill_null(missing).to_numpy()
+        there = time == end.reduceat(time, at)[each]
+        ends.append(np.minimum.reduceat(np.where(there, address, _EXACT), at))
+    return ends[0], ends[1]
+
+
+def address_numbers(names: pl.Series) -> Floats:
+    """The numbers of addresses, as Held has them."""
+    return (keys_of(names) & _EXACT).astype(np.float64) + 1.0
+
+
 class Moved:
-    """Remembers where each token was first seen, and how many of a principal's were seen at another place.
+    """Remembers where each token was last, and how often a principal's went elsewhere.
 
     24 bytes a token and a tally, those not touched for longest go first.
     """
 
     def __init__(self, limit: int) -> None:
-        self._tokens = Table(1, limit)  # the address; below 0 once it was told to have moved
+        self._tokens = Table(1, limit)
         self._tally = Table(1, limit)
 
-    def now(self, held: Held) -> Bools:
-        """Tokens that come from a second address for the first time."""
+    def origin(self, held: Held) -> Floats:
+        """Where each token was before: at the end of earlier windows, else at first in this one."""
         known = self._tokens.get(held.token, 0)[:, 0]
-        now: Bools = (known >= 0) & (~held.only | ((known > 0) & (known != held.first)))
+        return np.where(known > 0, known, held.first)
+
+    def now(self, held: Held) -> Bools:
+        """Tokens that come from another address than before."""
+        now: Bools = ~held.only | (self.origin(held) != held.first)
         return now
 
     def surprise(self, held: Held, rows: Ints, least: int) -> Floats:
@@ -109,17 +131,15 @@ class Moved:
         return np.where(seen >= least, _tails.surprise(np.minimum(chance, 1.0)), 0.0)
 
     def learn(self, held: Held, now: Bools, at_us: int) -> None:
-        """Add a closed window."""
-        known = self._tokens.get(held.token, 0)[:, 0]
-        fresh = known == 0
+        """Add a closed window. Those that move `now` do so by themselves: what many do at once is no habit."""
+        fresh = ~self._tokens.knows(held.token)
         both = now & held.both
         for rows, mine, all_of_kind in (
             (fresh, _HELD, _KIND_HELD), (now, _MOVED, _KIND), (both, _BOTH, _KIND_BOTH),
         ):  # fmt: skip
             keys = np.concatenate([joined(mine, held.principal[rows]), joined(all_of_kind, held.kind[rows])])
             self._tally.add(keys, np.ones((len(keys), 1)), at_us)
-        value = np.where(fresh, held.first, known)
-        self._tokens.put(held.token, np.where(now, -value, value)[:, None], at_us)
+        self._tokens.put(held.token, held.last[:, None], at_us)
 
     def _get(self, tag: int, keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, keys), 0)[:, 0])

@@ -11,14 +11,15 @@ import polars as pl
 from detectors import _tails
 from detectors._text import several, show
 from detectors._window import Found, seen_in
-from detectors.source_novelty.moved import Held, Moved
+from detectors.source_novelty.crowd import crowded
+from detectors.source_novelty.moved import Held, Moved, address_numbers
 from detectors.source_novelty.overlap import Overlap, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from detectors._usual import Bools
-    from pipeline.core.model import Frames, Window
+    from detectors._usual import Bools, Floats
+    from pipeline.core.model import Frames, Ints, Window
 
 _SECOND: Final = 1.0  # on the surprise of a token at a second address
 _NEXT: Final = (
@@ -29,55 +30,74 @@ _NEXT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The tokens of a window."""
+    """The tokens of a window; networks `hidden` mean nothing."""
 
     window: Window
+    hidden: list[str]
     sessions: Sessions
-    held: Held
-    now: Bools  # which of those held are at a second address for the first time
+    held: Held | None  # None where all of them are in hidden networks
+    now: Bools  # which of those held come from another address than before
 
 
 class Tokens:
-    """Nothing is told of principals with fewer than `least` windows, or tokens; nor where tokens of `movers` move."""
+    """Nothing is told of principals with fewer than `least` windows, or tokens.
+
+    Nor where tokens of `movers` principals go to one network: their gateway did. That is known when the hour is over.
+    """
 
     def __init__(self, limit: int, least: int, movers: int) -> None:
         self._overlap, self._moved = Overlap(limit), Moved(limit)
         self._least, self._movers = least, movers
 
-    def seen(self, window: Window) -> Seen | None:
+    def seen(self, window: Window, hidden: list[str]) -> Seen | None:
         """None when no token can be told."""
-        sessions, held = Sessions.of(window), Held.of(window)
-        return None if sessions is None or held is None else Seen(window, sessions, held, self._moved.now(held))
+        sessions = Sessions.of(window)
+        if sessions is None:
+            return None
+        held = Held.of(window, hidden)
+        now = np.zeros(0, dtype=np.bool_) if held is None else self._moved.now(held)
+        return Seen(window, hidden, sessions, held, now)
 
-    def inspect(
-        self, seen: Seen, known: Collection[str | None], hidden: list[str], threshold: float
-    ) -> tuple[list[Found], list[float]]:
-        """What is told, of principals not `known` already, and every surprise. Networks `hidden` mean nothing."""
+    def inspect(self, seen: Seen, known: Collection[str | None], threshold: float) -> tuple[list[Found], list[float]]:
+        """What is told, of principals not `known` already, and every surprise."""
         apart = self._overlap.surprise(seen.sessions, self._least)
-        split = np.flatnonzero(apart).tolist() if hidden else []
-        apart[[i for i in split if _within(seen.sessions.frame.row(i, named=True), hidden, seen.window)]] = 0
+        split = np.flatnonzero(apart).tolist() if seen.hidden else []
+        apart[[i for i in split if _within(seen.sessions.frame.row(i, named=True), seen.hidden, seen.window)]] = 0
         loud = np.flatnonzero(apart >= threshold).tolist()
         both = [_both(seen.sessions.frame.row(i, named=True), float(apart[i]), seen.window) for i in loud]
         both = [one for one in both if one.principal not in known]
-        if not seen.now.any():
+        if seen.held is None or not seen.now.any() or seen.window.looked_us is not None:
             return both, apart.tolist()
-        second, more = self._second(seen, {*known, *(one.principal for one in both)}, threshold)
+        second, more = self._second(seen, seen.held, {*known, *(one.principal for one in both)}, threshold)
         return both + second, apart.tolist() + more
 
-    def _second(self, seen: Seen, known: Collection[str | None], threshold: float) -> tuple[list[Found], list[float]]:
+    def _second(
+        self, seen: Seen, held: Held, known: Collection[str | None], threshold: float
+    ) -> tuple[list[Found], list[float]]:
         rows = np.flatnonzero(seen.now)
-        surprise = self._moved.surprise(seen.held, rows, self._least) + _SECOND
-        each = seen.held.named(rows).with_columns(surprise=pl.Series(surprise), both=pl.Series(seen.held.both[rows]))
-        each = each.filter(~pl.col("principal").is_in(known)).sort("surprise", descending=True, maintain_order=True)
+        surprise, crowd = self._judged(held, rows)
+        each = held.named(rows).with_columns(
+            surprise=pl.Series(surprise + _SECOND), both=pl.Series(held.both[rows]),
+            origin=pl.Series(self._moved.origin(held)[rows]),
+        )  # fmt: skip
+        each = each.filter(~pl.Series(crowd) & ~pl.col("principal").is_in(known))
+        each = each.sort("surprise", "session", descending=[True, False])
         each = each.unique("principal", keep="first", maintain_order=True)
         loud = each.filter(pl.col("surprise") >= threshold)
-        told = loud.rows(named=True) if len(loud) < self._movers else []
-        return [_moved(one, seen.window) for one in told], each["surprise"].to_list()
+        return [_moved(one, seen) for one in loud.iter_rows(named=True)], each["surprise"].to_list()
+
+    def _judged(self, held: Held, rows: Ints) -> tuple[Floats, Bools]:
+        """The surprise of these tokens, and which of them go with others."""
+        surprise = self._moved.surprise(held, rows, self._least)
+        return surprise, crowded(held.who[rows], held.zone[rows], surprise, self._movers)
 
     def learn(self, seen: Seen) -> None:
         """Add a closed window."""
         self._overlap.learn(seen.sessions, seen.window.start_us)
-        self._moved.learn(seen.held, seen.now, seen.window.start_us)
+        if seen.held is not None:
+            rows, by_itself = np.flatnonzero(seen.now), seen.now.copy()
+            by_itself[rows[self._judged(seen.held, rows)[1]]] = False
+            self._moved.learn(seen.held, by_itself, seen.window.start_us)
 
     def snapshot(self) -> Frames:
         """The two memories."""
@@ -109,11 +129,18 @@ def _both(one: dict[str, Any], surprise: float, window: Window) -> Found:
     )
 
 
-def _moved(one: dict[str, Any], window: Window) -> Found:
-    principal, rows = one["principal"], _rows_of(one, window)
-    there = rows.filter(pl.col("client_ip") == rows.sort("last_time", "client_ip")["client_ip"][-1])
+def _there(one: dict[str, Any], seen: Seen) -> pl.DataFrame:
+    """The rows of the session from other addresses than where it was before."""
+    told = (pl.col("client_ip") != "") & (pl.col("zone") != "") & ~pl.col("zone").is_in(seen.hidden)
+    rows = _rows_of(one, seen.window).filter(told)
+    return rows.filter(pl.Series(address_numbers(rows["client_ip"]) != one["origin"]))
+
+
+def _moved(one: dict[str, Any], seen: Seen) -> Found:
+    principal, there = one["principal"], _there(one, seen)
     values = int(there.filter("discloses_value")["n"].sum())
     how = ", while it is in use at the first one, too" if one["both"] else ""
+    places = several(there["client_ip"].unique().sort().to_list())
     return Found(
         key=principal,
         cause="token_moved",
@@ -121,7 +148,8 @@ def _moved(one: dict[str, Any], window: Window) -> Found:
         severity="medium" if values else "low",
         confidence=0.6,
         score=_tails.score(one["surprise"]),
-        message=f"A token of {show(principal)} came from another address than before, reading {values} values{how}.",
+        message=f"A token of {show(principal)} came from {places}, another address than before, reading {values} values"
+        f"{how}.",
         observed="a second address for one token",
         expected="one address for one token, as with its tokens before",
         next_step=_NEXT,

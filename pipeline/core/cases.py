@@ -262,7 +262,7 @@ def _usual(told: Row, uid: str) -> dict[str, Any]:
         "discloses_value": operation == "read" and outcome == "success" and bool(secret),
         "principal_type": "service",
         "client_ip": address,
-        "zone": address.rpartition(".")[0] + ".0/24",
+        "zone": (address or "").rpartition(".")[0] + ".0/24",
         "namespace": "",
         "mount": secret.partition("/")[0] + "/" if secret else "",
         "secret": "",

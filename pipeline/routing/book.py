@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pipeline.routing.alert import LIVE, Live, pack, unpack
 from pipeline.routing.memory import Timers
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipeline.routing.config import Config
 
 Key = tuple[str, str, str]
-_ALL_OF_THEM: Final = 1 << 62
 
 
 class Book:
@@ -67,8 +66,8 @@ class Book:
         quiet_us = alert.heard_us + self._config.quiet_us
         return min(quiet_us, alert.expires_us) if alert.state == "suppressed" else quiet_us
 
-    def due(self, now_us: int = _ALL_OF_THEM) -> Live | None:
-        """The open alert whose time is up first, if it is by `now_us`; maybe one that spoke again meanwhile."""
+    def due(self, now_us: int | None = None) -> Live | None:
+        """The open alert whose time is up first, if it is by `now_us` (None: whenever); maybe one that spoke again."""
         uid = self._closing.take(now_us)
         return None if uid is None else self._live[uid]
 

@@ -47,7 +47,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     chosen on simulated estates, seeds 11 to 13, 101 to 112 and 403 to 405.
 
     `certain` are causes in which nothing is weighed (somebody changed who may do what, or what is recorded, and made
-    use of it): from high on they are told however full the day is.
+    use of it; a token outlived its revocation): from high on they are told however full the day is.
     """
 
     per_day: float = 5

@@ -32,6 +32,8 @@ _TEAM: Final = 4  # principals who do it make it a team's work: then one day bef
 _QUARTER_US: Final = HOUR_US // 4
 _QUARTERS: Final = 96  # of a day
 _NEAR: Final = range(-2, 3)  # quarters of an hour
+_AROUND: Final = tuple(sum(1 << (at + shift) % _QUARTERS for shift in _NEAR) for at in range(_QUARTERS))
+_MOST: Final = 0.4  # of a day may be near the times of a schedule
 _SHARE: Final = 0.8  # of the days before, that must lie near this hour
 _RECENT: Final = 256  # what is remembered of one principal's last hour
 
@@ -141,14 +143,28 @@ class Habits:
 
 
 def _on_schedule(before: dict[int, int], at_us: int) -> bool:
-    """Whether the days before, or the same weekday of the weeks before, mostly had it near this hour."""
-    around = sum(_bit(at_us + shift * _QUARTER_US) for shift in _NEAR)
-    near = [day for day, times in before.items() if times & around]
-    if len(before) >= _SCHEDULED and len(near) >= _SHARE * len(before):
-        return True
+    """Whether the days before, or the same weekday of the weeks before, mostly had it near this hour.
+
+    What comes at nearly any hour has no schedule: it would excuse everything.
+    """
+    here = at_us // _QUARTER_US % _QUARTERS
+    if len(before) >= _SCHEDULED:
+        return _near(list(before.values()), here) and _bounded(list(before.values()))
     today = at_us // DAY_US
-    weekly = [day for day in before if (today - day) % 7 == 0]
-    return len(weekly) >= _WEEKLY and all(day in near for day in weekly) and len(before) <= 2 * len(weekly)
+    weekly = [times for day, times in before.items() if (today - day) % 7 == 0]
+    return len(weekly) >= _WEEKLY and len(before) <= 2 * len(weekly) and all(
+        times & _AROUND[here] for times in weekly
+    ) and _bounded(weekly)  # fmt: skip
+
+
+def _near(days: list[int], quarter: int) -> bool:
+    """Whether enough of the days had it near that quarter of an hour."""
+    return sum(bool(times & _AROUND[quarter]) for times in days) >= _SHARE * len(days)
+
+
+def _bounded(days: list[int]) -> bool:
+    """Whether what is near on enough of the days is a small part of a day."""
+    return sum(_near(days, quarter) for quarter in range(_QUARTERS)) <= _MOST * _QUARTERS
 
 
 def _note(past: _Past, cause: str, at_us: int) -> None:

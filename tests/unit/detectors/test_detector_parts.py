@@ -130,21 +130,23 @@ def moves(tokens: Moved, hour: int, *places: str) -> list[bool]:
         {"session": "t", "client_ip": place, "time": START + hour * HOUR + minute * 60_000_000}
         for minute, place in enumerate(places)
     ]
-    held = Held.of(window(hour, *rows))
+    held = Held.of(window(hour, *rows), [])
     assert held is not None
     now = tokens.now(held)
     tokens.learn(held, now, START + hour * HOUR)
     return now.tolist()
 
 
-def test_a_token_moves_once() -> None:
-    """At its first second address, be it in one window or a later one; going on, or back, is no other move."""
+def test_a_token_moves_from_where_it_was_last() -> None:
+    """Be it in one window or in a later one; it stays where it went."""
     tokens = Moved(100)
-    assert [moves(tokens, hour, place) for hour, place in enumerate("aabab")] == [[m] for m in (0, 0, 1, 0, 0)]
+    assert [moves(tokens, hour, place) for hour, place in enumerate("aabba")] == [[m] for m in (0, 0, 1, 0, 1)]
     again = Moved(100)
     again.restore(tokens.snapshot())
-    assert moves(again, 9, "c") == [False]
-    assert moves(Moved(100), 0, "a", "b", "a") == [True]
+    assert moves(again, 9, "a") == [False]
+    assert moves(again, 10, "a", "b", "a") == [True]
+    assert moves(again, 11, "a") == [False]
+    assert Held.of(window(12, {"session": "t"}), ["10.0.0.0/24"]) is None
 
 
 def test_tokens_are_met_anew_after_a_state_without_them() -> None:
@@ -153,7 +155,7 @@ def test_tokens_are_met_anew_after_a_state_without_them() -> None:
     tokens.restore({})
     assert moves(tokens, 0, "a") == [False]
     for hour in range(1, 30):
-        held = Held.of(window(hour, {"session": f"s{hour}", "principal": f"approle/{hour}"}))
+        held = Held.of(window(hour, {"session": f"s{hour}", "principal": f"approle/{hour}"}), [])
         assert held is not None
         tokens.learn(held, tokens.now(held), START + hour * HOUR)
     assert max(len(frame) for frame in tokens.snapshot().values()) <= 4

@@ -59,6 +59,13 @@ def test_a_job_of_several_times_a_day_is_lowered_at_each_of_them() -> None:
     assert (odd[-1]["route"], odd[-1]["severity"]) == ("ticket", "high")
 
 
+@pytest.mark.parametrize(("since", "step"), [(0, 1), (8, 0.5)])
+def test_what_comes_at_nearly_any_hour_has_no_schedule(since: float, step: float) -> None:
+    """Every hour, or all through the working day: nothing would be odd any more."""
+    hours = [day * 24 + since + i * step for day in range(20) for i in range(24)]
+    assert {alert["route"] for alert in routed(*((hour, "snapshot_read", "high") for hour in hours))} == {"ticket"}
+
+
 def test_what_an_earlier_version_remembered_is_gone_on_from() -> None:
     """It knew of each day the first moment alone: a nightly job goes on being one."""
     habits = Habits(3)

@@ -1,0 +1,25 @@
+"""Who goes the same way at the same time: a gateway's new address, a deployment. Nobody among them is odd."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from detectors._memory import unique
+
+if TYPE_CHECKING:
+    from detectors._usual import Bools, Floats
+    from pipeline.core.coded import Numbers
+
+_ODD: Final = 3.0  # surprise of those who are not seen to go about day by day
+_WORD: Final = np.uint64(32)
+
+
+def crowded(who: Numbers, zone: Numbers, surprise: Floats, movers: int) -> Bools:
+    """Which of them are in a network to which `movers` odd ones came. `who` and `zone` are numbers of People."""
+    odd = surprise >= _ODD
+    pairs = unique((zone[odd].astype(np.uint64) << _WORD) | who[odd].astype(np.uint64))
+    zones, count = np.unique(pairs >> _WORD, return_counts=True)
+    found: Bools = odd & np.isin(zone, zones[count >= movers])
+    return found
