@@ -129,7 +129,7 @@ class Dormancy:
             key=principal,
             cause=None if woke else "off_hours",
             title=None if woke else "Reads at an unusual hour",
-            severity=("high" if judged.surprise[i] >= 6 else "medium") if woke else "low",
+            severity=("high" if judged.surprise[i] >= 6 and not told.never[i] else "medium") if woke else "low",
             confidence=0.7 if woke else 0.5,
             score=_tails.score(float(judged.surprise[i])),
             message=message,

@@ -12,10 +12,12 @@ from detectors._window import Found, tell
 from detectors.sequence import chains
 from detectors.sequence.facts import Facts
 from detectors.sequence.news import News
+from pipeline.core.clock import DAY_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
 if TYPE_CHECKING:
+    from detectors._usual import Bools
     from pipeline.core.model import Frames, Window
 
 INFO: Final = DetectorInfo(
@@ -27,6 +29,8 @@ INFO: Final = DetectorInfo(
     techniques=("T1098.003", "T1562.008", "T1555.006", "T1550.001"),
     measures=("F3", "M4", "M7"),
 )
+
+_WEEK_US: Final = 7 * DAY_US
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,15 +78,22 @@ class Sequence:
                 for chain in chains.CHAINS:
                     found += chain.told(kinds, news, getattr(self._config, chain.setting), window.start_us)
             if "role" in kinds:
-                changed = kinds["role"]
-                changed = changed.filter(pl.Series(self._facts.settled(keys_of(changed["principal"]))))
-                found += chains.role_again(changed, found, self._config.after_role, window)
+                known = kinds["role"].filter(pl.Series(self._known(kinds["role"], window)))
+                found += chains.role_again(known, found, self._config.after_role, window)
             if "revoked" in kinds:
                 found += chains.after_revocation(kinds["revoked"], window)
         if window.closed:
             self._facts.learn(window, facts)
             self._news.learn(news)
         return tell(self.info, window, found)
+
+    def _known(self, facts: pl.DataFrame, window: Window) -> Bools:
+        """Whose facts they are was seen often, or first a week ago: who changes roles comes seldom."""
+        settled = self._facts.settled(keys_of(facts["principal"]))
+        asked = facts.select("principal")
+        first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
+        week: Bools = (first <= window.start_us - _WEEK_US).fill_null(value=False).to_numpy()
+        return settled | week
 
     def snapshot(self) -> Frames:
         """Facts, networks, and the first reads of the last day that could mean something."""

@@ -199,16 +199,13 @@ def after_revocation(revoked: pl.DataFrame, window: Window) -> list[Found]:
 
 
 def role_again(changed: pl.DataFrame, told: list[Found], least: int, window: Window) -> list[Found]:
-    """Roles whose maker takes credentials of them within the hour, though it did so before: what was changed is new.
+    """Roles whose maker takes credentials of them within the hour, maybe as ever: what was changed is new.
 
     Who then changes it again covers its tracks. `changed` are facts of principals that are known for a while.
     """
     known = {one.principal for one in told if one.cause == "role_then_use"}
     first = changed.filter(~pl.col("principal").is_in(known)).select("principal", "secret", "path", *_FACT[:2])
     used = window.operations.filter(pl.col("discloses_value") & pl.col("secret").is_in(first["secret"].implode()))
-    used = used.join(first.select("principal", "secret").unique(), on=["principal", "secret"], how="semi")
-    pairs = used.select("principal", "secret")
-    used = used.filter(window.profiles.lookup("edge", pairs, window.start_us, ("known",))["known"])
     # Of a row's operations the first and the last are known to the moment.
     moments = [used.with_columns(moment=pl.col(name)) for name in ("time", "last_time")]
     both = pl.concat(moments).drop("path").join(first, on=["principal", "secret"])
