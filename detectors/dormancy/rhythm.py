@@ -31,6 +31,7 @@ _KINDS: Final = 256
 _TAIL: Final = 2.0  # exponent of the law of absences: people go on leave, so it is a heavy one
 _LONG_H: Final = 336.0  # a memory of two weeks tells of who was never there
 _LOCAL: Final = r"^userpass(?:[-/]|$)"  # accounts that nothing but the store's own log tells of
+_BY_NATURE: Final = r"(?i)break[-_]?glass"  # never there but in an emergency: see the detector of that name
 _ACCOUNT: Final = r"^auth/(.+)/users/([^/]+)$"
 _SMOOTH: Final = 0.25  # of a bin's weight lies in each neighbour: a clock change is no news
 
@@ -109,7 +110,8 @@ class Rhythm:
         """Local accounts older than this memory that were never there in it: nobody saw them made."""
         if self._since.age_us(at_us) < _LONG_H * HOUR_US:
             return np.zeros(len(present.keys), dtype=np.bool_)
-        local = present.frame["principal"].str.contains(_LOCAL).to_numpy()
+        names = present.frame["principal"]
+        local = (names.str.contains(_LOCAL) & ~names.str.contains(_BY_NATURE)).to_numpy()
         never: Bools = local & (self._who.seen(present.keys) == 0) & ~np.isin(present.keys, present.made)
         return never
 
