@@ -11,6 +11,7 @@ import polars as pl
 from detectors._groups import places
 from detectors._memory import Keys, joined, keys_of, keys_of_few, unique
 from detectors._people import Each, People, number_of
+from detectors._runs import packed, unpacked
 from detectors._turns import behind
 from detectors._usual import Bools
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 DEPTHS: Final = (1, 2, 3)  # of folders
 _CHANGES: Final = ("write", "delete", "rotate")
 _NAME: Final = r"([^/@]{3,})(?:@[^/]*)?$"
-_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class News:
         """The new ones among the pairs of rows of People, all of them of `actors`."""
         people, at_us = People.of(window), window.start_us
         pairs = _pairs(rows)
-        who, secret = (pairs >> _WORD).astype(np.int64), (pairs & _LOW).astype(np.int64)
+        who, secret = (part.astype(np.int64) for part in unpacked(pairs))
         ids = {scope: window.profiles.numbers(scope, window) for scope in ("principal", "secret")}
         asked = pl.DataFrame({"principal": ids["principal"][people.places[who]], "secret": ids["secret"][secret]})
         edge = window.profiles.lookup("edge", asked, at_us, ("known", "succeeded"))
@@ -147,9 +147,8 @@ def _named_after(pairs: pl.DataFrame, asked: Bools) -> Bools:
 
 
 def _pairs(rows: pl.DataFrame) -> Keys:
-    """Number of the principal, shifted by a word, and of the secret of each different pair in rows of People."""
-    who, secret = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("secret")))
-    return unique((who << _WORD) | secret)
+    """Number of the principal and of the secret, packed, of each different pair in rows of People."""
+    return unique(packed(rows["who"].to_numpy(), rows[number_of("secret")].to_numpy()))
 
 
 def _named(folders: pl.Series) -> pl.Series:

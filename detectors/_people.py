@@ -12,7 +12,7 @@ import polars as pl
 
 from detectors._groups import cohorts
 from detectors._memory import Keys, keys_of, keys_of_few, keys_of_texts, unique
-from detectors._runs import begins
+from detectors._runs import begins, packed, unpacked
 from pipeline.core.coded import Coded, Numbers, coded
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _ASKED: Final = (  # columns that somebody asks for: the others need not be put 
     "session", "n", "time", "last_time",
 )  # fmt: skip
 _CODED: Final = ("secret", "zone", "session", "client_ip")  # columns whose numbers are asked for
-_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _FEW: Final = 1_024  # rows: up to here a dictionary is quicker than columns
 
 
@@ -75,8 +74,8 @@ class Groups:
 
     def distinct(self, column: str) -> Array:
         """How many different texts each principal has in one of the columns _CODED, null one of them."""
-        both = (self.rows["who"].to_numpy().astype(np.uint64) << _WORD) | self.rows[number_of(column)].to_numpy()
-        return np.bincount((unique(both) >> _WORD).astype(np.int64))[self.who]
+        both = packed(self.rows["who"].to_numpy(), self.rows[number_of(column)].to_numpy())
+        return np.bincount(unpacked(unique(both))[0].astype(np.int64))[self.who]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +116,7 @@ class People:
         places = column.order[there[column.order]]
         number = np.zeros(len(column.texts), np.uint32)
         number[places] = np.arange(len(places), dtype=np.uint32)
-        by_who = np.sort((number[codes].astype(np.uint64) << _WORD) | mine.astype(np.uint64))
-        at, who = (by_who & _LOW).astype(np.uint32), (by_who >> _WORD).astype(np.uint32)
+        who, at = (part.astype(np.uint32) for part in unpacked(np.sort(packed(number[codes], mine))))
         kinds, kind = numbered(window.operations["principal_type"][at])
         others = {name: coded(window, name) for name in _CODED}
         numbers = [pl.Series(number_of(name), other.numbers[at]) for name, other in others.items()]

@@ -15,11 +15,23 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
 
+_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+
 
 def begins(ordered: npt.NDArray[Any]) -> Places:
     """Where another one begins, among values in order."""
     first = np.ones(min(len(ordered), 1), dtype=np.bool_)
     return np.flatnonzero(np.append(first, ordered[1:] != ordered[:-1]))
+
+
+def packed(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> Keys:
+    """Two numbers below 2³² in one, so that pairs are put in order, and told apart, as one array."""
+    return (high.astype(np.uint64, copy=False) << _WORD) | low.astype(np.uint64, copy=False)
+
+
+def unpacked(pairs: Keys) -> tuple[Keys, Keys]:
+    """The inverse of `packed`."""
+    return pairs >> _WORD, pairs & _LOW
 
 
 class Run:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import polars as pl
 
 from detectors._text import show
@@ -16,6 +17,7 @@ from pipeline.core.schema import FINDING, TEXTS, TIME, empty
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from detectors._runs import Bools
     from pipeline.core.model import DetectorInfo, Window
 
 EVIDENCE: Final = 5  # operations named as evidence
@@ -93,6 +95,17 @@ def seen_in(rows: pl.DataFrame) -> dict[str, Any]:
         "store": first["store"][0],
         "client_ip": first["client_ip"][0],
     }
+
+
+def values_in(rows: pl.DataFrame) -> int:
+    """How many values WINDOW rows disclosed."""
+    return int(rows.filter("discloses_value")["n"].sum())
+
+
+def known_since(window: Window, principals: pl.DataFrame, since_us: int) -> Bools:
+    """Whether each row of `principals` (its one column) was met at `since_us` or before, by the profiles."""
+    first = window.profiles.lookup("principal", principals, window.start_us, ("first_us",))["first_us"]
+    return np.asarray((first <= since_us).fill_null(value=False).to_numpy())
 
 
 def first_of(rows: pl.DataFrame) -> str:

@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from detectors._memory import keys_of
-from detectors._window import Found, tell
+from detectors._window import Found, known_since, tell
 from detectors.sequence import chains
 from detectors.sequence.facts import Facts
 from detectors.sequence.news import News
@@ -90,10 +90,7 @@ class Sequence:
     def _known(self, facts: pl.DataFrame, window: Window) -> Bools:
         """Whose facts they are was seen often, or first a week ago: who changes roles comes seldom."""
         settled = self._facts.settled(keys_of(facts["principal"]))
-        asked = facts.select("principal")
-        first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
-        week: Bools = (first <= window.start_us - _WEEK_US).fill_null(value=False).to_numpy()
-        return settled | week
+        return settled | known_since(window, facts.select("principal"), window.start_us - _WEEK_US)
 
     def snapshot(self) -> Frames:
         """Facts, networks, and the first reads of the last day that could mean something."""

@@ -12,7 +12,7 @@ from detectors import _tails
 from detectors._budget import Budget
 from detectors._text import figure, several, show
 from detectors._usual import Bools
-from detectors._window import Found, seen_in, tell
+from detectors._window import Found, known_since, seen_in, tell, values_in
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.hosts import Hosts, Stays
 from detectors.source_novelty.tokens import Tokens
@@ -130,12 +130,11 @@ class SourceNovelty:
         if not len(some):
             return enough
         asked = visits.frame[rows[some]].select("principal")
-        first = window.profiles.lookup("principal", asked, window.start_us, ("first_us",))["first_us"]
-        since = window.start_us - round(self._config.known_days * DAY_US)
+        known_well = known_since(window, asked, window.start_us - round(self._config.known_days * DAY_US))
         common = self._zones.odds(visits)[0] >= _COMMON
         here = np.isin(visits.principal[rows[some]], visits.principal[known | common]) & ~common[rows[some]]
         program = (visits.frame["kind"] != "human").to_numpy()[rows[some]]
-        enough[some] = (first <= since).fill_null(value=False).to_numpy() & (program | here)
+        enough[some] = known_well & (program | here)
         return enough
 
     def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
@@ -171,7 +170,7 @@ class SourceNovelty:
         rows = window.operations.filter(pl.col("principal") == principal)
         there, elsewhere = rows.filter(pl.col("zone").is_in(new)), rows.filter(~pl.col("zone").is_in(new))
         sessions = set(there["session"].drop_nulls()) & set(elsewhere["session"].drop_nulls()) - {""}
-        values = int(there.filter("discloses_value")["n"].sum())
+        values = values_in(there)
         grave = (values > 0 and one["kind"] in ("service", "pod")) + bool(sessions)
         also = " One of its tokens is in use there and in its usual network at the same time." if sessions else ""
         return Found(
@@ -202,11 +201,8 @@ class SourceNovelty:
     def _elsewhere(
         self, stays: Stays, new: Bools, known: set[str | None], window: Window
     ) -> tuple[list[Found], list[float]]:
-        """Programs on a machine new to them, of whom nothing else is told; nothing where many go to one network.
-
-        That is known when the hour is over.
-        """
-        if not new.any() or window.looked_us is not None:
+        """Programs on a machine new to them, of whom nothing else is told; nothing where many go to one network."""
+        if not new.any():
             return [], []
         at, surprise, crowd = self._hosts.judged(stays, new)
         pairs = stays.named(at).with_columns(surprise=pl.Series(surprise))
@@ -245,7 +241,7 @@ def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
 
 def _machine(one: dict[str, Any], rows: pl.DataFrame) -> Found:
     principal, surprise = one["principal"], one["surprise"]
-    values = int(rows.filter("discloses_value")["n"].sum())
+    values = values_in(rows)
     places = several(rows["client_ip"].unique().sort().to_list())
     return Found(
         key=principal,

@@ -11,7 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of_texts
 from detectors._people import People, number_of
-from detectors._runs import begins
+from detectors._runs import begins, packed, unpacked
 from detectors._usual import Bools, Floats
 from detectors.source_novelty.crowd import crowded
 
@@ -24,7 +24,6 @@ _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of movin
 _BURSTY: Final = 3.0
 _DEPLOYED: Final = 3  # new machines of one program in one window
 _AWAY: Final = ("human", "pod")  # people go about, and pods are put where there is room
-_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,12 @@ class Stays:
         mine = np.flatnonzero(asked)
         if not len(mine):
             return None
-        pairs = (people.rows["who"].to_numpy()[mine].astype(np.uint64) << _WORD) | number[mine]
+        pairs = packed(people.rows["who"].to_numpy()[mine], number[mine])
         order = np.argsort(pairs, kind="stable")
         ordered, kind, zone = pairs[order], kind[mine][order], people.rows[number_of("zone")].to_numpy()[mine][order]
         at = begins(ordered)
-        who, number = (ordered[at] >> _WORD).astype(np.uint32), (ordered[at] & _LOW).astype(np.int64)
+        high, low = unpacked(ordered[at])
+        who, number = high.astype(np.uint32), low.astype(np.int64)
         first = begins(who)
         greatest = np.maximum.reduceat(kind, at[first])  # of a program's kinds
         its = people.kind_keys[np.repeat(greatest, np.diff(first, append=len(who)))]
@@ -83,8 +83,11 @@ class Hosts:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
 
     def seen(self, window: Window, hidden: list[str]) -> tuple[Stays, Bools] | None:
-        """The pairs of a window, and which are new to a program seen in `least` windows or more."""
-        stays = Stays.of(window, hidden)
+        """The pairs of a window, and which are new to a program seen in `least` windows or more.
+
+        None while a look says little: who goes with others is known when the hour is over.
+        """
+        stays = None if window.looked_us is not None else Stays.of(window, hidden)
         if stays is None:
             return None
         fresh: Bools = ~self._tally.knows(stays.pair)
@@ -92,7 +95,7 @@ class Hosts:
         fresh[some] = self._get(_ACTIVE, stays.principal[some]) >= self._least
         return stays, fresh
 
-    def surprise(self, stays: Stays, rows: Ints) -> Floats:
+    def _surprise(self, stays: Stays, rows: Ints) -> Floats:
         """For each of the new pairs -log10 of the chance of so many in a window as its program has.
 
         Who comes from many new machines at once was deployed: 0.
@@ -109,7 +112,7 @@ class Hosts:
     def judged(self, stays: Stays, new: Bools) -> tuple[Ints, Floats, Bools]:
         """The new pairs, their surprise, and which of their programs go with others."""
         rows = np.flatnonzero(new)
-        surprise = self.surprise(stays, rows)
+        surprise = self._surprise(stays, rows)
         crowd = crowded(stays.who[rows], stays.zone[rows], surprise, self._movers)
         return rows, surprise, np.isin(stays.who[rows], stays.who[rows[crowd]])
 

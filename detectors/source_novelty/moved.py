@@ -11,7 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_texts
 from detectors._people import People, number_of, placed
-from detectors._runs import begins
+from detectors._runs import begins, packed, unpacked
 from detectors._usual import Bools, Floats
 from detectors.source_novelty.overlap import spread
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN, _BOTH, _KIND_BOTH = range(7)
 _BORROWED: Final = 10.0  # tokens' worth of belief in the kind's habit
 _KIND_BORROWED: Final = 50.0
-_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _EXACT: Final = np.uint64((1 << 52) - 1)  # of an address's hash what a float holds exactly
 _NOWHERE: Final = np.iinfo(np.uint32).max
 _LAST, _FIRST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
@@ -52,7 +51,7 @@ class Held:
         if rows.is_empty():
             return None
         who, number, place = (rows[name].to_numpy() for name in ("who", number_of("session"), number_of("client_ip")))
-        token = (who.astype(np.uint64) << _WORD) | number
+        token = packed(who, number)
         order = np.argsort(token, kind="stable")
         token, at = token[order], begins(token[order])
         sessions, places = (keys_of_texts(people.coded[name].texts) for name in ("session", "client_ip"))
@@ -69,7 +68,7 @@ class Held:
             some, renumbered = ~only[each], np.cumsum(~only) - 1
             both[~only] = spread(rows[order[some]], "client_ip", renumbered[each[some]], int((~only).sum()))[1]
         kind = np.maximum.reduceat(rows["type"].to_numpy()[order], at)
-        who, number = who[order[at]], (token[at] & _LOW).astype(np.int64)
+        who, number = who[order[at]], unpacked(token[at])[1].astype(np.int64)
         principal = people.keys[who]
         return cls(
             people, who, number, principal, people.kind_keys[kind], joined(_TOKEN, principal, sessions[number]),

@@ -11,7 +11,7 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Keys, Table, joined
 from detectors._people import People, number_of, placed
-from detectors._runs import begins
+from detectors._runs import begins, packed, unpacked
 from detectors._usual import Bools, Floats
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _SPLIT, _ACTIVE, _KIND, _KIND_ACTIVE = range(4)
 _BORROWED: Final = 50.0
 _INTERLEAVED: Final = 2.0  # surprise added when the session went back and forth instead of moving once
-_WORD, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _LAST, _FIRST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
@@ -47,12 +46,12 @@ class Sessions:
 
 def _widest(rows: pl.DataFrame, coded: Coded) -> pl.DataFrame:
     """Columns who, type, zones, interleaved and session of rows of People, by who."""
-    who, number = (rows[name].to_numpy().astype(np.uint64) for name in ("who", number_of("session")))
-    sessions, each = np.unique((who << _WORD) | number, return_inverse=True)
+    who, number = (rows[name].to_numpy() for name in ("who", number_of("session")))
+    sessions, each = np.unique(packed(who, number), return_inverse=True)
     zones, interleaved = spread(rows, "zone", each, len(sessions))
     kind = np.zeros(len(sessions), np.uint32)
     np.maximum.at(kind, each, rows["type"].to_numpy())
-    who, number = sessions >> _WORD, (sessions & _LOW).astype(np.int64)
+    who, number = (part.astype(np.int64) for part in unpacked(sessions))
     first = begins(who)
     if len(first) < len(who):  # of a principal's sessions one that went back and forth, the one in most zones, by name
         first = np.lexsort((coded.ranks[number], -zones, ~interleaved, who))[first]
@@ -72,12 +71,11 @@ def spread(rows: pl.DataFrame, column: str, session: Ints, sessions: int) -> tup
 
     Places are those of `column` (zone, client_ip); `session` is the number of each row's.
     """
-    place = rows[number_of(column)].to_numpy()
-    there = (session.astype(np.uint64) << _WORD) | place
+    there = packed(session, rows[number_of(column)].to_numpy())
     order = np.argsort(there)
     there = there[order]
     pairs = begins(there)
-    places = np.bincount((there[pairs] >> _WORD).astype(np.int64), minlength=sessions)
+    places = np.bincount(unpacked(there[pairs])[0].astype(np.int64), minlength=sessions)
     if (places == 1).all():
         return places, np.zeros(sessions, dtype=np.bool_)
     came = np.minimum.reduceat(rows["time"].to_physical().fill_null(_LAST).to_numpy()[order], pairs)

@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._text import several, show
-from detectors._window import Found, seen_in
+from detectors._window import Found, seen_in, values_in
 from detectors.source_novelty.crowd import crowded
 from detectors.source_novelty.moved import Held, Moved, address_numbers
 from detectors.source_novelty.overlap import Overlap, Sessions
@@ -35,7 +35,9 @@ class Seen:
     window: Window
     hidden: list[str]
     sessions: Sessions
-    held: Held | None  # None where all of them are in hidden networks
+    held: (
+        Held | None
+    )  # None where all of them are in hidden networks, and in a look: who goes together is not known yet
     now: Bools  # which of those held come from another address than before
 
 
@@ -54,7 +56,7 @@ class Tokens:
         sessions = Sessions.of(window)
         if sessions is None:
             return None
-        held = Held.of(window, hidden)
+        held = None if window.looked_us is not None else Held.of(window, hidden)
         now = np.zeros(0, dtype=np.bool_) if held is None else self._moved.now(held)
         return Seen(window, hidden, sessions, held, now)
 
@@ -66,7 +68,7 @@ class Tokens:
         loud = np.flatnonzero(apart >= threshold).tolist()
         both = [_both(seen.sessions.frame.row(i, named=True), float(apart[i]), seen.window) for i in loud]
         both = [one for one in both if one.principal not in known]
-        if seen.held is None or not seen.now.any() or seen.window.looked_us is not None:
+        if seen.held is None or not seen.now.any():
             return both, apart.tolist()
         second, more = self._second(seen, seen.held, {*known, *(one.principal for one in both)}, threshold)
         return both + second, apart.tolist() + more
@@ -138,7 +140,7 @@ def _there(one: dict[str, Any], seen: Seen) -> pl.DataFrame:
 
 def _moved(one: dict[str, Any], seen: Seen) -> Found:
     principal, there = one["principal"], _there(one, seen)
-    values = int(there.filter("discloses_value")["n"].sum())
+    values = values_in(there)
     how = ", while it is in use at the first one, too" if one["both"] else ""
     places = several(there["client_ip"].unique().sort().to_list())
     return Found(

@@ -65,6 +65,7 @@ class Zones:
         self._tally = Table(1, limit)
         self._recent_us = recent_us
         self._since = Since()
+        self._odds: tuple[Visits, tuple[Floats, Floats, Floats]] | None = None  # of a window, until it is learned
         self._adopted: Keys = np.empty(0, dtype=np.uint64)  # zones
         self._adopted_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
@@ -124,6 +125,11 @@ class Zones:
 
         The share is that of its kind: a network full of people is a strange one for a workload.
         """
+        if self._odds is None or self._odds[0] is not visits:
+            self._odds = visits, self._odds_of(visits)
+        return self._odds[1]
+
+    def _odds_of(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
         everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(visits.zone)), 1.0)
         users, alike = self._get(_KIND_ZONE, visits.kind, visits.zone), self._get(_ALIKE, visits.kind)
         share = (users + _ANY_KIND * self._get(_ZONE, visits.zone) / everybody) / (alike + _ANY_KIND)
@@ -144,6 +150,7 @@ class Zones:
         """Add a closed window. `moved` pairs are new to a settled principal. Who moves in a crowd does not explore:
         only what is new to those `alone` is a habit."""
         self._since.begin(at_us)
+        self._odds = None
         principal, first = visits.principal[visits.first], visits.first
         active = joined(_ACTIVE, principal)
         unmet = self._tally.get(active, 0)[:, 0] == 0

@@ -147,14 +147,13 @@ def _on_schedule(before: dict[int, int], at_us: int) -> bool:
 
     What comes at nearly any hour has no schedule: it would excuse everything.
     """
-    here = at_us // _QUARTER_US % _QUARTERS
-    if len(before) >= _SCHEDULED:
-        return _near(list(before.values()), here) and _bounded(list(before.values()))
-    today = at_us // DAY_US
-    weekly = [times for day, times in before.items() if (today - day) % 7 == 0]
-    return len(weekly) >= _WEEKLY and len(before) <= 2 * len(weekly) and all(
-        times & _AROUND[here] for times in weekly
-    ) and _bounded(weekly)  # fmt: skip
+    days = list(before.values())
+    if len(days) < _SCHEDULED:
+        today = at_us // DAY_US
+        days = [times for day, times in before.items() if (today - day) % 7 == 0]
+        if len(days) < _WEEKLY or len(before) > 2 * len(days):
+            return False
+    return _near(days, at_us // _QUARTER_US % _QUARTERS) and _bounded(days)
 
 
 def _near(days: list[int], quarter: int) -> bool:
