@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from detectors._accounts import EMERGENCY, any_of
 from detectors._operation import said_of
 from detectors._text import figure, several, show
 from detectors._window import Found, tell
@@ -29,7 +30,6 @@ INFO: Final = DetectorInfo(
     measures=("F3", "M8"),
     cadence="operation",
 )
-_NAMES: Final = ("*break-glass*", "*breakglass*", "*break_glass*")
 
 
 class Emergency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on, or that reads a secret the emergency does not name, is told. `sessions` bounds the memory.
     """
 
-    principals: tuple[str, ...] = _NAMES
+    principals: tuple[str, ...] = EMERGENCY
     emergencies: tuple[Emergency, ...] = ()
     hours: float = 2.0
     sessions: int = 10_000
@@ -62,7 +62,7 @@ class BreakGlass:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._who = _pattern(config.principals)
+        self._who = any_of(config.principals)
         self._uses: dict[str, dict[str, Any]] = {}  # rows of _USES by account, the latest used last
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -174,17 +174,6 @@ _READ: Final = (
 _USES: Final = pl.Schema(
     {"principal": pl.String(), "since": TIME, "last": TIME, "alone": pl.Boolean(), "late": pl.Boolean()}
 )
-
-
-def _pattern(globs: Sequence[str]) -> str:
-    """A regular expression for any of the globs; one that matches nothing where there is none."""
-    return "^(?:" + "|".join(_one(glob) for glob in globs) + ")$" if globs else r"[^\s\S]"
-
-
-def _one(glob: str) -> str:
-    return "".join(
-        ".*" if letter == "*" else letter if letter.isalnum() else f"\\x{{{ord(letter):x}}}" for letter in glob
-    )
 
 
 def _match(text: str, globs: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from detectors import _tails
+from detectors._accounts import EMERGENCY, any_of
 from detectors._budget import Budget
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats
@@ -44,8 +45,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     One known in `windows` windows or more is told for the hour alone (cause off_hours) from `hour_surprise` on. Where
     `together` of a cohort come at an hour that is not theirs, the cohort's clock moved. What an account does within
-    `awake_hours` of its return still counts as its return. `per_day` is about how many are told a day. `keys` bounds
-    the memory, 160 bytes each.
+    `awake_hours` of its return still counts as its return. `per_day` is about how many are told a day. `emergency` are
+    globs of accounts that are never there by nature, as `principals` of break_glass, which tells of their use. `keys`
+    bounds the memory, 160 bytes each.
     """
 
     idle_days: float = 7.0
@@ -55,6 +57,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     together: int = 4
     awake_hours: float = 6.0
     per_day: float = 0.5
+    emergency: tuple[str, ...] = EMERGENCY
     keys: int = 200_000
 
 
@@ -75,7 +78,7 @@ class Dormancy:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._rhythm = Rhythm(config.keys, config.awake_hours)
+        self._rhythm = Rhythm(config.keys, config.awake_hours, any_of(config.emergency))
         self._budget = Budget(min(config.surprise, config.hour_surprise), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors._accounts import account_in
 from detectors._memory import Keys, Table, distinct_of, keys_of, unique
 from detectors._people import People
 from detectors._since import Since
@@ -31,7 +32,6 @@ _KINDS: Final = 256
 _TAIL: Final = 2.0  # exponent of the law of absences: people go on leave, so it is a heavy one
 _LONG_H: Final = 336.0  # a memory of two weeks tells of who was never there
 _LOCAL: Final = r"^userpass(?:[-/]|$)"  # accounts that nothing but the store's own log tells of
-_BY_NATURE: Final = r"(?i)break[-_]?glass"  # never there but in an emergency: see the detector of that name
 _ACCOUNT: Final = r"^auth/(.+)/users/([^/]+)$"
 _SMOOTH: Final = 0.25  # of a bin's weight lies in each neighbour: a clock change is no news
 
@@ -75,14 +75,16 @@ class Rhythm:
     """Per principal 18 numbers and 16 bytes: 160 bytes. Past `limit` those not seen for longest go.
 
     How rare an absence is follows from a heavy law around the principal's own mean, and from the absences that all of
-    its kind came back from: where nobody stays away for two weeks, one who did is news.
+    its kind came back from: where nobody stays away for two weeks, one who did is news. Names that match `by_nature`
+    are accounts that are never there.
     """
 
-    def __init__(self, limit: int, awake_hours: float) -> None:
+    def __init__(self, limit: int, awake_hours: float, by_nature: str) -> None:
         self._who = Table(BINS + 6, limit)
         self._kinds = Table(BINS + GAPS, _KINDS)
         self._since = Since()
         self._awake_us = awake_hours * HOUR_US
+        self._by_nature = by_nature
 
     def judged(self, present: Present, at_us: int) -> Told:
         """What is odd about those present."""
@@ -111,7 +113,7 @@ class Rhythm:
         if self._since.age_us(at_us) < _LONG_H * HOUR_US:
             return np.zeros(len(present.keys), dtype=np.bool_)
         names = present.frame["principal"]
-        local = (names.str.contains(_LOCAL) & ~names.str.contains(_BY_NATURE)).to_numpy()
+        local = (names.str.contains(_LOCAL) & ~names.str.contains(self._by_nature)).to_numpy()
         never: Bools = local & (self._who.seen(present.keys) == 0) & ~np.isin(present.keys, present.made)
         return never
 
@@ -176,10 +178,8 @@ class Rhythm:
 
 def _made(window: Window) -> Keys:
     """The principals whose accounts were written to a method that keeps its own, as of userpass."""
-    path = pl.col("act")
-    rows = window.operations.filter(path.str.contains(_ACCOUNT) & (pl.col("outcome") == "success"))
-    mount = path.str.extract(_ACCOUNT, 1).str.replace_all("/", "-", literal=True)
-    return unique(keys_of(rows.select(mount + "/" + path.str.extract(_ACCOUNT, 2)).to_series()))
+    written = window.operations.filter(outcome="success").select(account_in(pl.col("act"), _ACCOUNT)).to_series()
+    return unique(keys_of(written.drop_nulls()))
 
 
 def _bin(at_us: int) -> int:

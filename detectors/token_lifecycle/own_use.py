@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from detectors._accounts import account_in
 from detectors._memory import Table, keys_of
 from detectors._operation import said_of
 from detectors._since import Since
@@ -86,9 +87,8 @@ def _makings(given: pl.DataFrame) -> pl.DataFrame:
     """_MADE rows of log-in credentials that were given out."""
     written = pl.col("api_operation").is_in(("create", "update", "patch")) & (pl.col("outcome") == "success")
     rows = given.filter(written & (pl.col("client_ip") != "") & pl.col("path").str.contains(_MAKES))
-    mount, role, user = (pl.col("path").str.extract(_MAKES, i) for i in (1, 2, 3))
     return rows.select(
-        pl.concat_str(mount, pl.lit("/"), pl.coalesce(role, user)).alias("login"),
+        account_in(pl.col("path"), _MAKES).alias("login"),
         "client_ip",
         pl.col("principal").alias("maker"),
         pl.col("complete_time").alias("made"),
