@@ -17,6 +17,7 @@ from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.metrics import Metrics
+from pipeline.desk import Desk, DeskReader
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as create_enricher
 from pipeline.integrity import scrapes
@@ -28,7 +29,7 @@ from pipeline.integrity.coverage import Coverage
 from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
-from pipeline.judging import Desk, DeskReader, JudgingLine
+from pipeline.judging import JudgingLine
 from pipeline.ledger import FileGuard, keys
 from pipeline.ledger.sealed import SealedLedger
 from pipeline.ledgers import MAIN

@@ -29,9 +29,9 @@ from pipeline.core.inline import inline
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
 from pipeline.integrity.topics import by_topic, told_by_topics
-from pipeline.parts import Totals
 from pipeline.shares import Shares
 from pipeline.told import Told
+from pipeline.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class Line:
 
     def __init__(self, parts: Parts, positions: Sequence[Position]) -> None:
         self.parts = parts
-        self.totals = Totals()
+        self.totals = Totals(parts.metrics)
         self.uncommitted_bytes = 0
         self._shares = Shares(positions, self.stateful)
         self._revise: dict[str, list[pl.DataFrame]] = {}
@@ -380,8 +380,7 @@ class Line:
 
     def _note_slis(self, frame: pl.DataFrame) -> None:
         self._replace("slis", frame)
-        for row in frame.filter(scope="store").iter_rows(named=True):
-            self.totals.slis[row["sli"], row["store"], row["window_start"]] = row
+        self.totals.measured(frame)
 
     def _note(self, raw: RawBatch, decoded: Decoded, rejected: pl.DataFrame) -> None:
         offset = raw.lost.resume if raw.lost is not None else None
@@ -393,20 +392,9 @@ class Line:
         pieces = len(decoded.pieces.starts)
         self.uncommitted_bytes += size
         self._dirty = True
-        self.totals.entries += pieces
-        self.totals.bytes += size
-        reasons = dict(rejected["reason"].value_counts().iter_rows())
-        self.totals.rejected.update(reasons)
-        metrics = self.parts.metrics
-        metrics.entries.inc(pieces)
-        metrics.bytes.inc(size)
-        metrics.count_rejected(reasons)
+        self.totals.took(pieces, size, rejected)
 
     def _count(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> None:
-        self.totals.operations += len(operations)
-        for uid, verdict, count in verdicts.select("uid", "verdict", "count").iter_rows():
-            if uid not in self.totals.verdicts:
-                self.parts.metrics.verdicts.labels(verdict).inc()
-            self.totals.verdicts[uid] = (verdict, count)
+        self.totals.judged(len(operations), verdicts)
         if self._last_us > NEVER:
             self.parts.metrics.last_event.set(self._last_us / 1e6)

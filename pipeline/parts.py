@@ -1,9 +1,8 @@
-"""What the line is made of and what it is handed: the ports of its neighbours, a batch, the counts of a run."""
+"""What the line is made of and what it is handed: the ports of its neighbours, and a batch."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,19 +95,6 @@ class Quiet:
 
     live: Mapping[str, bool]
     at: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a run has done, for its summary."""
-
-    entries: int = 0
-    bytes: int = 0
-    operations: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    verdicts: dict[str, tuple[str, int]] = field(default_factory=dict)  # uid of the place -> verdict, count
-    alerts: dict[str, str] = field(default_factory=dict)  # uid -> severity
-    slis: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ import polars as pl
 
 if TYPE_CHECKING:
     from pipeline.core.model import Message
-    from pipeline.parts import Parts, Totals
+    from pipeline.parts import Parts
+    from pipeline.totals import Totals
 
 REMEMBERED_FINDINGS: Final = 50_000
 
@@ -28,10 +29,7 @@ class Told:
         result = self._parts.router.push(fresh, watermark, hold=hold)
         alerts: pl.DataFrame = result.alerts
         self._messages.extend(result.messages)
-        for uid, severity, detectors, revision in alerts.select("uid", "severity", "detectors", "revision").iter_rows():
-            if uid not in self._totals.alerts and revision >= 1:
-                self._parts.metrics.alerts.labels(detectors[0] if detectors else "", severity).inc()
-            self._totals.alerts[uid] = severity
+        self._totals.told(alerts)
         return alerts
 
     def take(self) -> tuple[Message, ...]:
