@@ -24,7 +24,7 @@ _MOVED: Final = _FOLDER + 2 * max(HOMES) + 2
 _CHANGED: Final = _MOVED + 1
 _MOUNTS: Final = 64  # remembered by name, those met first: a mount that is renamed was there before
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
-_UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet
+_UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet; an engine's names are few
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
 _BURSTY: Final = 3.0
 _HOME: Final = 0.2  # of all principals: a folder that so many use says nothing about any of them
@@ -80,7 +80,7 @@ class Acquaintance:
                 mine *= people
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
         best = np.where(news.made | news.own | self._moved(news), 1.0, best)
-        return np.clip(best, np.where(news.unknown, _UNKNOWN_FLOOR, _FLOOR), 1.0)
+        return np.clip(best, np.where(news.unknown & ~news.bare, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
     def _moved(self, news: News) -> Bools:
         """Pairs in another mount under a name that is the principal's own: a mount was renamed or copied.

@@ -78,6 +78,11 @@ def cohorts(principals: pl.Series) -> pl.Series:
     return _COHORTS.of(principals)
 
 
+def methods(principals: pl.Series) -> pl.Series:
+    """The auth mount that each is named after, with its slash; empty where a name has none."""
+    return _folders(1).of(principals)
+
+
 def places(secrets: pl.Series, depth: int = 2) -> pl.Series:
     """`place` of each."""
     return _folders(depth).of(secrets)

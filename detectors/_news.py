@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEPTHS: Final = (1, 2, 3)  # of folders
 _CHANGES: Final = ("write", "delete", "rotate")
+_ROLE: Final = r"^[^/]+/([^/]+)$"
 _NAME: Final = r"([^/@]{3,})(?:@[^/]*)?$"
 
 
@@ -58,7 +59,7 @@ class News:
     unknown: Bools  # the secret was never used by anybody
     made: Bools  # nor is it now, but for being written
     changed: Bools  # it was written, removed or rotated
-    own: Bools  # nobody ever used it, and its folder is named after the principal, who keeps it since its last start
+    own: Bools  # nobody ever used it, and it is named after the principal, who keeps it since its last start
     mounts: pl.Series  # distinct names, in order
     profiles: Profiles
     start_us: int
@@ -138,10 +139,14 @@ def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:
 
 
 def _named_after(pairs: pl.DataFrame, asked: Bools) -> Bools:
-    """Whether the secret of each of the pairs `asked` lies in a folder of its principal's name."""
+    """Whether the secret of each of the pairs `asked` lies in a folder of its principal's name, or is an engine's role
+    of that name and what it is good for (`db/shop-rw`)."""
     found, some = np.zeros(len(pairs), dtype=np.bool_), np.flatnonzero(asked)
-    name = pl.format("/{}/", pl.col("principal").str.extract(_NAME, 1))
-    named = pl.col("secret").str.contains(name, literal=True).fill_null(value=False)  # a short name is no name
+    name = pl.col("principal").str.extract(_NAME, 1)
+    folder = pl.col("secret").str.contains(pl.format("/{}/", name), literal=True)
+    role = pl.col("secret").str.extract(_ROLE, 1)
+    named = folder | (role == name) | role.str.starts_with(name + "-") | role.str.starts_with(name + "_")
+    named = named.fill_null(value=False)  # a short name is no name
     found[some] = pairs[some].select(named).to_series().to_numpy()
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._groups import cohorts
+from detectors._groups import cohorts, methods
 from detectors._memory import Keys, keys_of, keys_of_few, keys_of_texts, unique
 from detectors._runs import begins, packed, unpacked
 from pipeline.core.coded import Coded, Numbers, coded
@@ -95,6 +95,7 @@ class People:
     cohort_keys: Keys
     kinds: pl.Series
     kind_keys: Keys
+    methods: Keys  # of each principal, the auth mount it is named after
     coded: Mapping[str, Coded]  # the columns _CODED of the whole window
     places: Ints  # of the names among the texts of the window's column
 
@@ -128,7 +129,7 @@ class People:
         alike = bool((types[who] == each_type).all())
         return cls(
             rows, groups, types if alike else None, names, keys, group, keys_of_few(group), kinds, keys_of(kinds),
-            others, places,
+            keys_of_few(methods(names)), others, places,
         )  # fmt: skip
 
     def pairs(self, rows: pl.DataFrame, column: str) -> tuple[Each, pl.Series, Numbers]:

@@ -1,9 +1,9 @@
-"""Somebody long away comes back, or somebody comes at an hour that is never theirs. See README.md."""
+"""Somebody long away comes back, comes at an hour that is never theirs, or never goes. See README.md."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell, ways
 from detectors.dormancy.rhythm import Present, Rhythm, Told
+from detectors.dormancy.unrest import Unrest
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -46,8 +47,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     One known in `windows` windows or more is told for the hour alone (cause off_hours) from `hour_surprise` on. Where
     `together` of a cohort come at an hour that is not theirs, the cohort's clock moved. What an account does within
     `awake_hours` of its return still counts as its return. `per_day` is about how many are told a day. `emergency` are
-    globs of accounts that are never there by nature, as `principals` of break_glass, which tells of their use. `keys`
-    bounds the memory, 160 bytes each.
+    globs of accounts that are never there by nature, as `principals` of break_glass, which tells of their use. A person
+    who is there in `round_hours` of the last 24 hours is told (cause round_the_clock) where hardly anybody ever was.
+    `keys` bounds the memory, 160 bytes each and 32 for people.
     """
 
     idle_days: float = 7.0
@@ -58,6 +60,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     awake_hours: float = 6.0
     per_day: float = 0.5
     emergency: tuple[str, ...] = EMERGENCY
+    round_hours: Annotated[int, msgspec.Meta(ge=2, le=24)] = 18
     keys: int = 200_000
 
 
@@ -79,6 +82,7 @@ class Dormancy:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rhythm = Rhythm(config.keys, config.awake_hours, any_of(config.emergency))
+        self._unrest = Unrest(config.keys, config.round_hours)
         self._budget = Budget(min(config.surprise, config.hour_surprise), config.per_day)
 
     def inspect(self, window: Window) -> pl.DataFrame:
@@ -91,7 +95,14 @@ class Dormancy:
         enough = np.maximum(self._budget.threshold(window.start_us), least)
         odd = judged.surprise >= enough
         found = [self._found(present, judged, i, window) for i in np.flatnonzero(odd).tolist()]
+        hours = self._unrest.of(present, window.start_us)
+        restless = self._unrest.odd(hours, window.start_us)
+        found += [
+            self._restless(present.frame["principal"][int(i)], int(many), window)
+            for i, many in zip(hours.rows[restless], hours.count[restless], strict=True)
+        ]
         if window.closed:
+            self._unrest.learn(hours, window.start_us)
             self._budget.note(window.start_us, judged.surprise[judged.surprise >= least].tolist())
             self._rhythm.learn(present, judged.told, odd, self._config.idle_days * 24, window.start_us)
         return tell(self.info, window, found)
@@ -145,13 +156,33 @@ class Dormancy:
             **seen_in(rows),
         )
 
+    def _restless(self, principal: str, hours: int, window: Window) -> Found:
+        rows = window.operations.filter((pl.col("principal") == principal) & (pl.col("outcome") == "success"))
+        return Found(
+            key=f"restless:{principal}",
+            cause="round_the_clock",
+            title="A person is there round the clock",
+            severity="medium",
+            confidence=0.7,
+            score=0.6,
+            message=f"{show(principal)}, a person, was there in {hours} of the last 24 hours:"
+            f" {ways(rows, 'secret') or ways(rows, 'path')}.",
+            observed=f"{hours} of the last 24 hours, for the first time",
+            expected=f"fewer than {self._config.round_hours}, as with nearly everybody",
+            next_step="Ask the person whether a program uses their token. If so: give it an identity of its own. If"
+            " not: revoke the tokens, and see from where they were used (view operations, by session).",
+            principal=principal,
+            **seen_in(rows),
+        )
+
     def snapshot(self) -> Frames:
-        """Two tables; the budget."""
-        return {**self._rhythm.snapshot(), **self._budget.snapshot()}
+        """Rhythms; people's hours; the budget."""
+        return {**self._rhythm.snapshot(), **self._unrest.snapshot(), **self._budget.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._rhythm.restore(frames)
+        self._unrest.restore(frames)
         self._budget.restore(frames)
 
 

@@ -43,7 +43,8 @@ _CARRIED: Final = 2.0  # on that of one where a token is used that a program has
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new zone is told when its surprise (-log10 of a probability) reaches `surprise`.
 
-    Principals seen in fewer than `windows` windows are not judged before they are known for `known_days`. A zone that
+    Principals seen in fewer than `windows` windows are not judged before they are known for `known_days`; in a wider
+    network that nobody of their kind was ever in, after `foreign_days`. A zone that
     `movers` other principals adopted within `hours` is a move of the network. In the first `settle_hours` every zone is
     new, and none is told for it. `per_day` is about how many are told a day. `keys` bounds the memory. Where one or two
     addresses make `front_share` of a store's requests, by `front_principals` or more in each of `front_windows`
@@ -53,6 +54,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     surprise: float = 5.0
     windows: int = 24
     known_days: float = 7.0
+    foreign_days: float = 3.0
     movers: int = 3
     hours: int = 24
     settle_hours: int = 72
@@ -82,7 +84,8 @@ class SourceNovelty:
         visits = Visits.of(window)
         if visits is None:
             return empty(FINDING)
-        known = self._zones.knows(visits)
+        met, looked = self._zones.seen(visits)
+        known = met & ~_taking(visits, looked, window)
         moved, alone = self._moved(visits, known, window)
         young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
         hidden = self._fronts.zones()
@@ -102,7 +105,8 @@ class SourceNovelty:
             more, others = self._elsewhere(*stays, told, window)
             found, surprises = found + more, surprises + others
         if window.closed:
-            self._zones.learn(visits, known, moved, alone, window.start_us)
+            looked = (looked | odd) & ~_taking(visits, looked | odd, window)
+            self._zones.learn(visits, met, (moved, alone), looked, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if tokens is not None:
@@ -122,29 +126,38 @@ class SourceNovelty:
     def _settled(self, visits: Visits, rows: Ints, known: Bools, window: Window) -> Bools:
         """Whether the principals of these pairs are known well enough: by windows, or who comes seldom by days.
 
-        A person who comes seldom may come from anywhere, but not from there and, in one window, from a network of its
-        own or of many of its kind.
+        A person who comes seldom may come from anywhere its kind comes from, but not from there and, in one window,
+        from a network of its own or of many of its kind.
         """
         enough: Bools = self._zones.windows(visits, rows) >= self._config.windows
         some = np.flatnonzero(~enough)
         if not len(some):
             return enough
         asked = visits.frame[rows[some]].select("principal")
-        known_well = known_since(window, asked, window.start_us - round(self._config.known_days * DAY_US))
-        common = self._zones.odds(visits)[0] >= _COMMON
+        known_well, known_a_while = (
+            known_since(window, asked, window.start_us - round(days * DAY_US))
+            for days in (self._config.known_days, self._config.foreign_days)
+        )
+        common = self._zones.shares(visits) >= _COMMON
         here = np.isin(visits.principal[rows[some]], visits.principal[known | common]) & ~common[rows[some]]
         program = (visits.frame["kind"] != "human").to_numpy()[rows[some]]
-        enough[some] = known_well & (program | here)
+        foreign = self._zones.foreign(visits, rows[some]) & self._sites_known(window)
+        enough[some] = (known_well & (program | here)) | (known_a_while & foreign)
         return enough
+
+    def _sites_known(self, window: Window) -> bool:
+        """Whether the memory of wider networks is as old as that of all networks has to be."""
+        return self._zones.sites_age_us(window.start_us) >= self._config.settle_hours * HOUR_US
 
     def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""
         if not odd.any():
             return [], []
-        share, mean, size = self._zones.odds(visits)
-        rows = visits.frame.with_columns(
-            share=pl.Series(share), mean=pl.Series(mean), size=pl.Series(size)
-        ).filter(pl.Series(odd))  # fmt: skip
+        at = np.flatnonzero(odd)
+        share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
+        elsewhere = self._zones.elsewhere(visits, at) * self._sites_known(window)
+        columns = {"share": share, "mean": mean, "size": size, "elsewhere": elsewhere}
+        rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())
         # Of two networks that are new to somebody the one that many come from says nothing.
         rare = pl.col("share") < _COMMON
         rows = rows.filter(rare | ~rare.any().over("principal"))
@@ -152,11 +165,12 @@ class SourceNovelty:
         rows = rows.join(took.with_columns(took=1), on=["principal", "zone"], how="left", maintain_order="left")
         each = rows.group_by("principal").agg(
             pl.col("took").max().fill_null(0),
-            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").first(),
-            pl.col("size").first(), pl.col("kind").first(),
+            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").max(),
+            pl.col("size").first(), pl.col("kind").first(), pl.col("elsewhere").max(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
+        surprise = np.maximum(surprise, each["elsewhere"].to_numpy())
         surprise -= _NOTHING_TAKEN * (each["took"].to_numpy() == 0)
         programs = (each["kind"] != "human").to_numpy()
         surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())
@@ -227,6 +241,18 @@ class SourceNovelty:
         self._hosts.restore(frames)
         self._fronts.restore(frames)
         self._budget.restore(frames)
+
+
+def _taking(visits: Visits, asked: Bools, window: Window) -> Bools:
+    """Which of the pairs `asked` read a value."""
+    found = np.zeros(len(asked), dtype=np.bool_)
+    some = np.flatnonzero(asked)
+    if len(some):
+        took = window.operations.filter("discloses_value").select("principal", "zone").unique().with_columns(took=True)
+        pairs = visits.frame[some].select("principal", "zone")
+        told = pairs.join(took, on=["principal", "zone"], how="left", maintain_order="left")["took"]
+        found[some] = told.fill_null(value=False).to_numpy()
+    return found
 
 
 def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:

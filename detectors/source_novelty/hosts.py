@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.core.coded import Numbers
     from pipeline.core.model import Frames, Ints, Window
 
-_PAIR, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE = range(5)
+_PAIR, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _LIKE = range(6)
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
 _DEPLOYED: Final = 3  # new machines of one program in one window
@@ -35,7 +35,7 @@ class Stays:
     number: Ints  # of the address among people.coded
     pair: Keys
     principal: Keys  # of each pair
-    kind: Keys
+    kind: Keys  # with how it logs in: builds have other habits than services on machines of their own
     zone: Numbers  # the number of the network of each pair
     first: Ints  # the first pair of each program
 
@@ -61,7 +61,7 @@ class Stays:
         who, number = high.astype(np.uint32), low.astype(np.int64)
         first = begins(who)
         greatest = np.maximum.reduceat(kind, at[first])  # of a program's kinds
-        its = people.kind_keys[np.repeat(greatest, np.diff(first, append=len(who)))]
+        its = joined(_LIKE, people.kind_keys[np.repeat(greatest, np.diff(first, append=len(who)))], people.methods[who])
         principal = people.keys[who]
         return cls(people, who, number, joined(_PAIR, principal, keys_of_texts(address.texts)[number]), principal,
                    its, np.minimum.reduceat(zone, at), first)  # fmt: skip

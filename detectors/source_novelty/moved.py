@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.core.coded import Numbers
     from pipeline.core.model import Frames, Ints, Window
 
-_MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN, _BOTH, _KIND_BOTH = range(7)
+_MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN, _BOTH, _KIND_BOTH, _LIKE = range(8)
 _BORROWED: Final = 10.0  # tokens' worth of belief in the kind's habit
 _KIND_BORROWED: Final = 50.0
 _EXACT: Final = np.uint64((1 << 52) - 1)  # of an address's hash what a float holds exactly
@@ -35,7 +35,7 @@ class Held:
     who: Numbers  # of People
     number: Ints  # of the session among people.coded
     principal: Keys
-    kind: Keys
+    kind: Keys  # with how it logs in
     token: Keys
     first: Floats  # the address it came from first
     last: Floats  # and last
@@ -69,9 +69,9 @@ class Held:
             both[~only] = spread(rows[order[some]], "client_ip", renumbered[each[some]], int((~only).sum()))[1]
         kind = np.maximum.reduceat(rows["type"].to_numpy()[order], at)
         who, number = who[order[at]], unpacked(token[at])[1].astype(np.int64)
-        principal = people.keys[who]
+        principal, like = people.keys[who], joined(_LIKE, people.kind_keys[kind], people.methods[who])
         return cls(
-            people, who, number, principal, people.kind_keys[kind], joined(_TOKEN, principal, sessions[number]),
+            people, who, number, principal, like, joined(_TOKEN, principal, sessions[number]),
             first.astype(np.float64) + 1.0, last.astype(np.float64) + 1.0, zone, only, both,
         )  # fmt: skip
 

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints, Window
 
 _PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
+_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME = range(11, 17)
 _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
 _ANY_KIND: Final = 10.0  # principals' worth of belief in the zone's users of any kind
 _CROWD: Final = 2.0  # times as many movers make a move within the wider network
+_SECOND: Final = 1.0  # on the surprise of a wider network that is new to somebody
+_LOOKED: Final = 0.5  # remembered of a pair that was odd and took nothing so far; 1 of the others
 _ROAMS: Final = 5.0  # zones that a principal has used, from which on another one of its network is no news
 _RECENT: Final = 50_000  # adoptions kept
 
@@ -64,8 +67,8 @@ class Zones:
     def __init__(self, limit: int, recent_us: int) -> None:
         self._tally = Table(1, limit)
         self._recent_us = recent_us
-        self._since = Since()
-        self._odds: tuple[Visits, tuple[Floats, Floats, Floats]] | None = None  # of a window, until it is learned
+        self._since, self._sites_since = Since(), Since()
+        self._shares: tuple[Visits, Floats] | None = None  # of a window, until it is learned
         self._adopted: Keys = np.empty(0, dtype=np.uint64)  # zones
         self._adopted_us: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
@@ -73,12 +76,25 @@ class Zones:
         """How long this memory has watched."""
         return self._since.age_us(at_us)
 
+    def sites_age_us(self, at_us: int) -> int:
+        """How long it has watched which wider networks there are."""
+        return self._sites_since.age_us(at_us)
+
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
 
-    def knows(self, visits: Visits) -> Bools:
-        """Pairs seen before."""
-        return self._tally.knows(visits.pair)
+    def seen(self, visits: Visits) -> tuple[Bools, Bools]:
+        """Pairs seen before; and those of them that were odd, and took nothing so far."""
+        value = self._tally.get(visits.pair, 0)[:, 0]
+        return value > 0, (value > 0) & (value < 1)
+
+    def abroad(self, visits: Visits, rows: Ints) -> Bools:
+        """Which of these pairs are in a wider network that their principal never was in."""
+        return ~self._tally.knows(joined(_WIDE, visits.principal[rows], visits.wide[rows]))
+
+    def foreign(self, visits: Visits, rows: Ints) -> Bools:
+        """Which of these pairs are in a wider network that nobody of their kind ever was in."""
+        return ~self._tally.knows(joined(_SITE, visits.wide[rows]))
 
     def windows(self, visits: Visits, rows: Ints) -> Floats:
         """In how many windows the principals of these pairs were seen."""
@@ -88,12 +104,21 @@ class Zones:
         """How many other known principals came to the zone of each of the pairs `new`, lately or in this window.
 
         A scale-out spreads over zones: half of those of its kind that came new to a zone of the wider network count.
+        To whom all of that network is new, those who were in it before and move about there say nothing.
         """
         late = self._adopted[self._adopted_us > at_us - self._recent_us]
-        zone, wide = visits.zone[new], visits.wide[new]
-        near = _others(np.concatenate([late, zone]), zone) - 1
-        _, first = np.unique(joined(0, visits.principal[new], wide), return_index=True)
-        return np.maximum(near, (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD)
+        abroad = self.abroad(visits, new)
+        count = np.zeros(len(new))
+        for some, tag in ((~abroad, None), (abroad, _CAME)):
+            here = new if tag is None else new[some]
+            zone, wide = visits.zone[here], visits.wide[here]
+            _, first = np.unique(joined(0, visits.principal[here], wide), return_index=True)
+            if tag is not None:
+                zone, wide = joined(tag, zone), joined(tag, wide)
+            near = _others(np.concatenate([late, zone]), zone) - 1
+            far = (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD
+            count[some] = np.maximum(near, far)[some if tag is None else slice(None)]
+        return count
 
     def roams(self, visits: Visits, rows: Ints, users: int) -> Bools:
         """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are.
@@ -113,31 +138,47 @@ class Zones:
         To both it is a network that they never were in.
         """
         found = np.zeros(len(rows), dtype=np.bool_)
-        abroad = ~self._tally.knows(joined(_WIDE, visits.principal[rows], visits.wide[rows]))
-        asked = np.flatnonzero(abroad & (visits.frame["kind"] != "human").to_numpy()[rows])
+        asked = np.flatnonzero(self.abroad(visits, rows) & (visits.frame["kind"] != "human").to_numpy()[rows])
         if len(asked) > 1:
             pairs = visits.frame[rows[asked]].select("principal", "zone")
             found[asked] = behind(pairs, networks(pairs["zone"]), window)
         return found
 
-    def odds(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
-        """Per pair: the share of principals in the zone; mean and size of the principal's new zones in a window.
+    def shares(self, visits: Visits) -> Floats:
+        """Per pair the share of principals in the zone.
 
-        The share is that of its kind: a network full of people is a strange one for a workload.
+        It is that of its kind: a network full of people is a strange one for a workload.
         """
-        if self._odds is None or self._odds[0] is not visits:
-            self._odds = visits, self._odds_of(visits)
-        return self._odds[1]
+        if self._shares is None or self._shares[0] is not visits:
+            everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(visits.zone)), 1.0)
+            itself = self.seen(visits)[1]  # what is judged again is not among the others
+            users, alike = self._get(_KIND_ZONE, visits.kind, visits.zone) - itself, self._get(_ALIKE, visits.kind)
+            share = (users + _ANY_KIND * (self._get(_ZONE, visits.zone) - itself) / everybody) / (alike + _ANY_KIND)
+            self._shares = visits, np.clip(share, _FLOOR, 1.0)
+        return self._shares[1]
 
-    def _odds_of(self, visits: Visits) -> tuple[Floats, Floats, Floats]:
-        everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(visits.zone)), 1.0)
-        users, alike = self._get(_KIND_ZONE, visits.kind, visits.zone), self._get(_ALIKE, visits.kind)
-        share = (users + _ANY_KIND * self._get(_ZONE, visits.zone) / everybody) / (alike + _ANY_KIND)
-        share = np.clip(share, _FLOOR, 1.0)
-        habit = (self._get(_KIND, visits.kind) + 0.5) / (self._get(_KIND_ACTIVE, visits.kind) + _BORROWED)
-        shape = self._get(_NEW, visits.principal) + habit * _BORROWED
-        windows = self._get(_ACTIVE, visits.principal)
-        return share, shape / (windows + _BORROWED), np.minimum(shape, _BURSTY)
+    def moving(self, visits: Visits, rows: Ints) -> tuple[Floats, Floats]:
+        """Mean and size of the number of new zones that the principals of these pairs have in a window.
+
+        A pod that comes new to a node of its own cluster does as pods do, with others or by themselves.
+        """
+        looked = self.seen(visits)[1][rows]  # what is judged again is no habit yet
+        mean = self._rate(visits, rows, _NEW, _KIND, looked)
+        size = np.minimum(mean * (self._get(_ACTIVE, visits.principal[rows]) + _BORROWED), _BURSTY)
+        pods = (visits.frame["kind"] == "pod").to_numpy()[rows] & ~self.abroad(visits, rows)
+        return np.where(pods, np.maximum(mean, self._rate(visits, rows, _NEAR, _KIND_NEAR)), mean), size
+
+    def elsewhere(self, visits: Visits, rows: Ints) -> Floats:
+        """Surprise of a wider network that is new to the principals of these pairs; 0 where it is not."""
+        chance = self._rate(visits, rows, _ABROAD, _KIND_ABROAD)
+        return np.where(self.abroad(visits, rows), _SECOND - np.log10(np.minimum(chance, 1.0)), 0.0)
+
+    def _rate(self, visits: Visits, rows: Ints, own: int, of_kind: int, less: Bools | float = 0.0) -> Floats:
+        """How often in a window, of the principals of these pairs, with their kind's habit as prior."""
+        principal, kind = visits.principal[rows], visits.kind[rows]
+        habit = (self._get(of_kind, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
+        shape = np.maximum(self._get(own, principal) - less, 0.0) + habit * _BORROWED
+        return shape / (self._get(_ACTIVE, principal) + _BORROWED)
 
     def of_principal(self, visits: Visits, principal: str, names: pl.Series) -> tuple[int, Bools]:
         """How many zones a principal of the window has used, and which of `names` it has."""
@@ -146,11 +187,13 @@ class Zones:
         tried = joined(_PAIR, np.repeat(key, len(names)), keys_of(names))
         return int(self._get(_ZONES, key)[0]), self._tally.knows(tried)
 
-    def learn(self, visits: Visits, known: Bools, moved: Ints, alone: Ints, at_us: int) -> None:
-        """Add a closed window. `moved` pairs are new to a settled principal. Who moves in a crowd does not explore:
-        only what is new to those `alone` is a habit."""
+    def learn(self, visits: Visits, met: Bools, moves: tuple[Ints, Ints], looked: Bools, at_us: int) -> None:
+        """Add a closed window. `moves` are pairs new to a settled principal, and those of them that are its own doing:
+        who moves in a crowd does not explore, so these alone are a habit. Pairs that `looked` were odd, and took
+        nothing so far."""
         self._since.begin(at_us)
-        self._odds = None
+        self._sites_since.begin(at_us)
+        self._shares = None
         principal, first = visits.principal[visits.first], visits.first
         active = joined(_ACTIVE, principal)
         unmet = self._tally.get(active, 0)[:, 0] == 0
@@ -158,17 +201,36 @@ class Zones:
         self._add(at_us, _ALIKE, visits.kind[first][unmet])
         self._tally.bump(active, at_us)
         self._add(at_us, _KIND_ACTIVE, visits.kind[first])
-        new = ~known
-        self._tally.put(visits.pair, np.ones((len(known), 1)), at_us)
+        new = ~met
+        self._tally.put(visits.pair, np.where(looked, _LOOKED, 1.0)[:, None], at_us)
         self._add(at_us, _ZONE, visits.zone[new])
         self._add(at_us, _KIND_ZONE, visits.kind[new], visits.zone[new])
         self._add(at_us, _ZONES, visits.principal[new])
-        self._add(at_us, _NEW, visits.principal[alone])
-        self._add(at_us, _KIND, visits.kind[alone])
+        moved, alone = (rows[new[rows]] for rows in moves)
+        self._learn_moves(visits, moved, alone, at_us)
         wide = unique(joined(_WIDE, visits.principal, visits.wide))
-        self._tally.put(wide, np.ones((len(wide), 1)), at_us)
-        _, one = np.unique(joined(0, visits.principal[moved], visits.wide[moved]), return_index=True)
-        self._remember(np.concatenate([visits.zone[moved], visits.wide[moved][one]]), at_us)
+        sites = unique(joined(_SITE, visits.wide))
+        places = np.concatenate([wide, sites])
+        self._tally.put(places, np.ones((len(places), 1)), at_us)
+
+    def _learn_moves(self, visits: Visits, moved: Ints, alone: Ints, at_us: int) -> None:
+        """Habits of moving, and who came where."""
+        if not len(moved):
+            return
+        for rows, mine, all_of_kind in (
+            (alone, _NEW, _KIND),
+            (alone[self.abroad(visits, alone)], _ABROAD, _KIND_ABROAD),
+            (moved[~self.abroad(visits, moved)], _NEAR, _KIND_NEAR),
+        ):
+            self._add(at_us, mine, visits.principal[rows])
+            self._add(at_us, all_of_kind, visits.kind[rows])
+        came = moved[self.abroad(visits, moved)]
+        zones = [visits.zone[moved], joined(_CAME, visits.zone[came])]
+        for rows, tag in ((moved, None), (came, _CAME)):
+            _, one = np.unique(joined(0, visits.principal[rows], visits.wide[rows]), return_index=True)
+            wide = visits.wide[rows][one]
+            zones.append(wide if tag is None else joined(tag, wide))
+        self._remember(np.concatenate(zones), at_us)
 
     def _remember(self, zones: Keys, at_us: int) -> None:
         kept = self._adopted_us > at_us - self._recent_us
@@ -179,14 +241,18 @@ class Zones:
         self._tally.add(joined(tag, *keys), np.ones((len(keys[0]), 1)), at_us)
 
     def snapshot(self) -> Frames:
-        """Tallies, the adoptions of the last day, of zones and wider networks (columns zone, at_us), and since when."""
+        """Tallies; the adoptions of the last day, of zones and wider networks (columns zone, at_us); since when, and
+        since when wider networks are known."""
         recent = pl.DataFrame({"zone": self._adopted.copy(), "at_us": self._adopted_us.copy()})
-        return {"tally": self._tally.snapshot(), "recent": recent, "age": self._since.snapshot()}
+        ages = {"age": self._since.snapshot(), "sites.age": self._sites_since.snapshot()}
+        return {"tally": self._tally.snapshot(), "recent": recent, **ages}
 
     def restore(self, frames: Frames) -> None:
-        """Continue from a snapshot."""
+        """Continue from a snapshot, maybe one from before wider networks were remembered."""
         self._tally.restore(frames["tally"])
         self._since.restore(frames["age"])
+        if "sites.age" in frames:
+            self._sites_since.restore(frames["sites.age"])
         self._adopted = frames["recent"]["zone"].to_numpy().astype(np.uint64)
         self._adopted_us = frames["recent"]["at_us"].to_numpy().astype(np.int64)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
 from detectors import _tails
-from detectors._memory import Keys, Table, keys_of_few
+from detectors._groups import networks
+from detectors._memory import Keys, Table, joined, keys_of_few
 from detectors._operation import said_of
 from detectors._text import show
 from detectors._window import Found
@@ -24,18 +26,21 @@ _WRAPS: Final = 20_000  # wraps remembered until they are opened
 _LATE_US: Final = 600_000_000  # a receiver who comes too late comes within ten minutes
 _LOOK_US: Final = 300_000_000
 _LOOKED: Final = 1.5  # surprise added when it was looked at from there first
+_MORE: Final = 0.5  # for each doubling of the openings from one address in that hour
+_SITE: Final = 1
 _SETTLED: Final = 20.0  # openings before a new network means anything
 _STRANGE = pl.Schema({"complete_time": TIME, "client_ip": pl.String(), "uid": pl.String(), "maker": pl.String()})
 _LOOKS: Final = pl.Schema({"complete_time": TIME, "client_ip": pl.String()})
 
 
 class Wrapping:
-    """In which networks wraps are opened (24 bytes each), and how often an opening comes from a new one."""
+    """In which networks wraps are opened (24 bytes each), and how often an opening comes from a new one, or from a new
+    wider one: a cluster or a site."""
 
     def __init__(self, surprise: float, limit: int) -> None:
         self._surprise = surprise
         self._zones = Table(1, limit)
-        self._totals = Table(2, 16)  # openings, of them in a new network
+        self._totals = Table(2, 16)  # openings, of them in a new network; sites: the same of wider networks
         self._wraps = pl.DataFrame(schema={"login_session": pl.String, "maker": pl.String, "complete_time": TIME})
         self._strange = pl.DataFrame(schema=_STRANGE)
         self._looks = pl.DataFrame(schema=_LOOKS)
@@ -75,38 +80,46 @@ class Wrapping:
     def _opened(self, opened: pl.DataFrame) -> list[Found]:
         """Those opened in a network that is new to this."""
         at_us = self._hour * HOUR_US
-        count, new = self._totals.get(_total(), at_us)[0]
-        strange = ~self._zones.knows(keys_of_few(opened["zone"]))
+        (count, new), (since, sites) = self._totals.get(_total(), at_us)
+        strange, abroad = (~self._zones.knows(keys) for keys in _places(opened))
         if not strange.any():
             return []
-        rare = -np.log10((new + 0.5) / (count + 1.0))
+        rare = np.where(abroad, _rare(sites, since), _rare(new, count))
         looked = np.array([self._was_looked_at(row) for row in opened.iter_rows(named=True)])
-        surprise: Floats = np.where(strange, rare + _LOOKED * looked, 0.0)
+        nth = self._so_far(opened["client_ip"])
+        surprise: Floats = np.where(strange, rare + _LOOKED * looked + _MORE * np.log2(nth), 0.0)
+        before = np.where(nth > 1, surprise - _MORE * np.log2(nth / np.maximum(nth - 1, 1)), 0.0)
         odd = opened.filter(pl.Series(strange)).select("complete_time", "client_ip", "uid", "maker")
         if count >= _SETTLED:
             self._strange = pl.concat([self._strange, odd]).tail(_WRAPS)
-        told = np.flatnonzero((surprise >= self._surprise) & (count >= _SETTLED)).tolist()
-        return [
-            self._found(opened.row(i, named=True), float(surprise[i]), int(count), looked=bool(looked[i])) for i in told
-        ]
+        loud = (surprise >= self._surprise) & (before < self._surprise) & (count >= _SETTLED)
+        rows = opened.with_columns(looked=pl.Series(looked), surprise=pl.Series(surprise), nth=pl.Series(nth))
+        return [self._found(row, int(count)) for row in rows.filter(pl.Series(loud)).iter_rows(named=True)]
+
+    def _so_far(self, addresses: pl.Series) -> Floats:
+        """How many openings each of these addresses has in this hour, each one counted with those before it."""
+        every = pl.concat([self._open["client_ip"], addresses]).to_frame("address")
+        counts = every.select(pl.int_range(1, pl.len() + 1).over("address")).to_series().tail(len(addresses))
+        return np.asarray(counts.to_numpy().astype(np.float64))
 
     def _was_looked_at(self, row: dict[str, Any]) -> bool:
         at = row["complete_time"]
         lately = (pl.col("complete_time") <= at) & (pl.col("complete_time").dt.timestamp("us") > _us(at) - _LOOK_US)
         return bool(len(self._looks.filter(lately & (pl.col("client_ip") == row["client_ip"]))))
 
-    def _found(self, row: dict[str, Any], surprise: float, count: int, *, looked: bool) -> Found:
+    def _found(self, row: dict[str, Any], count: int) -> Found:
         maker = f" made by {show(row['maker'])}" if row["maker"] else ""
-        first = ", after a look at its wrapping token from there" if looked else ""
+        first = ", after a look at its wrapping token from there" if row["looked"] else ""
+        more = f" It is number {row['nth']:.0f} from there in this hour." if row["nth"] > 3 else ""
         return Found(
             key=row["uid"],
             cause="unwrapped_elsewhere",
             title="Wrapped secret opened in a strange network",
             severity="medium",
             confidence=0.6,
-            score=_tails.score(surprise),
+            score=_tails.score(row["surprise"]),
             message=f"A wrapped secret{maker} was opened from {show(row['client_ip'])}, in a network where none was"
-            f" opened before{first}.",
+            f" opened before{first}.{more}",
             observed=f"opened in {show(row['zone'])}",
             expected=f"networks that {count} earlier wraps were opened in",
             next_step="Ask the intended receiver whether they have the secret. If not: revoke and re-issue what was"
@@ -149,10 +162,11 @@ class Wrapping:
         """Add the openings of the hour that is over."""
         at_us = self._hour * HOUR_US
         if len(self._open):
-            zones = np.unique(keys_of_few(self._open["zone"]))
-            fresh = float((~self._zones.knows(zones)).sum())
-            self._zones.put(zones, np.ones((len(zones), 1)), at_us)
-            self._totals.add(_total(), np.array([[float(len(self._open)), fresh]]), at_us)
+            places = [np.unique(keys) for keys in _places(self._open)]
+            fresh = [float((~self._zones.knows(keys)).sum()) for keys in places]
+            every = np.concatenate(places)
+            self._zones.put(every, np.ones((len(every), 1)), at_us)
+            self._totals.add(_total(), np.array([[float(len(self._open)), new] for new in fresh]), at_us)
             self._open = self._open.clear()
         since = pl.lit(at_us - HOUR_US).cast(TIME)
         self._strange = self._strange.filter(pl.col("complete_time") > since)
@@ -181,7 +195,16 @@ class Wrapping:
 
 
 def _total() -> Keys:
-    return np.zeros(1, dtype=np.uint64)
+    return np.arange(2, dtype=np.uint64)
+
+
+def _places(opened: pl.DataFrame) -> tuple[Keys, Keys]:
+    """The network of each opening, and the wider one around it."""
+    return keys_of_few(opened["zone"]), joined(_SITE, keys_of_few(networks(opened["zone"])))
+
+
+def _rare(new: float, count: float) -> float:
+    return -math.log10((new + 0.5) / (count + 1.0))
 
 
 def _us(at: Any) -> int:

@@ -2,7 +2,8 @@
 
 A rule speaks of what is worth knowing whoever does it. The nightly backup that reads a snapshot at two is worth a line
 in the log, not a ticket a night; the same backup reading one at noon is worth the ticket. A rule too mild for a ticket
-is worth one when its principal has never done so and does it ten times, or in a company of rules it never had.
+is worth one when its principal has never done so and does it ten times, or in a company of rules it never had, or where
+nobody does it but one program.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ _SCHEDULED: Final = 10  # days before at the same hour, that a schedule must hav
 _WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
+_FEW: Final = 2  # principals who do it: a program and, now, somebody else
+_KNOWN: Final = 7  # days of memory before nobody else is known to do it
+_SINCE: Final = "\n"  # in place of a cause: the day on which memory began
 _QUARTER_US: Final = HOUR_US // 4
 _QUARTERS: Final = 96  # of a day
 _NEAR: Final = range(-2, 3)  # quarters of an hour
@@ -52,6 +56,7 @@ class Standing:
     scheduled: bool
     news: float  # how much of the last hour was new: rules never triggered, their company, how often
     doers: int = 0  # principals who did it in the last 28 days, this one included
+    rare: int = 0  # the first time of this one, in so many days in which at most one other did it; 0: not so
 
     @property
     def practised(self) -> bool:
@@ -67,6 +72,7 @@ class Habits:
         self._past: dict[str, _Past] = {}
         self._doers: dict[str, dict[str, int]] = {}  # cause -> principal -> last day; follows from the past
         self._swept: dict[str, int] = {}  # cause -> day on which those of long ago were taken out
+        self._since_day: int | None = None
 
     def see(self, principal: str, cause: str, at_us: int) -> Standing:
         """Where a hit stands, judged against what was before it; then it is remembered."""
@@ -79,7 +85,10 @@ class Habits:
         before = {day: times for day, times in past.days.get(cause, {}).items() if day < today}
         past.recent = [*past.recent, (at_us, cause)][-_RECENT:]
         doers = self._doers_of(cause, principal, today)
-        standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today), doers)
+        self._since_day = today if self._since_day is None else self._since_day
+        known = min(today - self._since_day, SPAN_DAYS)
+        rare = known if known >= _KNOWN and doers <= _FEW and not past.days.get(cause) else 0
+        standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today), doers, rare)
         _note(past, cause, at_us)
         return standing
 
@@ -116,8 +125,10 @@ class Habits:
         return fresh + 0.75 * (len(causes) - 1) * new + math.log2(len(past.recent))
 
     def snapshot(self) -> pl.DataFrame:
-        """A frame of SCHEMA, oldest principal first."""
+        """A frame of SCHEMA: since when, then oldest principal first."""
         rows: list[tuple[str, str, int, bool, str]] = []
+        if self._since_day is not None:
+            rows.append(("", _SINCE, self._since_day * DAY_US, False, ""))
         for principal, past in self._past.items():
             rows += [
                 (principal, cause, day * DAY_US, False, f"{times:x}")
@@ -129,17 +140,21 @@ class Habits:
 
     def restore(self, frame: pl.DataFrame) -> None:
         """The inverse of `snapshot`; of an earlier version's, which knew of each day its first moment."""
-        self._past, self._doers, self._swept = {}, {}, {}
+        self._past, self._doers, self._swept, self._since_day = {}, {}, {}, None
         if "times" not in frame.columns:
             frame = frame.with_columns(times=pl.Series([f"{_bit(at):x}" for at in frame["at_us"].to_list()]))
         for principal, cause, at, recent, times in frame.select(list(SCHEMA)).iter_rows():
+            day = at // DAY_US
+            if cause == _SINCE:
+                self._since_day = day
+                continue
             past = self._past.setdefault(principal, _Past())
             if recent:
                 past.recent.append((at, cause))
             else:
-                past.days.setdefault(cause, {})[at // DAY_US] = int(times, 16)
+                past.days.setdefault(cause, {})[day] = int(times, 16)
                 doers = self._doers.setdefault(cause, {})
-                doers[principal] = max(at // DAY_US, doers.get(principal, at // DAY_US))
+                doers[principal] = max(day, doers.get(principal, day))
 
 
 def _on_schedule(before: dict[int, int], at_us: int) -> bool:

@@ -14,6 +14,7 @@ ROUTES: Final = ("log", "ticket", "page")
 NEWS: Final = "news"  # the family of mild rules that are news of their principal
 NEWS_HALF: Final = 4.0  # so much news scores one half
 NEWS_LEAST: Final = 2.5  # less is no news
+RARE: Final = 2.0  # on the news of what hardly anybody does
 
 
 def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -41,7 +42,13 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
         finding = {**finding, "severity": "low", "message": f"{finding['message']} {habit}"}
         rank = RANKS["low"]
     mild = RANKS["informational"] < rank <= RANKS["low"] and not scheduled
-    return finding, standing.news if mild and standing.news >= NEWS_LEAST else 0.0
+    news = standing.news + (RARE if standing.rare else 0.0)
+    if not mild or news < NEWS_LEAST:
+        return finding, 0.0
+    if standing.rare:
+        others = "One other principal" if standing.doers > 1 else "Nobody"
+        finding = {**finding, "message": f"{finding['message']} {others} did so in the {standing.rare} days before."}
+    return finding, news
 
 
 def route_of(config: Config, alert: Live) -> str:

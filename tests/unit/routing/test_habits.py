@@ -21,13 +21,23 @@ NIGHT, MINUTE_US = 2 * HOUR_US, HOUR_US // 60
 
 def routed(*hits: tuple[float, str, str], principal: str = "approle/backup") -> list[dict[str, Any]]:
     """The alerts of a rule's hits, each (hours since START, cause, severity), in the order of their first finding."""
+    return alerts_of([(principal, *hit) for hit in hits])
+
+
+def routed_of(hits: list[tuple[str, float]], cause: str, severity: str) -> list[dict[str, Any]]:
+    """The same of one rule's hits by several principals, each (principal, hours since START)."""
+    return alerts_of([(principal, hours, cause, severity) for principal, hours in hits])
+
+
+def alerts_of(hits: list[tuple[str, float, str, str]]) -> list[dict[str, Any]]:
+    """Of hits (principal, hours since START, cause, severity)."""
     rows = [
         dict.fromkeys(FINDING) | {
             "uid": uid_of(str(hours), cause), "time": START + timedelta(hours=hours), "detector": "invariant",
             "family": "invariant", "cause": cause, "severity": severity, "confidence": 0.95, "score": 0.9,
             "principal": principal, "message": "It happened.", "evidence": ["e"],
         }
-        for hours, cause, severity in hits
+        for principal, hours, cause, severity in hits
     ]  # fmt: skip
     end_us = round((START + timedelta(days=90)).timestamp() * 1e6)
     return Router(Config()).push(pl.DataFrame(rows, schema=FINDING), end_us).alerts.sort("first_time").to_dicts()
@@ -114,6 +124,41 @@ def test_mild_rules_never_triggered_before_make_a_ticket_together() -> None:
     assert ([a["route"] for a in one], [a["route"] for a in ten]) == (["log"], ["ticket"])
 
 
+@pytest.mark.parametrize(
+    ("others", "day", "route"),
+    [
+        pytest.param(1, 8, "ticket", id="one other does it"),
+        pytest.param(2, 8, "log", id="two do"),
+        pytest.param(1, 6, "log", id="not known for long"),
+    ],
+)
+def test_a_mild_rule_that_hardly_anybody_triggers_is_a_ticket(others: int, day: int, route: str) -> None:
+    """Roles are changed by one program, and now by a person: the first time is told, and says so; the second is not."""
+    usual = [(f"jwt/builds{i}", 24.0 * d + i) for d in range(day) for i in range(others)]
+    first, second = ("oidc/eve", 24.0 * day + 5), ("oidc/eve", 24.0 * (day + 3) + 5)
+    alerts = routed_of([*usual, first, second], "auth_role", "low")
+    hers = [alert for alert in alerts if alert["principal"] == "oidc/eve"]
+    assert [alert["route"] for alert in hers] == [route, "log"]
+    said = "It happened. One other principal did so in the 8 days before."
+    assert hers[0]["message"] == (said if route == "ticket" else "It happened.")
+
+
+def test_a_mild_rule_that_nobody_triggered_goes_on_after_a_restart() -> None:
+    """Nobody ever did so in the weeks that are remembered, and a restored memory says the same."""
+    straight = Habits(10)
+    for day in range(40):
+        straight.see("approle/backup", "snapshot_read", day * DAY_US)
+    resumed = Habits(10)
+    resumed.restore(straight.snapshot())
+    for one in (straight, resumed):
+        assert (
+            one.see("oidc/eve", "auth_role", 40 * DAY_US).rare,
+            one.see("oidc/bob", "auth_role", 40 * DAY_US).rare,
+        ) == (28, 28)
+        assert one.see("oidc/eve", "auth_role", 41 * DAY_US).rare == 0
+        assert one.see("oidc/ida", "auth_role", 41 * DAY_US).rare == 0
+
+
 def test_practised_rules_in_new_company_make_a_ticket() -> None:
     """Policy, role and secret-id within minutes, each of them daily work, never together before."""
     causes = ("policy_written", "auth_role", "secret_id_issued")
@@ -135,5 +180,6 @@ def test_restored_habits_go_on_exactly_and_are_bounded() -> None:
         resumed = Habits(3)
         resumed.restore(frame)
         assert_frame_equal(straight.snapshot(), resumed.snapshot())
-    assert straight.snapshot()["principal"].n_unique() == 3
-    assert straight.snapshot()["at_us"].min() > DAY_US
+    kept = straight.snapshot().filter(pl.col("principal") != "")
+    assert kept["principal"].n_unique() == 3
+    assert kept["at_us"].min() > DAY_US
