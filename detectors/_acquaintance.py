@@ -24,7 +24,9 @@ _MOVED: Final = _FOLDER + 2 * max(HOMES) + 2
 _CHANGED: Final = _MOVED + 1
 _MOUNTS: Final = 64  # remembered by name, those met first: a mount that is renamed was there before
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
-_UNKNOWN_FLOOR: Final = 1e-2  # nobody is at home at a secret that nobody has used yet; an engine's names are few
+# Nobody is at home at a secret that nobody has used yet: secrets are made every day. What lies in no folder but the
+# mount is an engine's role or key, mostly, and those are not.
+_UNKNOWN_FLOOR: Final = 1e-2
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of exploring
 _BURSTY: Final = 3.0
 _HOME: Final = 0.2  # of all principals: a folder that so many use says nothing about any of them

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 DEPTHS: Final = (1, 2, 3)  # of folders
 _CHANGES: Final = ("write", "delete", "rotate")
-_ROLE: Final = r"^[^/]+/([^/]+)$"
+_ROLE: Final = r"^[^/]+/([^/]+)$"  # of an engine, as a rule
+_FOR: Final = r"[-_](?:r|w|rw|ro|read|write|readonly|readwrite|app|user|role|svc|service|static|dynamic|db)$"
 _NAME: Final = r"([^/@]{3,})(?:@[^/]*)?$"
 
 
@@ -140,13 +141,12 @@ def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:
 
 def _named_after(pairs: pl.DataFrame, asked: Bools) -> Bools:
     """Whether the secret of each of the pairs `asked` lies in a folder of its principal's name, or is an engine's role
-    of that name and what it is good for (`db/shop-rw`)."""
+    of that name, maybe with what it is good for (`db/shop-rw`)."""
     found, some = np.zeros(len(pairs), dtype=np.bool_), np.flatnonzero(asked)
     name = pl.col("principal").str.extract(_NAME, 1)
     folder = pl.col("secret").str.contains(pl.format("/{}/", name), literal=True)
     role = pl.col("secret").str.extract(_ROLE, 1)
-    named = folder | (role == name) | role.str.starts_with(name + "-") | role.str.starts_with(name + "_")
-    named = named.fill_null(value=False)  # a short name is no name
+    named = (folder | (role == name) | (role.str.replace(_FOR, "") == name)).fill_null(value=False)  # short: no name
     found[some] = pairs[some].select(named).to_series().to_numpy()
     return found
 

@@ -95,14 +95,8 @@ class Dormancy:
         enough = np.maximum(self._budget.threshold(window.start_us), least)
         odd = judged.surprise >= enough
         found = [self._found(present, judged, i, window) for i in np.flatnonzero(odd).tolist()]
-        hours = self._unrest.of(present, window.start_us)
-        restless = self._unrest.odd(hours, window.start_us)
-        found += [
-            self._restless(present.frame["principal"][int(i)], int(many), window)
-            for i, many in zip(hours.rows[restless], hours.count[restless], strict=True)
-        ]
         if window.closed:
-            self._unrest.learn(hours, window.start_us)
+            found += self._restless(present, window)
             self._budget.note(window.start_us, judged.surprise[judged.surprise >= least].tolist())
             self._rhythm.learn(present, judged.told, odd, self._config.idle_days * 24, window.start_us)
         return tell(self.info, window, found)
@@ -156,7 +150,15 @@ class Dormancy:
             **seen_in(rows),
         )
 
-    def _restless(self, principal: str, hours: int, window: Window) -> Found:
+    def _restless(self, present: Present, window: Window) -> list[Found]:
+        """Of a window that is over: the hours of people in it are learned, too."""
+        hours = self._unrest.of(present, window)
+        odd = self._unrest.odd(hours)
+        self._unrest.learn(hours, odd)
+        told = zip(present.frame["principal"].gather(hours.rows[odd]), hours.count[odd], strict=True)
+        return [self._sleepless(principal, int(many), window) for principal, many in told]
+
+    def _sleepless(self, principal: str, hours: int, window: Window) -> Found:
         rows = window.operations.filter((pl.col("principal") == principal) & (pl.col("outcome") == "success"))
         return Found(
             key=f"restless:{principal}",

@@ -9,16 +9,17 @@ import numpy as np
 
 from detectors._memory import Keys, Table
 from detectors._since import Since
-from pipeline.core.clock import HOUR_US
+from pipeline.core.clock import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
     from detectors._usual import Bools, Floats
     from detectors.dormancy.rhythm import Present
-    from pipeline.core.model import Frames, Ints
+    from pipeline.core.model import Frames, Ints, Window
 
 _DAY: Final = 24  # hours, a bit for each
 _SETTLED_US: Final = 72 * HOUR_US  # in which it is learned who does so
-_RARE: Final = 0.02  # of the people may ever have done so, before it is no news here
+_AGAIN_US: Final = 28 * DAY_US  # after which it is news of the same person once more
+_RARE: Final = 0.02  # of the people, or one of them, may have done so untold, before it is no news here
 _ALL: Final = np.zeros(1, dtype=np.uint64)
 
 
@@ -28,9 +29,10 @@ class Hours:
 
     rows: Ints
     keys: Keys
-    bits: Keys  # the hours of the last day each was there in, this one the lowest bit
-    most: Floats  # that there ever were in a day before
+    bits: Keys  # the hours of the last day each was there in, the window's last one the lowest bit
+    restless_us: Floats  # when it was too many the last time, 0 for never
     met: Bools
+    at_us: int  # the window's end
 
     @property
     def count(self) -> Floats:
@@ -39,39 +41,44 @@ class Hours:
 
 
 class Unrest:
-    """Per person the hours of the last day and the most there ever were: 32 bytes."""
+    """Per person the hours of the last day, and when they were `least` or more the last time: 32 bytes."""
 
     def __init__(self, limit: int, least: int) -> None:
         self._hours = Table(2, limit)
-        self._people = Table(2, 1)  # how many there are, and how many of them ever had `least` hours
+        self._people = Table(2, 1)  # how many there are, and how many of them had `least` hours, and nobody said so
         self._since = Since()
         self._least = least
 
-    def of(self, present: Present, at_us: int) -> Hours:
-        """The people among those present."""
+    def of(self, present: Present, window: Window) -> Hours:
+        """The people among those present; a window of several hours counts as all of them."""
         rows = np.flatnonzero((present.frame["kind"] == "human").to_numpy())
-        keys = present.keys[rows]
+        keys, at_us = present.keys[rows], window.end_us - 1
         own, seen = self._hours.get(keys, at_us), self._hours.seen(keys)
-        gone = np.clip((at_us - seen) // HOUR_US, 0, _DAY).astype(np.uint64)
-        bits = (own[:, 0].astype(np.uint64) << gone | np.uint64(1)) & np.uint64((1 << _DAY) - 1)
-        return Hours(rows, keys, bits, own[:, 1], seen > 0)
+        gone = np.clip(at_us // HOUR_US - seen // HOUR_US, 0, _DAY).astype(np.uint64)
+        here = min(max(at_us // HOUR_US - window.start_us // HOUR_US + 1, 1), _DAY)
+        bits = (own[:, 0].astype(np.uint64) << gone | np.uint64((1 << here) - 1)) & np.uint64((1 << _DAY) - 1)
+        return Hours(rows, keys, bits, own[:, 1], seen > 0, at_us)
 
-    def odd(self, hours: Hours, at_us: int) -> Bools:
-        """Who is there round the clock for the first time, where hardly anybody ever is."""
-        everybody, restless = self._people.get(_ALL, at_us)[0]
-        known = self._since.age_us(at_us) >= _SETTLED_US and restless <= _RARE * everybody
-        return (hours.count >= self._least) & (hours.most < self._least) & known
+    def odd(self, hours: Hours) -> Bools:
+        """Who is there round the clock for the first time in weeks, where hardly anybody ever is."""
+        everybody, restless = self._people.get(_ALL, hours.at_us)[0]
+        known = self._since.age_us(hours.at_us) >= _SETTLED_US and restless <= max(1.0, _RARE * everybody)
+        odd: Bools = self._newly(hours) & known
+        return odd
 
-    def learn(self, hours: Hours, at_us: int) -> None:
-        """Add a closed window."""
-        self._since.begin(at_us)
-        count = hours.count
-        new = float((~hours.met).sum())
-        restless = float(((count >= self._least) & (hours.most < self._least)).sum())
+    def _newly(self, hours: Hours) -> Bools:
+        rested = (hours.restless_us == 0) | (hours.at_us - hours.restless_us >= _AGAIN_US)
+        newly: Bools = (hours.count >= self._least) & rested
+        return newly
+
+    def learn(self, hours: Hours, told: Bools) -> None:
+        """Add a closed window. What was `told` is no habit of people."""
+        self._since.begin(hours.at_us)
+        new, restless = float((~hours.met).sum()), float((self._newly(hours) & ~told).sum())
         if new or restless:
-            self._people.add(_ALL, np.array([[new, restless]]), at_us)
-        values = np.column_stack([hours.bits.astype(np.float64), np.maximum(hours.most, count)])
-        self._hours.put(hours.keys, values, at_us)
+            self._people.add(_ALL, np.array([[new, restless]]), hours.at_us)
+        late = np.where(hours.count >= self._least, float(hours.at_us), hours.restless_us)
+        self._hours.put(hours.keys, np.column_stack([hours.bits.astype(np.float64), late]), hours.at_us)
 
     def snapshot(self) -> Frames:
         """Frames unrest.hours, unrest.people and unrest.age."""

@@ -52,7 +52,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     how many are told a day. `keys` bounds the memory, 24 bytes each.
     """
 
-    surprise: float = 4.9
+    surprise: float = 5.5
     familiar: float = 0.05
     probation_hours: int = 72
     bulk_secrets: int = 12

@@ -16,7 +16,7 @@ from detectors._window import Found, known_since, seen_in, tell, values_in
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.hosts import Hosts, Stays
 from detectors.source_novelty.tokens import Tokens
-from detectors.source_novelty.zones import Visits, Zones
+from detectors.source_novelty.zones import COMMON, Visits, Zones
 from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -36,7 +36,6 @@ INFO: Final = DetectorInfo(
 )
 
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
-_COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
 _CARRIED: Final = 2.0  # on that of one where a token is used that a program has elsewhere, too
 
 
@@ -73,7 +72,7 @@ class SourceNovelty:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._zones = Zones(config.keys, config.hours * HOUR_US)
+        self._zones = Zones(config.keys, config.hours * HOUR_US, config.settle_hours * HOUR_US)
         self._tokens = Tokens(config.keys, config.windows, config.movers)
         self._hosts = Hosts(config.keys, config.windows, config.movers)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
@@ -91,6 +90,7 @@ class SourceNovelty:
         hidden = self._fronts.zones()
         odd = np.zeros(len(known), dtype=np.bool_)
         odd[alone] = not young
+        judged = looked | odd
         odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
             visits, alone, window
         )
@@ -102,11 +102,10 @@ class SourceNovelty:
             found, surprises = found + more, surprises + others
         if stays is not None and not young:
             told = {*(one.principal for one in found), *visits.frame["principal"].filter(pl.Series(~known))}
-            more, others = self._elsewhere(*stays, told, window)
+            more, others = self._machines(*stays, told, window)
             found, surprises = found + more, surprises + others
         if window.closed:
-            looked = (looked | odd) & ~_taking(visits, looked | odd, window)
-            self._zones.learn(visits, met, (moved, alone), looked, window.start_us)
+            self._zones.learn(visits, (moved, alone), judged & ~_taking(visits, judged, window), window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if tokens is not None:
@@ -138,16 +137,12 @@ class SourceNovelty:
             known_since(window, asked, window.start_us - round(days * DAY_US))
             for days in (self._config.known_days, self._config.foreign_days)
         )
-        common = self._zones.shares(visits) >= _COMMON
+        common = self._zones.shares(visits) >= COMMON
         here = np.isin(visits.principal[rows[some]], visits.principal[known | common]) & ~common[rows[some]]
         program = (visits.frame["kind"] != "human").to_numpy()[rows[some]]
-        foreign = self._zones.foreign(visits, rows[some]) & self._sites_known(window)
+        foreign = self._zones.foreign(visits, rows[some]) & self._zones.sites_known(window.start_us)
         enough[some] = (known_well & (program | here)) | (known_a_while & foreign)
         return enough
-
-    def _sites_known(self, window: Window) -> bool:
-        """Whether the memory of wider networks is as old as that of all networks has to be."""
-        return self._zones.sites_age_us(window.start_us) >= self._config.settle_hours * HOUR_US
 
     def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""
@@ -155,23 +150,21 @@ class SourceNovelty:
             return [], []
         at = np.flatnonzero(odd)
         share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
-        elsewhere = self._zones.elsewhere(visits, at) * self._sites_known(window)
-        columns = {"share": share, "mean": mean, "size": size, "elsewhere": elsewhere}
+        strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
+        columns = {"share": share, "mean": mean, "size": size, "strange": strange, "took": took}
         rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())
         # Of two networks that are new to somebody the one that many come from says nothing.
-        rare = pl.col("share") < _COMMON
+        rare = pl.col("share") < COMMON
         rows = rows.filter(rare | ~rare.any().over("principal"))
-        took = window.operations.filter("discloses_value").select("principal", "zone").unique()
-        rows = rows.join(took.with_columns(took=1), on=["principal", "zone"], how="left", maintain_order="left")
         each = rows.group_by("principal").agg(
-            pl.col("took").max().fill_null(0),
+            pl.col("took").any(),
             pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").max(),
-            pl.col("size").first(), pl.col("kind").first(), pl.col("elsewhere").max(),
+            pl.col("size").first(), pl.col("kind").first(), pl.col("strange").max(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
-        surprise = np.maximum(surprise, each["elsewhere"].to_numpy())
-        surprise -= _NOTHING_TAKEN * (each["took"].to_numpy() == 0)
+        surprise = np.maximum(surprise, each["strange"].to_numpy())
+        surprise -= _NOTHING_TAKEN * ~each["took"].to_numpy()
         programs = (each["kind"] != "human").to_numpy()
         surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
@@ -212,7 +205,7 @@ class SourceNovelty:
         among = f" ({several(named)}{' among them' if len(named) < used else ''})" if named else ""
         return f"{zones}{among}, {addresses} {'addresses' if addresses != 1 else 'address'} so far"
 
-    def _elsewhere(
+    def _machines(
         self, stays: Stays, new: Bools, known: set[str | None], window: Window
     ) -> tuple[list[Found], list[float]]:
         """Programs on a machine new to them, of whom nothing else is told; nothing where many go to one network."""
@@ -248,8 +241,9 @@ def _taking(visits: Visits, asked: Bools, window: Window) -> Bools:
     found = np.zeros(len(asked), dtype=np.bool_)
     some = np.flatnonzero(asked)
     if len(some):
-        took = window.operations.filter("discloses_value").select("principal", "zone").unique().with_columns(took=True)
         pairs = visits.frame[some].select("principal", "zone")
+        mine = pl.col("discloses_value") & pl.col("principal").is_in(pairs["principal"].unique().implode())
+        took = window.operations.filter(mine).select("principal", "zone").unique().with_columns(took=True)
         told = pairs.join(took, on=["principal", "zone"], how="left", maintain_order="left")["took"]
         found[some] = told.fill_null(value=False).to_numpy()
     return found

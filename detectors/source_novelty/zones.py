@@ -28,7 +28,8 @@ _BURSTY: Final = 3.0
 _ANY_KIND: Final = 10.0  # principals' worth of belief in the zone's users of any kind
 _CROWD: Final = 2.0  # times as many movers make a move within the wider network
 _SECOND: Final = 1.0  # on the surprise of a wider network that is new to somebody
-_LOOKED: Final = 0.5  # remembered of a pair that was odd and took nothing so far; 1 of the others
+_LOOKED: Final = 0.5  # remembered of a pair that was judged and took nothing so far; 1 of the others
+COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
 _ROAMS: Final = 5.0  # zones that a principal has used, from which on another one of its network is no news
 _RECENT: Final = 50_000  # adoptions kept
 
@@ -64,8 +65,9 @@ class Visits:
 class Zones:
     """Tallies that only grow, past `limit` those not touched for longest go; and who came new where lately."""
 
-    def __init__(self, limit: int, recent_us: int) -> None:
+    def __init__(self, limit: int, recent_us: int, settle_us: int) -> None:
         self._tally = Table(1, limit)
+        self._settle_us = settle_us
         self._recent_us = recent_us
         self._since, self._sites_since = Since(), Since()
         self._shares: tuple[Visits, Floats] | None = None  # of a window, until it is learned
@@ -76,15 +78,15 @@ class Zones:
         """How long this memory has watched."""
         return self._since.age_us(at_us)
 
-    def sites_age_us(self, at_us: int) -> int:
-        """How long it has watched which wider networks there are."""
-        return self._sites_since.age_us(at_us)
+    def sites_known(self, at_us: int) -> bool:
+        """Whether it has watched for long enough which wider networks there are."""
+        return self._sites_since.age_us(at_us) >= self._settle_us
 
     def _get(self, tag: int, *keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, *keys), 0)[:, 0])
 
     def seen(self, visits: Visits) -> tuple[Bools, Bools]:
-        """Pairs seen before; and those of them that were odd, and took nothing so far."""
+        """Pairs seen before; and those of them that were judged, and took nothing so far."""
         value = self._tally.get(visits.pair, 0)[:, 0]
         return value > 0, (value > 0) & (value < 1)
 
@@ -106,19 +108,24 @@ class Zones:
         A scale-out spreads over zones: half of those of its kind that came new to a zone of the wider network count.
         To whom all of that network is new, those who were in it before and move about there say nothing.
         """
-        late = self._adopted[self._adopted_us > at_us - self._recent_us]
+        count = self._company(visits, new, at_us)
         abroad = self.abroad(visits, new)
-        count = np.zeros(len(new))
-        for some, tag in ((~abroad, None), (abroad, _CAME)):
-            here = new if tag is None else new[some]
-            zone, wide = visits.zone[here], visits.wide[here]
-            _, first = np.unique(joined(0, visits.principal[here], wide), return_index=True)
-            if tag is not None:
-                zone, wide = joined(tag, zone), joined(tag, wide)
-            near = _others(np.concatenate([late, zone]), zone) - 1
-            far = (_others(np.concatenate([late, wide[first]]), wide) - 1) / _CROWD
-            count[some] = np.maximum(near, far)[some if tag is None else slice(None)]
+        count[abroad] = self._company(visits, new[abroad], at_us, _CAME)
         return count
+
+    def _company(self, visits: Visits, new: Ints, at_us: int, tag: int | None = None) -> Floats:
+        zones, wide = self._places(visits, new, tag)
+        _, first = np.unique(joined(0, visits.principal[new], wide), return_index=True)
+        late = self._adopted[self._adopted_us > at_us - self._recent_us]
+        itself = 1.0 + self.seen(visits)[1][new]  # what is judged again came before, too
+        near = _others(np.concatenate([late, zones]), zones) - itself
+        return np.maximum(near, (_others(np.concatenate([late, wide[first]]), wide) - itself) / _CROWD)
+
+    @staticmethod
+    def _places(visits: Visits, rows: Ints, tag: int | None) -> tuple[Keys, Keys]:
+        """Zones and wider networks, under a tag of their own for those to whom the wider network is new."""
+        zone, wide = visits.zone[rows], visits.wide[rows]
+        return (zone, wide) if tag is None else (joined(tag, zone), joined(tag, wide))
 
     def roams(self, visits: Visits, rows: Ints, users: int) -> Bools:
         """Pairs of a principal that changes zones all the time, in its own network, where others of its kind are.
@@ -151,9 +158,8 @@ class Zones:
         """
         if self._shares is None or self._shares[0] is not visits:
             everybody = np.maximum(self._get(_EVERYBODY, np.zeros_like(visits.zone)), 1.0)
-            itself = self.seen(visits)[1]  # what is judged again is not among the others
-            users, alike = self._get(_KIND_ZONE, visits.kind, visits.zone) - itself, self._get(_ALIKE, visits.kind)
-            share = (users + _ANY_KIND * (self._get(_ZONE, visits.zone) - itself) / everybody) / (alike + _ANY_KIND)
+            users, alike = self._get(_KIND_ZONE, visits.kind, visits.zone), self._get(_ALIKE, visits.kind)
+            share = (users + _ANY_KIND * self._get(_ZONE, visits.zone) / everybody) / (alike + _ANY_KIND)
             self._shares = visits, np.clip(share, _FLOOR, 1.0)
         return self._shares[1]
 
@@ -162,23 +168,31 @@ class Zones:
 
         A pod that comes new to a node of its own cluster does as pods do, with others or by themselves.
         """
-        looked = self.seen(visits)[1][rows]  # what is judged again is no habit yet
-        mean = self._rate(visits, rows, _NEW, _KIND, looked)
+        mean = self._rate(visits, rows, _NEW, _KIND)
         size = np.minimum(mean * (self._get(_ACTIVE, visits.principal[rows]) + _BORROWED), _BURSTY)
         pods = (visits.frame["kind"] == "pod").to_numpy()[rows] & ~self.abroad(visits, rows)
         return np.where(pods, np.maximum(mean, self._rate(visits, rows, _NEAR, _KIND_NEAR)), mean), size
 
-    def elsewhere(self, visits: Visits, rows: Ints) -> Floats:
-        """Surprise of a wider network that is new to the principals of these pairs; 0 where it is not."""
-        chance = self._rate(visits, rows, _ABROAD, _KIND_ABROAD)
-        return np.where(self.abroad(visits, rows), _SECOND - np.log10(np.minimum(chance, 1.0)), 0.0)
+    def strange(self, visits: Visits, rows: Ints, at_us: int) -> Floats:
+        """Surprise of a wider network that is new to the principals of these pairs.
 
-    def _rate(self, visits: Visits, rows: Ints, own: int, of_kind: int, less: Bools | float = 0.0) -> Floats:
-        """How often in a window, of the principals of these pairs, with their kind's habit as prior."""
+        0 where it is not, and where a person comes to where many are.
+        """
+        people = (visits.frame["kind"] == "human").to_numpy()[rows]
+        odd = self.abroad(visits, rows) & ~(people & (self.shares(visits)[rows] >= COMMON))
+        known = min(self._sites_since.age_us(at_us) / max(self._since.age_us(at_us), 1), 1.0)
+        chance = self._rate(visits, rows, _ABROAD, _KIND_ABROAD, known)
+        return np.where(odd & self.sites_known(at_us), _SECOND - np.log10(np.minimum(chance, 1.0)), 0.0)
+
+    def _rate(self, visits: Visits, rows: Ints, own: int, of_kind: int, known: float = 1.0) -> Floats:
+        """How often in a window, of the principals of these pairs, with their kind's habit as prior.
+
+        It was counted in the `known` share of their windows.
+        """
         principal, kind = visits.principal[rows], visits.kind[rows]
-        habit = (self._get(of_kind, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
-        shape = np.maximum(self._get(own, principal) - less, 0.0) + habit * _BORROWED
-        return shape / (self._get(_ACTIVE, principal) + _BORROWED)
+        habit = (self._get(of_kind, kind) + 0.5) / (known * self._get(_KIND_ACTIVE, kind) + _BORROWED)
+        shape = self._get(own, principal) + habit * _BORROWED
+        return shape / (known * self._get(_ACTIVE, principal) + _BORROWED)
 
     def of_principal(self, visits: Visits, principal: str, names: pl.Series) -> tuple[int, Bools]:
         """How many zones a principal of the window has used, and which of `names` it has."""
@@ -187,34 +201,38 @@ class Zones:
         tried = joined(_PAIR, np.repeat(key, len(names)), keys_of(names))
         return int(self._get(_ZONES, key)[0]), self._tally.knows(tried)
 
-    def learn(self, visits: Visits, met: Bools, moves: tuple[Ints, Ints], looked: Bools, at_us: int) -> None:
+    def learn(self, visits: Visits, moves: tuple[Ints, Ints], looked: Bools, at_us: int) -> None:
         """Add a closed window. `moves` are pairs new to a settled principal, and those of them that are its own doing:
-        who moves in a crowd does not explore, so these alone are a habit. Pairs that `looked` were odd, and took
-        nothing so far."""
+        who moves in a crowd does not explore, so these alone are a habit. Of pairs that `looked` (judged, and nothing
+        was taken so far) nothing else is learned: they are new when they take something."""
+        met, before = self.seen(visits)
+        new = (~met | before) & ~looked
         self._since.begin(at_us)
         self._sites_since.begin(at_us)
         self._shares = None
         principal, first = visits.principal[visits.first], visits.first
         active = joined(_ACTIVE, principal)
         unmet = self._tally.get(active, 0)[:, 0] == 0
+        self._learn_moves(visits, tuple(rows[new[rows]] for rows in moves), at_us)
+        self._remember(visits, moves[0][~met[moves[0]]], at_us)
         self._add(at_us, _EVERYBODY, np.zeros_like(principal[unmet]))
         self._add(at_us, _ALIKE, visits.kind[first][unmet])
         self._tally.bump(active, at_us)
         self._add(at_us, _KIND_ACTIVE, visits.kind[first])
-        new = ~met
         self._tally.put(visits.pair, np.where(looked, _LOOKED, 1.0)[:, None], at_us)
         self._add(at_us, _ZONE, visits.zone[new])
         self._add(at_us, _KIND_ZONE, visits.kind[new], visits.zone[new])
         self._add(at_us, _ZONES, visits.principal[new])
-        moved, alone = (rows[new[rows]] for rows in moves)
-        self._learn_moves(visits, moved, alone, at_us)
-        wide = unique(joined(_WIDE, visits.principal, visits.wide))
-        sites = unique(joined(_SITE, visits.wide))
-        places = np.concatenate([wide, sites])
+        # Who was never met before teaches nobody where its kind comes from, once that is known.
+        met_before = np.repeat(~unmet, np.diff(first, append=len(visits.zone))) | (not self.sites_known(at_us))
+        wide = joined(_WIDE, visits.principal[~looked], visits.wide[~looked])
+        sites = joined(_SITE, visits.wide[~looked & met_before])
+        places = unique(np.concatenate([wide, sites]))
         self._tally.put(places, np.ones((len(places), 1)), at_us)
 
-    def _learn_moves(self, visits: Visits, moved: Ints, alone: Ints, at_us: int) -> None:
-        """Habits of moving, and who came where."""
+    def _learn_moves(self, visits: Visits, moves: tuple[Ints, ...], at_us: int) -> None:
+        """Habits of moving."""
+        moved, alone = moves
         if not len(moved):
             return
         for rows, mine, all_of_kind in (
@@ -224,16 +242,15 @@ class Zones:
         ):
             self._add(at_us, mine, visits.principal[rows])
             self._add(at_us, all_of_kind, visits.kind[rows])
-        came = moved[self.abroad(visits, moved)]
-        zones = [visits.zone[moved], joined(_CAME, visits.zone[came])]
-        for rows, tag in ((moved, None), (came, _CAME)):
-            _, one = np.unique(joined(0, visits.principal[rows], visits.wide[rows]), return_index=True)
-            wide = visits.wide[rows][one]
-            zones.append(wide if tag is None else joined(tag, wide))
-        self._remember(np.concatenate(zones), at_us)
 
-    def _remember(self, zones: Keys, at_us: int) -> None:
-        kept = self._adopted_us > at_us - self._recent_us
+    def _remember(self, visits: Visits, came: Ints, at_us: int) -> None:
+        """Who came where."""
+        new = []
+        for rows, tag in ((came, None), (came[self.abroad(visits, came)], _CAME)):
+            zones, wide = self._places(visits, rows, tag)
+            _, one = np.unique(joined(0, visits.principal[rows], wide), return_index=True)
+            new += [zones, wide[one]]
+        zones, kept = np.concatenate(new), self._adopted_us > at_us - self._recent_us
         self._adopted = np.concatenate([self._adopted[kept], zones])[-_RECENT:]
         self._adopted_us = np.concatenate([self._adopted_us[kept], np.full(len(zones), at_us)])[-_RECENT:]
 

@@ -19,7 +19,7 @@ from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
-    from detectors._usual import Floats
+    from detectors._usual import Bools, Floats
     from pipeline.core.model import Frames
 
 _WRAPS: Final = 20_000  # wraps remembered until they are opened
@@ -27,7 +27,8 @@ _LATE_US: Final = 600_000_000  # a receiver who comes too late comes within ten 
 _LOOK_US: Final = 300_000_000
 _LOOKED: Final = 1.5  # surprise added when it was looked at from there first
 _MORE: Final = 0.5  # for each doubling of the openings from one address in that hour
-_SITE: Final = 1
+_WIDER: Final = 1
+_TOTALS: Final = np.arange(2, dtype=np.uint64)  # of networks, and of wider ones
 _SETTLED: Final = 20.0  # openings before a new network means anything
 _STRANGE = pl.Schema({"complete_time": TIME, "client_ip": pl.String(), "uid": pl.String(), "maker": pl.String()})
 _LOOKS: Final = pl.Schema({"complete_time": TIME, "client_ip": pl.String()})
@@ -45,7 +46,7 @@ class Wrapping:
         self._strange = pl.DataFrame(schema=_STRANGE)
         self._looks = pl.DataFrame(schema=_LOOKS)
         self._hour = 0
-        self._open = pl.DataFrame(schema={**ROWS, "maker": pl.String})
+        self._open = pl.DataFrame(schema={**ROWS, "maker": pl.String, "told": pl.Boolean})
 
     def inspect(self, rows: pl.DataFrame, hour: int) -> list[Found]:
         """Judge ROWS of one hour by what was known before it."""
@@ -63,7 +64,9 @@ class Wrapping:
             opened = opened.drop("maker", strict=False).join(
                 made, left_on="session", right_on="login_session", how="left", maintain_order="left"
             )
-            found += self._opened(opened)
+            more, told = self._opened(opened)
+            found += more
+            opened = opened.with_columns(told=pl.Series(told))
             self._open = pl.concat([self._open, opened.select(self._open.columns)])
         refused = rows.filter((pl.col("kind") == "unwrap") & (pl.col("outcome") != "success"))
         return found + self._too_late(refused)
@@ -77,24 +80,34 @@ class Wrapping:
         looks = rows.filter(pl.col("kind") == "lookup").select(_LOOKS.names())
         self._looks = pl.concat([self._looks, looks]).tail(_WRAPS)
 
-    def _opened(self, opened: pl.DataFrame) -> list[Found]:
-        """Those opened in a network that is new to this."""
+    def _opened(self, opened: pl.DataFrame) -> tuple[list[Found], Bools]:
+        """What is told of those opened in a network that is new to this, and of which of them."""
         at_us = self._hour * HOUR_US
-        (count, new), (since, sites) = self._totals.get(_total(), at_us)
+        (count, new), (since, sites) = self._totals.get(_TOTALS, at_us)
         strange, abroad = (~self._zones.knows(keys) for keys in _places(opened))
         if not strange.any():
-            return []
-        rare = np.where(abroad, _rare(sites, since), _rare(new, count))
+            return [], np.zeros(len(opened), dtype=np.bool_)
+        rare = np.maximum(_rare(new, count), np.where(abroad, _rare(sites, since), 0.0))
         looked = np.array([self._was_looked_at(row) for row in opened.iter_rows(named=True)])
         nth = self._so_far(opened["client_ip"])
         surprise: Floats = np.where(strange, rare + _LOOKED * looked + _MORE * np.log2(nth), 0.0)
-        before = np.where(nth > 1, surprise - _MORE * np.log2(nth / np.maximum(nth - 1, 1)), 0.0)
         odd = opened.filter(pl.Series(strange)).select("complete_time", "client_ip", "uid", "maker")
         if count >= _SETTLED:
             self._strange = pl.concat([self._strange, odd]).tail(_WRAPS)
-        loud = (surprise >= self._surprise) & (before < self._surprise) & (count >= _SETTLED)
+        loud = self._first(opened, (surprise >= self._surprise) & (count >= _SETTLED))
         rows = opened.with_columns(looked=pl.Series(looked), surprise=pl.Series(surprise), nth=pl.Series(nth))
-        return [self._found(row, int(count)) for row in rows.filter(pl.Series(loud)).iter_rows(named=True)]
+        return [self._found(row, int(count)) for row in rows.filter(pl.Series(loud)).iter_rows(named=True)], loud
+
+    def _first(self, opened: pl.DataFrame, loud: Bools) -> Bools:
+        """Of the loud ones the first of each address and maker in this hour: the others are the same leak."""
+        by = ("client_ip", "maker")
+        told = set(self._open.filter("told").select(by).iter_rows())
+        first = np.zeros(len(loud), dtype=np.bool_)
+        for i in np.flatnonzero(loud).tolist():
+            whose = opened.row(i, named=True)
+            first[i] = (whose["client_ip"], whose["maker"]) not in told
+            told.add((whose["client_ip"], whose["maker"]))
+        return first
 
     def _so_far(self, addresses: pl.Series) -> Floats:
         """How many openings each of these addresses has in this hour, each one counted with those before it."""
@@ -166,7 +179,7 @@ class Wrapping:
             fresh = [float((~self._zones.knows(keys)).sum()) for keys in places]
             every = np.concatenate(places)
             self._zones.put(every, np.ones((len(every), 1)), at_us)
-            self._totals.add(_total(), np.array([[float(len(self._open)), new] for new in fresh]), at_us)
+            self._totals.add(_TOTALS, np.array([[float(len(self._open)), new] for new in fresh]), at_us)
             self._open = self._open.clear()
         since = pl.lit(at_us - HOUR_US).cast(TIME)
         self._strange = self._strange.filter(pl.col("complete_time") > since)
@@ -191,16 +204,14 @@ class Wrapping:
         self._wraps, self._strange, self._looks, self._open = (
             frames[f"wrap.{name}"] for name in ("made", "strange", "looks", "open")
         )
+        if "told" not in self._open.columns:  # of an earlier version
+            self._open = self._open.with_columns(told=pl.lit(value=False))
         self._hour = frames["wrap.hour"]["hour"][0]
-
-
-def _total() -> Keys:
-    return np.arange(2, dtype=np.uint64)
 
 
 def _places(opened: pl.DataFrame) -> tuple[Keys, Keys]:
     """The network of each opening, and the wider one around it."""
-    return keys_of_few(opened["zone"]), joined(_SITE, keys_of_few(networks(opened["zone"])))
+    return keys_of_few(opened["zone"]), joined(_WIDER, keys_of_few(networks(opened["zone"])))
 
 
 def _rare(new: float, count: float) -> float:

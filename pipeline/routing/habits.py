@@ -3,7 +3,7 @@
 A rule speaks of what is worth knowing whoever does it. The nightly backup that reads a snapshot at two is worth a line
 in the log, not a ticket a night; the same backup reading one at noon is worth the ticket. A rule too mild for a ticket
 is worth one when its principal has never done so and does it ten times, or in a company of rules it never had, or where
-nobody does it but one program.
+at most one other does it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SCHEDULED: Final = 10  # days before at the same hour, that a schedule must hav
 _WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
-_FEW: Final = 2  # principals who do it: a program and, now, somebody else
+_FEW: Final = 2  # principals who do it: one, mostly a program, and now another
 _KNOWN: Final = 7  # days of memory before nobody else is known to do it
 _SINCE: Final = "\n"  # in place of a cause: the day on which memory began
 _QUARTER_US: Final = HOUR_US // 4
