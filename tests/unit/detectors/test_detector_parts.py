@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from detectors import breadth, rate, rotation_health
+from detectors._accounts import any_of
 from detectors._groups import cohorts, places
 from detectors._memory import lot
 from detectors._people import People
@@ -164,7 +165,7 @@ def test_tokens_are_met_anew_after_a_state_without_them() -> None:
 
 def test_a_monthly_job_is_not_dormant() -> None:
     """The absence surprises the first time a little, after that not at all; a daily job's would very much."""
-    rhythm, surprises = Rhythm(100, 6.0), []
+    rhythm, surprises = Rhythm(100, 6.0, any_of(())), []
     for hour in (0, 720, 1440):
         here = window(hour)
         present = Present.of(here)
@@ -175,7 +176,7 @@ def test_a_monthly_job_is_not_dormant() -> None:
     assert surprises[0] == 0
     assert 0 < surprises[1] < 1
     assert surprises[2] == 0
-    daily = Rhythm(100, 6.0)
+    daily = Rhythm(100, 6.0, any_of(()))
     for hour in range(0, 480, 24):
         here = window(hour)
         present = Present.of(here)
