@@ -95,7 +95,6 @@ class People:
     cohort_keys: Keys
     kinds: pl.Series
     kind_keys: Keys
-    methods: Keys  # of each principal, the auth mount it is named after
     coded: Mapping[str, Coded]  # the columns _CODED of the whole window
     places: Ints  # of the names among the texts of the window's column
 
@@ -129,7 +128,7 @@ class People:
         alike = bool((types[who] == each_type).all())
         return cls(
             rows, groups, types if alike else None, names, keys, group, keys_of_few(group), kinds, keys_of(kinds),
-            keys_of_few(methods(names)), others, places,
+            others, places,
         )  # fmt: skip
 
     def pairs(self, rows: pl.DataFrame, column: str) -> tuple[Each, pl.Series, Numbers]:
@@ -177,6 +176,14 @@ def placed(window: Window) -> pl.DataFrame:
         named = (pl.col("session") != "") & (pl.col("zone") != "") & (pl.col("client_ip") != "")
         window.memo["placed"] = People.of(window).rows.filter(named)
     found: pl.DataFrame = window.memo["placed"]
+    return found
+
+
+def methods_of(window: Window) -> Keys:
+    """Of each of People, the auth mount it is named after; found once a window."""
+    if "methods" not in window.memo:
+        window.memo["methods"] = keys_of_few(methods(People.of(window).names))
+    found: Keys = window.memo["methods"]
     return found
 
 

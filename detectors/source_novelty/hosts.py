@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of_texts
-from detectors._people import People, number_of
+from detectors._people import People, methods_of, number_of
 from detectors._runs import begins, packed, unpacked
 from detectors._usual import Bools, Floats
 from detectors.source_novelty.crowd import crowded
@@ -61,7 +61,9 @@ class Stays:
         who, number = high.astype(np.uint32), low.astype(np.int64)
         first = begins(who)
         greatest = np.maximum.reduceat(kind, at[first])  # of a program's kinds
-        its = joined(_LIKE, people.kind_keys[np.repeat(greatest, np.diff(first, append=len(who)))], people.methods[who])
+        its = joined(
+            _LIKE, people.kind_keys[np.repeat(greatest, np.diff(first, append=len(who)))], methods_of(window)[who]
+        )
         principal = people.keys[who]
         return cls(people, who, number, joined(_PAIR, principal, keys_of_texts(address.texts)[number]), principal,
                    its, np.minimum.reduceat(zone, at), first)  # fmt: skip

@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of, keys_of_texts
-from detectors._people import People, number_of, placed
+from detectors._people import People, methods_of, number_of, placed
 from detectors._runs import begins, packed, unpacked
 from detectors._usual import Bools, Floats
 from detectors.source_novelty.overlap import spread
@@ -69,7 +69,7 @@ class Held:
             both[~only] = spread(rows[order[some]], "client_ip", renumbered[each[some]], int((~only).sum()))[1]
         kind = np.maximum.reduceat(rows["type"].to_numpy()[order], at)
         who, number = who[order[at]], unpacked(token[at])[1].astype(np.int64)
-        principal, like = people.keys[who], joined(_LIKE, people.kind_keys[kind], people.methods[who])
+        principal, like = people.keys[who], joined(_LIKE, people.kind_keys[kind], methods_of(window)[who])
         return cls(
             people, who, number, principal, like, joined(_TOKEN, principal, sessions[number]),
             first.astype(np.float64) + 1.0, last.astype(np.float64) + 1.0, zone, only, both,

@@ -133,7 +133,7 @@ class Zones:
         A pod runs where the scheduler puts it, be it for the first time.
         """
         principal = visits.principal[rows]
-        own = self._tally.knows(joined(_WIDE, principal, visits.wide[rows]))
+        own = ~self.abroad(visits, rows)
         pod: Bools = (visits.frame["kind"] == "pod").to_numpy()[rows]
         many: Bools = self._get(_ZONES, principal) >= _ROAMS
         crowd: Bools = self._get(_KIND_ZONE, visits.kind[rows], visits.zone[rows]) >= users
