@@ -14,6 +14,7 @@ from detectors._people import Each, People, number_of
 from detectors._runs import packed, unpacked
 from detectors._turns import behind
 from detectors._usual import Bools
+from detectors._window import known_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,10 +162,11 @@ def _named(folders: pl.Series) -> pl.Series:
     return folders.str.extract(r"/([^/]+)/$", 1).fill_null("")
 
 
-def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] | None:
+def seen(window: Window, since_us: int, young: Callable[[Keys, int], Bools]) -> tuple[Actors, News] | None:
     """Who used a secret with success, and which of these pairs are new; None when nobody did.
 
-    Worked out once a window, but for who is in probation: that is each detector's own memory.
+    Worked out once a window, but for who is in probation: that is each detector's own memory. Who has been there since
+    `since_us` without using a secret (a token that is only ever renewed) is no newcomer when it does.
     """
     if "news" not in window.memo:
         window.memo["news"] = _seen(window)
@@ -172,7 +174,10 @@ def seen(window: Window, young: Callable[[Keys], Bools]) -> tuple[Actors, News] 
     if both is None:
         return None
     actors, news = both
-    return replace(actors, probation=young(actors.principal)), news
+    probation = young(actors.principal, since_us)
+    some = np.flatnonzero(probation)
+    probation[some] = ~known_since(window, actors.frame[some].select("principal"), since_us)
+    return replace(actors, probation=probation), news
 
 
 def _seen(window: Window) -> tuple[Actors, News] | None:

@@ -31,6 +31,8 @@ INFO: Final = DetectorInfo(
     early=("logins",),
 )
 
+_NAMELESS: Final = r"^(?:[^/]+/)*auth/(?:[^/]+/)*(?:login|callback|auth_url|poll)$"
+
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`p` is the mid-p value below which a mount's foreign attempts are told, `accounts` the fewest worth telling.
@@ -77,14 +79,14 @@ class AuthPressure:
         return tell(self.info, window, found)
 
     def _spray(self, foreign: Logins, fresh: Logins, window: Window) -> tuple[list[Found], list[str]]:
-        """Findings, and the mounts under pressure."""
+        """Findings, and the mounts they are about."""
         mounts, first = np.unique(fresh.mount, return_index=True)
         count, mean, size = self._doors.tries_of(mounts, fresh, window.start_us)
         surprise = _tails.surprise(_tails.upper_where(count >= self._config.accounts, count, mean, size))
         odd = np.flatnonzero(surprise >= -math.log10(self._config.p)).tolist()
         names: list[str] = fresh.frame["mount"].gather(first).to_list()
-        told = [self._sprayed(names[i], foreign, (count[i], mean[i], surprise[i]), window) for i in odd]
-        return [one for one in told if one is not None], [names[i] for i in odd]
+        told = {names[i]: self._sprayed(names[i], foreign, (count[i], mean[i], surprise[i]), window) for i in odd}
+        return [one for one in told.values() if one], [name for name, one in told.items() if one]
 
     def _sprayed(self, mount: str, foreign: Logins, judged: tuple[float, float, float], window: Window) -> Found | None:
         count, mean, surprise = judged
@@ -111,6 +113,8 @@ class AuthPressure:
         )
 
     def _guessed(self, fresh: Logins, window: Window) -> list[Found]:
+        """Findings about accounts: a path that names nobody (`auth/oidc/oidc/callback`) is none."""
+        fresh = fresh.filter((~fresh.frame["account"].str.contains(_NAMELESS)).to_numpy())
         if not len(fresh.account):
             return []
         accounts, first = np.unique(fresh.account, return_index=True)

@@ -47,12 +47,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A window's new pairs are told when their surprise (-log10 of a probability) reaches `surprise`.
 
     A pair whose folder or peers make it at least `familiar` likely is no stranger. A principal known for less than
-    `probation_hours` is told only when it takes `bulk_secrets` known secrets out of `bulk_places` folders at once.
+    `probation_hours` is told only when it takes `bulk_secrets` at once out of `bulk_places` folders, half known.
     Where `together` principals come new to one folder in one window, the folder moved, not they. `per_day` is about
     how many are told a day. `keys` bounds the memory, 24 bytes each.
     """
 
-    surprise: float = 5.5
+    surprise: float = 4.9
     familiar: float = 0.05
     probation_hours: int = 72
     bulk_secrets: int = 12
@@ -76,7 +76,7 @@ class PairNovelty:
         """FINDING rows of WINDOW rows."""
         known, config = self._known, self._config
         since = window.start_us - config.probation_hours * HOUR_US
-        both = seen(window, lambda principal: known.young(principal, since))
+        both = seen(window, since, known.young)
         if both is None:
             return empty(FINDING)
         actors, news = both
@@ -184,7 +184,7 @@ class PairNovelty:
         asked = pl.DataFrame({"secret": secrets})
         before = window.profiles.lookup("secret", asked, window.start_us, ("known",))
         known = int(before["known"].sum())
-        if known < self._config.bulk_secrets:
+        if 2 * known < len(secrets):
             return None
         rows = window.operations.filter((pl.col("principal") == principal) & pl.col("secret").is_in(secrets))
         return Found(
@@ -194,9 +194,9 @@ class PairNovelty:
             severity="medium",
             confidence=0.6,
             score=_tails.score(float(self._config.surprise + np.log10(known))),
-            message=f"{show(principal)}, known for less than {self._config.probation_hours} hours, used {known} secrets"
-            f" of others out of {places} folders: {several(secrets, _SHOWN)}.",
-            observed=f"{known} secrets known before, {places} folders",
+            message=f"{show(principal)}, known for less than {self._config.probation_hours} hours, used {len(secrets)}"
+            f" secrets, {known} of them others', out of {places} folders: {several(secrets, _SHOWN)}.",
+            observed=f"{len(secrets)} secrets, {known} known before, {places} folders",
             expected=f"fewer than {self._config.bulk_secrets} secrets, in its own folder",
             next_step=_NEXT,
             principal=principal,

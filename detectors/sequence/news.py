@@ -52,7 +52,7 @@ class News:
         live = live.with_columns(now=pl.lit(value=False))
         if whose.is_empty():
             return live
-        both = seen(window, lambda keys: np.zeros(len(keys), dtype=np.bool_))
+        both = seen(window, window.start_us, lambda keys, _: np.zeros(len(keys), dtype=np.bool_))
         if both is None or both[1].frame.is_empty():
             return live
         actors, news = both

@@ -77,7 +77,7 @@ class SlowEvidence:
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
         known, config, at_us = self._known, self._config, window.start_us
-        both = seen(window, lambda principal: known.young(principal, at_us - config.probation_hours * HOUR_US))
+        both = seen(window, at_us - config.probation_hours * HOUR_US, known.young)
         if both is None:
             return empty(FINDING)
         actors, news = both

@@ -90,7 +90,7 @@ class SourceNovelty:
         hidden = self._fronts.zones()
         odd = np.zeros(len(known), dtype=np.bool_)
         odd[alone] = not young
-        judged = looked | odd
+        judged = (looked | odd) & ~self._zones.frequented(visits)
         odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
             visits, alone, window
         )

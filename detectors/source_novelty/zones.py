@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints, Window
 
 _PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
-_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME = range(11, 17)
+_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS = range(11, 18)
 _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
 _ANY_KIND: Final = 10.0  # principals' worth of belief in the zone's users of any kind
 _CROWD: Final = 2.0  # times as many movers make a move within the wider network
 _SECOND: Final = 1.0  # on the surprise of a wider network that is new to somebody
+_NONE_THERE: Final = 1.0  # and where it is new to every pod
 _LOOKED: Final = 0.5  # remembered of a pair that was judged and took nothing so far; 1 of the others
 COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
 _ROAMS: Final = 5.0  # zones that a principal has used, from which on another one of its network is no news
@@ -97,6 +98,12 @@ class Zones:
     def foreign(self, visits: Visits, rows: Ints) -> Bools:
         """Which of these pairs are in a wider network that nobody of their kind ever was in."""
         return ~self._tally.knows(joined(_SITE, visits.wide[rows]))
+
+    def frequented(self, visits: Visits) -> Bools:
+        """Which pairs are of people in a wider network that many of them use: a town's homes, a provider's."""
+        users = self._get(_SITE_USERS, visits.wide) / np.maximum(self._get(_ALIKE, visits.kind), 1.0)
+        people = (visits.frame["kind"] == "human").to_numpy()
+        return np.asarray((users >= COMMON) & people)
 
     def windows(self, visits: Visits, rows: Ints) -> Floats:
         """In how many windows the principals of these pairs were seen."""
@@ -176,13 +183,15 @@ class Zones:
     def strange(self, visits: Visits, rows: Ints, at_us: int) -> Floats:
         """Surprise of a wider network that is new to the principals of these pairs.
 
-        0 where it is not, and where a person comes to where many are.
+        0 where it is not, and where a person comes to where many are. A pod where none ever was is further off.
         """
-        people = (visits.frame["kind"] == "human").to_numpy()[rows]
-        odd = self.abroad(visits, rows) & ~(people & (self.shares(visits)[rows] >= COMMON))
+        people, pods = ((visits.frame["kind"] == kind).to_numpy()[rows] for kind in ("human", "pod"))
+        common = (self.shares(visits)[rows] >= COMMON) | self.frequented(visits)[rows]
+        odd = self.abroad(visits, rows) & ~(people & common)
         known = min(self._sites_since.age_us(at_us) / max(self._since.age_us(at_us), 1), 1.0)
         chance = self._rate(visits, rows, _ABROAD, _KIND_ABROAD, known)
-        return np.where(odd & self.sites_known(at_us), _SECOND - np.log10(np.minimum(chance, 1.0)), 0.0)
+        surprise = _SECOND + _NONE_THERE * (self.foreign(visits, rows) & pods) - np.log10(np.minimum(chance, 1.0))
+        return np.where(odd & self.sites_known(at_us), surprise, 0.0)
 
     def _rate(self, visits: Visits, rows: Ints, own: int, of_kind: int, known: float = 1.0) -> Floats:
         """How often in a window, of the principals of these pairs, with their kind's habit as prior.
@@ -226,6 +235,9 @@ class Zones:
         # Who was never met before teaches nobody where its kind comes from, once that is known.
         met_before = np.repeat(~unmet, np.diff(first, append=len(visits.zone))) | (not self.sites_known(at_us))
         wide = joined(_WIDE, visits.principal[~looked], visits.wide[~looked])
+        _, came = np.unique(wide, return_index=True)
+        came = came[~self._tally.knows(wide[came])]
+        self._add(at_us, _SITE_USERS, visits.wide[~looked][came])
         sites = joined(_SITE, visits.wide[~looked & met_before])
         places = unique(np.concatenate([wide, sites]))
         self._tally.put(places, np.ones((len(places), 1)), at_us)

@@ -75,6 +75,7 @@ DECODED: Final = pl.Schema(
         "forwarded": pl.Boolean(),  # carried from a standby (V8): same id on two nodes is legitimate
         "probe": pl.Boolean(),  # the sys/audit/test line a device starts with: an event, never an operation
         "clear": pl.Boolean(),  # the line carried values that should have been hashed
+        "asked_for": TEXTS,  # "<field>:<digest>" of the names a certificate or a log-in was asked for; mostly null
     }
 )
 
@@ -157,6 +158,7 @@ OPERATION: Final = pl.Schema(
         "canary": pl.String(),
         "clear": pl.Boolean(),
         "lacking": TEXTS,  # "<phase>:<device>" of each half that a device of `devices` has not told; mostly null
+        "asked_for": TEXTS,
     }
 )
 OPERATIONS_VIEW: Final = tuple(OPERATION)[: tuple(OPERATION).index("path") + 1]

@@ -42,6 +42,9 @@ alerts in fourteen days each in place of 52. Before the last of these (`machine_
 forgotten accounts, several times a day, another node, where nobody was, hardly anybody) it found 83 of 84 as before on
 three of the estates below (901 to 903), which nothing was tuned on, with 114 false alerts in place of 135, and 7 about
 those whom `reorg` and `scale_out` touched in place of 29.
+What came then (`strange_name`, `roles_tried`, what a team does is custom, homes where many live, rules that leave room
+for what is weighed) found 55 of 56 on two more of them (904 and 905), with 74 false alerts, 5 about those whom `reorg`
+touched, and 77 in the twins without attacks.
 """
 
 TIMES = """\

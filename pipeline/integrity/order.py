@@ -25,7 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.core.clock import ALWAYS, NEVER
-from pipeline.core.schema import EVENT, TIME, empty
+from pipeline.core.schema import EVENT, TIME, conform, empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -219,9 +219,9 @@ class Sequencer:
         """Continue from a snapshot."""
         self._streams = {n: _Stream(newest=t, back=b, late=late) for n, t, b, late in frames["clocks"].iter_rows()}
         for (source,), part in frames["waiting"].group_by("source", maintain_order=True):
-            self._streams.setdefault(str(source), _Stream()).frames = [part]
+            self._streams.setdefault(str(source), _Stream()).frames = [conform(part, EVENT)]
         for (source,), part in frames["held"].group_by("source", maintain_order=True):
-            self._streams.setdefault(str(source), _Stream()).held = part
+            self._streams.setdefault(str(source), _Stream()).held = conform(part, EVENT)
 
 
 def _runs(flags: npt.NDArray[np.bool_], before: int) -> tuple[int, int]:

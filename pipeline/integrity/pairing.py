@@ -213,7 +213,7 @@ class Pairing:
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
-        self._pool = frames["pool"]
+        self._pool = conform(frames["pool"], _POOL)
         self._memory = frames["memory"]
         self._forgotten_us, self._strangers = frames["forgotten"].row(0)
         self._nameless = dict(frames["nameless"].iter_rows())

@@ -30,6 +30,7 @@ SCHEMA: Final = pl.Schema(
         "kind": pl.String(),  # first, day, hour
     }
 )
+_ALL: Final = 1.25  # times what is wanted may be told with all that is free
 _STEPS: Final = 16  # halvings of the scale of all shares
 
 Floats = npt.NDArray[np.float64]
@@ -68,8 +69,8 @@ class Allowance:
     """Remembers the candidates of today and the seven days before. `per_day` is how many alerts a day are wanted.
 
     A candidate's unit is what it would be an alert about (principal, secret or store) on one UTC day. Free candidates
-    are told whatever their number; what they use, the others do without, down to half of `per_day`. Times must not
-    step back.
+    are told whatever their number. Where that makes more than five quarters of `per_day` of all together, the others do
+    without, down to half: an attack that breaks rules must not silence what else it does. Times must not step back.
     """
 
     def __init__(self, per_day: float, shares: Mapping[str, float], share_of_others: float) -> None:
@@ -109,7 +110,7 @@ class Allowance:
         allowed = self._per_day * max((now_us - since_us) / DAY_US, 1.0)
         days = [self._days[day] for day in sorted(self._days)]
         free = {unit for day in days for unit in day.free}
-        allowed = max(allowed - len(free), allowed / 2)
+        allowed = max(min(allowed, allowed * _ALL - len(free)), allowed / 2)
         ranked = {}
         for family in sorted({name for day in days for name in day.best}):
             parts = [day.arrays(family) for day in days if family in day.best]

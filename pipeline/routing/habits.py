@@ -1,14 +1,16 @@
 """What somebody does week after week is his work: which rules a principal triggers as a habit, and which are news.
 
 A rule speaks of what is worth knowing whoever does it. The nightly backup that reads a snapshot at two is worth a line
-in the log, not a ticket a night; the same backup reading one at noon is worth the ticket. A rule too mild for a ticket
-is worth one when its principal has never done so and does it ten times, or in a company of rules it never had, or where
-at most one other does it.
+in the log, not a ticket a night; the same backup reading one at noon is worth the ticket. What administrators do all
+week is custom, and one of them who does it for the first time joins in. A rule too mild for a ticket is worth one when
+its principal has never done so and does it ten times, or in a company of rules it never had, or where at most one
+other does it.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,15 +29,20 @@ SCHEMA: Final = pl.Schema(
     }
 )
 _SCHEDULED: Final = 10  # days before at the same hour, that a schedule must have been seen on
+_OFTEN: Final = 4  # days suffice, where what came on them comes to as many times
 _WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
+_CUSTOM: Final = 3  # others of its kind who do it, last on so many different days, make it custom
+_EVERYBODY: Final = 8  # from so many others on even for one who never broke a rule
 _FEW: Final = 2  # principals who do it: one, mostly a program, and now another
 _KNOWN: Final = 7  # days of memory before nobody else is known to do it
+_GRAVE: Final = "\n!"  # behind a cause: days on which it was no mild one
 _SINCE: Final = "\n"  # in place of a cause: the day on which memory began
 _QUARTER_US: Final = HOUR_US // 4
 _QUARTERS: Final = 96  # of a day
 _NEAR: Final = range(-2, 3)  # quarters of an hour
+_CLOCKS: Final = (4, -4)  # quarters by which clocks are changed, in spring and in autumn
 _AROUND: Final = tuple(sum(1 << (at + shift) % _QUARTERS for shift in _NEAR) for at in range(_QUARTERS))
 _MOST: Final = 0.4  # of a day may be near the times of a schedule
 _SHARE: Final = 0.8  # of the days before, that must lie near this hour
@@ -48,6 +55,38 @@ class _Past:
     recent: list[tuple[int, str]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Company:
+    """Principals of one kind who did something, by the last day on which they did."""
+
+    last: dict[str, int] = field(default_factory=dict)
+    on: Counter[int] = field(default_factory=Counter)  # how many of them have that last day
+
+    def see(self, principal: str, day: int) -> None:
+        before = self.last.get(principal, -1)
+        if day > before:
+            self.drop(principal)
+            self.last[principal] = day
+            self.on[day] += 1
+
+    def drop(self, principal: str) -> None:
+        if (day := self.last.pop(principal, None)) is not None:
+            self.on[day] -= 1
+            if not self.on[day]:
+                del self.on[day]
+
+    def sweep(self, until: int) -> None:
+        if any(day <= until for day in self.on):
+            for principal in [who for who, day in self.last.items() if day <= until]:
+                self.drop(principal)
+
+    def custom(self, principal: str, today: int, *, keen: bool) -> int:
+        """How many others did it, but for those who did it today, where that makes it custom; else 0."""
+        others = len(self.last) - self.on.get(today, 0) - (self.last.get(principal, today) < today)
+        enough = others >= _CUSTOM and len(self.on.keys() - {today}) >= _CUSTOM
+        return others if enough and (keen or others >= _EVERYBODY) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a rule's hit compares with what its principal did before. `days` are earlier days of the last 28."""
@@ -56,6 +95,7 @@ class Standing:
     scheduled: bool
     news: float  # how much of the last hour was new: rules never triggered, their company, how often
     doers: int = 0  # principals who did it in the last 28 days, this one included
+    custom: int = 0  # others of its kind who did so, where that is what its kind does; 0: it is not
     rare: int = 0  # the first time of this one, in so many days in which at most one other did it; 0: not so
 
     @property
@@ -71,11 +111,15 @@ class Habits:
         self._most = most
         self._past: dict[str, _Past] = {}
         self._doers: dict[str, dict[str, int]] = {}  # cause -> principal -> last day; follows from the past
+        self._companies: dict[str, dict[str, _Company]] = {}  # the same of those no mild ones, by kind of principal
         self._swept: dict[str, int] = {}  # cause -> day on which those of long ago were taken out
         self._since_day: int | None = None
 
-    def see(self, principal: str, cause: str, at_us: int) -> Standing:
-        """Where a hit stands, judged against what was before it; then it is remembered."""
+    def see(self, principal: str, cause: str, at_us: int, *, grave: bool = False) -> Standing:
+        """Where a hit stands, judged against what was before it; then it is remembered.
+
+        Only `grave` ones make custom: what anybody can bring about by trying in vain is mild.
+        """
         past = self._past.pop(principal, None) or _Past()
         self._past[principal] = past
         if len(self._past) > self._most:
@@ -88,13 +132,25 @@ class Habits:
         self._since_day = today if self._since_day is None else self._since_day
         known = min(today - self._since_day, SPAN_DAYS)
         rare = known if known >= _KNOWN and doers <= _FEW and not past.days.get(cause) else 0
-        standing = Standing(len(before), _on_schedule(before, at_us), self._news(past, today), doers, rare)
+        news, custom = self._news(past, today), self._custom(past, cause, principal, today)
+        standing = Standing(len(before), _on_schedule(before, at_us), news, doers, custom, rare)
         _note(past, cause, at_us)
+        if grave:
+            _note(past, cause + _GRAVE, at_us)
+            self._companies.setdefault(cause, {}).setdefault(_kind(principal), _Company()).see(principal, today)
         return standing
 
     def _evict(self, principal: str) -> None:
         for cause in self._past.pop(principal).days:
             self._doers.get(cause, {}).pop(principal, None)
+            self._leave(cause.removesuffix(_GRAVE), principal)
+
+    def _leave(self, cause: str, principal: str) -> None:
+        kinds = self._companies.get(cause, {})
+        if (company := kinds.get(_kind(principal))) is not None:
+            company.drop(principal)
+            if not company.last:
+                del kinds[_kind(principal)]
 
     def _doers_of(self, cause: str, principal: str, today: int) -> int:
         """How many did it in the last 28 days, with this one."""
@@ -102,8 +158,20 @@ class Habits:
         doers[principal] = max(today, doers.get(principal, today))
         if self._swept.get(cause) != today:
             self._doers[cause] = doers = {who: day for who, day in doers.items() if day > today - SPAN_DAYS}
+            kinds = self._companies.get(cause, {})
+            for company in kinds.values():
+                company.sweep(today - SPAN_DAYS)
+            self._companies[cause] = {kind: company for kind, company in kinds.items() if company.last}
             self._swept[cause] = today
         return len(doers)
+
+    def _custom(self, past: _Past, cause: str, principal: str, today: int) -> int:
+        """How many others of its kind did it, where that makes it custom; else 0."""
+        company = self._companies.get(cause, {}).get(_kind(principal))
+        if company is None:
+            return 0
+        keen = any(day < today for rule, days in past.days.items() if rule.endswith(_GRAVE) for day in days)
+        return company.custom(principal, today, keen=keen)
 
     def _forget(self, past: _Past, today: int, at_us: int) -> None:
         past.recent = [(at, cause) for at, cause in past.recent if at > at_us - HOUR_US]
@@ -124,6 +192,15 @@ class Habits:
             return 0.0
         return fresh + 0.75 * (len(causes) - 1) * new + math.log2(len(past.recent))
 
+    def _known(self, principal: str, cause: str, day: int) -> None:
+        """A day of the past: who did what follows from it."""
+        rule = cause.removesuffix(_GRAVE)
+        if rule != cause:
+            self._companies.setdefault(rule, {}).setdefault(_kind(principal), _Company()).see(principal, day)
+            return
+        doers = self._doers.setdefault(cause, {})
+        doers[principal] = max(day, doers.get(principal, day))
+
     def snapshot(self) -> pl.DataFrame:
         """A frame of SCHEMA: since when, then oldest principal first."""
         rows: list[tuple[str, str, int, bool, str]] = []
@@ -140,7 +217,7 @@ class Habits:
 
     def restore(self, frame: pl.DataFrame) -> None:
         """The inverse of `snapshot`; of an earlier version's, which knew of each day its first moment."""
-        self._past, self._doers, self._swept, self._since_day = {}, {}, {}, None
+        self._past, self._doers, self._companies, self._swept, self._since_day = {}, {}, {}, {}, None
         if "times" not in frame.columns:
             frame = frame.with_columns(times=pl.Series([f"{_bit(at):x}" for at in frame["at_us"].to_list()]))
         for principal, cause, at, recent, times in frame.select(list(SCHEMA)).iter_rows():
@@ -153,8 +230,13 @@ class Habits:
                 past.recent.append((at, cause))
             else:
                 past.days.setdefault(cause, {})[day] = int(times, 16)
-                doers = self._doers.setdefault(cause, {})
-                doers[principal] = max(day, doers.get(principal, day))
+                self._known(principal, cause, day)
+
+
+def _kind(principal: str) -> str:
+    """How it logs in, which is how its name begins; of names that do not tell, empty."""
+    kind, slash, _ = principal.partition("/")
+    return kind if slash else ""
 
 
 def _on_schedule(before: dict[int, int], at_us: int) -> bool:
@@ -163,22 +245,26 @@ def _on_schedule(before: dict[int, int], at_us: int) -> bool:
     What comes at nearly any hour has no schedule: it would excuse everything.
     """
     days = list(before.values())
-    if len(days) < _SCHEDULED:
+    often = len(days) >= _OFTEN and sum(times.bit_count() for times in days) >= _SCHEDULED
+    if len(days) < _SCHEDULED and not often:
         today = at_us // DAY_US
         days = [times for day, times in before.items() if (today - day) % 7 == 0]
         if len(days) < _WEEKLY or len(before) > 2 * len(days):
             return False
-    return _near(days, at_us // _QUARTER_US % _QUARTERS) and _bounded(days)
+    near, quarter = _nearby(days), at_us // _QUARTER_US % _QUARTERS
+    shifts = _CLOCKS if near * (len(_CLOCKS) + 1) <= _MOST else (0,)
+    around = [_AROUND[quarter] | _AROUND[(quarter + shift) % _QUARTERS] for shift in shifts]
+    return near <= _MOST and any(_near(days, times) for times in around)
 
 
-def _near(days: list[int], quarter: int) -> bool:
-    """Whether enough of the days had it near that quarter of an hour."""
-    return sum(bool(times & _AROUND[quarter]) for times in days) >= _SHARE * len(days)
+def _near(days: list[int], around: int) -> bool:
+    """Whether enough of the days had it in one of those quarters of an hour."""
+    return sum(bool(times & around) for times in days) >= _SHARE * len(days)
 
 
-def _bounded(days: list[int]) -> bool:
-    """Whether what is near on enough of the days is a small part of a day."""
-    return sum(_near(days, quarter) for quarter in range(_QUARTERS)) <= _MOST * _QUARTERS
+def _nearby(days: list[int]) -> float:
+    """What part of a day is near the times of enough of the days."""
+    return sum(_near(days, around) for around in _AROUND) / _QUARTERS
 
 
 def _note(past: _Past, cause: str, at_us: int) -> None:

@@ -157,7 +157,9 @@ class Router:
         exempt = finding["family"] in self.config.exempt
         news = 0.0
         if exempt and finding["principal"] and finding["principal"] not in self.config.unattributed:
-            finding, news = by_habit(finding, self._habits.see(finding["principal"], finding["cause"] or "", time_us))
+            grave = RANKS.get(finding["severity"], 0) >= RANKS["medium"]
+            standing = self._habits.see(finding["principal"], finding["cause"] or "", time_us, grave=grave)
+            finding, news = by_habit(finding, standing)
         worth = rule is not None or (exempt and not news) or self._worth(finding, news)
         if not worth and not exempt and alert is None:
             self.counts.held += 1

@@ -270,3 +270,41 @@ def test_times_keep_their_moment() -> None:
     at = 1_772_352_000_000_000
     assert event(time="2026-03-01T08:00:00.000001999Z")["time"] == at + 1
     assert event(time="2026-03-01T16:00:00+08:00")["time"] == at
+
+
+NAMED = [
+    # engine, path, data, fields that are named
+    ("pki", "pki/issue/web", {"common_name": HASH, "ttl": HASH}, ["common_name"]),
+    ("pki", "pki/issue/web", {"alt_names": HASH, "common_name": HASH}, ["alt_names", "common_name"]),
+    ("pki", "pki/sign-verbatim/web", {"csr": HASH}, ["none"]),
+    ("pki", "pki/issuer/default/issue/web", {"common_name": "web.example.com"}, ["common_name"]),
+    ("pki", "pki/roles/web", {"common_name": HASH}, None),
+    ("ssh", "ssh/sign/ops", {"public_key": HASH, "valid_principals": HASH}, ["valid_principals"]),
+    ("ssh", "ssh/sign/ops", {"valid_principals": [HASH, HASH]}, ["valid_principals"]),
+    ("ssh", "ssh/creds/otp", {"ip": HASH, "username": HASH}, ["ip", "username"]),
+    ("kubernetes", "auth/kubernetes/login", {"jwt": HASH, "role": HASH}, ["role"]),
+    ("approle", "auth/approle/login", {"role_id": HASH, "secret_id": HASH}, ["role_id"]),
+    ("userpass", "auth/userpass/login/u", {"password": HASH}, []),
+    ("kubernetes", "auth/kubernetes/login", {"jwt": HASH, "role": "in-clear"}, []),
+    ("approle", "auth/approle/login", {"x": [{"role_id": HASH}, {"role_id": HASH}]}, ["role_id"]),
+    ("approle", "auth/approle/login", None, []),
+    ("kv", "kv/data/a", {"data": {"common_name": HASH}}, None),
+]
+
+
+@pytest.mark.parametrize(("engine", "path", "data", "fields"), NAMED)
+def test_names_that_are_asked_for(engine: str, path: str, data: dict[str, Any], fields: list[str] | None) -> None:
+    """Of certificates, one-time passwords and log-ins, one a field; a certificate without a name is for nobody."""
+    got = event(request={"operation": "update", "path": path, "mount_type": engine, "mount_point": None, "data": data})
+    assert (got["asked_for"] and [name.partition(":")[0] for name in got["asked_for"]]) == fields
+
+
+def test_a_name_compares_and_does_not_show() -> None:
+    """Equal names have equal digests, others others; one in clear is not kept."""
+
+    def of(name: str) -> str:
+        request = {"operation": "update", "path": "pki/issue/a", "mount_type": "pki", "data": {"common_name": name}}
+        return str(event(request={**request, "mount_point": "pki/"})["asked_for"])
+
+    assert of(HASH) == of(HASH) != of(HASH[:-1] + "1")
+    assert "example" not in of("web.example.com")

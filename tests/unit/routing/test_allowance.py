@@ -67,9 +67,9 @@ def test_families_that_agree_on_one_unit_count_once() -> None:
 
 
 def test_free_candidates_come_off_what_the_others_may() -> None:
-    """Rules that are always told lower what is left, but never below half of the day."""
+    """Rules that are always told lower what is left, from a quarter of the day on and never below half of it."""
     levels = []
-    for free in (0, 2, 50):
+    for free in (0, 1, 3, 4, 50):
         allowance, rng = Allowance(4.0, {}, 1.0), np.random.default_rng(5)
         for i in range(7 * 40):
             at = i * DAY_US // 40
@@ -77,7 +77,8 @@ def test_free_candidates_come_off_what_the_others_may() -> None:
             if i % 40 < free:
                 allowance.note(at, "rule", -i - 1 & (2**62 - 1), 1.0, free=True)
         levels.append(allowance.threshold(7 * DAY_US, "a"))
-    assert levels[0] < levels[1] <= levels[2] < 1.0
+    none, quarter, three, four, many = levels
+    assert none == quarter < three <= four == many < 1.0
 
 
 def test_a_threshold_does_not_know_its_own_hour() -> None:

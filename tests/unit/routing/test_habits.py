@@ -64,9 +64,25 @@ def test_a_job_of_several_times_a_day_is_lowered_at_each_of_them() -> None:
     """Every four hours, a few minutes late now and then; one between two of its times is told."""
     hours = [4 * i + 0.25 + i % 3 / 10 for i in range(6 * 20)]
     alerts = routed(*((hour, "snapshot_read", "high") for hour in hours))
-    assert [alert["route"] for alert in alerts] == ["ticket"] * 10 + ["log"] * 10
+    assert [alert["route"] for alert in alerts] == ["ticket"] * 4 + ["log"] * 16
     odd = routed(*((hour, "snapshot_read", "high") for hour in [*hours, 20 * 24 + 14.4]))
     assert (odd[-1]["route"], odd[-1]["severity"]) == ("ticket", "high")
+
+
+@pytest.mark.parametrize("change", [-1.0, 1.0])
+def test_a_nightly_job_follows_the_clocks(change: float) -> None:
+    """What runs at two by the clock on the wall runs an hour earlier or later in UTC from one night on."""
+    nights = [(2.2 + 24 * day + change * (day >= 15), "snapshot_read", "high") for day in range(20)]
+    routes = [alert["route"] for alert in routed(*nights)]
+    assert routes[:10] == ["ticket"] * 10
+    assert set(routes[10:]) == {"log"}
+
+
+def test_what_comes_every_four_hours_may_not_be_an_hour_late() -> None:
+    """An hour to both sides of six times a day would be nearly any time."""
+    hours = [4.0 * i for i in range(6 * 20)]
+    odd = routed(*((hour, "snapshot_read", "high") for hour in [*hours, 20 * 24 + 13.0]))
+    assert odd[-1]["route"] == "ticket"
 
 
 @pytest.mark.parametrize(("since", "step"), [(0, 1), (8, 0.5)])
@@ -183,3 +199,54 @@ def test_restored_habits_go_on_exactly_and_are_bounded() -> None:
     kept = straight.snapshot().filter(pl.col("principal") != "")
     assert kept["principal"].n_unique() == 3
     assert kept["at_us"].min() > DAY_US
+
+
+TEAM = [(f"oidc/admin{i}", 24.0 * i + 9, "policy_written", "medium") for i in range(3)]
+KEEN = ("oidc/eve", 24.0 * 3 + 9, "alias_changed", "medium")  # she has broken a rule before
+
+
+@pytest.mark.parametrize(
+    ("hits", "route"),
+    [
+        ([*TEAM, KEEN], "log"),
+        (TEAM, "ticket"),  # her first of any rule
+        ([*TEAM, (*KEEN[:3], "low")], "ticket"),  # who has only tried in vain
+        ([*((*hit[:3], "low") for hit in TEAM), KEEN], "ticket"),  # so have the others
+        ([*TEAM[:2], KEEN], "ticket"),  # two others
+        (
+            [*((who, hours / 9, cause, severity) for who, hours, cause, severity in TEAM), KEEN],
+            "ticket",
+        ),  # all on one day
+        ([*((who.replace("oidc", "ldap"), *hit) for who, *hit in TEAM), KEEN], "ticket"),  # others of another kind
+        (
+            [(f"oidc/desk{i}", 24.0 * (i % 4) + i, "policy_written", "medium") for i in range(8)],
+            "log",
+        ),  # everybody does
+    ],
+)
+def test_what_its_kind_does_is_custom(hits: list[tuple[str, float, str, str]], route: str) -> None:
+    """A medium rule, where three others who log in the same way did so on three other days, and it is no stranger."""
+    last = alerts_of([*hits, ("oidc/eve", 24.0 * 5 + 10, "policy_written", "medium")])[-1]
+    assert (last["principal"], last["route"]) == ("oidc/eve", route)
+    assert last["message"].endswith("others of its kind in the 28 days before.") == (route == "log")
+
+
+def test_custom_excuses_nothing_high() -> None:
+    """A snapshot is read by few, and each of them is told."""
+    hits = [(who, hours, "snapshot_read", "high") for who, hours, *_ in TEAM]
+    assert alerts_of([*hits, KEEN, ("oidc/eve", 24.0 * 5 + 10, "snapshot_read", "high")])[-1]["route"] == "ticket"
+
+
+def test_custom_survives_a_restart_and_is_forgotten() -> None:
+    """Restored anywhere, the same standing; of principals that were evicted or are long gone nothing is left."""
+    acts = [(f"{kind}/p{i}", f"rule{i % 2}", i % 3 != 0) for i in range(40) for kind in ("oidc", "ldap", "mail@x")]
+    straight, resumed = Habits(30), Habits(30)
+    for i, (who, cause, grave) in enumerate(acts):
+        at = i * DAY_US // 9
+        assert straight.see(who, cause, at, grave=grave) == resumed.see(who, cause, at, grave=grave)
+        again = Habits(30)
+        again.restore(resumed.snapshot())
+        resumed = again
+    assert_frame_equal(straight.snapshot(), resumed.snapshot())
+    straight.see("oidc/last", "rule0", 90 * DAY_US)
+    assert not any(straight._companies["rule0"].values())

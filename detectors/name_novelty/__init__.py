@@ -1,0 +1,86 @@
+"""Certificates in a name that is not the requester's, and log-ins tried with one role after another. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import polars as pl
+
+from detectors._window import Found, tell
+from detectors.name_novelty.certified import Certified
+from detectors.name_novelty.tried import Tried
+from pipeline.core.clock import HOUR_US
+from pipeline.core.model import DetectorInfo
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Frames, Window
+
+INFO: Final = DetectorInfo(
+    name="name_novelty",
+    version="1",
+    title="Certificate in a strange name",
+    family="name",
+    summary="certificates and signed keys in names the requester never asked for; log-ins tried with many roles",
+    techniques=("T1649", "T1078"),
+    measures=("F3", "M4"),
+    cadence="operation",
+)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A name is told when its surprise (-log10 of a probability) reaches `surprise`.
+
+    Who asked fewer than `least` times, or for fewer than `days` days, is not judged; where `together` principals of a
+    mount come with new names in one hour, it is the mount that changed. `roles` refused roles or role ids from one
+    address and hour, of which none ever let anybody of its network in, are told. `keys` bounds each memory.
+    """
+
+    surprise: float = 3.5
+    least: int = 10
+    days: int = 3
+    together: int = 4
+    roles: int = 6
+    keys: int = 500_000
+
+
+class NameNovelty:
+    """Remembers who asks for which names, as the audit device hashes them, and which roles let whom in from where.
+
+    Each operation is judged by what was known before its hour, and by what came before it in that hour.
+    """
+
+    info = INFO
+
+    def __init__(self, config: Config) -> None:
+        self._certified = Certified(config.surprise, config.least, config.days, config.together, config.keys)
+        self._tried = Tried(config.roles, config.keys)
+
+    def inspect(self, window: Window) -> pl.DataFrame:
+        """FINDING rows of OPERATION rows."""
+        named = (pl.col("asked_for").list.len() > 0).fill_null(value=False)
+        rows = window.operations.filter(named)
+        if rows.is_empty():
+            return tell(self.info, window, [])
+        rows = rows.with_columns(
+            hour=pl.col("complete_time").dt.timestamp("us") // HOUR_US,
+            time=pl.coalesce("time", "complete_time"),
+        ).sort("complete_time", "uid")
+        found: list[Found] = []
+        for (hour,), part in rows.partition_by("hour", as_dict=True, maintain_order=True).items():
+            found += self._certified.inspect(part, int(hour)) + self._tried.inspect(part, int(hour))
+        return tell(self.info, window, found)
+
+    def snapshot(self) -> Frames:
+        """The frames of the two judges."""
+        return {**self._certified.snapshot(), **self._tried.snapshot()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot."""
+        self._certified.restore(frames)
+        self._tried.restore(frames)
+
+
+def create(config: Config) -> NameNovelty:
+    """The detector, with nothing remembered."""
+    return NameNovelty(config)
