@@ -176,7 +176,8 @@ def seen(window: Window, since_us: int, young: Callable[[Keys, int], Bools]) -> 
     actors, news = both
     probation = young(actors.principal, since_us)
     some = np.flatnonzero(probation)
-    probation[some] = ~known_since(window, actors.frame[some].select("principal"), since_us)
+    if len(some):
+        probation[some] = ~known_since(window, actors.frame[some].select("principal"), since_us)
     return replace(actors, probation=probation), news
 
 

@@ -90,7 +90,9 @@ class SourceNovelty:
         hidden = self._fronts.zones()
         odd = np.zeros(len(known), dtype=np.bool_)
         odd[alone] = not young
-        judged = (looked | odd) & ~self._zones.frequented(visits)
+        judged = looked | odd
+        some = np.flatnonzero(judged)
+        judged[some] = ~self._zones.frequented(visits, some)
         odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
             visits, alone, window
         )

@@ -99,11 +99,10 @@ class Zones:
         """Which of these pairs are in a wider network that nobody of their kind ever was in."""
         return ~self._tally.knows(joined(_SITE, visits.wide[rows]))
 
-    def frequented(self, visits: Visits) -> Bools:
-        """Which pairs are of people in a wider network that many of them use: a town's homes, a provider's."""
-        users = self._get(_SITE_USERS, visits.wide) / np.maximum(self._get(_ALIKE, visits.kind), 1.0)
-        people = (visits.frame["kind"] == "human").to_numpy()
-        return np.asarray((users >= COMMON) & people)
+    def frequented(self, visits: Visits, rows: Ints) -> Bools:
+        """Which of these pairs are of people in a wider network that many of them use: a town's homes, a provider's."""
+        users = self._get(_SITE_USERS, visits.wide[rows]) / np.maximum(self._get(_ALIKE, visits.kind[rows]), 1.0)
+        return np.asarray((users >= COMMON) & (visits.frame["kind"] == "human").to_numpy()[rows])
 
     def windows(self, visits: Visits, rows: Ints) -> Floats:
         """In how many windows the principals of these pairs were seen."""
@@ -186,7 +185,7 @@ class Zones:
         0 where it is not, and where a person comes to where many are. A pod where none ever was is further off.
         """
         people, pods = ((visits.frame["kind"] == kind).to_numpy()[rows] for kind in ("human", "pod"))
-        common = (self.shares(visits)[rows] >= COMMON) | self.frequented(visits)[rows]
+        common = (self.shares(visits)[rows] >= COMMON) | self.frequented(visits, rows)
         odd = self.abroad(visits, rows) & ~(people & common)
         known = min(self._sites_since.age_us(at_us) / max(self._since.age_us(at_us), 1), 1.0)
         chance = self._rate(visits, rows, _ABROAD, _KIND_ABROAD, known)
@@ -235,8 +234,8 @@ class Zones:
         # Who was never met before teaches nobody where its kind comes from, once that is known.
         met_before = np.repeat(~unmet, np.diff(first, append=len(visits.zone))) | (not self.sites_known(at_us))
         wide = joined(_WIDE, visits.principal[~looked], visits.wide[~looked])
-        _, came = np.unique(wide, return_index=True)
-        came = came[~self._tally.knows(wide[came])]
+        came = np.flatnonzero(~self._tally.knows(wide))
+        came = came[np.unique(wide[came], return_index=True)[1]]
         self._add(at_us, _SITE_USERS, visits.wide[~looked][came])
         sites = joined(_SITE, visits.wide[~looked & met_before])
         places = unique(np.concatenate([wide, sites]))

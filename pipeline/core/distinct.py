@@ -63,3 +63,10 @@ class PerDistinct:
         if self._answers.n_chunks() > _CHUNKS:
             self._answers = self._answers.rechunk()
         return places, self._answers
+
+
+def spread(found: pl.Series, rows: npt.NDArray[np.integer], height: int, other: object) -> pl.Series:
+    """`height` values: those of `found` at `rows`, `other` everywhere else."""
+    places = np.zeros(height, np.int64)
+    places[rows] = np.arange(1, len(rows) + 1)
+    return pl.concat([pl.Series(found.name, [other], dtype=found.dtype), found])[places]

@@ -137,8 +137,11 @@ class Habits:
         _note(past, cause, at_us)
         if grave:
             _note(past, cause + _GRAVE, at_us)
-            self._companies.setdefault(cause, {}).setdefault(_kind(principal), _Company()).see(principal, today)
+            self._join(cause, principal, today)
         return standing
+
+    def _join(self, cause: str, principal: str, day: int) -> None:
+        self._companies.setdefault(cause, {}).setdefault(_kind(principal), _Company()).see(principal, day)
 
     def _evict(self, principal: str) -> None:
         for cause in self._past.pop(principal).days:
@@ -196,7 +199,7 @@ class Habits:
         """A day of the past: who did what follows from it."""
         rule = cause.removesuffix(_GRAVE)
         if rule != cause:
-            self._companies.setdefault(rule, {}).setdefault(_kind(principal), _Company()).see(principal, day)
+            self._join(rule, principal, day)
             return
         doers = self._doers.setdefault(cause, {})
         doers[principal] = max(day, doers.get(principal, day))
@@ -251,10 +254,12 @@ def _on_schedule(before: dict[int, int], at_us: int) -> bool:
         days = [times for day, times in before.items() if (today - day) % 7 == 0]
         if len(days) < _WEEKLY or len(before) > 2 * len(days):
             return False
-    near, quarter = _nearby(days), at_us // _QUARTER_US % _QUARTERS
-    shifts = _CLOCKS if near * (len(_CLOCKS) + 1) <= _MOST else (0,)
-    around = [_AROUND[quarter] | _AROUND[(quarter + shift) % _QUARTERS] for shift in shifts]
-    return near <= _MOST and any(_near(days, times) for times in around)
+    quarter = at_us // _QUARTER_US % _QUARTERS
+    now = _AROUND[quarter]
+    if not any(_near(days, now | _AROUND[(quarter + shift) % _QUARTERS]) for shift in _CLOCKS):
+        return False
+    part = _nearby(days)  # dear, and most hits are near nothing
+    return part * (len(_CLOCKS) + 1) <= _MOST or (part <= _MOST and _near(days, now))
 
 
 def _near(days: list[int], around: int) -> bool:

@@ -37,8 +37,8 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
     """
     rank = RANKS.get(finding["severity"], 0)
     scheduled = standing.scheduled and rank < RANKS["critical"]
-    mild = rank <= RANKS["medium"]
-    if rank > RANKS["low"] and (scheduled or (mild and (standing.practised or standing.custom))):
+    usual = rank <= RANKS["medium"] and (standing.practised or bool(standing.custom))
+    if rank > RANKS["low"] and (scheduled or usual):
         habit = f"It did so on {standing.days} of the 28 days before{', at this hour' if scheduled else ''}."
         if not scheduled and not standing.practised:
             habit = f"So did {standing.custom} others of its kind in the 28 days before."

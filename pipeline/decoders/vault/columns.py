@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
-import numpy as np
 import polars as pl
 
-from pipeline.core.distinct import PerDistinct
+from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED
+from pipeline.decoders.vault.asked import asked_for
 from pipeline.decoders.vault.entry import EARLIEST, LATEST
 from pipeline.decoders.vault.places import KEY, MOUNT, first
 from pipeline.decoders.vault.vocabulary import describe
@@ -67,17 +66,6 @@ _ANY_FLAG: Final = (
     r"|cas_req|delete_ver|policies|(?:token_|secret_id_)?bound_)"
 )
 
-# The names that a certificate, a one-time password or a log-in is asked for, as they stand in `data`. Those of
-# certificates are public; of a log-in only what is hashed is looked at.
-_OF_CERTIFICATES: Final = (
-    "alt_names", "common_name", "email_sans", "ip", "ip_sans", "other_sans", "uri_sans", "username", "valid_principals",
-)  # fmt: skip
-_OF_LOGINS: Final = ("name", "role", "role_id")
-_VALUE: Final = r'"{}":("(?:[^"\\]|\\.)+"|\[[^\]]+\])'
-_HASHED: Final = r'"{}":("hmac-sha256:[0-9a-f]+")'
-_CERTIFIES: Final = r"/(?:issue|sign(?:-[a-z-]+)?|creds)(?:/|$)"
-_UNNAMED: Final = "none:"
-
 
 class Columns:
     """Makes DECODED rows of RAW rows. `canary_header` is the header whose value becomes `canary`."""
@@ -98,7 +86,7 @@ class Columns:
         frame = raw.hstack(described).hstack(self._headers.of(raw))
         frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
         frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
-        frame = frame.with_columns(flags=_flags(frame), asked_for=_asked_for(frame), discloses_value=_discloses())
+        frame = frame.with_columns(flags=_flags(frame), asked_for=asked_for(frame), discloses_value=_discloses())
         return frame.select(
             pl.lit(None, dtype=DECODED[name]).alias(name) if how is None else how.alias(name)
             for name, how in _COLUMNS.items()
@@ -184,44 +172,7 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
     named.append(pl.when(old & data.str.contains(_VERSION_ASKED)).then(pl.lit("version")))
     named.append(pl.when(ceremony & pl.col("answer").str.contains(_COMPLETE)).then(pl.lit("complete")))
     found = frame[rows].select(pl.concat_list(named).list.drop_nulls().alias("flags")).to_series()
-    places = np.zeros(len(frame), np.int64)
-    places[rows] = np.arange(1, len(rows) + 1)
-    return pl.concat([pl.Series("flags", [[]], dtype=found.dtype), found])[places]
-
-
-def _asked_for(frame: pl.DataFrame) -> pl.Series:
-    """The names asked for, one a field, each as a digest of what the entry shows of it, which mostly is a hash."""
-    issuing = pl.col("engine").is_in(["pki", "ssh"]) & pl.col("request_path").str.contains(_CERTIFIES)
-    told = frame.select(
-        certificate=issuing.fill_null(value=False), login=pl.col("login").fill_null(value=False), data="request_data"
-    )
-    certificates = _named(told.filter("certificate")["data"], _OF_CERTIFICATES, _VALUE)
-    bare = pl.lit([_UNNAMED], dtype=pl.List(pl.String))
-    certificates = certificates.select(pl.when(pl.col("named").list.len() == 0).then(bare).otherwise("named"))
-    other = told.filter(pl.col("login") & ~pl.col("certificate"))["data"]
-    found = [certificates.to_series().rename("asked_for"), _named(other, _OF_LOGINS, _HASHED)["named"]]
-    places = np.zeros(len(frame), np.int64)
-    rows = (pl.col("certificate"), pl.col("login") & ~pl.col("certificate"))
-    where = np.concatenate([told.select(row.arg_true()).to_series().to_numpy() for row in rows])
-    places[where] = np.arange(1, len(where) + 1)
-    return pl.concat([pl.Series("asked_for", [None], dtype=pl.List(pl.String)), *found])[places]
-
-
-def _named(data: pl.Series, fields: tuple[str, ...], pattern: str) -> pl.DataFrame:
-    """Column `named`: of each text of `data` the fields that it holds, with the digests of their values."""
-    values = pl.DataFrame({"data": data.fill_null("")}).select(
-        pl.col("data").str.extract(pattern.format(field)).alias(field) for field in fields
-    )
-    digests = []
-    for field in fields:
-        distinct = values[field].drop_nulls().unique()
-        known = pl.Series([_digest(field, value) for value in distinct.to_list()], dtype=pl.String)
-        digests.append(pl.col(field).replace_strict(distinct, known, return_dtype=pl.String, default=None))
-    return values.select(pl.concat_list(digests).list.drop_nulls().alias("named"))
-
-
-def _digest(field: str, value: str) -> str:
-    return f"{field}:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
+    return spread(found, rows, len(frame), [])
 
 
 def _hash(*names: str) -> pl.Expr:

@@ -1,0 +1,54 @@
+"""For which names a certificate, a one-time password or a log-in is asked, as digests that compare."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.core.distinct import spread
+
+# Names as they stand in `data`. Those of certificates are public; of a log-in only what is hashed is looked at.
+_OF_CERTIFICATES: Final = (
+    "alt_names", "common_name", "email_sans", "ip", "ip_sans", "other_sans", "uri_sans", "username", "valid_principals",
+)  # fmt: skip
+_OF_LOGINS: Final = ("name", "role", "role_id")
+_VALUE: Final = r'"{}":("(?:[^"\\]|\\.)+"|\[[^\]]+\])'
+_HASHED: Final = r'"{}":("hmac-sha256:[0-9a-f]+")'
+_UNNAMED: Final = "none:"
+_CERTIFICATE: Final = (
+    pl.col("engine").is_in(["pki", "ssh"])
+    & pl.col("request_path").str.contains(r"/(?:issue|sign(?:-[a-z-]+)?|creds)(?:/|$)")
+).fill_null(value=False)
+_LOGIN: Final = pl.col("login").fill_null(value=False) & ~_CERTIFICATE
+
+
+def asked_for(frame: pl.DataFrame) -> pl.Series:
+    """The names asked for, one a field, each as a digest of what the entry shows of it, which mostly is a hash."""
+    certificates, logins = (frame.select(rows.arg_true()).to_series().to_numpy() for rows in (_CERTIFICATE, _LOGIN))
+    data = frame["request_data"]
+    bare = pl.lit([_UNNAMED], dtype=pl.List(pl.String))
+    named = _named(data[certificates], _OF_CERTIFICATES, _VALUE).to_frame().select(
+        pl.when(pl.col("asked_for").list.len() == 0).then(bare).otherwise("asked_for").alias("asked_for")
+    )  # fmt: skip
+    found = pl.concat([named["asked_for"], _named(data[logins], _OF_LOGINS, _HASHED)])
+    return spread(found, np.concatenate([certificates, logins]), len(frame), None)
+
+
+def _named(data: pl.Series, fields: tuple[str, ...], pattern: str) -> pl.Series:
+    """Of each text of `data` the fields that it holds, with the digests of their values."""
+    values = data.fill_null("").to_frame("data").select(
+        pl.col("data").str.extract(pattern.format(field)).alias(field) for field in fields
+    )  # fmt: skip
+    digests = []
+    for field in fields:
+        distinct = values[field].drop_nulls().unique()
+        known = pl.Series([_digest(field, value) for value in distinct.to_list()], dtype=pl.String)
+        digests.append(pl.col(field).replace_strict(distinct, known, return_dtype=pl.String, default=None))
+    return values.select(asked_for=pl.concat_list(digests).list.drop_nulls()).to_series()
+
+
+def _digest(field: str, value: str) -> str:
+    return f"{field}:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
