@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.core.model import Window
-from pipeline.core.schema import INTEGRITY, NOTABLE, PROBES, WINDOW, WINDOW_KEYS, empty
+from pipeline.core.schema import INTEGRITY, NOTABLE, PROBES, WINDOW, WINDOW_KEYS, conform, empty
 from pipeline.looks import Looks
 from pipeline.seen import Seen
 
@@ -159,7 +159,7 @@ class Windows:
         self._open = None
         for row in frames["start"].iter_rows(named=True):
             look_us = row.get("look_us", row["start_us"] + self.width_us)
-            self._open = _Open(row["start_us"], look_us, frames["counted"])
+            self._open = _Open(row["start_us"], look_us, conform(frames["counted"], WINDOW))
             if "what" in frames.get("unseen", ()):
                 self._open.unseen = [Seen.restored(frames["unseen"])]
                 self._open.fresh = list(self._open.unseen)
@@ -203,8 +203,10 @@ _APART: Final = (
 _ACT: Final = pl.when(_APART).then("path").alias("act")
 _AS_COUNTED: Final = (
     *(_ACT if key == "act" else pl.col(key) for key in WINDOW_KEYS),
-    pl.lit(1, pl.Int64).alias("n"), pl.col("time"), pl.col("time").alias("last_time"), pl.col("uid"), pl.col("path"),
+    pl.lit(1, pl.Int64).alias("n"), pl.col("items"), pl.col("time"), pl.col("time").alias("last_time"),
+    pl.col("uid"), pl.col("path"),
 )  # fmt: skip
 _TOGETHER: Final = (
-    pl.col("n").sum(), pl.col("time").first(), pl.col("last_time").max(), pl.col("uid").first(), pl.col("path").first()
+    pl.col("n", "items").sum(), pl.col("time").first(), pl.col("last_time").max(),
+    pl.col("uid").first(), pl.col("path").first(),
 )  # fmt: skip

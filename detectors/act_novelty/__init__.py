@@ -30,19 +30,22 @@ INFO: Final = DetectorInfo(
 )
 _GRAVE: Final = ("write", "delete", "rotate", "revoke", "decrypt", "old version", "undelete")
 _MORE: Final = 0.2  # surprise added for each doubling of the values taken
-_SETS: Final = ("write", "rotate")  # acts on a secret that was there before; a new one is its maker's
+_RARE: Final = ("old version", "undelete", "describe")  # hardly anybody's daily work
+_SETS: Final = ("write", "rotate", "describe")  # acts on a secret that was there before; a new one is its maker's
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A first act is told when its surprise (-log10 of a probability) reaches `surprise`.
 
-    Principals that were there on fewer than `days` days are not judged. An act that `together` others came new to
+    Principals that were there on fewer than `days` days are not judged, and for what is hardly anybody's work and none
+    of its kind ever did, on fewer than `rare_days`. An act that `together` others came new to
     of late is a change of all of them. `per_day` is about how many are told a day. `keys` bounds the memory, 24 bytes
     each.
     """
 
     surprise: float = 5.0
     days: int = 7
+    rare_days: int = 4
     together: int = 3
     per_day: float = 0.5
     keys: int = 1_000_000
@@ -63,7 +66,7 @@ class ActNovelty:
         acts, habit, config = Acts.of(window), self._habit, self._config
         new = habit.new(acts)
         moved = np.flatnonzero(new)
-        moved = moved[acts.days(moved) >= config.days]
+        moved = moved[acts.days(moved) >= np.where(self._rare(acts, moved), config.rare_days, config.days)]
         odd = moved[habit.crowd(acts, moved) < config.together]
         odd = odd[_there_before(acts, odd)]
         surprise = habit.surprise(acts, odd) + _MORE * np.log2(acts.taken(odd))
@@ -74,6 +77,11 @@ class ActNovelty:
             habit.learn(acts, new, moved, odd)
             self._budget.note(window.start_us, surprise.tolist())
         return tell(self.info, window, found)
+
+    def _rare(self, acts: Acts, at: Ints) -> Bools:
+        """Whether these new acts are of a rare sort, which nobody of their kind ever did here."""
+        rare: Bools = acts.frame["operation"][at].is_in(_RARE).to_numpy() & (self._habit.doers(acts, at) == 0)
+        return rare
 
     def _found(self, acts: Acts, at: int, surprise: float) -> Found:
         one = acts.frame.row(at, named=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ACTS: Final = {
     "list": "looked around in", "write": "wrote to", "delete": "deleted from", "rotate": "rotated in",
     "revoke": "revoked in", "other": "used", "decrypt": "decrypted in", "old version": "read old versions in",
-    "undelete": "brought back deleted versions in",
+    "undelete": "brought back deleted versions in", "describe": "set metadata in",
 }  # fmt: skip
 _TAKEN: Final = ("decrypt", "old version")
 _ACT, _DOERS, _KIND, _KIND_DAYS, _KIND_NEW, _NEW = range(6)
@@ -32,6 +32,7 @@ _BORROWED: Final = 10.0  # days' worth of belief in the kind's habit of new acts
 _BEGUN: Final = 50.0  # days added to a kind's, so that a young memory does not call everything rare
 _BURSTY: Final = 3.0
 _LATE_US: Final = 12 * HOUR_US
+_DESCRIBED: Final = (pl.col("operation") == "write") & pl.col("path").str.contains(r"^(?:[^/]+/)+metadata/")
 _READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
 _APART: Final = pl.col("act").is_not_null()
 _DECRYPT: Final = (
@@ -49,7 +50,7 @@ def _word() -> pl.Expr:
     gone = _APART & (pl.col("operation") == "write")
     return (
         pl.when(_READ & _APART).then(pl.lit("old version")).when(gone).then(pl.lit("undelete"))
-        .when(_DECRYPT).then(pl.lit("decrypt")).otherwise("operation")
+        .when(_DECRYPT).then(pl.lit("decrypt")).when(_DESCRIBED).then(pl.lit("describe")).otherwise("operation")
     )  # fmt: skip
 
 
@@ -138,20 +139,21 @@ class Habit:
             return np.zeros(0)
         who = acts.who[at]
         kind, days = acts.each.kinds[who], acts.days(at) + 1.0
-        share = (self._doers(acts, at) + 0.5) / (self._get(_KIND, kind) + _SMALL)
+        share = (self.doers(acts, at) + 0.5) / (self._get(_KIND, kind) + _SMALL)
         habit = (self._get(_KIND_NEW, kind) + 0.5) / (self._get(_KIND_DAYS, kind) + _BEGUN)
         shape = self._get(_NEW, acts.each.keys[who]) + habit * _BORROWED
         tail = _tails.upper(np.ones(len(at)), shape / (days + _BORROWED), np.minimum(shape, _BURSTY))
         return np.asarray(_tails.surprise(tail) - np.log10(np.clip(share, _FLOOR, 1.0)))
 
-    def _doers(self, acts: Acts, at: Ints) -> Floats:
+    def doers(self, acts: Acts, at: Ints) -> Floats:
+        """How many of its kind did the same as each of the acts `at`."""
         return np.asarray(self._tally.get(acts.what[at], 0)[:, 0])
 
     def told(self, acts: Acts, at: int) -> tuple[int, float, float]:
         """Days of the principal of one act, how many of its kind did the same, and how many there are."""
         one = np.array([at])
         kin = self._get(_KIND, acts.each.kinds[acts.who[one]])
-        return int(acts.days(one)[0]), float(self._doers(acts, one)[0]), float(kin[0])
+        return int(acts.days(one)[0]), float(self.doers(acts, one)[0]), float(kin[0])
 
     def learn(self, acts: Acts, new: Bools, moved: Ints, alone: Ints) -> None:
         """Add a closed window. Only what is new to those `alone` is a habit of new acts."""

@@ -18,7 +18,7 @@ from detectors._memory import lot
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, hours, seen_in, tell, ways
-from detectors.rate import issues, removals
+from detectors.rate import batches, issues, removals
 from detectors.rate.mounts import CHANGED, Mounts
 from detectors.rate.scopes import SCOPES, Keyed, counted, shared
 from pipeline.core.model import DetectorInfo
@@ -32,7 +32,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Far more operations than usual",
     family="rate",
-    summary="operations per principal and secret against their own hour of the week; changes, removals, issues",
+    summary="operations per principal and secret against their own hour of the week; changes, issues, batches",
     techniques=("T1555.006", "T1499", "T1485"),
     measures=("F5", "F3", "M9"),
     early=("operations",),
@@ -54,8 +54,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
     for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
-    credentials or more that one token took below `issued_p`. `per_day` is about how many are told a day. `keys` bounds
-    the memory, per scope.
+    credentials or more that one token took below `issued_p`, `batched` values or more in batches below `batched_p`.
+    `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7
@@ -64,6 +64,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     removed_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     issued: int = 20
     issued_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
+    batched: int = 100
+    batched_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     days: int = 3
     above_peak: float = 1.5
     cold_mean: float = 20.0
@@ -107,6 +109,7 @@ class Rate:
                 issues.told,
                 prior=issues.PRIOR,
             ),
+            Acts("batches", Enough(config.batched, config.batched_p, *alike), keys, batches.counted, batches.told),
         )
 
     def inspect(self, window: Window) -> pl.DataFrame:

@@ -15,7 +15,8 @@ from scipy.special import betainc  # type: ignore[import-untyped]
 from detectors import _tails
 from detectors._text import figure, show
 from detectors._window import Found, tell
-from detectors.sli_burn.ring import Ring
+from detectors.sli_burn.ring import Key, Ring
+from detectors.sli_burn.usual import Usual
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, SLI, empty
 
@@ -40,7 +41,6 @@ _FAST_SHARE: Final = 0.95  # of operations faster than M2's objective: what a p9
 _NAMES: Final = {"M1": "reads that succeed", "M2": "operations that are fast enough"}
 _SHOWN: Final = 3
 _READ: Final = ("window_start", "window_seconds", "sli", "store", "scope", "good", "total", "objective")
-Key = tuple[str, str, str]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,9 +55,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The rules of The Site Reliability Workbook, chapter 5, over `period_days`; the short window is a twelfth.
 
     A burn is told when it begins: at least `failures` failures (M2: `slow` slow answers), too many to be chance by an
-    exact binomial test of the long window at `significance`, and half of the long window was watched. One that rests
-    for less than its long window has not ended. `keys` bounds the memory: pairs of SLI and store or mount, 2,400 bytes
-    each.
+    exact binomial test of the long window at `significance`, more than `above_usual` times the share that failed in the
+    month before, and half of the long window was watched. One that rests for less than its long window has not ended.
+    `keys` bounds the memory: pairs of SLI and store or mount, 2,500 bytes each.
     """
 
     period_days: Annotated[int, msgspec.Meta(ge=1)] = 30
@@ -70,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures: int = 5
     slow: int = 30
     significance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-3
+    above_usual: Annotated[float, msgspec.Meta(ge=1)] = 2.0
     keys: Annotated[int, msgspec.Meta(ge=1)] = 4_000
 
 
@@ -85,6 +86,7 @@ class SliBurn:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._ring = Ring(config.keys)
+        self._usual = Usual()
         self._waiting = empty(SLI)
         self._judged_us = -(1 << 62)
         self._objective: dict[Key, float] = {}
@@ -121,6 +123,7 @@ class SliBurn:
             self._ring.add(key, (total or 0.0) - (good or 0.0), total or 0.0)
             self._objective[key] = 1 - (objective if sli == "M1" else _FAST_SHARE)
         self._objective = {key: self._objective[key] for key in self._ring.keys if key in self._objective}
+        self._usual.advance(self._ring, number, size)
         allowed = np.array([self._objective.get(key, 1.0) for key in self._ring.keys])
         least = np.array([self._config.failures if sli == "M1" else self._config.slow for sli, _, _ in self._ring.keys])
         fresh = [
@@ -147,6 +150,8 @@ class SliBurn:
         burn = _rate(failed, total) / allowed
         over = (burn > threshold) & (_rate(*recent.T) / allowed > threshold)
         hot: Bools = over & (failed >= least) & (_chance(failed, total, allowed) < config.significance)
+        usual = self._usual.share(self._ring.keys)
+        hot &= _rate(failed, total) > config.above_usual * usual
         begun = []
         for place in np.flatnonzero(hot).tolist():
             key = (self._ring.keys[place], number)
@@ -211,13 +216,14 @@ class SliBurn:
         return f", most at {', '.join(worst[:_SHOWN])}" if worst else ""
 
     def snapshot(self) -> Frames:
-        """The ring; rows not judged yet; objectives; burns that go on."""
+        """The ring; what is usual; rows not judged yet; objectives; burns that go on."""
         names = ("sli", "store", "scope")
         burning = [(*key, rule, at) for (key, rule), at in self._burning.items()]
         objective = [(*key, allowed) for key, allowed in self._objective.items()]
         texts: dict[str, Any] = dict.fromkeys(names, pl.String)
         return {
             **self._ring.snapshot(),
+            **self._usual.snapshot(),
             "waiting": self._waiting,
             "judged": pl.DataFrame({"at_us": [self._judged_us]}),
             "objective": pl.DataFrame(objective, schema={**texts, "allowed": pl.Float64}, orient="row"),
@@ -227,6 +233,7 @@ class SliBurn:
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._ring.restore(frames)
+        self._usual.restore(frames)
         self._waiting = frames["waiting"]
         self._judged_us = int(frames["judged"]["at_us"][0])
         self._objective = {(a, b, c): allowed for a, b, c, allowed in frames["objective"].iter_rows()}

@@ -15,6 +15,7 @@ FINE: Final = 72  # windows
 WIDE: Final = 72  # of twelve windows each
 _EACH: Final = 12
 _SLOTS: Final = FINE + WIDE
+Key = tuple[str, str, str]  # sli, store, scope
 
 
 class Ring:
@@ -22,8 +23,8 @@ class Ring:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.keys: list[tuple[str, str, str]] = []  # sli, store, scope
-        self._place: dict[tuple[str, str, str], int] = {}
+        self.keys: list[Key] = []  # sli, store, scope
+        self._place: dict[Key, int] = {}
         self._sums = np.zeros((0, _SLOTS, 2), dtype=np.float64)  # failed, total
         self._last = np.zeros(0, dtype=np.int64)  # newest window of each key that had anything
         self._now = self._first = -1
@@ -39,7 +40,7 @@ class Ring:
                 self._sums[:, FINE + at % WIDE] = 0
         self._now = max(window, self._now)
 
-    def add(self, key: tuple[str, str, str], failed: float, total: float) -> None:
+    def add(self, key: Key, failed: float, total: float) -> None:
         """Add to the newest window."""
         at = self._place.get(key)
         if at is None:
@@ -48,7 +49,7 @@ class Ring:
         for slot in (self._now % FINE, FINE + self._now // _EACH % WIDE):
             self._sums[at, slot] += (failed, total)
 
-    def _admit(self, key: tuple[str, str, str]) -> int:
+    def _admit(self, key: Key) -> int:
         if len(self.keys) >= self._limit:
             at = int(np.argmin(self._last))
             del self._place[self.keys[at]]

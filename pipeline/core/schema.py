@@ -76,6 +76,7 @@ DECODED: Final = pl.Schema(
         "probe": pl.Boolean(),  # the sys/audit/test line a device starts with: an event, never an operation
         "clear": pl.Boolean(),  # the line carried values that should have been hashed
         "asked_for": TEXTS,  # "<field>:<digest>" of the names a certificate or a log-in was asked for; mostly null
+        "items": pl.Int64(),  # values in one request that asks for many at once (transit's batch_input); mostly null
     }
 )
 
@@ -159,6 +160,7 @@ OPERATION: Final = pl.Schema(
         "clear": pl.Boolean(),
         "lacking": TEXTS,  # "<phase>:<device>" of each half that a device of `devices` has not told; mostly null
         "asked_for": TEXTS,
+        "items": pl.Int64(),
     }
 )
 OPERATIONS_VIEW: Final = tuple(OPERATION)[: tuple(OPERATION).index("path") + 1]
@@ -366,6 +368,7 @@ WINDOW: Final = pl.Schema(
         **{name: OPERATION[name] for name in WINDOW_KEYS if name != "act"},
         "act": pl.String(),  # the path of an operation that is told apart (see NOTABLE), null for every other
         "n": pl.Int64(),  # operations
+        "items": pl.Int64(),  # values that those of them asked for which ask for many at once
         "time": TIME,  # of the first
         "last_time": TIME,
         "uid": pl.String(),  # of the first: evidence

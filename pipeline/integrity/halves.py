@@ -83,7 +83,7 @@ _TOLD = (
     "store", "cluster", "operation", "api_operation", "principal_type", "session", "client_ip", "user_agent",
     "namespace", "mount", "secret", "secret_version", "error", "correlation_uid", "path", "mount_type", "zone",
     "entity", "policies", "token_type", "login_principal", "login_policies", "login_session", "token_ttl", "wrap_ttl",
-    "flags", "canary", "asked_for",
+    "flags", "canary", "asked_for", "items",
 )  # fmt: skip
 _ASKED = ("uid", "time", "leaf_index", "outcome", "principal", "error", "clear")
 _ANSWERED = (*_ASKED, "discloses_value")

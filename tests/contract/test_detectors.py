@@ -32,7 +32,7 @@ KINDS = plugins.kinds("detectors")
 CASES = [case for kind in KINDS for case in find_cases(kind)]
 FAMILIES = {
     "invariant", "rate", "breadth", "pair", "slow", "source", "time", "denial", "enumeration", "auth", "token",
-    "rotation", "sli", "silence", "leak", "sequence", "multivariate", "rules", "act", "name",
+    "rotation", "sli", "silence", "leak", "sequence", "multivariate", "rules", "act", "name", "program",
 }  # fmt: skip
 TOKEN_LIKE = re.compile(r"\b(hv[sbr]|[sb])\.[A-Za-z0-9]{12,}|eyJ[A-Za-z0-9_-]{8}|AKIA[A-Z0-9]{16}|[0-9a-f]{40}")
 LONG_HOURS = 40

@@ -1,4 +1,7 @@
-"""For which names a certificate, a one-time password or a log-in is asked, as digests that compare."""
+"""What is asked for: the names of a certificate, a one-time password or a log-in, and how many values at once.
+
+Names are given as digests that compare.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,10 @@ _CERTIFICATE: Final = (
     pl.col("engine").is_in(["pki", "ssh"])
     & pl.col("request_path").str.contains(r"/(?:issue|sign(?:-[a-z-]+)?|creds)(?:/|$)")
 ).fill_null(value=False)
+_BATCH: Final = '"batch_input":['
+_BATCHED: Final = (
+    pl.col("engine").is_in(["transit", "transform"]) & pl.col("request_data").str.contains(_BATCH, literal=True)
+).fill_null(value=False)
 _LOGIN: Final = pl.col("login").fill_null(value=False) & ~_CERTIFICATE
 
 
@@ -35,6 +42,14 @@ def asked_for(frame: pl.DataFrame) -> pl.Series:
     )  # fmt: skip
     found = pl.concat([named["asked_for"], _named(data[logins], _OF_LOGINS, _HASHED)])
     return spread(found, np.concatenate([certificates, logins]), len(frame), None)
+
+
+def items(frame: pl.DataFrame) -> pl.Series:
+    """How many values a request asks for at once: each is an object of its `batch_input`."""
+    batched = frame.select(_BATCHED.arg_true()).to_series().to_numpy()
+    inside = frame["request_data"][batched].str.split_exact(_BATCH, 1).struct.field("field_1")
+    found = inside.str.count_matches("{", literal=True).cast(pl.Int64).alias("items")
+    return spread(found, batched, len(frame), None)
 
 
 def _named(data: pl.Series, fields: tuple[str, ...], pattern: str) -> pl.Series:

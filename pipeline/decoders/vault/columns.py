@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED
-from pipeline.decoders.vault.asked import asked_for
+from pipeline.decoders.vault.asked import asked_for, items
 from pipeline.decoders.vault.entry import EARLIEST, LATEST
 from pipeline.decoders.vault.places import KEY, MOUNT, first
 from pipeline.decoders.vault.vocabulary import describe
@@ -86,7 +86,8 @@ class Columns:
         frame = raw.hstack(described).hstack(self._headers.of(raw))
         frame = frame.with_columns(phase=_phase(), clear=clear, answer=pl.col("response_data"))
         frame = frame.with_columns(outcome=_outcome(), secret_version=_version())
-        frame = frame.with_columns(flags=_flags(frame), asked_for=asked_for(frame), discloses_value=_discloses())
+        asked = {"flags": _flags(frame), "asked_for": asked_for(frame), "items": items(frame)}
+        frame = frame.with_columns(**asked, discloses_value=_discloses())
         return frame.select(
             pl.lit(None, dtype=DECODED[name]).alias(name) if how is None else how.alias(name)
             for name, how in _COLUMNS.items()
@@ -253,4 +254,5 @@ _COLUMNS: Final[dict[str, pl.Expr | None]] = {
     ).fill_null(value=False),
     "clear": pl.col("clear"),
     "asked_for": pl.col("asked_for"),
+    "items": pl.col("items"),
 }  # fmt: skip

@@ -308,3 +308,19 @@ def test_a_name_compares_and_does_not_show() -> None:
 
     assert of(HASH) == of(HASH) != of(HASH[:-1] + "1")
     assert "example" not in of("web.example.com")
+
+
+BATCHES: list[tuple[str, dict[str, Any], int | None]] = [
+    ("transit", {"batch_input": [{"ciphertext": HASH, "reference": HASH}] * 3}, 3),
+    ("transit", {"batch_input": [{"input": HASH}] * 200, "hash_algorithm": HASH}, 200),
+    ("transit", {"batch_input": []}, 0),
+    ("transit", {"ciphertext": HASH}, None),
+    ("kv", {"data": {"batch_input": [{"a": HASH}]}}, None),
+]
+
+
+@pytest.mark.parametrize(("engine", "data", "items"), BATCHES)
+def test_values_of_one_request(engine: str, data: dict[str, Any], items: int | None) -> None:
+    """A batch's values are counted, also of one that the exact parser reads; a secret's own field is none."""
+    request = {"operation": "update", "path": f"{engine}/decrypt/a", "mount_type": engine, "mount_point": f"{engine}/"}
+    assert event(request={**request, "data": data})["items"] == items
