@@ -15,6 +15,7 @@ from detectors._budget import Budget
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell, ways
+from detectors.dormancy.news import News
 from detectors.dormancy.rhythm import Present, Rhythm, Told
 from detectors.dormancy.unrest import Unrest
 from pipeline.core.model import DetectorInfo
@@ -33,8 +34,7 @@ INFO: Final = DetectorInfo(
     measures=("F3",),
     early=("return",),
 )
-_NEW_PAIR: Final = 1.5  # surprise added when it reads what it never read
-_READS: Final = 0.2  # and for each doubling of the values read
+_READS: Final = 0.2  # surprise added for each doubling of the values read
 _NEXT: Final = (
     "Ask the person or the owner of the account whether this was them. If not: revoke its tokens, disable the log-in,"
     " and rotate what was read. An account nobody misses should be removed."
@@ -82,6 +82,7 @@ class Dormancy:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rhythm = Rhythm(config.keys, config.awake_hours, any_of(config.emergency))
+        self._news = News()
         self._unrest = Unrest(config.keys, config.round_hours)
         self._budget = Budget(min(config.surprise, config.hour_surprise), config.per_day)
 
@@ -98,6 +99,8 @@ class Dormancy:
         if window.closed:
             found += self._restless(present, window)
             self._budget.note(window.start_us, judged.surprise[judged.surprise >= least].tolist())
+            if self._news.asks(window):
+                self._learn_news(present, judged, window)
             self._rhythm.learn(present, judged.told, odd, self._config.idle_days * 24, window.start_us)
         return tell(self.info, window, found)
 
@@ -114,9 +117,16 @@ class Dormancy:
         surprise[late] = told.hour[late]
         if woke.any():
             fresh[woke] = _never_read(present, woke, window)
-            more = _NEW_PAIR * (fresh[woke] > 0) + _READS * np.log2(values[woke])
+            news = self._news.weight(present.kinds[woke], window.start_us)
+            more = news * (fresh[woke] > 0) + _READS * np.log2(values[woke])
             surprise[woke] = told.gap[woke] + told.hour[woke] + more
         return Judged(told, woke, surprise, fresh)
+
+    def _learn_news(self, present: Present, judged: Judged, window: Window) -> None:
+        """How usual it is to read something new; those that have just come back do not say."""
+        here = (present.frame["values"] > 0).to_numpy() & ~judged.woke & (judged.told.known > 0)
+        if here.any():
+            self._news.learn(present.kinds[here], _never_read(present, here, window) > 0, window.start_us)
 
     def _found(self, present: Present, judged: Judged, i: int, window: Window) -> Found:
         one, told = present.frame.row(i, named=True), judged.told
@@ -178,13 +188,15 @@ class Dormancy:
         )
 
     def snapshot(self) -> Frames:
-        """Rhythms; people's hours; the budget."""
-        return {**self._rhythm.snapshot(), **self._unrest.snapshot(), **self._budget.snapshot()}
+        """Rhythms; people's hours; how much is news; the budget."""
+        parts = (self._rhythm, self._unrest, self._news, self._budget)
+        return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._rhythm.restore(frames)
         self._unrest.restore(frames)
+        self._news.restore(frames)
         self._budget.restore(frames)
 
 
