@@ -11,7 +11,9 @@ import numpy as np
 from detectors import _tails
 from detectors._budget import Budget
 from detectors._people import People
+from detectors._since import Since
 from detectors._usual import Habits, common_mode
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,18 +61,21 @@ class Acts:
     ) -> None:  # fmt: skip
         self._name, self._enough, self._counted, self._told, self._prior = name, enough, counted, told, prior
         self._habits = Habits(keys)
+        self._since = Since()  # it watches, whether anybody does any or not
         self._budget = Budget(-math.log10(enough.p), enough.per_day)
 
     def inspect(self, window: Window) -> list[Found]:
         """Judge a window."""
         people, at_us, enough = People.of(window), window.start_us, self._enough
+        settled = self._since.age_us(at_us) >= enough.settle_hours * HOUR_US
+        if window.closed:
+            self._since.begin(at_us)
         counted = self._counted(people.rows)
         if counted.is_empty():
             return []
         each = people.named(counted)
         n, out_of = (each.frame[name].to_numpy().astype(np.float64) for name in ("n", "out_of"))
         usual = self._habits.usual(each.keys, each.kinds, out_of, at_us, self._prior)
-        settled = self._habits.age_hours(at_us) >= enough.settle_hours
         factor = common_mode(each.cohorts, (n + 1) / (usual.mean + 1))
         loud = (n >= enough.least) & (n > enough.above_peak * usual.peak * factor) & settled
         surprise = _tails.surprise(_tails.upper_where(loud, n, (usual.mean + 1) * factor - 1, usual.size))
@@ -83,8 +88,9 @@ class Acts:
         return found
 
     def snapshot(self) -> Frames:
-        """Two tables and an age; the budget."""
-        return {**self._habits.snapshot(self._name), **self._budget.snapshot(f"{self._name}.")}
+        """Two tables and an age; the budget; since when it watches."""
+        since = {f"{self._name}.since": self._since.snapshot()}
+        return {**self._habits.snapshot(self._name), **self._budget.snapshot(f"{self._name}."), **since}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
@@ -92,3 +98,4 @@ class Acts:
             return
         self._habits.restore(self._name, frames)
         self._budget.restore(frames, f"{self._name}.")
+        self._since.restore(frames.get(f"{self._name}.since", frames[f"{self._name}.age"]))

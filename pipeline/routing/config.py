@@ -57,7 +57,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ("breadth", "rate", "pair", "slow", "denial", "enumeration", "multivariate", "rotation", "sequence", "act"),
     )
     shares: dict[str, float] = msgspec.field(
-        default_factory=lambda: {"pair": 2.0, "source": 2.0, "rate": 0.3, "multivariate": 0.1}
+        default_factory=lambda: {"pair": 2.0, "source": 2.0, "program": 2.0, "rate": 0.3, "multivariate": 0.1}
     )
     other_share: float = 1.0
     floors: dict[str, float] = msgspec.field(

@@ -3,8 +3,9 @@
 An alert speaks (a revision, a message) when it is created; when its severity or its route rises; when its count reaches
 a power of two; when another family of detectors joins; when it opens after a suppression or again after quiet; when it
 closes. Its row is exact at all times.
-Findings are folded in the order they became known (ready, time, uid), and closing happens at its own moment of event
-time between them, so how an ordered stream of findings is cut into pushes decides nothing.
+What one request sets off by several rules is one alert, named after the gravest.
+Findings are folded in the order they became known (ready, time, the gravest first, uid), and closing happens at its own
+moment of event time between them, so how an ordered stream of findings is cut into pushes decides nothing.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Router:
         self._book = Book(config)
         self._changed: dict[str, Live] = {}
         self._messages: list[Message] = []
+        self._acts: dict[tuple[str, str], Live] = {}  # principal and evidence -> alert of a rule, at this moment
 
     # --- the port
 
@@ -126,7 +128,8 @@ class Router:
 
     def _due(self, findings: pl.DataFrame, watermark_us: int, hold: bool) -> pl.DataFrame:
         dated = findings.with_columns(pl.col("ready").fill_null(pl.col("time")))
-        waiting = pl.concat([self._pending, dated]).sort("ready", "time", "uid")
+        grave = pl.col("severity").replace_strict(RANKS, default=0, return_dtype=pl.Int8)
+        waiting = pl.concat([self._pending, dated]).sort("ready", "time", -grave, "uid")
         ready = len(waiting)
         if hold:
             ready = int((waiting["ready"].dt.epoch("us") < watermark_us).sum())
@@ -136,7 +139,8 @@ class Router:
 
     def _advance(self, now_us: int) -> None:
         """Let event time pass: close, open and forget what is due, each at its own moment."""
-        self._clock_us = max(self._clock_us, now_us)
+        if now_us > self._clock_us:
+            self._clock_us, self._acts = now_us, {}
         while (alert := self._book.due(self._clock_us)) is not None:
             self._expire(alert)
         self._book.forget(self._clock_us)
@@ -165,7 +169,9 @@ class Router:
             self.counts.held += 1
             return
         self.counts.folded += 1
-        alert = alert or self._create(finding, time_us)
+        alert = alert or (self._of_act(finding) if exempt and rule is None else None) or self._create(finding, time_us)
+        if exempt and rule is None:
+            self._acts |= dict.fromkeys(_act_of(finding), alert)
         before = self._standing(alert)
         alert.admitted |= worth and rule is None and (bool(news) or not exempt)
         alert.add(finding, time_us)
@@ -180,6 +186,10 @@ class Router:
             self._allowance.note(self._clock_us, finding["family"] or "", self._about(finding), 1.0, free=True)
         self._changed[alert.uid] = alert
         self._bound()
+
+    def _of_act(self, finding: Mapping[str, Any]) -> Live | None:
+        """The alert of the request that this finding is of, too, where it was folded at this very moment."""
+        return next((self._acts[act] for act in _act_of(finding) if act in self._acts), None)
 
     def _worth(self, finding: Mapping[str, Any], news: float) -> bool:
         """Whether a finding is one of those the day has room for. Noted either way, from its family's floor on."""
@@ -301,3 +311,9 @@ class Router:
 
     def _count(self, alert: Live) -> None:
         self.counts.alerts[alert.detectors[0], SEVERITIES[alert.severity]] += 1
+
+
+def _act_of(finding: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Principal and evidence, by which findings of one request are known."""
+    who = finding["principal"]
+    return [(who, one) for one in finding["evidence"] or ()] if who else []

@@ -81,6 +81,35 @@ def test_secrets_of_one_principal_and_cause_are_one_incident() -> None:
     assert alert["finding_uids"] == [row["uid"] for row in rows]
 
 
+def hit(minutes: float, cause: str, severity: str, evidence: str, **given: Any) -> dict[str, Any]:
+    """What a rule says of one request."""
+    told = {"detector": "invariant", "family": "invariant", "message": f"{cause}.", "cause": cause}
+    return finding(minutes, **told, severity=severity, evidence=[evidence], **given)
+
+
+def test_what_one_request_sets_off_is_one_alert() -> None:
+    """It is named after the gravest rule; another request, or another's, that sets off one of them is another alert."""
+    request = [hit(0, "orphan", "medium", "e1"), hit(0, "policies", "high", "e1"), hit(0, "periodic", "low", "e1")]
+    others = [hit(5, "orphan", "medium", "e2"), hit(0, "orphan", "medium", "e1", principal="approle/other")]
+    alerts = Router(Config()).push(frame(*request, *others), us(9)).alerts.sort("count", "principal")
+    assert alerts["count"].to_list() == [1, 1, 3]
+    assert (alerts["severity"][2], alerts["message"][2].partition(".")[0]) == ("high", "policies")
+    assert len(Router(Config()).push(frame(hit(0, "a", "high", "e1"), hit(1, "b", "high", "e1")), us(9)).alerts) == 2
+
+
+def test_a_suppressed_rule_takes_no_other_along() -> None:
+    """Of one request what nobody suppressed is told by itself. (The invariants themselves cannot be suppressed.)"""
+    config = Config(
+        suppressions=(Suppression(expires="2027-03-09T00:00:00Z", cause="policies", reason="known", owner="ana"),)
+    )
+    rows = [
+        {**hit(0, cause, severity, "e1"), "family": "rules", "detector": "sigma"}
+        for cause, severity in (("orphan", "medium"), ("policies", "high"))
+    ]
+    alerts = Router(config).push(frame(*rows), us(9)).alerts
+    assert sorted(alerts.select("cause", "state").rows()) == [("orphan", "open"), ("policies", "suppressed")]
+
+
 def test_principals_of_one_secret_are_one_incident_for_causes_about_secrets() -> None:
     """A cause that is about a secret groups by it whoever asks; another cause does not."""
     config = Config(by_secret=("rotation*",))
