@@ -199,6 +199,7 @@ _APART: Final = (
     | pl.col("path").str.starts_with(PROBES)
     | pl.col("flags").list.contains("version").fill_null(value=False)
     | _BACK.fill_null(value=False)
+    | (pl.col("items") > 0).fill_null(value=False)
 )
 _ACT: Final = pl.when(_APART).then("path").alias("act")
 _AS_COUNTED: Final = (

@@ -34,7 +34,7 @@ _BURSTY: Final = 3.0
 _LATE_US: Final = 12 * HOUR_US
 _DESCRIBED: Final = (pl.col("operation") == "write") & pl.col("path").str.contains(r"^(?:[^/]+/)+metadata/")
 _READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
-_APART: Final = pl.col("act").is_not_null()
+_APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # a batch is apart, too, and nothing old
 _DECRYPT: Final = (
     _READ
     & pl.col("path").str.contains("/decrypt/", literal=True)
@@ -79,7 +79,7 @@ class Acts:
         """Those of principals that are one."""
         people, profiles, start_us = People.of(window), window.profiles, window.start_us
         asked = people.rows.select(_ASKED.arg_true()).to_series()
-        rows = people.rows.select("who", "operation", "act", "secret", "path")[asked]
+        rows = people.rows.select("who", "operation", "act", "items", "secret", "path")[asked]
         rows = rows.with_columns(place=_place(), operation=_word())
         by = ("who", "operation", "place")
         frame = rows.sort(*by, "secret").unique(by, keep="first", maintain_order=True)

@@ -35,7 +35,7 @@ def counted(rows: pl.DataFrame) -> pl.DataFrame:
 def told(act: Act, window: Window) -> Found:
     """The finding about one of them."""
     mine = window.operations.filter((pl.col("principal") == act.principal) & _BATCHED)
-    requests = int(mine["n"].sum())  # those alike that asked for one value are counted with them
+    requests = int(mine["n"].sum())
     return Found(
         key=f"batched:{act.principal}",
         cause="rate_batched",
@@ -44,8 +44,8 @@ def told(act: Act, window: Window) -> Found:
         confidence=0.7,
         score=_tails.score(act.surprise),
         message=f"{show(act.principal)} had {figure(act.n)} values decrypted or signed in an hour by"
-        f" {figure(requests)} requests or fewer: {ways(mine, 'secret')}.",
-        observed=f"{figure(act.n)} values in at most {figure(requests)} requests",
+        f" {figure(requests)} requests: {ways(mine, 'secret')}.",
+        observed=f"{figure(act.n)} values in {figure(requests)} requests",
         expected=f"{figure(act.mean)} in an hour with batches",
         next_step=_NEXT,
         techniques=("T1555.006", "T1030"),

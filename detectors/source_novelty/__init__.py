@@ -14,6 +14,7 @@ from detectors._text import figure, several, show
 from detectors._usual import Bools
 from detectors._window import Found, known_since, seen_in, tell, values_in
 from detectors.source_novelty.front import Fronts, Limits
+from detectors.source_novelty.homes import Homes
 from detectors.source_novelty.hosts import Hosts, Stays
 from detectors.source_novelty.tokens import Tokens
 from detectors.source_novelty.zones import COMMON, Visits, Zones
@@ -73,6 +74,7 @@ class SourceNovelty:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US, config.settle_hours * HOUR_US)
+        self._homes = Homes(config.keys)
         self._tokens = Tokens(config.keys, config.windows, config.movers)
         self._hosts = Hosts(config.keys, config.windows, config.movers)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
@@ -96,7 +98,7 @@ class SourceNovelty:
         odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
             visits, alone, window
         )
-        found, surprises = self._newly(visits, odd, window)
+        found, surprises = self._newly(visits, odd, met, window)
         tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
         if tokens is not None and not young:
             told = {one.principal for one in found}
@@ -107,7 +109,9 @@ class SourceNovelty:
             more, others = self._machines(*stays, told, window)
             found, surprises = found + more, surprises + others
         if window.closed:
-            self._zones.learn(visits, (moved, alone), judged & ~_taking(visits, judged, window), window.start_us)
+            idle = judged & ~_taking(visits, judged, window)
+            self._homes.learn(visits, self._zones, ((~met | looked) & ~idle, alone), window.start_us)
+            self._zones.learn(visits, (moved, alone), idle, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if tokens is not None:
@@ -146,14 +150,15 @@ class SourceNovelty:
         enough[some] = (known_well & (program | here)) | (known_a_while & foreign)
         return enough
 
-    def _newly(self, visits: Visits, odd: Bools, window: Window) -> tuple[list[Found], list[float]]:
+    def _newly(self, visits: Visits, odd: Bools, met: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""
         if not odd.any():
             return [], []
         at = np.flatnonzero(odd)
         share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
         strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
-        hurried = self._zones.hurried(visits, at)
+        mean, strange = np.maximum(mean, self._homes.first(visits, at)), self._homes.strange(visits, at, strange)
+        hurried = self._homes.hurried(visits, at, met)
         columns = {"share": share, "mean": mean, "size": size, "strange": strange, "took": took, "hurried": hurried}
         rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())
         # Of two networks that are new to somebody the one that many come from says nothing.
@@ -227,13 +232,14 @@ class SourceNovelty:
         return found, each["surprise"].to_list()
 
     def snapshot(self) -> Frames:
-        """Tallies, tokens, machines, the adoptions of the last day; proxies; the budget."""
-        parts = (self._zones, self._tokens, self._hosts, self._fronts, self._budget)
+        """Tallies, people's own networks, tokens, machines, the adoptions of the last day; proxies; the budget."""
+        parts = (self._zones, self._homes, self._tokens, self._hosts, self._fronts, self._budget)
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
+        self._homes.restore(frames)
         self._tokens.restore(frames)
         self._hosts.restore(frames)
         self._fronts.restore(frames)

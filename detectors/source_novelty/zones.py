@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints, Window
 
 _PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
-_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS, _MOVES, _AT_ONCE = range(11, 20)
+_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS, _MOVES, _AT_ONCE, _HOME, _HOMES, _HOMELESS = range(
+    11, 23
+)
 _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
 _ANY_KIND: Final = 10.0  # principals' worth of belief in the zone's users of any kind
 _CROWD: Final = 2.0  # times as many movers make a move within the wider network
-_SECOND: Final = 1.0  # on the surprise of a wider network that is new to somebody
-_FIRST_MOVES: Final = 10.0  # added to a kind's, so that the first few do not say how moves are
+SECOND: Final = 1.0  # on the surprise of a wider network that is new to somebody
 _NONE_THERE: Final = 1.0  # and where it is new to every pod
 _LOOKED: Final = 0.5  # remembered of a pair that was judged and took nothing so far; 1 of the others
 COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
@@ -190,23 +191,8 @@ class Zones:
         odd = self.abroad(visits, rows) & ~(people & common)
         known = min(self._sites_since.age_us(at_us) / max(self._since.age_us(at_us), 1), 1.0)
         chance = self._rate(visits, rows, _ABROAD, _KIND_ABROAD, known)
-        surprise = _SECOND + _NONE_THERE * (self.foreign(visits, rows) & pods) - np.log10(np.minimum(chance, 1.0))
+        surprise = SECOND + _NONE_THERE * (self.foreign(visits, rows) & pods) - np.log10(np.minimum(chance, 1.0))
         return np.where(odd & self.sites_known(at_us), surprise, 0.0)
-
-    def hurried(self, visits: Visits, rows: Ints) -> Floats:
-        """Surprise of people who are in a new network and in one they know at once: most go from one to the other.
-
-        0 for those who are not.
-        """
-        kind, moves = visits.kind[rows], self._at_once(visits, rows)
-        chance = (self._get(_AT_ONCE, kind) + 0.5) / (self._get(_MOVES, kind) + _FIRST_MOVES)
-        return np.where(moves, -np.log10(np.minimum(chance, 1.0)), 0.0)
-
-    def _at_once(self, visits: Visits, rows: Ints) -> Bools:
-        """Which of these pairs are of a person that is in a network it knows in this window, too."""
-        people = (visits.frame["kind"] == "human").to_numpy()[rows]
-        there: Bools = np.isin(visits.principal[rows], visits.principal[self.seen(visits)[0]]) & people
-        return there
 
     def _rate(self, visits: Visits, rows: Ints, own: int, of_kind: int, known: float = 1.0) -> Floats:
         """How often in a window, of the principals of these pairs, with their kind's habit as prior.
@@ -262,9 +248,6 @@ class Zones:
         moved, alone = moves
         if not len(moved):
             return
-        rare = alone[self.shares(visits)[alone] < COMMON]
-        self._add(at_us, _MOVES, visits.kind[rare])
-        self._add(at_us, _AT_ONCE, visits.kind[rare[self._at_once(visits, rare)]])
         for rows, mine, all_of_kind in (
             (alone, _NEW, _KIND),
             (alone[self.abroad(visits, alone)], _ABROAD, _KIND_ABROAD),

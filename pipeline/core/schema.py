@@ -353,7 +353,8 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 # Operations on the store itself, few and worth telling apart: each path has a row of its own in a window. So have
-# questions for what a token may do, which are begun by PROBES, and old versions of secrets, asked for or brought back.
+# questions for what a token may do, which are begun by PROBES, old versions of secrets, asked for or brought back, and
+# requests for many values at once.
 NOTABLE: Final = ("policy", "audit_control", "seal")
 PROBES: Final = "sys/capabilities"
 
