@@ -28,9 +28,9 @@ INFO: Final = DetectorInfo(
     techniques=("T1078", "T1565.001"),
     measures=("F3", "M7"),
 )
-_GRAVE: Final = ("write", "delete", "rotate", "revoke", "decrypt", "old version", "undelete")
+_GRAVE: Final = ("write", "delete", "rotate", "revoke", "decrypt", "old version", "undelete", "wrap")
 _MORE: Final = 0.2  # surprise added for each doubling of the values taken
-_RARE: Final = ("old version", "undelete", "describe")  # hardly anybody's daily work
+_RARE: Final = ("old version", "undelete", "describe", "wrap")  # hardly anybody's daily work
 _SETS: Final = ("write", "rotate", "describe")  # acts on a secret that was there before; a new one is its maker's
 
 

@@ -23,8 +23,9 @@ ACTS: Final = {
     "list": "looked around in", "write": "wrote to", "delete": "deleted from", "rotate": "rotated in",
     "revoke": "revoked in", "other": "used", "decrypt": "decrypted in", "old version": "read old versions in",
     "undelete": "brought back deleted versions in", "describe": "set metadata in",
+    "wrap": "had wrapped what it read in",
 }  # fmt: skip
-_TAKEN: Final = ("decrypt", "old version")
+_TAKEN: Final = ("decrypt", "old version", "wrap")
 _ACT, _DOERS, _KIND, _KIND_DAYS, _KIND_NEW, _NEW = range(6)
 _FLOOR: Final = 1e-3
 _SMALL: Final = 3.0  # principals added to every kind, so that none among a handful is no rarity
@@ -40,7 +41,8 @@ _DECRYPT: Final = (
     & pl.col("path").str.contains("/decrypt/", literal=True)
     & ~pl.col("path").str.contains("/data/", literal=True)
 )
-_ASKED: Final = (pl.col("operation").is_in(tuple(ACTS)) | (_READ & _APART) | _DECRYPT) & (
+_WRAPPED: Final = _READ & ~pl.col("discloses_value") & pl.col("path").str.contains("/data/", literal=True)
+_ASKED: Final = (pl.col("operation").is_in(tuple(ACTS)) | (_READ & _APART) | _DECRYPT | _WRAPPED) & (
     pl.col("outcome") == "success"
 )
 
@@ -50,7 +52,8 @@ def _word() -> pl.Expr:
     gone = _APART & (pl.col("operation") == "write")
     return (
         pl.when(_READ & _APART).then(pl.lit("old version")).when(gone).then(pl.lit("undelete"))
-        .when(_DECRYPT).then(pl.lit("decrypt")).when(_DESCRIBED).then(pl.lit("describe")).otherwise("operation")
+        .when(_DECRYPT).then(pl.lit("decrypt")).when(_DESCRIBED).then(pl.lit("describe"))
+        .when(_WRAPPED).then(pl.lit("wrap")).otherwise("operation")
     )  # fmt: skip
 
 
@@ -79,7 +82,7 @@ class Acts:
         """Those of principals that are one."""
         people, profiles, start_us = People.of(window), window.profiles, window.start_us
         asked = people.rows.select(_ASKED.arg_true()).to_series()
-        rows = people.rows.select("who", "operation", "act", "items", "secret", "path")[asked]
+        rows = people.rows.select("who", "operation", "act", "items", "secret", "path", "discloses_value")[asked]
         rows = rows.with_columns(place=_place(), operation=_word())
         by = ("who", "operation", "place")
         frame = rows.sort(*by, "secret").unique(by, keep="first", maintain_order=True)
@@ -106,7 +109,7 @@ class Acts:
         return mine.filter((_word() == one["operation"]) & (_place() == one["place"]))
 
     def taken(self, rows: Ints) -> Floats:
-        """How many values each of these acts got out of what was encrypted or gone; at least one."""
+        """How many values each of these acts got out of what was encrypted or gone, or wrapped; at least one."""
         some = self.frame["operation"][rows].is_in(_TAKEN).to_numpy()
         n = np.ones(len(rows))
         n[some] = [float(self.rows(at)["n"].sum()) for at in rows[some].tolist()]
