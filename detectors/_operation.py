@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from detectors._text import shown
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.core.model import Frames
 
@@ -31,6 +32,14 @@ def evidence() -> pl.Expr:
     """The uids of an operation's entries."""
     found = pl.concat_list("request_uid", "response_uid").list.drop_nulls().cast(pl.List(pl.String))
     return pl.when(found.list.len() > 0).then(found).otherwise(pl.concat_list("uid"))
+
+
+def by_hour(rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    """OPERATION rows by their hour of event time, its number since 1970, in the order in which they became complete."""
+    hour = pl.col("complete_time").dt.timestamp("us") // HOUR_US
+    ordered = rows.with_columns(hour=hour).sort("complete_time", "uid")
+    for (number,), part in ordered.partition_by("hour", as_dict=True, maintain_order=True).items():
+        yield int(number), part
 
 
 def said_of(row: Mapping[str, Any], uids: Sequence[str] | None = None) -> dict[str, Any]:

@@ -16,6 +16,11 @@ class Since:
         if self._first_us is None:
             self._first_us = at_us
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was learned."""
+        return self._first_us is not None
+
     def age_us(self, at_us: int) -> int:
         """How long it has watched; 0 before anything was learned."""
         return 0 if self._first_us is None else at_us - self._first_us

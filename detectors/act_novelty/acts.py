@@ -33,7 +33,11 @@ _BORROWED: Final = 10.0  # days' worth of belief in the kind's habit of new acts
 _BEGUN: Final = 50.0  # days added to a kind's, so that a young memory does not call everything rare
 _BURSTY: Final = 3.0
 _LATE_US: Final = 12 * HOUR_US
-_DESCRIBED: Final = (pl.col("operation") == "write") & pl.col("path").str.contains(r"^(?:[^/]+/)+metadata/")
+_DESCRIBED: Final = (
+    (pl.col("operation") == "write")
+    & pl.col("path").str.contains("/metadata/", literal=True)
+    & ~pl.col("path").str.contains("/data/", literal=True)
+)
 _READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
 _APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # a batch is apart, too, and nothing old
 _DECRYPT: Final = (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
+from detectors._operation import by_hour
 from detectors._window import Found, tell
 from detectors.name_novelty.certified import Certified
 from detectors.name_novelty.tried import Tried
-from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -60,15 +60,9 @@ class NameNovelty:
         """FINDING rows of OPERATION rows."""
         named = (pl.col("asked_for").list.len() > 0).fill_null(value=False)
         rows = window.operations.filter(named)
-        if rows.is_empty():
-            return tell(self.info, window, [])
-        rows = rows.with_columns(
-            hour=pl.col("complete_time").dt.timestamp("us") // HOUR_US,
-            time=pl.coalesce("time", "complete_time"),
-        ).sort("complete_time", "uid")
         found: list[Found] = []
-        for (hour,), part in rows.partition_by("hour", as_dict=True, maintain_order=True).items():
-            found += self._certified.inspect(part, int(hour)) + self._tried.inspect(part, int(hour))
+        for hour, part in by_hour(rows.with_columns(time=pl.coalesce("time", "complete_time"))):
+            found += self._certified.inspect(part, hour) + self._tried.inspect(part, hour)
         return tell(self.info, window, found)
 
     def snapshot(self) -> Frames:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
+from detectors._operation import by_hour
 from detectors._window import Found, tell
+from detectors.program_novelty.agents import PROGRAM
 from detectors.program_novelty.passed import Passed
 from detectors.program_novelty.programs import Programs
-from pipeline.core.clock import HOUR_US
 from pipeline.core.model import DetectorInfo
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ INFO: Final = DetectorInfo(
     measures=("F3",),
     cadence="operation",
 )
-_VERSIONS: Final = r"[0-9][0-9._+\-]*"  # an update is no other program
-_LONGEST: Final = 200
-_BY: Final = ("hour", "principal", "session", "user_agent")
+_BY: Final = ("principal", "session", "user_agent")
 _ASKED: Final = (
     "uid", "time", "complete_time", "store", "principal", "principal_type", "session", "user_agent", "client_ip",
     "operation", "secret", "path",
@@ -65,18 +64,21 @@ class ProgramNovelty:
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
-        rows = window.operations.filter(_USED)
-        if rows.is_empty():
-            return tell(self.info, window, [])
-        hour = pl.col("complete_time").dt.timestamp("us") // HOUR_US
-        rows = rows.select(*_ASKED, hour=hour).sort("complete_time", "uid")
-        rows = rows.unique(_BY, keep="first", maintain_order=True).with_columns(program=_PROGRAM)
+        rows = self._from_the_first(window.operations.filter(_USED).select(_ASKED))
         found: list[Found] = []
-        for (hour,), part in rows.partition_by("hour", as_dict=True, maintain_order=True).items():
-            passed = self._passed.inspect(part, int(hour))
-            told = {one.principal for one in passed}
-            found += passed + [one for one in self._programs.inspect(part, int(hour)) if one.principal not in told]
+        for hour, part in by_hour(rows):
+            uses = part.unique(_BY, keep="first", maintain_order=True).with_columns(program=PROGRAM)
+            found += self._passed.inspect(uses, hour) + self._programs.inspect(uses, hour)
         return tell(self.info, window, found)
+
+    def _from_the_first(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows from the first on that told its program: a store that logs none has nothing to judge."""
+        rows = rows.with_columns(pl.col("user_agent").fill_null(""))
+        if self._programs.begun:
+            return rows
+        rows = rows.sort("complete_time", "uid")
+        named = (rows["user_agent"] != "").arg_true()
+        return rows[int(named[0]) :] if len(named) else rows.clear()
 
     def snapshot(self) -> Frames:
         """The frames of both."""
@@ -90,10 +92,8 @@ class ProgramNovelty:
 
 _NOBODY: Final = ("", "anonymous", "token", "wrapping", "unknown")
 _USED: Final = (
-    (pl.col("outcome") == "success") & (pl.col("operation") != "auth") & (pl.col("user_agent") != "")
-    & ~pl.col("principal").is_in(_NOBODY)
-).fill_null(value=False)  # fmt: skip
-_PROGRAM: Final = pl.col("user_agent").str.slice(0, _LONGEST).str.replace_all(_VERSIONS, "")
+    (pl.col("outcome") == "success") & (pl.col("operation") != "auth") & ~pl.col("principal").is_in(_NOBODY)
+).fill_null(value=False)
 
 
 def create(config: Config) -> ProgramNovelty:

@@ -13,17 +13,19 @@ from detectors._operation import said_of
 from detectors._since import Since
 from detectors._text import figure, show
 from detectors._window import Found
+from detectors.program_novelty.agents import shown
 from pipeline.core.clock import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
     from detectors._usual import Bools, Floats
     from pipeline.core.model import Frames
 
-_TOKEN, _USE, _WHO, _KIND = range(4)
+_TOKEN, _USE, _WHO, _KIND, _MIXED = range(5)
 _BORROWED: Final = 20.0  # tokens' worth of belief in the kind's habit
 _BEGUN: Final = 50.0  # tokens added to a kind's, so that a young memory does not call everything rare
 _HALF_LIFE_US: Final = 30 * DAY_US  # of habits
 _MOST: Final = 100_000  # uses of one hour
+_A_FEW: Final = 3  # of one principal in an hour that are told
 _NONE: Final = pl.DataFrame(schema={**dict.fromkeys(("token", "use", "who", "kin"), pl.UInt64), "mixed": pl.Boolean})
 
 
@@ -45,7 +47,7 @@ class Passed:
             self._hour = hour
         uses = rows.filter((pl.col("session") != "").fill_null(value=False))
         uses = uses.hstack(_keyed(uses)).unique("use", keep="first", maintain_order=True)
-        uses = uses.join(self._open, on="use", how="anti", maintain_order="left")
+        uses = uses.join(self._open, on="use", how="anti", maintain_order="left").head(_MOST - len(self._open))
         if uses.is_empty():
             return []
         token, use, who, kind = (uses[name].to_numpy() for name in _NONE.columns[:-1])
@@ -53,11 +55,13 @@ class Passed:
         second = ~_first(tokens)[len(self._open) :] | self._uses.knows(token)
         mixed = second & ~self._uses.knows(use)
         uses = uses.with_columns(mixed=pl.Series(mixed))
-        self._open = pl.concat([self._open, uses.select(_NONE.columns)]).head(_MOST)
+        first = len(self._open)
+        self._open = pl.concat([self._open, uses.select(_NONE.columns)])
         if not mixed.any() or self._since.age_us(hour * HOUR_US) < self._settle_us:
             return []
-        surprise = self._judged(who, kind)
-        told = uses.with_columns(surprise=pl.Series(surprise)).filter(pl.Series(mixed & (surprise >= self._surprise)))
+        nth = self._open.select(pl.col("mixed").cum_sum().over("who")).to_series()[first:]
+        uses = uses.with_columns(surprise=pl.Series(self._judged(who, kind)), nth=nth)
+        told = uses.filter("mixed", pl.col("surprise") >= self._surprise, pl.col("nth") <= _A_FEW)
         return [self._found(row) for row in told.iter_rows(named=True)]
 
     def _judged(self, who: Keys, kind: Keys) -> Floats:
@@ -75,8 +79,11 @@ class Passed:
             return
         at_us = self._hour * HOUR_US
         token, use, who, kind = (self._open[name].to_numpy() for name in _NONE.columns[:-1])
-        first, mixed = ~self._uses.knows(token) & _first(token), self._open["mixed"].to_numpy()
-        seen = np.unique(np.concatenate([token, use]))
+        first = ~self._uses.knows(token) & _first(token)
+        once = joined(_MIXED, token)
+        mixed = self._open["mixed"].to_numpy() & ~self._uses.knows(once)
+        mixed[mixed] = _first(who[mixed])  # a token with many programs, or many tokens of one principal, is one
+        seen = np.unique(np.concatenate([token, use, once[mixed]]))
         self._uses.put(seen, np.ones((len(seen), 1)), at_us)
         each = np.stack([first, mixed], axis=1).astype(np.float64)
         self._habits.add(np.concatenate([who, kind]), np.concatenate([each, each]), at_us)
@@ -84,7 +91,7 @@ class Passed:
         self._open = _NONE
 
     def _found(self, row: dict[str, Any]) -> Found:
-        who, program = row["principal"], show(row["user_agent"])
+        who, program = row["principal"], shown(row["user_agent"])
         return Found(
             key=f"{who} {row['session']} {row['program']}",
             cause="token_passed_on",

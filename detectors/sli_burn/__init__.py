@@ -117,13 +117,13 @@ class SliBurn:
 
     def _judge(self, rows: Sequence[tuple[Any, ...]], at_us: int, size: int) -> list[Found]:
         number = at_us // size
+        self._usual.advance(self._ring, number, size)
         self._ring.advance(number)
         for _, _, sli, store, scope, good, total, objective in rows:
             key = (sli, store, scope)
             self._ring.add(key, (total or 0.0) - (good or 0.0), total or 0.0)
             self._objective[key] = 1 - (objective if sli == "M1" else _FAST_SHARE)
         self._objective = {key: self._objective[key] for key in self._ring.keys if key in self._objective}
-        self._usual.advance(self._ring, number, size)
         allowed = np.array([self._objective.get(key, 1.0) for key in self._ring.keys])
         least = np.array([self._config.failures if sli == "M1" else self._config.slow for sli, _, _ in self._ring.keys])
         fresh = [
@@ -151,7 +151,7 @@ class SliBurn:
         over = (burn > threshold) & (_rate(*recent.T) / allowed > threshold)
         hot: Bools = over & (failed >= least) & (_chance(failed, total, allowed) < config.significance)
         usual = self._usual.share(self._ring.keys)
-        hot &= _rate(failed, total) > config.above_usual * usual
+        hot &= _rate(failed, total) > np.minimum(config.above_usual * usual, (2 + usual) / 3)
         begun = []
         for place in np.flatnonzero(hot).tolist():
             key = (self._ring.keys[place], number)

@@ -16,23 +16,27 @@ if TYPE_CHECKING:
     from detectors.sli_burn.ring import Key, Ring
     from pipeline.core.model import Frames
 
-_FORGET_DAYS: Final = 10.0  # what is older counts for little: with this, a month is all there is
+_FORGET_DAYS: Final = 10  # what is older counts for little: with this, a month is all there is
 _LEAST_DAYS: Final = 3  # of a memory that says what is usual
+_LITTLE: Final = 0.02
 _SCHEMA: Final = {
-    "sli": pl.String, "store": pl.String, "scope": pl.String, "days": pl.Int64, "failed": pl.Float64,
-    "total": pl.Float64,
+    "sli": pl.String, "store": pl.String, "scope": pl.String, "days": pl.Int64, "share": pl.Float64,
 }  # fmt: skip
 
 
 class Usual:
-    """Failed and total by key, a day at a time, fading. A day is learned when it is over, so none judges itself."""
+    """The mean of a key's daily shares, fading, each day alike: a storm of retries is one day.
+
+    From the fourth day on a day counts for no more than twice the usual and a little: an outage is no habit. A day is
+    learned when it is over, so none judges itself.
+    """
 
     def __init__(self) -> None:
         self._day = -1
-        self._sums: dict[Key, tuple[int, float, float]] = {}  # days with any, failed, total
+        self._shares: dict[Key, tuple[int, float]] = {}  # days with any, their mean
 
     def advance(self, ring: Ring, window: int, size_us: int) -> None:
-        """Let window number `window`, of `size_us`, be the newest: where a day ended, learn it from the ring."""
+        """Window number `window`, of `size_us`, begins, and `ring` ends before it: learn a day that is over."""
         day = window * size_us // DAY_US
         if day == self._day:
             return
@@ -41,29 +45,30 @@ class Usual:
         self._day = day
 
     def _learn(self, keys: Sequence[Key], sums: Floats) -> None:
-        fade = 1 - 1 / _FORGET_DAYS
-        before, self._sums = self._sums, {}
+        before, self._shares = self._shares, {}
         for key, (failed, total) in zip(keys, sums.tolist(), strict=True):
-            days, old_failed, old_total = before.get(key, (0, 0.0, 0.0))
-            self._sums[key] = days + (total > 0), fade * old_failed + failed, fade * old_total + total
+            days, mean = before.get(key, (0, 0.0))
+            if total > 0:
+                share = failed / total if days < _LEAST_DAYS else min(failed / total, 2 * mean + _LITTLE)
+                days += 1
+                mean += (share - mean) / min(days, _FORGET_DAYS)
+            self._shares[key] = days, mean
 
     def share(self, keys: Sequence[Key]) -> Floats:
-        """The share that failed; 0 where fewer than three days are known."""
-        known = [self._sums.get(key, (0, 0.0, 0.0)) for key in keys]
-        return np.array([failed / total if days >= _LEAST_DAYS and total else 0.0 for days, failed, total in known])
+        """The share that fails as a rule; 0 where fewer than three days are known."""
+        known = [self._shares.get(key, (0, 0.0)) for key in keys]
+        return np.array([mean if days >= _LEAST_DAYS else 0.0 for days, mean in known])
 
     def snapshot(self) -> Frames:
-        """Frames usual.sums, usual.day."""
-        rows = [(*key, *sums) for key, sums in self._sums.items()]
+        """Frames usual.shares, usual.day."""
+        rows = [(*key, *known) for key, known in self._shares.items()]
         return {
-            "usual.sums": pl.DataFrame(rows, schema=_SCHEMA, orient="row"),
+            "usual.shares": pl.DataFrame(rows, schema=_SCHEMA, orient="row"),
             "usual.day": pl.DataFrame({"day": [self._day]}),
         }
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
-        if "usual.sums" in frames:
+        if "usual.shares" in frames:
             self._day = int(frames["usual.day"]["day"][0])
-            self._sums = {
-                (a, b, c): (days, failed, total) for a, b, c, days, failed, total in frames["usual.sums"].iter_rows()
-            }
+            self._shares = {(a, b, c): (days, share) for a, b, c, days, share in frames["usual.shares"].iter_rows()}

@@ -98,7 +98,7 @@ class SourceNovelty:
         odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
             visits, alone, window
         )
-        found, surprises = self._newly(visits, odd, met, window)
+        found, surprises = self._newly(visits, odd, known, window)
         tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
         if tokens is not None and not young:
             told = {one.principal for one in found}
@@ -110,7 +110,7 @@ class SourceNovelty:
             found, surprises = found + more, surprises + others
         if window.closed:
             idle = judged & ~_taking(visits, judged, window)
-            self._homes.learn(visits, self._zones, ((~met | looked) & ~idle, alone), window.start_us)
+            self._homes.learn(visits, self._zones, known, ((~met | looked) & ~idle, alone), window.start_us)
             self._zones.learn(visits, (moved, alone), idle, window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
@@ -150,7 +150,7 @@ class SourceNovelty:
         enough[some] = (known_well & (program | here)) | (known_a_while & foreign)
         return enough
 
-    def _newly(self, visits: Visits, odd: Bools, met: Bools, window: Window) -> tuple[list[Found], list[float]]:
+    def _newly(self, visits: Visits, odd: Bools, known: Bools, window: Window) -> tuple[list[Found], list[float]]:
         """What is told, and every surprise, told or not."""
         if not odd.any():
             return [], []
@@ -158,7 +158,7 @@ class SourceNovelty:
         share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
         strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
         mean, strange = np.maximum(mean, self._homes.first(visits, at)), self._homes.strange(visits, at, strange)
-        hurried = self._homes.hurried(visits, at, met)
+        hurried = self._homes.hurried(visits, at, known)
         columns = {"share": share, "mean": mean, "size": size, "strange": strange, "took": took, "hurried": hurried}
         rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())
         # Of two networks that are new to somebody the one that many come from says nothing.

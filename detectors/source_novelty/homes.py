@@ -35,19 +35,24 @@ class Homes:
         first = self.first(visits, rows)
         return np.where(first > 0, np.minimum(strange, SECOND - np.log10(np.maximum(first, 1e-300))), strange)
 
-    def hurried(self, visits: Visits, rows: Ints, met: Bools) -> Floats:
-        """Surprise of people who are in a new network and in one they know (`met`) at once; 0 for others."""
+    def hurried(self, visits: Visits, rows: Ints, known: Bools) -> Floats:
+        """Surprise of people who are in a new network and in one they know at once; 0 for others."""
         kind = visits.kind[rows]
         chance = (self._get(_AT_ONCE, kind) + 0.5) / (self._get(_MOVES, kind) + _FEW_MOVES)
-        return np.where(_at_once(visits, rows, met), -np.log10(np.minimum(chance, 1.0)), 0.0)
+        return np.where(_at_once(visits, rows, known), -np.log10(np.minimum(chance, 1.0)), 0.0)
 
-    def learn(self, visits: Visits, zones: Zones, new: tuple[Bools, Ints], at_us: int) -> None:
-        """Add a closed window, before `zones` learns it. `new` are the pairs that are learned as such, and the moves
-        that are somebody's own doing."""
-        pairs, alone = np.flatnonzero(new[0]), new[1]
+    def learn(self, visits: Visits, zones: Zones, known: Bools, learned: tuple[Bools, Ints], at_us: int) -> None:
+        """Add a closed window, before `zones` learns it.
+
+        `known` are the pairs met before; `learned` those that are learned as new, and the moves of somebody's own.
+        Nothing is learned before it is known which wider networks there are: at first nobody's is anybody's.
+        """
+        if not zones.sites_known(at_us):
+            return
+        pairs, alone = np.flatnonzero(learned[0]), learned[1][learned[0][learned[1]]]
         rare = alone[zones.shares(visits)[alone] < COMMON]
         self._add(at_us, _MOVES, visits.kind[rare])
-        self._add(at_us, _AT_ONCE, visits.kind[rare[_at_once(visits, rare, ~new[0])]])
+        self._add(at_us, _AT_ONCE, visits.kind[rare[_at_once(visits, rare, known)]])
         self._add(at_us, _HOMELESS, visits.kind[visits.first[self._homeless(visits, visits.first)]])
         own = pairs[~zones.frequented(visits, pairs) & self._homeless(visits, pairs)]
         who, first = np.unique(visits.principal[own], return_index=True)
@@ -79,6 +84,6 @@ def _people(visits: Visits, rows: Ints) -> Bools:
     return people
 
 
-def _at_once(visits: Visits, rows: Ints, met: Bools) -> Bools:
+def _at_once(visits: Visits, rows: Ints, known: Bools) -> Bools:
     """Which of these pairs are of a person that is in a network it knows in this window, too."""
-    return np.isin(visits.principal[rows], visits.principal[met]) & _people(visits, rows)
+    return np.isin(visits.principal[rows], visits.principal[known]) & _people(visits, rows)

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints, Window
 
 _PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
-_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS, _MOVES, _AT_ONCE, _HOME, _HOMES, _HOMELESS = range(
-    11, 23
-)
+_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS = range(11, 18)
 _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0

@@ -63,6 +63,7 @@ class Live(msgspec.Struct, kw_only=True):
     cause: str = ""
     detectors: list[str] = []
     families: list[str] = []
+    titles: list[str] = []  # of an alert of rules: what they are called
     principals: list[str] = []
     secrets: list[str] = []
     techniques: list[str] = []
@@ -85,6 +86,8 @@ class Live(msgspec.Struct, kw_only=True):
         _gather(self.families, finding["family"], NAMES_MAX)
         _gather(self.principals, finding["principal"], NAMES_MAX)
         _gather(self.secrets, finding["secret"], NAMES_MAX)
+        if self.group:
+            _gather(self.titles, finding["title"], NAMES_MAX)
         for technique in finding["techniques"] or ():
             _gather(self.techniques, technique, NAMES_MAX)
         for uid in finding["evidence"] or ():
@@ -105,8 +108,11 @@ class Live(msgspec.Struct, kw_only=True):
     def text(self) -> str:
         """What happened, with what the first finding alone does not tell."""
         parts = [self.message]
-        if self.count > 1:
-            parts.append(f"And {self.count - 1} more like it{_spread(self.secrets, 'secrets')}"
+        others = [title for title in self.titles if title != self.title]
+        if others:
+            parts.append(f"Also: {'; '.join(others)}.")
+        if (more := self.count - 1 - len(others)) > 0:
+            parts.append(f"And {more} more like it{_spread(self.secrets, 'secrets')}"
                          f"{_spread(self.principals, 'principals')}.")  # fmt: skip
         if self.corroborated:
             parts.append(f"Seen for this principal by {len(self.families)} families: {', '.join(self.families)}.")

@@ -30,7 +30,7 @@ SCHEMA: Final = pl.Schema(
 )
 _SCHEDULED: Final = 10  # days before at the same hour, that a schedule must have been seen on
 _OFTEN: Final = 4  # days suffice, where what came on them comes to as many times
-_EXACT: Final = 4  # days running suffice, too, where it came once on each of them, within a quarter of an hour
+_EXACT: Final = 4  # days running suffice, too, where it came in one quarter of an hour of each, the same or the next
 _WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
@@ -266,7 +266,7 @@ def _on_schedule(before: dict[int, int], at_us: int) -> bool:
 
 
 def _exact(before: dict[int, int], at_us: int) -> bool:
-    """Whether it came once on each day of late, always within a quarter of an hour of this moment's."""
+    """Whether it came in one quarter of an hour of each day of late, always within a quarter of this moment's."""
     today, quarter = at_us // DAY_US, at_us // _QUARTER_US % _QUARTERS
     around = sum(1 << (quarter + shift) % _QUARTERS for shift in (-1, 0, 1))
     late = all(today - back in before for back in range(1, _EXACT + 1))

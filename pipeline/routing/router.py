@@ -72,7 +72,6 @@ class Router:
         self._book = Book(config)
         self._changed: dict[str, Live] = {}
         self._messages: list[Message] = []
-        self._acts: dict[tuple[str, str], Live] = {}  # principal and evidence -> alert of a rule, at this moment
 
     # --- the port
 
@@ -139,8 +138,7 @@ class Router:
 
     def _advance(self, now_us: int) -> None:
         """Let event time pass: close, open and forget what is due, each at its own moment."""
-        if now_us > self._clock_us:
-            self._clock_us, self._acts = now_us, {}
+        self._clock_us = max(self._clock_us, now_us)
         while (alert := self._book.due(self._clock_us)) is not None:
             self._expire(alert)
         self._book.forget(self._clock_us)
@@ -170,8 +168,6 @@ class Router:
             return
         self.counts.folded += 1
         alert = alert or (self._of_act(finding) if exempt and rule is None else None) or self._create(finding, time_us)
-        if exempt and rule is None:
-            self._acts |= dict.fromkeys(_act_of(finding), alert)
         before = self._standing(alert)
         alert.admitted |= worth and rule is None and (bool(news) or not exempt)
         alert.add(finding, time_us)
@@ -188,8 +184,12 @@ class Router:
         self._bound()
 
     def _of_act(self, finding: Mapping[str, Any]) -> Live | None:
-        """The alert of the request that this finding is of, too, where it was folded at this very moment."""
-        return next((self._acts[act] for act in _act_of(finding) if act in self._acts), None)
+        """The open alert of another rule that the same request set off."""
+        evidence = set(finding["evidence"] or ())
+        for other in self._book.open_of(finding["principal"] or "", but=""):
+            if other.group and other.state != "suppressed" and not evidence.isdisjoint(other.evidence):
+                return other
+        return None
 
     def _worth(self, finding: Mapping[str, Any], news: float) -> bool:
         """Whether a finding is one of those the day has room for. Noted either way, from its family's floor on."""
@@ -251,8 +251,8 @@ class Router:
         self._book.wake(alert)
 
     def _standing(self, alert: Live) -> tuple[int, ...]:
-        """What is worth saying when it rises: severity, route, number of families."""
-        return alert.severity, ROUTES.index(route_of(self.config, alert)), len(alert.families)
+        """What is worth saying when it rises: severity, route, number of families, of rules."""
+        return alert.severity, ROUTES.index(route_of(self.config, alert)), len(alert.families), len(alert.titles)
 
     def _agree(self, alert: Live, finding: Mapping[str, Any], time_us: int) -> None:
         """Note the family, and when it is the second or a further one, tell every open alert of the principal."""
@@ -311,9 +311,3 @@ class Router:
 
     def _count(self, alert: Live) -> None:
         self.counts.alerts[alert.detectors[0], SEVERITIES[alert.severity]] += 1
-
-
-def _act_of(finding: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Principal and evidence, by which findings of one request are known."""
-    who = finding["principal"]
-    return [(who, one) for one in finding["evidence"] or ()] if who else []

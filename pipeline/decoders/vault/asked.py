@@ -25,9 +25,9 @@ _CERTIFICATE: Final = (
     pl.col("engine").is_in(["pki", "ssh"])
     & pl.col("request_path").str.contains(r"/(?:issue|sign(?:-[a-z-]+)?|creds)(?:/|$)")
 ).fill_null(value=False)
-_BATCH: Final = '"batch_input":['
 _BATCHED: Final = (
-    pl.col("engine").is_in(["transit", "transform"]) & pl.col("request_data").str.contains(_BATCH, literal=True)
+    pl.col("engine").is_in(["transit", "transform"])
+    & pl.col("request_data").str.contains('"batch_input":', literal=True)
 ).fill_null(value=False)
 _LOGIN: Final = pl.col("login").fill_null(value=False) & ~_CERTIFICATE
 
@@ -47,7 +47,7 @@ def asked_for(frame: pl.DataFrame) -> pl.Series:
 def items(frame: pl.DataFrame) -> pl.Series:
     """How many values a request asks for at once: each is an object of its `batch_input`."""
     batched = frame.select(_BATCHED.arg_true()).to_series().to_numpy()
-    inside = frame["request_data"][batched].str.split_exact(_BATCH, 1).struct.field("field_1")
+    inside = frame["request_data"][batched].str.json_path_match("$.batch_input")
     found = inside.str.count_matches("{", literal=True).cast(pl.Int64).alias("items")
     return spread(found, batched, len(frame), None)
 

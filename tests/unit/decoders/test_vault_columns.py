@@ -314,6 +314,8 @@ BATCHES: list[tuple[str, dict[str, Any], int | None]] = [
     ("transit", {"batch_input": [{"ciphertext": HASH, "reference": HASH}] * 3}, 3),
     ("transit", {"batch_input": [{"input": HASH}] * 200, "hash_algorithm": HASH}, 200),
     ("transit", {"batch_input": []}, 0),
+    ("transit", {"a": {"batch_input": []}, "batch_input": [{"ciphertext": HASH}] * 4, "zz": {"b": {}}}, 4),
+    ("transit", {"a": {"batch_input": [{"ciphertext": HASH}]}}, None),
     ("transit", {"ciphertext": HASH}, None),
     ("kv", {"data": {"batch_input": [{"a": HASH}]}}, None),
 ]

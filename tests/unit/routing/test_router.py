@@ -83,18 +83,29 @@ def test_secrets_of_one_principal_and_cause_are_one_incident() -> None:
 
 def hit(minutes: float, cause: str, severity: str, evidence: str, **given: Any) -> dict[str, Any]:
     """What a rule says of one request."""
-    told = {"detector": "invariant", "family": "invariant", "message": f"{cause}.", "cause": cause}
-    return finding(minutes, **told, severity=severity, evidence=[evidence], **given)
+    told = {"detector": "invariant", "family": "invariant", "message": f"{cause}.", "title": cause.capitalize()}
+    return finding(minutes, **told, cause=cause, severity=severity, evidence=[evidence], **given)
 
 
 def test_what_one_request_sets_off_is_one_alert() -> None:
-    """It is named after the gravest rule; another request, or another's, that sets off one of them is another alert."""
+    """It is named after the gravest rule, and names the others; another request, or another's, is another alert."""
     request = [hit(0, "orphan", "medium", "e1"), hit(0, "policies", "high", "e1"), hit(0, "periodic", "low", "e1")]
     others = [hit(5, "orphan", "medium", "e2"), hit(0, "orphan", "medium", "e1", principal="approle/other")]
-    alerts = Router(Config()).push(frame(*request, *others), us(9)).alerts.sort("count", "principal")
+    result = Router(Config()).push(frame(*request, *others), us(9))
+    alerts = result.alerts.sort("count", "principal")
     assert alerts["count"].to_list() == [1, 1, 3]
-    assert (alerts["severity"][2], alerts["message"][2].partition(".")[0]) == ("high", "policies")
-    assert len(Router(Config()).push(frame(hit(0, "a", "high", "e1"), hit(1, "b", "high", "e1")), us(9)).alerts) == 2
+    assert alerts["severity"][2] == "high"
+    assert alerts["message"][2] == "policies. Also: Orphan; Periodic."
+    assert [m.alert["message"] for m in result.messages if m.alert_uid == alerts["uid"][2]][-1] == alerts["message"][2]
+
+
+def test_what_one_request_sets_off_is_one_alert_after_a_restart() -> None:
+    """What comes of it later finds the alert."""
+    first = Router(Config())
+    first.push(frame(hit(0, "policies", "high", "e1")), us(1))
+    again = Router(Config())
+    again.restore(first.snapshot())
+    assert one(again.push(frame(hit(0, "orphan", "medium", "e1")), us(2)).alerts)["count"] == 2
 
 
 def test_a_suppressed_rule_takes_no_other_along() -> None:
