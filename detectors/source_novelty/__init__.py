@@ -157,20 +157,23 @@ class SourceNovelty:
         at = np.flatnonzero(odd)
         share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
         strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
-        mean, strange = np.maximum(mean, self._homes.first(visits, at)), self._homes.strange(visits, at, strange)
-        hurried = self._homes.hurried(visits, at, known)
-        columns = {"share": share, "mean": mean, "size": size, "strange": strange, "took": took, "hurried": hurried}
+        first = self._homes.first(visits, at)
+        columns = {
+            "share": share, "mean": np.maximum(mean, first), "size": size, "took": took,
+            "strange": self._homes.strange(visits, at, strange), "hurried": self._homes.hurried(visits, at, known),
+            "alike": np.where(first > 0, 1.0, share),  # a first home is somebody's own by nature
+        }  # fmt: skip
         rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())
         # Of two networks that are new to somebody the one that many come from says nothing.
         rare = pl.col("share") < COMMON
         rows = rows.filter(rare | ~rare.any().over("principal"))
         each = rows.group_by("principal").agg(
             pl.col("took").any(),
-            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share").max(), pl.col("mean").max(),
+            pl.col("zone").sort(), pl.len().alias("count"), pl.col("share", "alike", "mean").max(),
             pl.col("size").first(), pl.col("kind").first(), pl.col("strange", "hurried").max(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
-        surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["share"].to_numpy())
+        surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["alike"].to_numpy())
         surprise = np.maximum(surprise, each["strange"].to_numpy())
         surprise += each["hurried"].to_numpy()
         surprise -= _NOTHING_TAKEN * ~each["took"].to_numpy()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MOVES, _AT_ONCE, _HOME, _HOMES, _HOMELESS = range(5)
 _FEW_MOVES: Final = 10.0  # added to a kind's, so that the first few do not say how moves are
 _FEW_WINDOWS: Final = 50.0
+_USUAL: Final = 3.0  # people of a kind who came to one, before it is what people do
 
 
 class Homes:
@@ -25,10 +26,14 @@ class Homes:
         self._tally = Table(1, limit)
 
     def first(self, visits: Visits, rows: Ints) -> Floats:
-        """How often in a window people who never were in a wider network of their own come to one; 0 for others."""
+        """How often in a window people who never were in a wider network of their own come to one.
+
+        0 for others, and while hardly anybody did.
+        """
         kind = visits.kind[rows]
-        rate = (self._get(_HOMES, kind) + 0.5) / (self._get(_HOMELESS, kind) + _FEW_WINDOWS)
-        return np.where(self._homeless(visits, rows), np.minimum(rate, 1.0), 0.0)
+        homes = self._get(_HOMES, kind)
+        rate = (homes + 0.5) / (self._get(_HOMELESS, kind) + _FEW_WINDOWS)
+        return np.where(self._homeless(visits, rows) & (homes >= _USUAL), np.minimum(rate, 1.0), 0.0)
 
     def strange(self, visits: Visits, rows: Ints, strange: Floats) -> Floats:
         """`strange`, the surprise of a wider network, where it is somebody's first: no more than that is."""
