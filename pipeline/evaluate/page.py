@@ -45,6 +45,9 @@ those whom `reorg` and `scale_out` touched in place of 29.
 What came then (`strange_name`, `roles_tried`, what a team does is custom, homes where many live, rules that leave room
 for what is weighed) found 55 of 56 on two more of them (904 and 905), with 74 false alerts, 5 about those whom `reorg`
 touched, and 77 in the twins without attacks.
+What came last (`program_novelty`, `token_passed_on`, `rate_batched`, rare acts of newcomers, first homes, two places at
+once, objectives never met, what one request sets off told once) found the same 55 on the same two, with 81 false
+alerts, 5 about those whom `reorg` touched, and 85 in the twins.
 """
 
 TIMES = """\
