@@ -88,11 +88,25 @@ def create(path: Path, name: str = DEFAULT_NAME) -> FileSigner:
     text = f"{_PREFIX}{name}+{note.verifier_of(signer).key_id.hex()}+{material}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_durable(path, text.encode(), mode=0o600, exclusive=True)
+        _place(path, text.encode())
         sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"the signing key {path} could not be created: {error.strerror}") from error
     return signer
+
+
+def _place(path: Path, data: bytes) -> None:
+    """A new file that is whole as soon as it is there. Raises OSError, FileExistsError where there is one already."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_durable(fresh, data, mode=0o600, exclusive=True)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        write_durable(path, data, mode=0o600, exclusive=True)
+    finally:
+        fresh.unlink()
 
 
 def load(path: Path) -> FileSigner:
@@ -111,8 +125,15 @@ def load(path: Path) -> FileSigner:
 
 
 def load_or_create(path: Path) -> FileSigner:
-    """The key in `path`, made on first use."""
-    return load(path) if path.exists() else create(path)
+    """The key in `path`, made on first use, by one of those who come for it at once."""
+    if path.exists():
+        return load(path)
+    try:
+        return create(path)
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            return load(path)
+        raise
 
 
 def for_lake(path: Path, lake_dir: Path, *, origin: str | None = None, folder: str = "ledger") -> FileSigner:

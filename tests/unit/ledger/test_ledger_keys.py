@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,27 @@ def test_a_new_key_is_private_and_is_read_back_as_the_same_key(tmp_path: Path) -
     assert keys.load_or_create(path).public == created.public
     with pytest.raises(ConfigError, match="could not be created"):
         keys.create(path)
+
+
+def test_of_many_who_come_at_once_all_have_the_key_of_one(tmp_path: Path) -> None:
+    """Workers that are started together find no key, and must not fail because another was quicker."""
+    path = tmp_path / "keys" / "signing.key"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: keys.load_or_create(path).public, range(32)))
+    assert set(made) == {keys.load(path).public}
+    assert [file.name for file in path.parent.iterdir()] == ["signing.key"]
+    with pytest.raises(ConfigError, match="could not be created"):
+        keys.create(path)
+
+
+def test_a_key_is_made_where_files_cannot_be_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems have no links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert keys.create(tmp_path / "signing.key").public == keys.load(tmp_path / "signing.key").public
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
