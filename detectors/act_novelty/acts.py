@@ -33,19 +33,14 @@ _BORROWED: Final = 10.0  # days' worth of belief in the kind's habit of new acts
 _BEGUN: Final = 50.0  # days added to a kind's, so that a young memory does not call everything rare
 _BURSTY: Final = 3.0
 _LATE_US: Final = 12 * HOUR_US
+_IN_DATA: Final = pl.col("path").str.contains("/data/", literal=True)  # of KV 2: a secret itself
 _DESCRIBED: Final = (
-    (pl.col("operation") == "write")
-    & pl.col("path").str.contains("/metadata/", literal=True)
-    & ~pl.col("path").str.contains("/data/", literal=True)
+    (pl.col("operation") == "write") & pl.col("path").str.contains("/metadata/", literal=True) & ~_IN_DATA
 )
 _READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
 _APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # a batch is apart, too, and nothing old
-_DECRYPT: Final = (
-    _READ
-    & pl.col("path").str.contains("/decrypt/", literal=True)
-    & ~pl.col("path").str.contains("/data/", literal=True)
-)
-_WRAPPED: Final = _READ & ~pl.col("discloses_value") & pl.col("path").str.contains("/data/", literal=True)
+_DECRYPT: Final = _READ & pl.col("path").str.contains("/decrypt/", literal=True) & ~_IN_DATA
+_WRAPPED: Final = _READ & ~pl.col("discloses_value") & _IN_DATA
 _ASKED: Final = (pl.col("operation").is_in(tuple(ACTS)) | (_READ & _APART) | _DECRYPT | _WRAPPED) & (
     pl.col("outcome") == "success"
 )

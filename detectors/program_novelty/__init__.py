@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from detectors._operation import by_hour
+from detectors._people import somebody
 from detectors._window import Found, tell
 from detectors.program_novelty.agents import PROGRAM
 from detectors.program_novelty.passed import Passed
@@ -90,10 +91,7 @@ class ProgramNovelty:
         self._passed.restore(frames)
 
 
-_NOBODY: Final = ("", "anonymous", "token", "wrapping", "unknown")
-_USED: Final = (
-    (pl.col("outcome") == "success") & (pl.col("operation") != "auth") & ~pl.col("principal").is_in(_NOBODY)
-).fill_null(value=False)
+_USED: Final = ((pl.col("outcome") == "success") & (pl.col("operation") != "auth") & somebody()).fill_null(value=False)
 
 
 def create(config: Config) -> ProgramNovelty:

@@ -129,9 +129,9 @@ class Programs:
         own, users, who, kind = (self._open[name].to_numpy() for name in _KEYS)
         new, fresh = ~self._tally.knows(own), self._open["fresh"].to_numpy().astype(np.float64)
         self._late.add(users[fresh > 0], np.ones((int(fresh.sum()), 1)), at_us)
-        grown = np.concatenate([own[new], users[new]])
-        self._tally.add(grown, np.ones((len(grown), 1)), at_us)
-        self._tally.put(unique(own), np.ones((len(unique(own)), 1)), at_us)  # seen today
+        self._tally.add(users[new], np.ones((int(new.sum()), 1)), at_us)
+        seen = unique(own)
+        self._tally.put(seen, np.ones((len(seen), 1)), at_us)
         self._present(who, kind, fresh)
         self._since.begin(at_us)
         self._open, self._fresh = _NONE, _FRESH

@@ -150,8 +150,10 @@ class SliBurn:
         burn = _rate(failed, total) / allowed
         over = (burn > threshold) & (_rate(*recent.T) / allowed > threshold)
         hot: Bools = over & (failed >= least) & (_chance(failed, total, allowed) < config.significance)
-        usual = self._usual.share(self._ring.keys)
-        hot &= _rate(failed, total) > np.minimum(config.above_usual * usual, (2 + usual) / 3)
+        some = np.flatnonzero(hot)
+        usual = self._usual.share([self._ring.keys[place] for place in some.tolist()])
+        bar = np.minimum(config.above_usual * usual, (2 + usual) / 3)
+        hot[some] = _rate(failed[some], total[some]) > bar
         begun = []
         for place in np.flatnonzero(hot).tolist():
             key = (self._ring.keys[place], number)

@@ -14,7 +14,7 @@ from detectors._text import figure, several, show
 from detectors._usual import Bools
 from detectors._window import Found, known_since, seen_in, tell, values_in
 from detectors.source_novelty.front import Fronts, Limits
-from detectors.source_novelty.homes import Homes
+from detectors.source_novelty.homes import Homes, no_stranger
 from detectors.source_novelty.hosts import Hosts, Stays
 from detectors.source_novelty.tokens import Tokens
 from detectors.source_novelty.zones import COMMON, Visits, Zones
@@ -160,7 +160,7 @@ class SourceNovelty:
         first = self._homes.first(visits, at)
         columns = {
             "share": share, "mean": np.maximum(mean, first), "size": size, "took": took,
-            "strange": self._homes.strange(visits, at, strange), "hurried": self._homes.hurried(visits, at, known),
+            "strange": no_stranger(strange, first), "hurried": self._homes.hurried(visits, at, known),
             "alike": np.where(first > 0, 1.0, share),  # a first home is somebody's own by nature
         }  # fmt: skip
         rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())

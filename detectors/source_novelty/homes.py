@@ -35,11 +35,6 @@ class Homes:
         rate = (homes + 0.5) / (self._get(_HOMELESS, kind) + _FEW_WINDOWS)
         return np.where(self._homeless(visits, rows) & (homes >= _USUAL), np.minimum(rate, 1.0), 0.0)
 
-    def strange(self, visits: Visits, rows: Ints, strange: Floats) -> Floats:
-        """`strange`, the surprise of a wider network, where it is somebody's first: no more than that is."""
-        first = self.first(visits, rows)
-        return np.where(first > 0, np.minimum(strange, SECOND - np.log10(np.maximum(first, 1e-300))), strange)
-
     def hurried(self, visits: Visits, rows: Ints, known: Bools) -> Floats:
         """Surprise of people who are in a new network and in one they know at once; 0 for others."""
         kind = visits.kind[rows]
@@ -82,6 +77,11 @@ class Homes:
         """Continue from a snapshot; from one of an earlier version, with nobody's home known."""
         if "homes" in frames:
             self._tally.restore(frames["homes"])
+
+
+def no_stranger(strange: Floats, first: Floats) -> Floats:
+    """`strange`, the surprise of a wider network; where it is somebody's `first` (see Homes), no more than that is."""
+    return np.where(first > 0, np.minimum(strange, SECOND - np.log10(np.maximum(first, 1e-300))), strange)
 
 
 def _people(visits: Visits, rows: Ints) -> Bools:
