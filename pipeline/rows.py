@@ -94,7 +94,6 @@ def events(resolved: pl.DataFrame, taken: Sequence[Taken], placed: Sequence[Plac
         pl.concat([one.leaf_index for one in placed]).gather(piece).alias("leaf_index"),
         repeated("source", [one.raw.stream for one in taken], counts),
         repeated("file", [one.raw.file for one in taken], counts),
-        repeated("format", [one.decoded.format for one in taken], counts),
         order_time=pl.col("time"),
     )
     return conform(placed_rows, EVENT)

@@ -105,7 +105,7 @@ class Pieces:
     """The records as the decoder framed them: a torn and glued line becomes several, a pretty-printed object one.
 
     Piece `i` is `data[starts[i]:ends[i]]` of the batch, at `positions[i]`. Every non-blank byte range consumed is in
-    exactly one piece, and every piece is either in `events` or in `rejected`.
+    exactly one piece, and every piece is either in `events`, in `rejected` or in `brackets`.
     """
 
     starts: Ints
@@ -119,15 +119,16 @@ class Decoded:
 
     `consumed` counts the records of the batch that are done with; later ones (an object that is not finished yet)
     must be delivered again, with more behind them. `replaced` maps a piece to the text to store instead of its
-    bytes, with the values that stood there in clear taken out.
+    bytes, with the values that stood there in clear taken out. `brackets` are pieces that only hold the entries of a
+    document together.
     """
 
-    format: str
     consumed: int
     pieces: Pieces
     events: pl.DataFrame  # schema.DECODED
     rejected: pl.DataFrame  # columns: piece UInt32, reason String
     replaced: Mapping[int, bytes] = field(default_factory=dict)
+    brackets: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

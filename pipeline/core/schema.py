@@ -77,6 +77,8 @@ DECODED: Final = pl.Schema(
         "clear": pl.Boolean(),  # the line carried values that should have been hashed
         "asked_for": TEXTS,  # "<field>:<digest>" of the names a certificate or a log-in was asked for; mostly null
         "items": pl.Int64(),  # values in one request that asks for many at once (transit's batch_input); mostly null
+        "latency_ms": pl.Float64(),  # what the store took, where one entry tells it
+        "format": pl.String(),  # the decoder's name
     }
 )
 

@@ -86,7 +86,7 @@ _TOLD = (
     "flags", "canary", "asked_for", "items",
 )  # fmt: skip
 _ASKED = ("uid", "time", "leaf_index", "outcome", "principal", "error", "clear")
-_ANSWERED = (*_ASKED, "discloses_value")
+_ANSWERED = (*_ASKED, "discloses_value", "latency_ms")
 
 
 def _merged(entries: pl.DataFrame, told: pl.DataFrame, halves: pl.DataFrame) -> pl.DataFrame:
@@ -98,12 +98,13 @@ def _merged(entries: pl.DataFrame, told: pl.DataFrame, halves: pl.DataFrame) -> 
         [either, request, response, owner, halves.select("key", "devices", "asked", "lacking")], how="horizontal"
     )
     elapsed = _milliseconds(pl.col("p_time") - pl.col("q_time"))
+    alone = pl.col("q_uid") == pl.col("p_uid")  # one entry that tells of both
     refused = (pl.col("q_outcome") == "denied") & (pl.col("p_outcome") == "success")
     logged_in = (pl.col("operation") == "auth") & pl.col("login_principal").is_not_null() & is_login()
     return wide.select(
         "key", "uid", *(name for name in _TOLD if name != "error"), "devices", "lacking",
         time=pl.coalesce("q_time", "p_time"),
-        latency_ms=pl.when(pl.col("asked").is_not_null()).then(elapsed),
+        latency_ms=pl.when(alone).then("p_latency_ms").when(pl.col("asked").is_not_null()).then(elapsed),
         error=pl.coalesce("p_error", "q_error"),
         request_leaf="q_leaf_index", response_leaf="p_leaf_index", request_uid="q_uid", response_uid="p_uid",
         paired=pl.col("q_uid").is_not_null() & pl.col("p_uid").is_not_null(),

@@ -19,10 +19,9 @@ import polars as pl
 
 from pipeline.core.fingerprint import piece_uids
 from pipeline.core.model import RawBatch
+from pipeline.decoders import _decoder as stages
+from pipeline.decoders._framing import frame
 from pipeline.decoders.vault import Config, create
-from pipeline.decoders.vault import decoder as stages
-from pipeline.decoders.vault.framing import frame
-from pipeline.decoders.vault.guard import in_text, suspicious
 from pipeline.enrich import create as enricher
 
 if TYPE_CHECKING:
@@ -96,16 +95,17 @@ def measured(name: str, entries: int, work: Callable[[], Any]) -> Any:
 
 def main(entries: int) -> None:
     batch, decoder, names = made(entries), create(Config()), enricher()
+    format_, table = decoder._formats[0], decoder._readers[0]._parts()[0]
     count = len(batch)
     print(f"{count:,} entries, {len(batch.data) / count:,.0f} bytes each")
     whole = measured("decode", count, lambda: decoder.decode(batch))
     framed = measured("  frame", count, lambda: frame(batch))
-    raw = measured("  table (DuckDB to Polars)", count, lambda: decoder._table.read([framed.data]))
+    raw = measured("  table (DuckDB to Polars)", count, lambda: table.read([framed.data]))
     rows = np.flatnonzero(framed.ends > framed.starts)
-    raw = measured("  times", count, lambda: stages._timed(raw))
-    measured("  guard", count, lambda: suspicious(in_text(stages._lines([framed], [rows])), raw, decoder._headers))
+    raw = measured("  times", count, lambda: format_.timed(raw))
+    measured("  guard", count, lambda: format_.believed(raw, format_.scanned(stages._lines([framed], [rows]))))
     shown = pl.Series([False]).new_from_index(0, count)
-    measured("  columns", count, lambda: decoder._columns.of(raw, shown))
+    measured("  columns", count, lambda: format_.columns(raw, shown))
     measured("enrich", count, lambda: names.resolve(whole.events))
     pieces = whole.pieces
     measured("uids", count, lambda: piece_uids("s", "", batch.data, pieces.starts, pieces.ends, pieces.positions))

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipeline.decoders.vault import Config, VaultDecoder, create
-from pipeline.decoders.vault.framing import frame
+from pipeline.decoders._decoder import PieceDecoder
+from pipeline.decoders._framing import frame
+from pipeline.decoders.vault import Config, create
 from tests.decoding import SHARED, batch_of
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ class _NoTable:
         raise duckdb.Error("out of order")
 
 
-def _slow() -> VaultDecoder:
+def _slow() -> PieceDecoder:
     decoder = create(Config())
-    decoder._table = _NoTable()  # type: ignore[assignment]
+    reader = decoder._readers[0]
+    reader._made = _NoTable(), reader._parts()[1]  # type: ignore[assignment]
     return decoder
 
 
@@ -46,7 +48,7 @@ QUICK, EXACT = create(Config()), _slow()
 
 
 def _believed(batch: RawBatch) -> int:
-    return len(QUICK._quick([frame(batch)])[1][0])
+    return len(QUICK._quick([frame(batch)])[0].records[0])
 
 
 @pytest.mark.parametrize("log", LOGS)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from pipeline.decoders.vault.decoder import VaultDecoder
+from pipeline.decoders._decoder import PieceDecoder
+from pipeline.decoders.vault.format import VaultFormat
 
 # Headers whose values say nothing secret; a value under any other name is kept only when the device hashed it.
 PLAIN_HEADERS = (
@@ -26,6 +27,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=1_024)] = 1
 
 
-def create(config: Config) -> VaultDecoder:
+def format_of(config: Config) -> VaultFormat:
+    """What a decoder of several formats is made with."""
+    return VaultFormat(canary_header=config.canary_header, headers=config.plain_headers)
+
+
+def create(config: Config) -> PieceDecoder:
     """A decoder for one thread."""
-    return VaultDecoder(canary_header=config.canary_header, headers=config.plain_headers, threads=config.threads)
+    return PieceDecoder([format_of(config)], threads=config.threads)

@@ -8,15 +8,12 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED
+from pipeline.decoders._times import moment
 from pipeline.decoders.vault.asked import asked_for, items
-from pipeline.decoders.vault.entry import EARLIEST, LATEST
 from pipeline.decoders.vault.places import KEY, MOUNT, first
 from pipeline.decoders.vault.vocabulary import describe
 
-# Polars also reads "2026-3-1T8:0:0Z" and the like, which is no time of RFC 3339.
-_SHAPED: Final = pl.col("time").str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z$")
-_READ: Final = pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
-MOMENT: Final = pl.when(_SHAPED & _READ.is_between(EARLIEST, LATEST, closed="left")).then(_READ)
+MOMENT: Final = moment(pl.col("time"))
 
 # Refusals: by policy, by authentication, by an invalid or used token. Texts of Vault and OpenBao, lower-cased.
 _DENIED: Final = (

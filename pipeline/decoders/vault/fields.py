@@ -1,26 +1,10 @@
-"""What is read from a Vault or OpenBao audit entry: one table of fields, from which both parsers are built.
-
-The RAW frame has one row per entry and one column per field, still in the store's own words. The fast parser (DuckDB,
-`table`) and the exact one (Python, `entry`) fill the same frame, so everything after it exists once.
-"""
+"""What is read from a Vault or OpenBao audit entry."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-import polars as pl
-
-
-class Field(NamedTuple):
-    """One column: where it stands in the entry, and as what it is read.
-
-    kind: text (anything, as text), texts (a list of it), int, bool, json (its JSON text), object (is there such an
-    object, true or false), rows (how many objects of a list have a type).
-    """
-
-    path: tuple[str, ...]
-    kind: str
-
+from pipeline.decoders._fields import Field, guarded, raw_schema
 
 _METADATA = ("role_name", "role", "username", "service_account_name", "service_account_namespace")
 _ISSUED = ("client_token", "accessor", "display_name", "entity_id", "token_type")
@@ -67,12 +51,7 @@ FIELDS: Final[dict[str, Field]] = {
     **_auth("issued", ("response", "auth")),
 }
 
-_TYPES: Final = {
-    "text": pl.String(), "texts": pl.List(pl.String), "int": pl.Int64(), "bool": pl.Boolean(), "json": pl.String(),
-    "object": pl.Boolean(), "rows": pl.Int64(),
-}  # fmt: skip
-
-RAW: Final = pl.Schema({name: _TYPES[field.kind] for name, field in FIELDS.items()})
+RAW: Final = raw_schema(FIELDS)
 
 # Values that a device hashes; in clear they must not stay.
 TOKENS: Final = (
@@ -81,5 +60,4 @@ TOKENS: Final = (
     "response_wrapped_accessor",
 )  # fmt: skip
 
-# Every name whose value is used or hashed. A second one of them in an entry is how two parsers come to see two things.
-GUARDED: Final = tuple(sorted({field.path[-1] for field in FIELDS.values()} - {"granting_policies"}))
+GUARDED: Final = tuple(name for name in guarded(FIELDS) if name != "granting_policies")

@@ -1,8 +1,6 @@
-"""Which of the quickly parsed lines may be believed, and which go to the exact parser.
+"""Which of the quickly parsed lines may be believed, and which go to the exact parser: see `_guard`.
 
-Two parsers that disagree on a line are a way to hide in it, so a line is believed only when the guarded names found in
-its text are exactly those that the columns account for: a key given twice, written with escapes or blanks, of another
-type than it should have, or standing where nobody looks, leaves a surplus. Suspicion costs time, never a result.
+Beside what holds for every format, nothing may stand in clear.
 """
 
 from __future__ import annotations
@@ -12,24 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.decoders._guard import ESCAPES, LAX, MAX_OPEN, accounted, keys_of
+from pipeline.decoders._tokens import HASH, SUSPECT, VALUE
 from pipeline.decoders.vault.fields import FIELDS, GUARDED, TOKENS
-from pipeline.decoders.vault.tokens import HASH, SUSPECT, VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KEYS: Final = r'"(?:' + "|".join(GUARDED) + r')"[ \t\r]*:'
-# JSON escapes of what Go's encoder writes plainly: ASCII letters, digits, "-", ".", "_"; and NUL.
-_ESCAPES: Final = r"\\u00(?:00|2[deDE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
-# What the quick parser takes for JSON and is none: a comma before a bracket, numbers that are none.
-_LAX: Final = r",[ \t\r]*[}\]]|[:,\[][ \t\r]*-?(?i:nan|inf)"
-_WRITTEN: Final = f"{_ESCAPES}|{SUSPECT}|{_LAX}"
+_KEYS: Final = keys_of(GUARDED)
+_WRITTEN: Final = f"{ESCAPES}|{SUSPECT}|{LAX}"
 # A string in `data` is a key, a device's hash or a time.
 _HIDDEN: Final = rf'^(?:[^"]|"(?:{VALUE})"|"(?:[^"\\]|\\.)*"\s*:)*$'
 _HEADERS: Final = (
     r'^\{{(?:,?"(?:{plain})":\[(?:,?"[^"\\]*")*\]|,?"[^"\\]*":\[(?:,?"hmac-sha256:[0-9a-f]{{64}}")*\])*\}}$'
 )
-MAX_OPEN: Final = 60  # brackets opened in `data`; more may mean nesting past the cap
 
 
 class Headers:
@@ -45,22 +39,7 @@ class Headers:
         return (~text.str.contains(self._closed) | text.str.contains(self._twice)).fill_null(value=False)
 
 
-def _present(name: str, kind: str) -> pl.Expr:
-    if kind == "rows":
-        return pl.col(name).fill_null(0).cast(pl.UInt32)
-    if kind == "object":
-        return pl.col(name).cast(pl.UInt32)
-    return pl.col(name).is_not_null().cast(pl.UInt32)
-
-
-def _inside(name: str) -> pl.Expr:
-    return pl.col(name).str.count_matches(_KEYS).fill_null(0)
-
-
-_ACCOUNTED: Final = pl.sum_horizontal(
-    *(_present(name, field.kind) for name, field in FIELDS.items()),
-    _inside("request_data"), _inside("response_data"), _inside("request_headers"),
-)  # fmt: skip
+_ACCOUNTED: Final = accounted(FIELDS, _KEYS)
 
 
 def _clear_data(name: str) -> pl.Expr:

@@ -7,15 +7,10 @@ Vault and OpenBao hash tokens, accessors and every string in `data`. A device wi
 from __future__ import annotations
 
 import hashlib
-import itertools
-import json
-import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.decoders.vault.entry import dumps
+from pipeline.decoders._tokens import REDACTED, is_hash, is_hidden, mask, mask_path
 from pipeline.decoders.vault.fields import FIELDS, TOKENS
-from pipeline.decoders.vault.pieces import benign_prefix
-from pipeline.decoders.vault.tokens import REDACTED, VALUE, is_hash, is_hidden, mask, mask_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,67 +109,3 @@ def _digest(token: str | None) -> str | None:
     if token is None or is_hash(token):
         return token
     return "sha256:" + hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if token else None
-
-
-def line(body: Mapping[str, Any]) -> bytes:
-    """One line of text for an entry."""
-    return dumps(body).encode("utf-8", "replace")
-
-
-# What lies between two quotes that are not escaped: a string, or what stands between two strings.
-_SEGMENT: Final = re.compile(rb'((?:[^"\\]++|\\.)*+)("?)', re.DOTALL)
-_BETWEEN: Final = re.compile(
-    rb"[\s,:{}\[\]]*+|[\s,:{}\[\]]++(?:(?:true|false|null|-?[0-9][0-9.eE+-]*+)[\s,:{}\[\]]*+)*+"
-)
-_HIDDEN: Final = re.compile(VALUE.encode())
-_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
-_FORM: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
-_SHOWN: Final = re.compile(rb'"(?:client_token|accessor|client_token_accessor|token|data|secret_id|wrap_info)"\s*:')
-_ELEMENT: Final = re.compile(rb">([^<]++)")
-
-
-def remains(piece: bytes, reason: str) -> bytes:
-    """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed.
-
-    Text of another format stays, unless it speaks of tokens or may be the remains of an entry: whatever has a quote
-    in it and is no object.
-    """
-    if reason == "jsonx":
-        piece = _ELEMENT.sub(_element, piece)
-    elif reason != "unknown_format" or _SHOWN.search(piece) or (b'"' in piece and not _is_object(piece)):
-        piece = _unquoted(piece)
-    return _FORM.sub(REDACTED.encode(), piece)
-
-
-def _is_object(piece: bytes) -> bool:
-    """Whether all of the piece, behind a prefix, is one JSON object."""
-    try:
-        return isinstance(json.loads(piece[piece.find(b"{") :]), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _unquoted(piece: bytes) -> bytes:
-    """The piece with only keys, hashes, times and literals left.
-
-    It may begin or end inside a string, so it is not known which side of a quote is a string: what is kept may be
-    kept on either.
-    """
-    kept = bytearray()
-    segments = (match.groups() for match in _SEGMENT.finditer(piece))  # one by one: it may be nothing but quotes
-    for place, ((text, quote), (behind, _)) in enumerate(itertools.pairwise(itertools.chain(segments, [(b"", b"")]))):
-        kept += _segment(text, behind, first=place == 0) + quote
-    return bytes(kept)
-
-
-def _segment(text: bytes, behind: bytes, *, first: bool) -> bytes:
-    key = behind.lstrip()[:1] == b":" and _NAME.fullmatch(text)
-    opening = first and text.rstrip()[-1:] == b"{" and benign_prefix(text.rstrip()[:-1])
-    if key or opening or _BETWEEN.fullmatch(text) or _HIDDEN.fullmatch(text):
-        return text
-    return REDACTED.encode()
-
-
-def _element(match: re.Match[bytes]) -> bytes:
-    text = match[1].strip()
-    return match[0] if not text or _HIDDEN.fullmatch(text) else b">" + REDACTED.encode()

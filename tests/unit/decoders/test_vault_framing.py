@@ -8,8 +8,8 @@ import tracemalloc
 
 import pytest
 
+from pipeline.decoders._remains import remains
 from pipeline.decoders.vault import Config, create
-from pipeline.decoders.vault.redact import remains
 from tests.decoding import Seen, batch_of, batch_of_records, drained, seen
 
 DECODER = create(Config())

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.decoders.vault.pieces import MAX_PREFIX, benign_prefix
-from pipeline.decoders.vault.table import MAX_OBJECT
-from pipeline.decoders.vault.tokens import mask_prefix
+from pipeline.decoders._pieces import MAX_PREFIX, benign_prefix
+from pipeline.decoders._table import MAX_OBJECT
+from pipeline.decoders._tokens import mask_prefix
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from pipeline.decoders.vault.entry import Parsed, RefusedError, parse
-from pipeline.decoders.vault.pieces import Piece, Scan, cut, cut_nuls
+from pipeline.decoders._exact import RefusedError
+from pipeline.decoders._pieces import BRACKETS, HEAD, Piece, Scan, cut, cut_nuls, tail_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.core.model import RawBatch
-    from pipeline.decoders.vault.framing import Mask
+    from pipeline.decoders._format import Parsed
+    from pipeline.decoders._framing import Mask
 
 MAX_RECORDS: Final = 10_000  # of an object over several records
 _BRACE: Final = ord("{")
 MAX_BYTES: Final = 4 << 20
+MAX_HEAD: Final = 4096  # of a document, up to its first entry
 
 
 class Placed(NamedTuple):
@@ -32,10 +36,15 @@ class _Stretch(NamedTuple):
 
 
 class Cutter:
-    """Takes odd records one by one, in order. `placed` are their pieces, offsets in the batch's bytes."""
+    """Takes odd records one by one, in order. `placed` are their pieces, offsets in the batch's bytes.
 
-    def __init__(self, batch: RawBatch, blank: Mask) -> None:
+    `judge` says which entry an object is; with `documents` they may stand in a list or in a larger object.
+    """
+
+    def __init__(self, batch: RawBatch, blank: Mask, judge: Callable[[bytes], Parsed], *, documents: bool) -> None:
         self.placed: list[Placed] = []
+        self._judge = judge
+        self._documents = documents
         self._batch = batch
         self._oversize = {cut_off.record for cut_off in batch.oversize}
         solid = np.flatnonzero(~blank)
@@ -99,8 +108,9 @@ class Cutter:
         if self._scan is not None:
             stop = self._scan.feed(self._text(stretch.start, stretch.end), 0, stretch.end - stretch.start)
             if stop is not None:
-                stretch = stretch._replace(start=stretch.start + stop)
-                self._complete(stretch.start)
+                stretch = stretch._replace(start=self._complete(stretch.start + stop, stretch.end))
+            elif (behind := self._behind_head(stretch.end)) is not None:
+                stretch = stretch._replace(start=behind)
             elif not self._scan.broken:
                 self._fed.append(stretch)
                 if len(self._fed) >= MAX_RECORDS or stretch.end - self._fed[0].start > MAX_BYTES:
@@ -110,7 +120,7 @@ class Cutter:
                 self._give_up()
         text = self._text(stretch.start, stretch.end)
         last = len(text.rstrip())
-        for piece in cut(text, 0, len(text)):
+        for piece in cut(text, 0, len(text), self._judge, documents=self._documents):
             if may_open and piece.reason == "torn" and piece.end >= last and self._open(text, piece, stretch):
                 return
             self._add(_moved(piece, stretch.start), stretch.record)
@@ -125,11 +135,33 @@ class Cutter:
         self._fed = [_Stretch(stretch.start + piece.start, stretch.end, stretch.record)]
         return True
 
-    def _complete(self, stop: int) -> None:
+    def _complete(self, stop: int, end: int) -> int:
+        """The open object ends at `stop`; gives where its piece does, in a stretch that ends at `end`."""
         first = self._fed[0]
-        entry, reason = _judged(self._text(self._body, stop))
+        entry, reason = self._judged(self._text(self._body, stop))
+        if self._documents:
+            stop += tail_end(self._text(stop, end))
         self._add(Piece(first.start, stop, self._body, entry, reason), first.record)
         self._scan, self._fed = None, []
+        return stop
+
+    def _judged(self, text: bytes) -> tuple[Parsed | None, str]:
+        try:
+            return self._judge(text), ""
+        except RefusedError as refused:
+            return None, str(refused.args[0])
+
+    def _behind_head(self, end: int) -> int | None:
+        """Where what follows begins, if the open object, read up to `end`, is only what holds entries together."""
+        if not self._documents or end - self._body > MAX_HEAD:
+            return None
+        head = HEAD.match(self._text(self._body, end))
+        if head is None:
+            return None
+        first, behind = self._fed[0], self._body + head.end()
+        self._add(Piece(first.start, behind, first.start, None, BRACKETS), first.record)
+        self._scan, self._fed = None, []
+        return behind
 
     def _give_up(self) -> None:
         """The open object never ends: its first record is torn, the others stand for themselves."""
@@ -139,13 +171,6 @@ class Cutter:
         self._add(Piece(first.start, first.end, first.start, None, "torn"), first.record)
         for other in others:
             self._read(other, may_open=False)
-
-
-def _judged(text: bytes) -> tuple[Parsed | None, str]:
-    try:
-        return parse(text), ""
-    except RefusedError as refused:
-        return None, str(refused.args[0])
 
 
 def _moved(piece: Piece, by: int) -> Piece:

@@ -11,10 +11,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.decoders.vault.entry import Parsed, RefusedError, parse
+from pipeline.decoders._exact import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from pipeline.decoders._format import Parsed
+
+    Judge = Callable[[bytes], Parsed]
 
 MAX_RECORDS: Final = 10_000  # of an object over several lines
 MAX_BYTES: Final = 4 << 20
@@ -35,6 +39,13 @@ _INSIDE: Final = re.compile(
 _XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _QUICK: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
+# What holds the entries of a document together: a list, or an object that is little more than a list of them.
+BRACKETS: Final = "brackets"
+_BEGUN: Final = rb'\{\s*(?:"\w+"\s*:\s*(?:"[^"\\]*+"|\{\s*\}|null|-?\d+)\s*,\s*)*+"(?:Records|records|items)"\s*:\s*\['
+HEAD: Final = re.compile(_BEGUN)
+_RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|\]\s*\}|[\[\],]|\s)++")
+_CLOSED: Final = re.compile(rb"\}\s*,?\s*")
+_TAIL: Final = re.compile(rb"\s*(?:,|\](?:\s*\})?)?\s*")
 _OPENING: Final = frozenset({b"{", b"["})
 _CLOSING: Final = {b"}": 0x7B, b"]": 0x5B}
 _BEFORE_VALUE: Final = frozenset({b":", b",", b"["})
@@ -69,16 +80,41 @@ def cut_nuls(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, bool
         yield at, end, False
 
 
-def cut(data: bytes, start: int, end: int) -> Iterator[Piece]:
-    """The pieces of one stretch of text without NULs and line ends that is complete in itself."""
+def cut(data: bytes, start: int, end: int, judge: Judge, *, documents: bool = False) -> Iterator[Piece]:
+    """The pieces of one stretch of text without NULs and line ends that is complete in itself.
+
+    With `documents` it may be part of a list of entries: brackets that stand alone are a piece with reason BRACKETS, a
+    comma belongs to the entry beside it.
+    """
     marks = _Marks(data, end)
     while True:
         start, end = _trimmed(data, start, end)
         if start == end:
             return
-        piece = _first(data, start, end, marks)
+        inside = _brackets_end(data, start, end) if documents else start
+        if inside == end:
+            yield Piece(start, end, start, None, BRACKETS)
+            return
+        piece = _first(data, inside, end, marks, judge, documents=documents)
+        if inside > start and piece.entry is None:
+            yield Piece(start, inside, start, None, BRACKETS)
+        elif inside > start:
+            piece = piece._replace(start=start)
+        if documents and piece.entry is not None and (tail := tail_end(data[piece.end : end])):
+            piece = piece._replace(end=piece.end + tail)
         yield piece
         start = piece.end
+
+
+def _brackets_end(data: bytes, start: int, end: int) -> int:
+    """Where what holds entries together ends: before one, or at the end of the stretch; `start` where there is none."""
+    run = _CLOSED.fullmatch(data, start, end) or _RUN.match(data, start, end)
+    return run.end() if run is not None and (run.end() == end or data[run.end()] == 0x7B) else start
+
+
+def tail_end(rest: bytes) -> int:
+    """The length of what closes a document or goes on with it, if that is all there is behind an entry; else 0."""
+    return len(rest) if _TAIL.fullmatch(rest) else 0
 
 
 def _trimmed(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -103,23 +139,24 @@ class _Marks:
         return self._next is not None
 
 
-def _first(data: bytes, start: int, end: int, marks: _Marks) -> Piece:
+def _first(data: bytes, start: int, end: int, marks: _Marks, judge: Judge, *, documents: bool) -> Piece:
     """The piece that begins at `start`."""
     if _XML.match(data, start, end):
         return Piece(start, end, start, None, "jsonx")
     brace = data.find(b"{", start, end)
     if brace < 0 or not benign_prefix(_without_bom(data[start:brace])):
-        return _headless(data, start, end)
+        return _headless(data, start, end, judge)
     stop, fault = object_end(data, brace, end)
     if stop is None:
-        return _torn(data, start, brace, fault, end)
+        return _torn(data, start, brace, fault, end, judge)
     try:
-        return Piece(start, stop, brace, parse(data[brace:stop]), "")
+        return Piece(start, stop, brace, judge(data[brace:stop]), "")
     except RefusedError as refused:
         reason = str(refused.args[0])
     if reason == "malformed" or (reason == "unknown_format" and start < brace and _INSIDE.search(data, start, stop)):
-        return _torn(data, start, brace, _fault_at(data, brace, stop), end, reason=reason)
-    if reason == "unknown_format" and not marks.behind(stop):
+        return _torn(data, start, brace, _fault_at(data, brace, stop), end, judge, reason=reason)
+    goes_on = documents and _brackets_end(data, stop, end) > stop
+    if reason == "unknown_format" and not goes_on and not marks.behind(stop):
         stop = end  # a line of some other log
     return Piece(start, stop, brace, None, reason)
 
@@ -139,11 +176,13 @@ def _fault_at(data: bytes, start: int, end: int) -> int:
     return end
 
 
-def _torn(data: bytes, start: int, brace: int, fault: int, end: int, *, reason: str = "malformed") -> Piece:
+def _torn(  # noqa: PLR0917
+    data: bytes, start: int, brace: int, fault: int, end: int, judge: Judge, *, reason: str = "malformed"
+) -> Piece:
     """The unreadable piece at `start`, up to the next entry that is glued to it, if there is one."""
     at = max(brace + 1, fault - 16)
     for match, _ in zip(_MARK.finditer(data, at, end), range(_TRIES), strict=False):
-        if _is_entry_at(data, match.start(), end):
+        if _is_entry_at(data, match.start(), end, judge):
             return Piece(start, match.start(), start, None, "torn")
     cut_off = data[end - 1] != 0x7D and _begins_entry(data[brace:end])
     return Piece(start, end, start, None, "torn" if cut_off else reason)
@@ -154,26 +193,26 @@ def _begins_entry(text: bytes) -> bool:
     return _INSIDE.search(text) is not None or any(text.startswith(head) or head.startswith(text) for head in _HEADS)
 
 
-def _is_entry_at(data: bytes, start: int, end: int) -> bool:
+def _is_entry_at(data: bytes, start: int, end: int, judge: Judge) -> bool:
     """Whether an entry, whole or itself cut off, begins here."""
     stop, _ = object_end(data, start, end)
     if stop is None:
         return bool(re.match(rb'\{"(?:time|auth)":', data[start : start + 16]))
     try:
-        parse(data[start:stop])
+        judge(data[start:stop])
     except RefusedError as refused:
         return refused.args[0] not in {"malformed", "unknown_format", "bad_time"}
     return True
 
 
-def _headless(data: bytes, start: int, end: int) -> Piece:
+def _headless(data: bytes, start: int, end: int, judge: Judge) -> Piece:
     """A piece without a beginning: the tail of an entry, or no entry at all."""
     if data[start] in b'["-0123456789tfn' and _quick_end(data, start, end) == end:
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(data[start:end])
             return Piece(start, end, start, None, "not_object")
     for match, _ in zip(_MARK.finditer(data, start, end), range(_TRIES), strict=False):
-        if _is_entry_at(data, match.start(), end):
+        if _is_entry_at(data, match.start(), end, judge):
             return Piece(start, match.start(), start, None, _kind(data, start, match.start()))
     return Piece(start, end, start, None, _kind(data, start, end))
 

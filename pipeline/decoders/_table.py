@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import polars as pl
 
-from pipeline.decoders.vault.fields import FIELDS, RAW
+from pipeline.decoders._fields import raw_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.core.model import Bytes
-    from pipeline.decoders.vault.fields import Field
+    from pipeline.decoders._fields import Field
 
 _SETTINGS: Final = {
     "memory_limit": "400MB",
@@ -37,10 +37,10 @@ _LEAVES: Final = {
 MAX_OBJECT: Final = 16 << 20
 
 
-def _tree() -> dict[str, Any]:
+def _tree(fields: Mapping[str, Field]) -> dict[str, Any]:
     """The fields as nested dicts of DuckDB types."""
     tree: dict[str, Any] = {}
-    for field in FIELDS.values():
+    for field in fields.values():
         node = tree
         for name in field.path[:-1]:
             node = node.setdefault(name, {})
@@ -57,8 +57,8 @@ def _type(node: str | Mapping[str, Any]) -> str:
     return "STRUCT(" + ", ".join(f'"{name}" {_type(child)}' for name, child in node.items()) + ")"
 
 
-def _query(path: str) -> str:
-    columns = ", ".join(f"'{name}': '{_type(node)}'" for name, node in _tree().items())
+def _query(path: str, fields: Mapping[str, Field]) -> str:
+    columns = ", ".join(f"'{name}': '{_type(node)}'" for name, node in _tree(fields).items())
     return (
         f"SELECT * FROM read_json('{path}', format='newline_delimited', columns={{{columns}}}, "  # noqa: S608
         f"ignore_errors=true, maximum_object_size={MAX_OBJECT}, auto_detect=false, compression='uncompressed')"
@@ -82,17 +82,16 @@ def _column(field: Field) -> pl.Expr:
     return _READ[field.kind](value) if field.kind in _READ else value
 
 
-_FLAT: Final = [_column(field).cast(RAW[name]).alias(name) for name, field in FIELDS.items()]
-
-
 class Table:
     """One connection and one anonymous file, used again for every batch. For one thread at a time."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, fields: Mapping[str, Field], threads: int) -> None:
+        schema = raw_schema(fields)
+        self._flat = [_column(field).cast(schema[name]).alias(name) for name, field in fields.items()]
         self._connection = duckdb.connect(config={**_SETTINGS, "threads": threads})
         self._connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout
         self._file, path = _anonymous()
-        self._query = _query(path)
+        self._query = _query(path, fields)
 
     def read(self, texts: Sequence[Bytes]) -> pl.DataFrame:
         """RAW rows of the lines in `texts` (UTF-8, ended by LF), one per line that is not blank.
@@ -103,7 +102,7 @@ class Table:
         table = self._connection.sql(self._query).to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table gives a frame
-        return frame.select(_FLAT)
+        return frame.select(self._flat)
 
 
 def _anonymous() -> tuple[int, str]:

@@ -1,0 +1,346 @@
+"""Batches through the parsers: the quick one first, the exact one for what it cannot vouch for, one set of columns.
+
+Each call of a parser or of columns has its price, however little it is given: batches of several partitions share it.
+Formats are asked in a fixed order, whichever is tried quickly first: what becomes of a line depends on the line alone.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pipeline.core.model import Decoded, Pieces
+from pipeline.core.schema import DECODED, conform, empty
+from pipeline.decoders._cutter import Cutter
+from pipeline.decoders._exact import dumps
+from pipeline.decoders._fields import Field, raw_schema
+from pipeline.decoders._format import judge_of
+from pipeline.decoders._framing import Framed, frame
+from pipeline.decoders._pieces import BRACKETS
+from pipeline.decoders._remains import remains
+from pipeline.decoders._table import Table
+from pipeline.decoders._tokens import mask_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from pipeline.core.model import Bytes, Ints, RawBatch
+    from pipeline.decoders._format import Format
+
+    Mask = npt.NDArray[np.bool_]
+
+REJECTED: Final = pl.Schema({"piece": pl.UInt32(), "reason": pl.String()})
+_OTHER: Final = "other:"  # before a name at the top of an object that another format goes by
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A batch in pieces, in order of place. `quick` are those of the quickly read records, `odd` the cutter's."""
+
+    batch: RawBatch
+    cutter: Cutter
+    consumed: int
+    records: Ints  # of each piece
+    starts: Ints
+    ends: Ints
+    quick: Ints
+    odd: list[int]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Entries of one format: RAW rows, and for each the batch, the piece, and whether it showed values."""
+
+    raw: list[pl.DataFrame] = field(default_factory=list)
+    batches: list[Ints] = field(default_factory=list)
+    pieces: list[Ints] = field(default_factory=list)
+    shown: list[Mask] = field(default_factory=list)
+
+    def add(self, raw: pl.DataFrame, batch: int, pieces: Ints, shown: Mask) -> None:
+        """Put in the entries of one batch."""
+        self.raw.append(raw)
+        self.batches.append(np.full(len(pieces), batch, np.int64))
+        self.pieces.append(pieces)
+        self.shown.append(shown)
+
+
+@dataclass(slots=True)
+class _Exact:
+    """What came of the odd pieces of a batch: entries by format, and the texts to store instead of theirs."""
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    pieces: dict[str, list[int]] = field(default_factory=dict)
+    shown: dict[str, list[bool]] = field(default_factory=dict)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    brackets: list[int] = field(default_factory=list)
+    replaced: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quick:
+    """What a format vouches for: RAW rows, and the records that each batch has of them, in the same order."""
+
+    raw: pl.DataFrame
+    records: list[Ints]
+
+
+class PieceDecoder:
+    """Entries of the given formats, in any mixture. One instance serves one thread."""
+
+    def __init__(self, formats: Sequence[Format], *, threads: int = 1) -> None:
+        self._formats = formats
+        self._readers = [_Reader(one, formats[:place], threads) for place, one in enumerate(formats)]
+        self._judge = judge_of(formats)
+        self._documents = any(one.documents for one in formats)
+
+    def decode(self, batch: RawBatch) -> Decoded:
+        """See ports.Decoder."""
+        return self.decode_all([batch])[0]
+
+    def decode_all(self, batches: Sequence[RawBatch]) -> list[Decoded]:
+        """See ports.Decoder."""
+        full = [batch for batch in batches if len(batch)]
+        if not full:
+            return [_nothing() for _ in batches]
+        framed = [frame(batch) for batch in full]
+        quick = self._quick(framed)
+        cuts = [self._cut(*one) for one in zip(full, framed, _together(quick, len(full)), strict=True)]
+        decoded = self._assembled(cuts, quick)
+        return [next(decoded) if len(batch) else _nothing() for batch in batches]
+
+    def _quick(self, framed: Sequence[Framed]) -> list[_Quick]:
+        """For each format what it vouches for. A format is not asked where its hint stands in no line that is left."""
+        left = [np.flatnonzero(one.plain) for one in framed]
+        found = [reader.nothing(len(framed)) for reader in self._readers]
+        for place in self._order(framed, left):
+            if not any(map(len, left)):
+                break
+            reader = self._readers[place]
+            found[place] = reader.read(framed, left)
+            left = [np.setdiff1d(a, b, assume_unique=True) for a, b in zip(left, found[place].records, strict=True)]
+        return found
+
+    def _order(self, framed: Sequence[Framed], left: Sequence[Ints]) -> list[int]:
+        """The formats, those first whose hint stands in the first plain line: a log is mostly of one format."""
+        places = range(len(self._readers))
+        if len(self._readers) == 1:
+            return [0]
+        full = [(one, which[0]) for one, which in zip(framed, left, strict=True) if len(which)]
+        first = b"".join(one.data[one.starts[at] : one.ends[at]].tobytes() for one, at in full[:1])
+        return sorted(places, key=lambda place: not self._readers[place].hinted(first))
+
+    def _cut(self, batch: RawBatch, framed: Framed, believed: Ints) -> tuple[_Cut, Ints]:
+        """Cut the records that are not believed; none of the others stays that is behind an open object."""
+        cutter = Cutter(batch, framed.blank, self._judge, documents=self._documents)
+        odd = ~framed.blank
+        odd[believed] = False
+        for record in np.flatnonzero(odd).tolist():
+            cutter.take(record)
+        consumed = cutter.finish()
+        believed = believed[believed < consumed]
+        odds = np.array([(one.record, one.piece.start, one.piece.end) for one in cutter.placed], np.int64).reshape(
+            -1, 3
+        )
+        records = np.concatenate([believed, odds[:, 0]])
+        starts = np.concatenate([framed.firsts[believed], odds[:, 1]])
+        ends = np.concatenate([framed.lasts[believed], odds[:, 2]])
+        order = np.lexsort((starts, records)) if cutter.placed else np.arange(len(records))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        places = rank[: len(believed)], rank[len(believed) :].tolist()
+        return _Cut(batch, cutter, consumed, records[order], starts[order], ends[order], *places), believed
+
+    def _assembled(self, cuts: Sequence[tuple[_Cut, Ints]], quick: Sequence[_Quick]) -> Iterator[Decoded]:
+        """DECODED rows of all formats, batch by batch in the order of pieces."""
+        exact = [_exact(cut) for cut, _ in cuts]
+        frames, batches, pieces = [empty(DECODED)], [_NONE], [_NONE]
+        for one, believed in zip(self._formats, quick, strict=True):
+            rows = _rows_of(one, cuts, believed, exact)
+            if not rows.raw:
+                continue
+            raw, shown = pl.concat(rows.raw), pl.Series("shown", np.concatenate(rows.shown), dtype=pl.Boolean)
+            frames.append(conform(one.columns(raw, shown).with_columns(format=pl.lit(one.name)), DECODED))
+            batches += rows.batches
+            pieces += rows.pieces
+        batch, piece = np.concatenate(batches), np.concatenate(pieces)
+        events = pl.concat(frames) if len(frames) > 2 else frames[-1]
+        events = events.with_columns(pl.Series("piece", piece, dtype=pl.UInt32))
+        order = np.lexsort((piece, batch))
+        if (np.diff(order) < 0).any():
+            events = events[order]
+        ends = np.cumsum(np.bincount(batch, minlength=len(cuts)))
+        for (cut, _), odd, end, count in zip(cuts, exact, ends, np.diff(ends, prepend=0), strict=True):
+            yield _decoded(cut, odd, events.slice(int(end - count), int(count)))
+
+
+class _Reader:
+    """The quick way of one format. `before` are the formats that are asked before it."""
+
+    def __init__(self, format_: Format, before: Sequence[Format], threads: int) -> None:
+        self._format = format_
+        self._others = {_OTHER + mark: Field((mark,), "json") for one in before for mark in one.marks}
+        self._threads = threads
+        self._hint = re.compile(format_.hint.encode())
+        self._none = format_.timed(pl.DataFrame(schema=raw_schema(format_.fields)))
+        self._made: tuple[Table, ThreadPoolExecutor] | None = None
+
+    def nothing(self, batches: int) -> _Quick:
+        """No entry."""
+        return _Quick(self._none, [_NONE] * batches)
+
+    def hinted(self, line: bytes) -> bool:
+        """Whether a line may be of this format."""
+        return self._hint.search(line) is not None
+
+    def read(self, framed: Sequence[Framed], left: Sequence[Ints]) -> _Quick:
+        """The plain records `left` of each batch that can be believed as they stand."""
+        table, aside = self._parts()
+        texts, lines, rows = _laid(framed, left)
+        if not any(map(len, rows)):
+            return self.nothing(len(framed))
+        scanned = aside.submit(self._format.scanned, lines)  # the text is looked through while it is parsed
+        try:
+            raw = table.read(texts)
+        except duckdb.Error:
+            raw = self._none
+        found = scanned.result()
+        if len(raw) != sum(map(len, rows)):
+            # it failed, or there are line ends within records: the exact parser decides, to the same result
+            return self.nothing(1) if len(framed) == 1 else self._each(framed, left)
+        raw = self._format.timed(raw)
+        good = self._format.believed(raw, found)
+        if self._others:
+            good &= raw.select(pl.all_horizontal(pl.col(name).is_null() for name in self._others)).to_series()
+            raw = raw.drop(self._others)
+        good &= pl.Series(np.concatenate([one.plain[which] for one, which in zip(framed, rows, strict=True)]))
+        if good.all():
+            return _Quick(raw, rows)
+        marks = np.split(good.to_numpy(), np.cumsum([len(which) for which in rows])[:-1])
+        return _Quick(raw.filter(good), [which[mark] for which, mark in zip(rows, marks, strict=True)])
+
+    def _parts(self) -> tuple[Table, ThreadPoolExecutor]:
+        """Made when they are needed first: most logs are of one format."""
+        if self._made is None:
+            fields = {**self._format.fields, **self._others}
+            self._made = Table(fields, self._threads), ThreadPoolExecutor(1, "keytrail-guard")
+        return self._made
+
+    def _each(self, framed: Sequence[Framed], left: Sequence[Ints]) -> _Quick:
+        """The same one by one: what stands in one batch costs the others nothing."""
+        apart = [self.read([one], [which]) for one, which in zip(framed, left, strict=True)]
+        return _Quick(pl.concat([one.raw for one in apart]), [one.records[0] for one in apart])
+
+
+def _laid(framed: Sequence[Framed], left: Sequence[Ints]) -> tuple[list[Bytes], pl.Series, list[Ints]]:
+    """Lines for the reader, as bytes and as text, and the record of each: of all, or of what is left."""
+    if all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True)):
+        rows = [np.flatnonzero(one.ends > one.starts) for one in framed]
+        return [one.data for one in framed], _lines(framed, rows), rows
+    texts = [
+        np.frombuffer(b"".join([one.data[one.starts[i] : one.ends[i]].tobytes() + b"\n" for i in which]), np.uint8)
+        for one, which in zip(framed, left, strict=True)
+    ]
+    lines = [line for text in texts for line in text.tobytes().split(b"\n")[:-1]]
+    return texts, pl.Series("text", [line.decode() for line in lines], dtype=pl.String), list(left)
+
+
+def _together(quick: Sequence[_Quick], batches: int) -> list[Ints]:
+    """The records of each batch that some format vouches for, rising."""
+    if len(quick) == 1:
+        return quick[0].records
+    return [np.sort(np.concatenate([one.records[batch] for one in quick])) for batch in range(batches)]
+
+
+def _rows_of(
+    format_: Format, cuts: Sequence[tuple[_Cut, Ints]], quick: _Quick, exact: Sequence[_Exact]
+) -> _Rows:  # fmt: skip
+    """All entries of one format: those it vouched for, as far as they stay, then those that were read exactly."""
+    rows = _Rows()
+    kept = [which < cut.consumed for (cut, _), which in zip(cuts, quick.records, strict=True)]
+    if len(quick.raw):
+        raw = quick.raw
+        if not all(good.all() for good in kept):
+            raw = raw.filter(pl.Series(np.concatenate(kept)))
+        if len(raw):
+            rows.raw.append(raw)
+        for place, ((cut, believed), which, good) in enumerate(zip(cuts, quick.records, kept, strict=True)):
+            pieces = cut.quick[np.searchsorted(believed, which[good])]
+            rows.batches.append(np.full(len(pieces), place, np.int64))
+            rows.pieces.append(pieces)
+            rows.shown.append(np.zeros(len(pieces), np.bool_))
+    schema = raw_schema(format_.fields)
+    for place, one in enumerate(exact):
+        if format_.name in one.rows:
+            raw = format_.timed(pl.DataFrame(one.rows[format_.name], schema=schema))
+            rows.add(raw, place, np.array(one.pieces[format_.name], np.int64), np.array(one.shown[format_.name]))
+    return rows
+
+
+def _exact(cut: _Cut) -> _Exact:
+    made = _Exact()
+    for place, (piece, _) in zip(cut.odd, cut.cutter.placed, strict=True):
+        text = cut.batch.data[piece.start : piece.end].tobytes()
+        kept = text
+        if piece.reason == BRACKETS:
+            made.brackets.append(place)
+        elif piece.entry is None:
+            kept = remains(text, piece.reason)
+            made.refused.append((place, piece.reason))
+        else:
+            entry, before = piece.entry, text[: piece.body - piece.start]
+            clean, masked = entry.format.clean(entry.body, entry.row), mask_prefix(before)
+            if clean.body is not None or masked != before:
+                kept = masked + dumps(entry.body if clean.body is None else clean.body).encode("utf-8", "replace")
+            name = entry.format.name
+            made.rows.setdefault(name, []).append(clean.row)
+            made.pieces.setdefault(name, []).append(place)
+            made.shown.setdefault(name, []).append(clean.shown or masked != before)
+        if kept != text:
+            made.replaced[place] = kept
+    return made
+
+
+def _decoded(cut: _Cut, exact: _Exact, events: pl.DataFrame) -> Decoded:
+    return Decoded(
+        consumed=cut.consumed,
+        pieces=Pieces(cut.starts, cut.ends, _positions(cut.batch, cut.starts, cut.records)),
+        events=events,
+        rejected=pl.DataFrame(exact.refused, schema=REJECTED, orient="row").sort("piece"),
+        replaced=exact.replaced,
+        brackets=tuple(sorted(exact.brackets)),
+    )
+
+
+def _lines(framed: Sequence[Framed], rows: Sequence[Ints]) -> pl.Series:
+    """These records as text, without copying; what is not plain is blanked, so all of it is UTF-8."""
+    texts = []
+    for one, which in zip(framed, rows, strict=True):
+        offsets = np.append(one.starts, len(one.data)).astype(np.int64)
+        array = pa.LargeStringArray.from_buffers(len(one.starts), pa.py_buffer(offsets), pa.py_buffer(one.data))
+        series = pl.from_arrow(array)
+        assert isinstance(series, pl.Series)  # noqa: S101  an array gives a series
+        texts.append(series if len(which) == len(series) else series[which])
+    return pl.concat(texts, rechunk=False)
+
+
+def _positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:
+    """The place of each piece: its first byte where records are counted in bytes, else that of its record."""
+    positions = batch.positions[records]
+    in_bytes = batch.after[records] - positions >= batch.ends[records] - batch.starts[records]
+    return np.where(in_bytes, positions + starts - batch.starts[records], positions)
+
+
+_NONE: Final = np.zeros(0, np.int64)
+
+
+def _nothing() -> Decoded:
+    return Decoded(0, Pieces(_NONE, _NONE, _NONE), empty(DECODED), pl.DataFrame(schema=REJECTED))

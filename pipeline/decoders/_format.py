@@ -1,0 +1,97 @@
+"""What a format has to say for itself, so that batches are cut, parsed and made into columns one way for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pipeline.decoders._exact import RefusedError, load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import polars as pl
+
+    from pipeline.decoders._fields import Field
+
+
+class Parsed(NamedTuple):
+    """A JSON object as it was written, the format it is an entry of, and the RAW row read from it."""
+
+    format: Format
+    body: dict[str, Any]
+    row: dict[str, Any]
+
+
+class Clean(NamedTuple):
+    """A RAW row that holds nothing in clear, the object to keep in place of the entry's, and whether values showed.
+
+    `body` is None where the entry may stay as it is. What is taken out as a matter of course is no value that showed.
+    """
+
+    row: dict[str, Any]
+    body: dict[str, Any] | None
+    shown: bool
+
+
+class Format(Protocol):
+    """One audit format. An object is an entry of the first format, in a fixed order, whose `found` knows it.
+
+    The quick way: `fields` of a line are read by `_table`, `scanned` looks at its text, and `believed` says of which
+    lines both are sure: those must be entries of this format, and give what the exact way gives. The exact way: `found`
+    gives the entry in an object (or None), `row` its RAW row, `clean` what may be kept. Both end in `columns`.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fields(self) -> Mapping[str, Field]: ...
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names at the top of an object without one of which it is no entry."""
+        ...
+
+    @property
+    def documents(self) -> bool:
+        """Whether entries come in lists and as parts of a larger object, too."""
+        ...
+
+    @property
+    def hint(self) -> str:
+        """A pattern that stands in every line that `believed` may be sure of."""
+        ...
+
+    def timed(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """RAW rows with what `believed` and `columns` need beside them."""
+        ...
+
+    def scanned(self, lines: pl.Series) -> pl.DataFrame: ...
+
+    def believed(self, raw: pl.DataFrame, scanned: pl.DataFrame) -> pl.Series: ...
+
+    def found(self, body: dict[str, Any]) -> dict[str, Any] | None: ...
+
+    def row(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Raises RefusedError."""
+        ...
+
+    def clean(self, body: dict[str, Any], row: dict[str, Any]) -> Clean: ...
+
+    def columns(self, raw: pl.DataFrame, shown: pl.Series) -> pl.DataFrame:
+        """DECODED rows in the order of `raw` (as `timed` made it), `piece` left null. `shown`: values were in clear."""
+        ...
+
+
+def judge_of(formats: Sequence[Format]) -> Callable[[bytes], Parsed]:
+    """What asks them in turn: one JSON object's text to the entry it is. Raises RefusedError."""
+
+    def judge(text: bytes) -> Parsed:
+        body = load_object(text)
+        for one in formats:
+            found = one.found(body)
+            if found is not None:
+                return Parsed(one, body, one.row(found))
+        raise RefusedError("unknown_format")
+
+    return judge
