@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline import config as conf
-from pipeline import edition, ledgers, named
+from pipeline import decoders, edition, ledgers, named
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
 from pipeline.core import plugins
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.clock import Clock
     from pipeline.core.ports import Decoder, Detector, Source
+    from pipeline.decoders import Format
     from pipeline.store import Lake
 
 
@@ -162,18 +163,24 @@ class App:
         )  # fmt: skip
 
     def decoder(self) -> Decoder:
-        """What makes columns of lines; the only one there is, where none is asked for. Raises ConfigError."""
+        """What makes columns of lines: of every format, each line by itself, or of the one that is asked for.
+
+        Raises ConfigError.
+        """
         wanted, known = self.options.input_format, plugins.kinds("pipeline.decoders")
-        if wanted == "auto" and len(known) == 1:
-            wanted = known[0]
+        if wanted == "auto":
+            return decoders.together([self._format(kind) for kind in known])
         if wanted not in known:
-            raise ConfigError(f"unknown input format {wanted!r}; there are: {', '.join(known)}")
-        module = plugins.load("pipeline.decoders", wanted)
-        config = self.settings.table(module.Config, "decoders", wanted)
+            raise ConfigError(f"unknown input format {wanted!r}; there are: auto, {', '.join(known)}")
+        return decoders.together([self._format(wanted)])
+
+    def _format(self, kind: str) -> Format:
+        module = plugins.load("pipeline.decoders", kind)
+        config = self.settings.table(module.Config, "decoders", kind)
         header = self.settings.table(conf.Canary, "canary").header
-        if header != conf.Canary().header:
+        if header != conf.Canary().header and hasattr(config, "canary_header"):
             config = msgspec.structs.replace(config, canary_header=header)
-        made: Decoder = module.create(config)
+        made: Format = module.format_of(config)
         return made
 
     def _ledger(self, lake: Lake, detectors: Sequence[Detector]) -> SealedLedger | None:

@@ -28,6 +28,7 @@ from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.inline import inline
 from pipeline.core.model import Commit, Position, Window
 from pipeline.core.schema import INTEGRITY, OPERATION, empty
+from pipeline.integrity.pairing import of_store
 from pipeline.integrity.topics import by_topic, told_by_topics
 from pipeline.shares import Shares
 from pipeline.told import Told
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 UPKEEP_ROUNDS = 3  # merging, folding and forgetting wait for each other; what is left over waits for the next commit
 STRETCH = 20_000  # events that go through the stages behind the order together, about: calls for few cost as much
+AUDITED = "vault"  # the store that writes by audit devices
 TURN_US = 1_000_000  # event time goes this far past a turn, so that what is whole is handed on
 
 
@@ -139,13 +141,15 @@ class Line:
         verdicts, self._verdicts, self._fresh = self._verdicts, [], 0
         released = parts.sequencer.release(watermark)
         paired = parts.pairing.push(released, watermark)
+        # What a device must hold to is known of this store alone: others write late, again, and in no order.
+        written, own = of_store(released, AUDITED), paired.of(AUDITED)
         seen = pl.concat(
             [
                 empty(INTEGRITY),
                 *verdicts,
-                parts.clocks.push(released, paired, watermark),
-                parts.continuity.operations(paired),
-                parts.devices.push(paired, released.filter("probe")),
+                parts.clocks.push(written, own, watermark),
+                parts.continuity.operations(own),
+                parts.devices.push(own, written.filter("probe")),
                 parts.canaries.push(self._counted(released), watermark),
                 parts.counters.judge(watermark),
                 *((parts.devices.finish(), parts.continuity.finish()) if final else ()),
@@ -389,7 +393,7 @@ class Line:
         if offset is not None:
             self._shares.here[raw.stream, raw.partition] = Position(raw.stream, raw.partition, offset, dict(raw.state))
         size = int(decoded.pieces.ends[-1] - decoded.pieces.starts[0]) if len(decoded.pieces.starts) else 0
-        pieces = len(decoded.pieces.starts)
+        pieces = len(decoded.pieces.starts) - len(decoded.brackets)
         self.uncommitted_bytes += size
         self._dirty = True
         self.totals.took(pieces, size, rejected)

@@ -41,4 +41,5 @@ def with_refused(raw: RawBatch, decoded: Decoded) -> Decoded:
         events=decoded.events.with_columns(number.gather(decoded.events["piece"]).alias("piece")),
         rejected=pl.concat([rejected.select("piece", "reason"), refused]).sort("piece"),
         replaced={int(kept[piece]): text for piece, text in decoded.replaced.items()},
+        brackets=[int(kept[piece]) for piece in decoded.brackets],
     )

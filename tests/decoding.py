@@ -58,12 +58,14 @@ def batch_of_records(records: Sequence[bytes], *, oversize: Iterable[int] = ()) 
 
 
 def seen(batch: RawBatch, decoded: Decoded) -> list[Seen]:
-    """The pieces of a decoded batch in order. Fails when a piece is neither event nor rejected, or both."""
+    """The pieces of a decoded batch in order. Fails for one that is not one of event, rejected and brackets."""
     events: dict[int, dict[str, Any]] = {row.pop("piece"): row for row in rows(decoded.events)}
     reasons = dict(zip(decoded.rejected["piece"].to_list(), decoded.rejected["reason"].to_list(), strict=True))
     count = len(decoded.pieces.starts)
     assert len(events) == len(decoded.events)
     assert len(reasons) == len(decoded.rejected)
+    reasons |= dict.fromkeys(decoded.brackets, "brackets")
+    assert len(events) + len(reasons) == count
     assert sorted([*events, *reasons]) == list(range(count))
     return [
         Seen(

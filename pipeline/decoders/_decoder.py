@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline.core.model import Decoded, Pieces
 from pipeline.core.schema import DECODED, conform, empty
 from pipeline.decoders._cutter import Cutter
+from pipeline.decoders._documents import spread
 from pipeline.decoders._exact import dumps
 from pipeline.decoders._fields import Field, raw_schema
 from pipeline.decoders._format import judge_of
@@ -96,9 +97,9 @@ class _Quick:
 class PieceDecoder:
     """Entries of the given formats, in any mixture. One instance serves one thread."""
 
-    def __init__(self, formats: Sequence[Format], *, threads: int = 1) -> None:
+    def __init__(self, formats: Sequence[Format]) -> None:
         self._formats = formats
-        self._readers = [_Reader(one, formats[:place], threads) for place, one in enumerate(formats)]
+        self._readers = [_Reader(one, formats[:place]) for place, one in enumerate(formats)]
         self._judge = judge_of(formats)
         self._documents = any(one.documents for one in formats)
 
@@ -111,10 +112,15 @@ class PieceDecoder:
         full = [batch for batch in batches if len(batch)]
         if not full:
             return [_nothing() for _ in batches]
+        spreads = [spread(batch) if self._documents else None for batch in full]
+        full = [batch if one is None else one.batch for batch, one in zip(full, spreads, strict=True)]
         framed = [frame(batch) for batch in full]
         quick = self._quick(framed)
         cuts = [self._cut(*one) for one in zip(full, framed, _together(quick, len(full)), strict=True)]
-        decoded = self._assembled(cuts, quick)
+        decoded = iter(
+            one if out is None else replace(one, consumed=out.consumed(one.consumed))
+            for one, out in zip(self._assembled(cuts, quick), spreads, strict=True)
+        )
         return [next(decoded) if len(batch) else _nothing() for batch in batches]
 
     def _quick(self, framed: Sequence[Framed]) -> list[_Quick]:
@@ -185,10 +191,9 @@ class PieceDecoder:
 class _Reader:
     """The quick way of one format. `before` are the formats that are asked before it."""
 
-    def __init__(self, format_: Format, before: Sequence[Format], threads: int) -> None:
+    def __init__(self, format_: Format, before: Sequence[Format]) -> None:
         self._format = format_
         self._others = {_OTHER + mark: Field((mark,), "json") for one in before for mark in one.marks}
-        self._threads = threads
         self._hint = re.compile(format_.hint.encode())
         self._none = format_.timed(pl.DataFrame(schema=raw_schema(format_.fields)))
         self._made: tuple[Table, ThreadPoolExecutor] | None = None
@@ -231,7 +236,7 @@ class _Reader:
         """Made when they are needed first: most logs are of one format."""
         if self._made is None:
             fields = {**self._format.fields, **self._others}
-            self._made = Table(fields, self._threads), ThreadPoolExecutor(1, "keytrail-guard")
+            self._made = Table(fields, self._format.threads), ThreadPoolExecutor(1, "keytrail-guard")
         return self._made
 
     def _each(self, framed: Sequence[Framed], left: Sequence[Ints]) -> _Quick:

@@ -58,6 +58,11 @@ class Format(Protocol):
         ...
 
     @property
+    def threads(self) -> int:
+        """Of the quick parser."""
+        ...
+
+    @property
     def hint(self) -> str:
         """A pattern that stands in every line that `believed` may be sure of."""
         ...

@@ -61,7 +61,8 @@ def frame(batch: RawBatch) -> Framed:
         for index in np.flatnonzero(~plain & (lengths > 0)).tolist():
             data[at[index] : at[index] + lengths[index]] = _SPACE
             data[at[index]] = _FILLER
-        for index in np.flatnonzero(plain & (bodies != batch.starts)).tolist():
+        data[at[plain & (bodies != batch.starts)]] = _SPACE
+        for index in np.flatnonzero(plain & (bodies > batch.starts + 1)).tolist():
             data[at[index] : bodies[index] + shift[index]] = _SPACE
     return Framed(data, at, at + lengths, plain, blank, starts, ends)
 

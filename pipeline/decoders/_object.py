@@ -63,6 +63,7 @@ class ObjectFormat:
     fields: Mapping[str, Field] = field(init=False)
     marks: tuple[str, ...] = field(init=False)
     documents: bool = field(init=False, default=True)
+    threads: int = field(init=False, default=1)
 
     def __post_init__(self) -> None:
         self.name, self.hint, self.marks = self.told.name, self.told.hint, self.told.marks

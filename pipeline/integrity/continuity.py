@@ -238,7 +238,7 @@ def _places(entries: pl.DataFrame, verdict: str, cause: str, evidence: pl.Expr) 
 
 def unpaired(paired: Paired) -> pl.DataFrame:
     """Requests never answered and answers never asked, save those that are so by design."""
-    lone = paired.operations.filter(~pl.col("paired") & (pl.col("store") == "vault"))
+    lone = paired.operations.filter(~pl.col("paired"))
     if lone.is_empty():
         return empty(INTEGRITY)
     asked = pl.col("request_uid").is_not_null()

@@ -58,6 +58,22 @@ class Paired:
     settled_us: int = ALWAYS
     answered: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
 
+    def of(self, store: str) -> Paired:
+        """What concerns one store alone."""
+        return replace(
+            self,
+            operations=of_store(self.operations, store),
+            corrections=of_store(self.corrections, store),
+            changed=of_store(self.changed, store),
+            entries=of_store(self.entries, store),
+            repeats=of_store(self.repeats, store),
+        )
+
+
+def of_store(rows: pl.DataFrame, store: str) -> pl.DataFrame:
+    """The rows of one store."""
+    return rows if (rows["store"] == store).all() else rows.filter(store=store)
+
 
 class Pairing:
     """Holds the entries whose operation is not complete, and a bounded memory of those handed on."""

@@ -29,9 +29,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def format_of(config: Config) -> VaultFormat:
     """What a decoder of several formats is made with."""
-    return VaultFormat(canary_header=config.canary_header, headers=config.plain_headers)
+    return VaultFormat(canary_header=config.canary_header, headers=config.plain_headers, threads=config.threads)
 
 
 def create(config: Config) -> PieceDecoder:
     """A decoder for one thread."""
-    return PieceDecoder([format_of(config)], threads=config.threads)
+    return PieceDecoder([format_of(config)])

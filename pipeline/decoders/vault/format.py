@@ -29,7 +29,8 @@ class VaultFormat:
     documents = False
     hint = r'"request"'
 
-    def __init__(self, *, canary_header: str, headers: Sequence[str]) -> None:
+    def __init__(self, *, canary_header: str, headers: Sequence[str], threads: int) -> None:
+        self.threads = threads
         canary = canary_header.lower()
         self._plain = frozenset(name.lower() for name in (*headers, "user-agent", canary))
         self._headers = Headers(sorted(self._plain), ("user-agent", canary))

@@ -25,7 +25,7 @@ def case(kinds: list[str], consumed: int) -> tuple[RawBatch, Decoded]:
     events = [numbers[row] for row in seen if kinds[row] == "e"]
     rejected = [numbers[row] for row in seen if kinds[row] == "r"]
     return raw, Decoded(
-        "x", consumed, pieces, pl.DataFrame({"piece": events}, schema={"piece": pl.UInt32}),
+        consumed, pieces, pl.DataFrame({"piece": events}, schema={"piece": pl.UInt32}),
         pl.DataFrame({"piece": rejected, "reason": ["bad"] * len(rejected)},
                      schema={"piece": pl.UInt32, "reason": pl.String}),
         dict.fromkeys(rejected, b"clean"),

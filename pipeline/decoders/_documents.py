@@ -1,0 +1,93 @@
+"""Documents that stand in one record: the entries in them as records of their own, so that they are read quickly.
+
+A store's export is often one long line, `{"Records":[…]}` or a list. Its elements are found by a parser that builds
+nothing of them. What is not surely such a document stays as it is, and is cut like any other record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from pipeline.decoders._pieces import HEAD
+
+if TYPE_CHECKING:
+    from pipeline.core.model import Ints, RawBatch
+
+_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_SHORTEST: Final = len("[{}]")
+
+
+class Spread(NamedTuple):
+    """A batch whose documents are spread out, and for each of its records the one it comes of."""
+
+    batch: RawBatch
+    owner: Ints
+
+    def consumed(self, records: int) -> int:
+        """How many of the batch as it came are done with when `records` of this one are."""
+        return int(self.owner[records]) if records < len(self.owner) else int(self.owner[-1]) + 1
+
+
+def spread(batch: RawBatch) -> Spread | None:
+    """The batch with each document's head, entries and end as records of their own; None where there is none."""
+    found = {record: ends for record in _candidates(batch) if (ends := _ends(batch.record(record)))}
+    if not found:
+        return None
+    counts = np.ones(len(batch), np.int64)
+    for record, ends in found.items():
+        counts[record] = len(ends)
+    owner = np.repeat(np.arange(len(batch)), counts)
+    starts, stops = batch.starts[owner], batch.ends[owner]
+    firsts = np.cumsum(counts) - counts
+    for record, ends in found.items():
+        mine = slice(firsts[record], firsts[record] + len(ends))
+        stops[mine] = batch.starts[record] + np.array(ends)
+        starts[mine][1:] = stops[mine][:-1]
+    in_bytes = batch.after[owner] - batch.positions[owner] >= batch.ends[owner] - batch.starts[owner]
+    position = np.where(in_bytes, batch.positions[owner] + starts - batch.starts[owner], batch.positions[owner])
+    last = np.append(np.diff(owner) > 0, True)
+    after = np.where(in_bytes & ~last, position + stops - starts, batch.after[owner])
+    oversize = [replace(one, record=int(firsts[one.record])) for one in batch.oversize]
+    made = replace(batch, starts=starts, ends=stops, positions=position, after=after, oversize=oversize)
+    return Spread(made, owner)
+
+
+def _candidates(batch: RawBatch) -> list[int]:
+    """Records that end like a document of at least one entry, and begin as none of a single entry does."""
+    long = np.flatnonzero(batch.ends - batch.starts >= _SHORTEST)
+    if not len(long):
+        return []
+    ends = batch.ends[long]
+    closed = (batch.data[ends - 1] == ord("]")) | (
+        (batch.data[ends - 1] == ord("}")) & (batch.data[ends - 2] == ord("]"))
+    )
+    cut = {one.record for one in batch.oversize}
+    return [record for record in long[closed].tolist() if record not in cut]
+
+
+def _ends(text: bytes) -> list[int]:
+    """Where the head ends, each element, and the document; nothing where it is none.
+
+    What stands between two elements goes with the second one, or there would be as many pieces again.
+    """
+    head = HEAD.match(text)
+    start = head.end() - 1 if head is not None else 0
+    stop = len(text) - 1 if head is not None else len(text)
+    if text[start : start + 1] != b"[":
+        return []
+    try:
+        elements = _ELEMENTS.decode(memoryview(text)[start:stop])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    ends, at = [start + 1], start + 1
+    for element in map(bytes, elements):
+        if element[:1] != b"{":
+            return []
+        at = text.index(element, at) + len(element)
+        ends.append(at)
+    return [*ends, len(text)] if elements and all(a < b for a, b in pairwise(ends)) else []
