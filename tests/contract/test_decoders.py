@@ -20,13 +20,16 @@ from polars.testing import assert_frame_equal
 
 from pipeline.core import plugins
 from pipeline.core.schema import DECODED, OPERATIONS_VOCABULARY, OUTCOMES
+from pipeline.decoders import together
 from tests.decoding import batch_of, batch_of_records, drained, seen, uncovered
 
 if TYPE_CHECKING:
     from pipeline.core.ports import Decoder
 
 ROOM = "pipeline.decoders"
-KINDS = plugins.kinds(ROOM)
+FOLDERS = plugins.kinds(ROOM)
+AUTO = "auto"  # all of them together, as they are when no format is asked for
+KINDS = (*FOLDERS, AUTO)
 
 
 def _folder(kind: str) -> Path:
@@ -34,13 +37,21 @@ def _folder(kind: str) -> Path:
 
 
 def _inputs(kind: str) -> list[Path]:
-    return sorted((_folder(kind) / "cases").glob("*.in"))
+    folders = FOLDERS if kind == AUTO else (kind,)
+    return [path for folder in folders for path in sorted((_folder(folder) / "cases").glob("*.in"))]
 
 
-CASES = [pytest.param(kind, path, id=f"{kind}-{path.stem}") for kind in KINDS for path in _inputs(kind)]
+CASES = [
+    pytest.param(kind, path, id=f"{kind}-{path.parent.parent.name}-{path.stem}")
+    for kind in KINDS
+    for path in _inputs(kind)
+]
 
 
 def _decoder(kind: str) -> Decoder:
+    if kind == AUTO:
+        modules = [plugins.load(ROOM, folder) for folder in FOLDERS]
+        return together([module.format_of(module.Config()) for module in modules])
     module = plugins.load(ROOM, kind)
     made: Decoder = module.create(module.Config())
     return made
@@ -76,10 +87,11 @@ def test_case_is_the_same_in_any_cut(kind: str, path: Path) -> None:
     assert drained(decoder, data, [1]) == drained(decoder, data)
 
 
-def test_every_decoder_has_cases_and_a_readme(kind: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_decoder_has_cases_and_a_readme(folder: str) -> None:
     """A folder without a case proves nothing, and one without a README explains nothing."""
-    assert (_folder(kind) / "README.md").is_file()
-    assert _inputs(kind)
+    assert (_folder(folder) / "README.md").is_file()
+    assert _inputs(folder)
 
 
 def test_nothing_gives_nothing(kind: str) -> None:
@@ -152,11 +164,11 @@ def test_batches_together_are_as_each_by_itself(kind: str, data: st.DataObject) 
         else batch_of(text, final=data.draw(st.booleans()))
         for text in texts
     ]
-    for alone, together in zip(map(decoder.decode, batches), decoder.decode_all(batches), strict=True):
-        assert_frame_equal(alone.events, together.events)
-        assert_frame_equal(alone.rejected, together.rejected)
-        assert (alone.consumed, alone.replaced) == (together.consumed, together.replaced)
-        for mine, its in zip(astuple(alone.pieces), astuple(together.pieces), strict=True):
+    for alone, among in zip(map(decoder.decode, batches), decoder.decode_all(batches), strict=True):
+        assert_frame_equal(alone.events, among.events)
+        assert_frame_equal(alone.rejected, among.rejected)
+        assert (alone.consumed, alone.replaced) == (among.consumed, among.replaced)
+        for mine, its in zip(astuple(alone.pieces), astuple(among.pieces), strict=True):
             assert mine.tolist() == its.tolist()
 
 

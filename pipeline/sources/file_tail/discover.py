@@ -24,6 +24,7 @@ _OTHER_SUFFIXES: Final = """
 _NO_LOG_SUFFIXES: Final = frozenset(_OTHER_SUFFIXES.split())
 _NO_LOG: Final = re.compile(r"\.sqlite\w*(?:-(?:wal|shm|journal))?$|~$", re.IGNORECASE)
 _ROTATED: Final = re.compile(r"\.\d{1,3}$")
+_DIGESTS: Final = "CloudTrail-Digest"  # a folder of a mirrored bucket: what `verify cloudtrail` reads
 _LAKE: Final = frozenset({"commit.sqlite", "audit.duckdb"})  # together in a lake: what was made of logs, not logs
 
 
@@ -79,7 +80,8 @@ def _walk(root: str, exclude: Sequence[str], found: Found) -> None:
             found.skipped += [folder] if lake else []
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found.skipped += [os.path.join(folder, _DIGESTS)] if _DIGESTS in folders else []
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != _DIGESTS)
         for name in sorted(names):
             path = os.path.join(folder, name)
             if name.startswith(".") or no_log(name, exclude):

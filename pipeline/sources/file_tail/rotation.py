@@ -1,7 +1,8 @@
 """Which files are the rotated siblings of one log, and in which order they were written.
 
 Conventions known: logrotate's `main.log.1`, `main.log.2.gz`, `main.log-20260101.gz` (dateext), and the dated names of
-lumberjack and others, `main-2026-01-01.log`, `audit-2026-01-01T10-00-00.000.log.gz`.
+lumberjack and others, `main-2026-01-01.log`, `audit-2026-01-01T10-00-00.000.log.gz`. What clouds export
+by the hour into folders of dates is one log, too: its name is the part without them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,19 @@ _DAY: Final = r"(?:19|20)\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])"
 _TIME: Final = r"(?:[-T_.]?\d\d(?:[-:]?\d\d(?:[-:]?\d\d(?:\.\d{1,9})?)?)?Z?)?"
 _DATED: Final = re.compile(rf"(?P<stem>.*[^/])[-._](?P<date>{_DAY}{_TIME})(?P<suffix>\.[A-Za-z]\w*)?$")
 
+# CloudTrail's delivery to S3, Cloud Logging's sinks to Cloud Storage, Azure's diagnostic settings to a storage account;
+# as their documentation gives the names of objects.
+_EXPORTS: Final = (
+    re.compile(
+        r"(?P<folder>(?:.+?/)??)(?:\d{4}/\d\d/\d\d/)?(?P<name>\d{12}_CloudTrail_[a-z0-9-]+)_(?P<date>\d{8}T\d{4}Z)_\w+\.json$"
+    ),
+    re.compile(
+        r"(?P<folder>(?:.*/)?)(?P<date>\d{4}/\d\d/\d\d/\d\d:\d\d:\d\d)_\d\d:\d\d:\d\d_(?P<name>S\d+)(?:_A\d+)?\.json$"
+    ),
+    re.compile(
+        r"(?P<folder>(?:.*/)?)(?P<date>y=\d{4}/m=\d\d/d=\d\d/h=\d\d/m=\d\d)/(?P<name>(?:macAddress=\w+/)?PT1H)\.json$"
+    ),
+)
 _LIVE: Final = (9, "", 0)
 Age = tuple[int, str, int]
 
@@ -35,6 +49,10 @@ class Named:
 def read_name(path: str) -> Named:
     """What the name alone tells."""
     plain = PACKED.sub("", path)
+    for pattern in _EXPORTS:
+        if match := pattern.match(plain):
+            live = f"{match['folder']}{match['name']}.json"
+            return Named(path, live, (0, re.sub(r"\D", "", match["date"]), 0), certain=True)
     if (match := _NUMBER.match(plain)) and not _ends_in_number(match["base"]):
         return Named(path, match["base"], (1, "", -int(match["number"])), certain=True)
     if match := _DATED.match(plain):

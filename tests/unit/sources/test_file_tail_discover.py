@@ -172,3 +172,13 @@ def test_a_name_that_is_no_utf8_is_told_and_its_neighbours_are_read(given: str, 
         "odd-\\xff.log": "its name is not UTF-8; rename it, or pipe it in and give `-` as the path"
     }
     assert start(*paths).read() == [b"main"]
+
+
+def test_digests_of_a_mirrored_trail_are_no_logs(tmp_path: Path, start: Start) -> None:
+    """The folder of CloudTrail's digests is left out; the logs beside it are read."""
+    for name in ("CloudTrail", "CloudTrail-Digest"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.json").write_bytes(b"x\n")
+    run = start(tmp_path)
+    assert list(run.source.streams()) == [str(tmp_path / "CloudTrail" / "one.json")]
+    assert run.source.skipped == [str(tmp_path / "CloudTrail-Digest")]
