@@ -34,3 +34,18 @@ def test_an_answer_dated_before_its_request_has_no_latency(
     assert known.select("paired", "latency_ms").rows() == [(False, None)]
     corrected = pairing.push(whole[1:].with_columns(order_time=pl.lit(LONG + SECOND).cast(TIME)), 2 * LONG).changed
     assert corrected.select("paired", "latency_ms").rows() == [(True, latency)]
+
+
+@pytest.mark.parametrize("told", [None, 12.5])
+def test_one_entry_that_tells_of_both_halves_has_the_latency_it_tells(told: float | None) -> None:
+    """A store that writes once for a request: what it took is what that entry says, if it says anything."""
+    single = halves(("single", 1.0)).with_columns(store=pl.lit("azure"), latency_ms=pl.lit(told, pl.Float64))
+    made = Pairing().push(single, LONG).operations
+    assert made.select("paired", "latency_ms", pl.col("devices").list.len()).rows() == [(True, told, 1)]
+
+
+def test_the_stages_of_one_request_are_one_operation() -> None:
+    """A cluster tells when a request came and when it was answered: paired by its id, as long as lies between them."""
+    stages = halves(("request", 1.0), ("single", 1.5)).with_columns(store=pl.lit("kubernetes"))
+    made = Pairing().push(stages, LONG).operations
+    assert made.select("paired", "latency_ms", "correlation_uid").rows() == [(True, 500.0, "r1")]
