@@ -10,10 +10,8 @@ from pipeline.decoders._exact import RefusedError
 from pipeline.decoders._pieces import BRACKETS, HEAD, Piece, Scan, cut, cut_nuls, tail_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.core.model import RawBatch
-    from pipeline.decoders._format import Parsed
+    from pipeline.decoders._format import Formats, Parsed
     from pipeline.decoders._framing import Mask
 
 MAX_RECORDS: Final = 10_000  # of an object over several records
@@ -36,15 +34,11 @@ class _Stretch(NamedTuple):
 
 
 class Cutter:
-    """Takes odd records one by one, in order. `placed` are their pieces, offsets in the batch's bytes.
+    """Takes odd records one by one, in order. `placed` are their pieces, offsets in the batch's bytes."""
 
-    `judge` says which entry an object is; with `documents` they may stand in a list or in a larger object.
-    """
-
-    def __init__(self, batch: RawBatch, blank: Mask, judge: Callable[[bytes], Parsed], *, documents: bool) -> None:
+    def __init__(self, batch: RawBatch, blank: Mask, formats: Formats) -> None:
         self.placed: list[Placed] = []
-        self._judge = judge
-        self._documents = documents
+        self._formats = formats
         self._batch = batch
         self._oversize = {cut_off.record for cut_off in batch.oversize}
         solid = np.flatnonzero(~blank)
@@ -120,7 +114,7 @@ class Cutter:
                 self._give_up()
         text = self._text(stretch.start, stretch.end)
         last = len(text.rstrip())
-        for piece in cut(text, 0, len(text), self._judge, documents=self._documents):
+        for piece in cut(text, 0, len(text), self._formats):
             if may_open and piece.reason == "torn" and piece.end >= last and self._open(text, piece, stretch):
                 return
             self._add(_moved(piece, stretch.start), stretch.record)
@@ -139,7 +133,7 @@ class Cutter:
         """The open object ends at `stop`; gives where its piece does, in a stretch that ends at `end`."""
         first = self._fed[0]
         entry, reason = self._judged(self._text(self._body, stop))
-        if self._documents:
+        if self._formats.documents:
             stop += tail_end(self._text(stop, end))
         self._add(Piece(first.start, stop, self._body, entry, reason), first.record)
         self._scan, self._fed = None, []
@@ -147,13 +141,13 @@ class Cutter:
 
     def _judged(self, text: bytes) -> tuple[Parsed | None, str]:
         try:
-            return self._judge(text), ""
+            return self._formats.judge(text), ""
         except RefusedError as refused:
             return None, str(refused.args[0])
 
     def _behind_head(self, end: int) -> int | None:
         """Where what follows begins, if the open object, read up to `end`, is only what holds entries together."""
-        if not self._documents or end - self._body > MAX_HEAD:
+        if not self._formats.documents or end - self._body > MAX_HEAD:
             return None
         head = HEAD.match(self._text(self._body, end))
         if head is None:

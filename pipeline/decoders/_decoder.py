@@ -22,7 +22,7 @@ from pipeline.decoders._cutter import Cutter
 from pipeline.decoders._documents import spread
 from pipeline.decoders._exact import dumps
 from pipeline.decoders._fields import Field, raw_schema
-from pipeline.decoders._format import judge_of
+from pipeline.decoders._format import Formats
 from pipeline.decoders._framing import Framed, frame
 from pipeline.decoders._pieces import BRACKETS
 from pipeline.decoders._remains import remains
@@ -100,8 +100,7 @@ class PieceDecoder:
     def __init__(self, formats: Sequence[Format]) -> None:
         self._formats = formats
         self._readers = [_Reader(one, formats[:place]) for place, one in enumerate(formats)]
-        self._judge = judge_of(formats)
-        self._documents = any(one.documents for one in formats)
+        self._known = Formats(formats)
 
     def decode(self, batch: RawBatch) -> Decoded:
         """See ports.Decoder."""
@@ -112,7 +111,7 @@ class PieceDecoder:
         full = [batch for batch in batches if len(batch)]
         if not full:
             return [_nothing() for _ in batches]
-        spreads = [spread(batch) if self._documents else None for batch in full]
+        spreads = [spread(batch) if self._known.documents else None for batch in full]
         full = [batch if one is None else one.batch for batch, one in zip(full, spreads, strict=True)]
         framed = [frame(batch) for batch in full]
         quick = self._quick(framed)
@@ -146,7 +145,7 @@ class PieceDecoder:
 
     def _cut(self, batch: RawBatch, framed: Framed, believed: Ints) -> tuple[_Cut, Ints]:
         """Cut the records that are not believed; none of the others stays that is behind an open object."""
-        cutter = Cutter(batch, framed.blank, self._judge, documents=self._documents)
+        cutter = Cutter(batch, framed.blank, self._known)
         odd = ~framed.blank
         odd[believed] = False
         for record in np.flatnonzero(odd).tolist():

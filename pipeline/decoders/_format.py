@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pipeline.decoders._exact import RefusedError, load_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
@@ -33,6 +34,16 @@ class Clean(NamedTuple):
     shown: bool
 
 
+class Signs(NamedTuple):
+    """By what a torn entry is known: names it may begin with, those of them that nothing inside begins with, and a
+    pattern of what stands in entries alone.
+    """
+
+    heads: tuple[str, ...]
+    first: tuple[str, ...]
+    inside: str
+
+
 class Format(Protocol):
     """One audit format. An object is an entry of the first format, in a fixed order, whose `found` knows it.
 
@@ -51,6 +62,9 @@ class Format(Protocol):
     def marks(self) -> tuple[str, ...]:
         """Names at the top of an object without one of which it is no entry."""
         ...
+
+    @property
+    def signs(self) -> Signs: ...
 
     @property
     def documents(self) -> bool:
@@ -88,15 +102,29 @@ class Format(Protocol):
         ...
 
 
-def judge_of(formats: Sequence[Format]) -> Callable[[bytes], Parsed]:
-    """What asks them in turn: one JSON object's text to the entry it is. Raises RefusedError."""
+class Formats:
+    """Several formats in the order in which they are asked, and by what an entry of any of them is known."""
 
-    def judge(text: bytes) -> Parsed:
+    def __init__(self, formats: Sequence[Format]) -> None:
+        self._formats = formats
+        self.documents = any(one.documents for one in formats)
+        heads = [name for one in formats for name in one.signs.heads]
+        first = [name for one in formats for name in one.signs.first]
+        self.mark = re.compile(rb'\{\s*"(?:' + "|".join(heads).encode() + rb')"')
+        self.opening = re.compile(rb'\{"(?:' + "|".join(first).encode() + rb')":')
+        self.inside = re.compile("|".join(one.signs.inside for one in formats).encode())
+        self._heads = tuple(b'{"%s":' % name.encode() for name in heads)
+
+    def judge(self, text: bytes) -> Parsed:
+        """The entry that one JSON object's text is. Raises RefusedError."""
         body = load_object(text)
-        for one in formats:
+        for one in self._formats:
             found = one.found(body)
             if found is not None:
                 return Parsed(one, body, one.row(found))
         raise RefusedError("unknown_format")
 
-    return judge
+    def begins(self, text: bytes) -> bool:
+        """Whether this is how an entry begins, however little of it there is."""
+        whole = self.inside.search(text) is not None
+        return whole or any(text.startswith(head) or head.startswith(text) for head in self._heads)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from pipeline.decoders._exact import RefusedError, row_of, utc
+from pipeline.decoders._expressions import moment
 from pipeline.decoders._fields import Field, guarded
-from pipeline.decoders._format import Clean
+from pipeline.decoders._format import Clean, Signs
 from pipeline.decoders._guard import ESCAPES, LAX, MAX_OPEN, accounted, keys_of
-from pipeline.decoders._times import moment
 from pipeline.decoders._tokens import SUSPECT, mask
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Described:
     `clean` gives an object without what must not be kept, the same object where there is nothing, and whether that
     was a value that nobody should have logged; `suspects` is a pattern in the text of every line that it would change.
     `columns` makes DECODED columns (all but `piece` and `time`) of RAW rows with `moment` and `shown` beside them.
-    `nullable` are fields that entries of the usual shape may hold as null.
+    `signs` tell a torn entry. `nullable` are fields that entries of the usual shape may hold as null.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Described:
     clean: Callable[[Body], tuple[Body, bool]]
     suspects: str
     columns: Callable[[pl.DataFrame], pl.DataFrame]
+    signs: Signs
     nullable: tuple[str, ...] = ()
 
 
@@ -60,6 +61,7 @@ class ObjectFormat:
     told: Described
     name: str = field(init=False)
     hint: str = field(init=False)
+    signs: Signs = field(init=False)
     fields: Mapping[str, Field] = field(init=False)
     marks: tuple[str, ...] = field(init=False)
     documents: bool = field(init=False, default=True)
@@ -67,6 +69,7 @@ class ObjectFormat:
 
     def __post_init__(self) -> None:
         self.name, self.hint, self.marks = self.told.name, self.told.hint, self.told.marks
+        self.signs = self.told.signs
         self.fields = _with_containers(self.told.fields)
         self._keys = keys_of(guarded(self.fields))
         self._written = "|".join(part for part in (ESCAPES, LAX, SUSPECT, self.told.suspects) if part)

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pipeline.decoders._exact import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from pipeline.decoders._format import Parsed
-
-    Judge = Callable[[bytes], Parsed]
+    from pipeline.decoders._format import Formats, Parsed
 
 MAX_RECORDS: Final = 10_000  # of an object over several lines
 MAX_BYTES: Final = 4 << 20
 MAX_PREFIX: Final = 512
+_REMAINS: Final = re.compile(rb'[\x00}]|"\s*[:,]|hmac-sha256:[0-9a-f]')
 QUICK_MAX: Final = 1 << 20  # longer text is not made into objects only to find its end
 _WINDOW: Final = 1 << 14  # how much of it is looked at first
 _LONGEST: Final = 16  # no literal or escape is longer: an error so near the end may come of the end
@@ -30,12 +29,6 @@ _TRIES: Final = 8
 
 _NULS: Final = re.compile(rb"\x00+")
 _BLANK: Final = b" \t\r\n"
-_MARK: Final = re.compile(rb'\{\s*"(?:time|type|auth|request|response|error|forwarded)"')
-_HEADS: Final = tuple(b'{"%s":' % name for name in (b"time", b"type", b"auth", b"request", b"response", b"error"))
-# What only the inside of an audit entry looks like.
-_INSIDE: Final = re.compile(
-    rb'hmac-sha256:[0-9a-f]|"(?:request|auth|client_token|remote_address|mount_type)":|"type":"re'
-)
 _XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _QUICK: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
@@ -65,7 +58,7 @@ class Piece(NamedTuple):
 
 def benign_prefix(text: bytes) -> bool:
     """Whether text before `{` may be a prefix or a log header, and not what is left of another entry."""
-    return len(text) <= MAX_PREFIX and not re.search(rb'[\x00}]|"\s*[:,]', text) and not _INSIDE.search(text)
+    return len(text) <= MAX_PREFIX and not _REMAINS.search(text)
 
 
 def cut_nuls(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
@@ -80,13 +73,13 @@ def cut_nuls(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, bool
         yield at, end, False
 
 
-def cut(data: bytes, start: int, end: int, judge: Judge, *, documents: bool = False) -> Iterator[Piece]:
+def cut(data: bytes, start: int, end: int, formats: Formats) -> Iterator[Piece]:
     """The pieces of one stretch of text without NULs and line ends that is complete in itself.
 
-    With `documents` it may be part of a list of entries: brackets that stand alone are a piece with reason BRACKETS, a
-    comma belongs to the entry beside it.
+    It may be part of a list of entries, where `formats` come in such: brackets that stand alone are a piece with reason
+    BRACKETS, a comma belongs to the entry beside it.
     """
-    marks = _Marks(data, end)
+    marks, documents = _Marks(data, end, formats), formats.documents
     while True:
         start, end = _trimmed(data, start, end)
         if start == end:
@@ -95,7 +88,7 @@ def cut(data: bytes, start: int, end: int, judge: Judge, *, documents: bool = Fa
         if inside == end:
             yield Piece(start, end, start, None, BRACKETS)
             return
-        piece = _first(data, inside, end, marks, judge, documents=documents)
+        piece = _first(data, inside, end, marks, formats)
         if inside > start and piece.entry is None:
             yield Piece(start, inside, start, None, BRACKETS)
         elif inside > start:
@@ -128,8 +121,8 @@ def _trimmed(data: bytes, start: int, end: int) -> tuple[int, int]:
 class _Marks:
     """Whether an entry may begin at or behind a place; looked for once, however many pieces ask."""
 
-    def __init__(self, data: bytes, end: int) -> None:
-        self._places = (match.start() for match in _MARK.finditer(data, 0, end))
+    def __init__(self, data: bytes, end: int, formats: Formats) -> None:
+        self._places = (match.start() for match in formats.mark.finditer(data, 0, end))
         self._next: int | None = -1
 
     def behind(self, place: int) -> bool:
@@ -139,23 +132,24 @@ class _Marks:
         return self._next is not None
 
 
-def _first(data: bytes, start: int, end: int, marks: _Marks, judge: Judge, *, documents: bool) -> Piece:
+def _first(data: bytes, start: int, end: int, marks: _Marks, formats: Formats) -> Piece:
     """The piece that begins at `start`."""
     if _XML.match(data, start, end):
         return Piece(start, end, start, None, "jsonx")
     brace = data.find(b"{", start, end)
     if brace < 0 or not benign_prefix(_without_bom(data[start:brace])):
-        return _headless(data, start, end, judge)
+        return _headless(data, start, end, formats)
     stop, fault = object_end(data, brace, end)
     if stop is None:
-        return _torn(data, start, brace, fault, end, judge)
+        return _torn(data, start, brace, fault, end, formats)
     try:
-        return Piece(start, stop, brace, judge(data[brace:stop]), "")
+        return Piece(start, stop, brace, formats.judge(data[brace:stop]), "")
     except RefusedError as refused:
         reason = str(refused.args[0])
-    if reason == "malformed" or (reason == "unknown_format" and start < brace and _INSIDE.search(data, start, stop)):
-        return _torn(data, start, brace, _fault_at(data, brace, stop), end, judge, reason=reason)
-    goes_on = documents and _brackets_end(data, stop, end) > stop
+    inside = start < brace and formats.inside.search(data, start, stop)
+    if reason == "malformed" or (reason == "unknown_format" and inside):
+        return _torn(data, start, brace, _fault_at(data, brace, stop), end, formats, reason=reason)
+    goes_on = formats.documents and _brackets_end(data, stop, end) > stop
     if reason == "unknown_format" and not goes_on and not marks.behind(stop):
         stop = end  # a line of some other log
     return Piece(start, stop, brace, None, reason)
@@ -177,52 +171,47 @@ def _fault_at(data: bytes, start: int, end: int) -> int:
 
 
 def _torn(  # noqa: PLR0917
-    data: bytes, start: int, brace: int, fault: int, end: int, judge: Judge, *, reason: str = "malformed"
+    data: bytes, start: int, brace: int, fault: int, end: int, formats: Formats, *, reason: str = "malformed"
 ) -> Piece:
     """The unreadable piece at `start`, up to the next entry that is glued to it, if there is one."""
     at = max(brace + 1, fault - 16)
-    for match, _ in zip(_MARK.finditer(data, at, end), range(_TRIES), strict=False):
-        if _is_entry_at(data, match.start(), end, judge):
+    for match, _ in zip(formats.mark.finditer(data, at, end), range(_TRIES), strict=False):
+        if _is_entry_at(data, match.start(), end, formats):
             return Piece(start, match.start(), start, None, "torn")
-    cut_off = data[end - 1] != 0x7D and _begins_entry(data[brace:end])
+    cut_off = data[end - 1] != 0x7D and formats.begins(data[brace:end])
     return Piece(start, end, start, None, "torn" if cut_off else reason)
 
 
-def _begins_entry(text: bytes) -> bool:
-    """Whether this is how an audit entry begins, however little of it there is."""
-    return _INSIDE.search(text) is not None or any(text.startswith(head) or head.startswith(text) for head in _HEADS)
-
-
-def _is_entry_at(data: bytes, start: int, end: int, judge: Judge) -> bool:
+def _is_entry_at(data: bytes, start: int, end: int, formats: Formats) -> bool:
     """Whether an entry, whole or itself cut off, begins here."""
     stop, _ = object_end(data, start, end)
     if stop is None:
-        return bool(re.match(rb'\{"(?:time|auth)":', data[start : start + 16]))
+        return formats.opening.match(data, start) is not None
     try:
-        judge(data[start:stop])
+        formats.judge(data[start:stop])
     except RefusedError as refused:
         return refused.args[0] not in {"malformed", "unknown_format", "bad_time"}
     return True
 
 
-def _headless(data: bytes, start: int, end: int, judge: Judge) -> Piece:
+def _headless(data: bytes, start: int, end: int, formats: Formats) -> Piece:
     """A piece without a beginning: the tail of an entry, or no entry at all."""
     if data[start] in b'["-0123456789tfn' and _quick_end(data, start, end) == end:
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(data[start:end])
             return Piece(start, end, start, None, "not_object")
-    for match, _ in zip(_MARK.finditer(data, start, end), range(_TRIES), strict=False):
-        if _is_entry_at(data, match.start(), end, judge):
-            return Piece(start, match.start(), start, None, _kind(data, start, match.start()))
-    return Piece(start, end, start, None, _kind(data, start, end))
+    for match, _ in zip(formats.mark.finditer(data, start, end), range(_TRIES), strict=False):
+        if _is_entry_at(data, match.start(), end, formats):
+            return Piece(start, match.start(), start, None, _kind(data, start, match.start(), formats))
+    return Piece(start, end, start, None, _kind(data, start, end, formats))
 
 
-def _kind(data: bytes, start: int, end: int) -> str:
+def _kind(data: bytes, start: int, end: int, formats: Formats) -> str:
     try:
         data[start:end].decode()
     except UnicodeDecodeError:
         return "bad_utf8"
-    return "torn" if _INSIDE.search(data, start, end) else "unknown_format"
+    return "torn" if formats.inside.search(data, start, end) else "unknown_format"
 
 
 def object_end(data: bytes, start: int, end: int) -> tuple[int | None, int]:

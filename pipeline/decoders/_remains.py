@@ -18,7 +18,9 @@ _BETWEEN: Final = re.compile(
 _HIDDEN: Final = re.compile(VALUE.encode())
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
 _FORM: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
-_SHOWN: Final = re.compile(rb'"(?:client_token|accessor|client_token_accessor|token|data|secret_id|wrap_info)"\s*:')
+_SHOWN: Final = re.compile(
+    rb'"(?:client_token|accessor|client_token_accessor|token|data|stringData|secret_id|wrap_info)"\s*:'
+)
 _ELEMENT: Final = re.compile(rb">([^<]++)")
 
 

@@ -24,7 +24,7 @@ _SECRET_GONE: Final = (
     calls("aws", "DeleteSecret", "DeleteParameter", "DeleteParameters")
     | calls("gcp", "DeleteSecret", "DestroySecretVersion")
     | calls("azure", "SecretDelete", "SecretPurge", "KeyDelete", "CertificateDelete", "CertificatePurge")
-    | (is_one("store", "kubernetes") & verb("deletecollection"))
+    | (is_one("store", "kubernetes") & is_one("engine", "secrets") & verb("deletecollection"))
 )
 _ACCESS: Final = (
     calls("aws", "PutResourcePolicy", "DeleteResourcePolicy", "PutKeyPolicy")
@@ -34,7 +34,7 @@ _ACCESS: Final = (
 _CLUSTER_WIDE: Final = (
     is_one("store", "kubernetes")
     & verb("list", "watch")
-    & matches("path", r"^/api/v1/secrets(\?|$)")
+    & matches("path", r"^/api/v1/(watch/)?secrets(\?|$)")
     & ~matches("principal", r"^system:")
 )
 

@@ -7,7 +7,7 @@ import msgspec
 from pipeline.decoders._decoder import PieceDecoder
 from pipeline.decoders._object import Described, ObjectFormat
 from pipeline.decoders.kubernetes.columns import Columns
-from pipeline.decoders.kubernetes.entry import HINT, MARKS, PLAIN, TIMES, clean, found
+from pipeline.decoders.kubernetes.entry import HINT, MARKS, PLAIN, SIGNS, TIMES, clean, found
 from pipeline.decoders.kubernetes.fields import FIELDS
 from pipeline.decoders.kubernetes.redact import SUSPECTS
 
@@ -30,6 +30,7 @@ def format_of(config: Config) -> ObjectFormat:  # noqa: ARG001  every format is 
             clean=clean,
             suspects=SUSPECTS,
             columns=Columns().of,
+            signs=SIGNS,
         )
     )
 

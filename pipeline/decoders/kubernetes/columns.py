@@ -8,8 +8,8 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED, TEXTS
-from pipeline.decoders._times import moment
-from pipeline.decoders.kubernetes.vocabulary import KEY, SECRETS, first, operation
+from pipeline.decoders._expressions import first, moment
+from pipeline.decoders.kubernetes.vocabulary import KEY, SECRETS, operation
 
 ANONYMOUS: Final = "anonymous"
 _ACCOUNT: Final = r"^system:serviceaccount:([^:]+):([^:]+)$"
@@ -158,7 +158,8 @@ _COLUMNS: Final[dict[str, pl.Expr]] = {
     "secret": _secret(),
     "outcome": pl.col("outcome"),
     "error": _error(),
-    "correlation_uid": pl.col("audit_id"),
+    # A client may choose the id, and would hide a request behind an earlier one: the time it came is the server's.
+    "correlation_uid": pl.concat_str("audit_id", "received", separator=":", ignore_nulls=True),
     "path": pl.coalesce("uri", pl.col("mount") + pl.col("ref_name").fill_null("")),
     "mount_type": pl.col("ref_resource").replace("", None),
     "auth_display_name": pl.col("who"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from pipeline.decoders._exact import RefusedError, dumps, loads
+from pipeline.decoders._format import Signs
 from pipeline.decoders.kubernetes.fields import CLUSTER
 from pipeline.decoders.kubernetes.redact import redacted
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 _GROUP: Final = "audit.k8s.io/"
 # At the top of every event, or of what AKS wraps it in.
 MARKS: Final = ("apiVersion", "auditID", "properties")
+SIGNS: Final = Signs(
+    ("kind", "apiVersion", "annotations", "level"),
+    ("kind", "annotations"),
+    r'"(?:auditID|requestURI|objectRef|requestReceivedTimestamp|stageTimestamp)":',
+)
 HINT: Final = r'"auditID"'
 # An event's time is when its stage was reached, which is the order in which events are written.
 TIMES: Final = ("staged", "received", "stamped")

@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.decoders._expressions import first
+
 KEY: Final = ("verb", "ref_resource", "ref_group", "ref_part", "named")
 
 _VERB: Final = pl.col("verb").fill_null("").str.to_lowercase()
@@ -27,18 +29,6 @@ _REVIEWS: Final = (
     "subjectaccessreviews", "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews",
     "selfsubjectreviews",
 )  # fmt: skip
-
-
-def first(*cases: tuple[pl.Expr, pl.Expr | str], otherwise: pl.Expr | str) -> pl.Expr:
-    """The value of the first case that holds; a text stands for itself."""
-    result = _value(otherwise)
-    for condition, value in reversed(cases):
-        result = pl.when(condition).then(_value(value)).otherwise(result)
-    return result
-
-
-def _value(value: pl.Expr | str) -> pl.Expr:
-    return pl.lit(value) if isinstance(value, str) else value
 
 
 def _by_verb(*, write: str, delete: str, read: str = "list", several: pl.Expr | str = "list") -> pl.Expr:

@@ -8,9 +8,9 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED
-from pipeline.decoders._times import moment
+from pipeline.decoders._expressions import first, moment
 from pipeline.decoders.vault.asked import asked_for, items
-from pipeline.decoders.vault.places import KEY, MOUNT, first
+from pipeline.decoders.vault.places import KEY, MOUNT
 from pipeline.decoders.vault.vocabulary import describe
 
 MOMENT: Final = moment(pl.col("time"))

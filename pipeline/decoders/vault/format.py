@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.decoders._format import Clean
+from pipeline.decoders._format import Clean, Signs
 from pipeline.decoders.vault.columns import MOMENT, Columns
 from pipeline.decoders.vault.entry import is_entry, row
 from pipeline.decoders.vault.fields import FIELDS
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 # An entry of the usual shape, with a time that could be read.
 _PLAINLY: Final = pl.col("request") & pl.col("type").is_not_null() & pl.col("moment").is_not_null()
 
+SIGNS: Final = Signs(
+    ("time", "type", "auth", "request", "response", "error", "forwarded"),
+    ("time", "auth"),
+    r'hmac-sha256:[0-9a-f]|"(?:request|auth|client_token|remote_address|mount_type)":|"type":"re',
+)
+
 
 class VaultFormat:
     """Audit entries of HashiCorp Vault and OpenBao, all versions."""
@@ -26,6 +32,7 @@ class VaultFormat:
     name = "vault"
     fields = FIELDS
     marks = ("request", "auth", "response")
+    signs = SIGNS
     documents = False
     hint = r'"request"'
 

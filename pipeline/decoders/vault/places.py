@@ -10,6 +10,8 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.decoders._expressions import first
+
 KEY: Final = (
     "request_operation", "mount_point", "mount_type", "request_namespace_id", "request_namespace_path", "request_path",
 )  # fmt: skip
@@ -70,18 +72,6 @@ REST: Final = pl.col("rest")
 def engine_is(*engines: str) -> pl.Expr:
     """Whether the row's engine is one of these."""
     return pl.col("engine").is_in(list(engines))
-
-
-def first(*cases: tuple[pl.Expr, pl.Expr | str], otherwise: pl.Expr | str) -> pl.Expr:
-    """The value of the first case that holds; a text stands for itself."""
-    result = _value(otherwise)
-    for condition, value in reversed(cases):
-        result = pl.when(condition).then(_value(value)).otherwise(result)
-    return result
-
-
-def _value(value: pl.Expr | str) -> pl.Expr:
-    return pl.lit(value) if isinstance(value, str) else value
 
 
 def placed(keys: pl.DataFrame) -> pl.DataFrame:

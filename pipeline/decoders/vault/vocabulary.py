@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.decoders.vault.places import PATH, REST, engine_is, first, placed
+from pipeline.decoders._expressions import first
+from pipeline.decoders.vault.places import PATH, REST, engine_is, placed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Times of entries as they are written, as columns."""
+"""What columns of several formats are made with."""
 
 from __future__ import annotations
 
@@ -16,3 +16,15 @@ def moment(text: pl.Expr) -> pl.Expr:
     """The time that an RFC 3339 text in UTC (`Z`) gives, to the microsecond; null for every other text."""
     read = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
     return pl.when(text.str.contains(_SHAPE) & read.is_between(EARLIEST, LATEST, closed="left")).then(read)
+
+
+def first(*cases: tuple[pl.Expr, pl.Expr | str], otherwise: pl.Expr | str) -> pl.Expr:
+    """The value of the first case that holds; a text stands for itself."""
+    result = _value(otherwise)
+    for condition, value in reversed(cases):
+        result = pl.when(condition).then(_value(value)).otherwise(result)
+    return result
+
+
+def _value(value: pl.Expr | str) -> pl.Expr:
+    return pl.lit(value) if isinstance(value, str) else value
