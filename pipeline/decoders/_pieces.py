@@ -34,7 +34,9 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]+
 _QUICK: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
 # What holds the entries of a document together: a list, or an object that is little more than a list of them.
 BRACKETS: Final = "brackets"
-_BEGUN: Final = rb'\{\s*(?:"\w+"\s*:\s*(?:"[^"\\]*+"|\{\s*\}|null|-?\d+)\s*,\s*)*+"(?:Records|records|items)"\s*:\s*\['
+_BEGUN: Final = (
+    rb'\{\s*(?:"\w+"\s*:\s*(?:"[^"\\]*+"|\{\s*\}|null|-?\d+)\s*,\s*)*+"(?:Records|records|items|entries)"\s*:\s*\['
+)
 HEAD: Final = re.compile(_BEGUN)
 _RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|\]\s*\}|[\[\],]|\s)++")
 _CLOSED: Final = re.compile(rb"\}\s*,?\s*")
