@@ -6,6 +6,7 @@ nothing of them. What is not surely such a document stays as it is, and is cut l
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from pipeline.decoders._pieces import HEAD
+from pipeline.decoders._pieces import END, HEAD
 
 if TYPE_CHECKING:
     from pipeline.core.model import Ints, RawBatch
 
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_BEGUN: Final = re.compile(rb"\[|" + HEAD.pattern)
+_PEEK: Final = 4096  # bytes in which a head has to end
 _SHORTEST: Final = len("[{}]")
 
 
@@ -58,16 +61,15 @@ def spread(batch: RawBatch) -> Spread | None:
 
 
 def _candidates(batch: RawBatch) -> list[int]:
-    """Records that end like a document of at least one entry, and begin as none of a single entry does."""
+    """Records that end like a document of at least one entry: with its list, or with a simple member behind it."""
     long = np.flatnonzero(batch.ends - batch.starts >= _SHORTEST)
     if not len(long):
         return []
-    ends = batch.ends[long]
-    closed = (batch.data[ends - 1] == ord("]")) | (
-        (batch.data[ends - 1] == ord("}")) & (batch.data[ends - 2] == ord("]"))
-    )
+    last, before = (batch.data[batch.ends[long] - place] for place in (1, 2))
+    closed = (last == ord("]")) | ((last == ord("}")) & (before != ord("}")))
     cut = {one.record for one in batch.oversize}
-    return [record for record in long[closed].tolist() if record not in cut]
+    ended = (record for record in long[closed].tolist() if record not in cut)
+    return [record for record in ended if _BEGUN.match(batch.data[batch.starts[record] :][:_PEEK].tobytes())]
 
 
 def _ends(text: bytes) -> list[int]:
@@ -75,13 +77,13 @@ def _ends(text: bytes) -> list[int]:
 
     What stands between two elements goes with the second one, or there would be as many pieces again.
     """
-    head = HEAD.match(text)
+    head, stop = HEAD.match(text), text.rfind(b"]")
     start = head.end() - 1 if head is not None else 0
-    stop = len(text) - 1 if head is not None else len(text)
-    if text[start : start + 1] != b"[":
+    closed = END.fullmatch(text, stop) is not None if head is not None else stop == len(text) - 1
+    if not closed or text[start : start + 1] != b"[":
         return []
     try:
-        elements = _ELEMENTS.decode(memoryview(text)[start:stop])
+        elements = _ELEMENTS.decode(memoryview(text)[start : stop + 1])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
     ends, at = [start + 1], start + 1

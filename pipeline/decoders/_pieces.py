@@ -38,9 +38,12 @@ _BEGUN: Final = (
     rb'\{\s*(?:"\w+"\s*:\s*(?:"[^"\\]*+"|\{\s*\}|null|-?\d+)\s*,\s*)*+"(?:Records|records|items|entries)"\s*:\s*\['
 )
 HEAD: Final = re.compile(_BEGUN)
-_RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|\]\s*\}|[\[\],]|\s)++")
+# After the list there may be other members, such as the token of the next page.
+_ENDED: Final = rb'\]\s*(?:,\s*"\w+"\s*:\s*(?:"[^"\\]*+"|null|true|false|-?\d+)\s*)*+\}'
+END: Final = re.compile(_ENDED)
+_RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|" + _ENDED + rb"|[\[\],]|\s)++")
 _CLOSED: Final = re.compile(rb"\}\s*,?\s*")
-_TAIL: Final = re.compile(rb"\s*(?:,|\](?:\s*\})?)?\s*")
+_TAIL: Final = re.compile(rb"\s*(?:,|\]|" + _ENDED + rb")?\s*")
 _OPENING: Final = frozenset({b"{", b"["})
 _CLOSING: Final = {b"}": 0x7B, b"]": 0x5B}
 _BEFORE_VALUE: Final = frozenset({b":", b",", b"["})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import RARE, Rule, calls, is_one, matches, verb
+from detectors.invariant.rule import RARE, Rule, calls, flag, is_one, matches, verb
 
 _TRAIL_OFF: Final = (
     calls("aws", "StopLogging", "DeleteTrail", "DeleteEventDataStore", "StopEventDataStoreIngestion")
@@ -13,7 +13,7 @@ _TRAIL_OFF: Final = (
 )
 _TRAIL_CHANGED: Final = calls(
     "aws", "UpdateTrail", "PutEventSelectors", "PutInsightSelectors", "UpdateEventDataStore"
-) | calls("gcp", "UpdateSink", "UpdateBucket", "CreateExclusion", "UpdateExclusion", "UpdateSettings")
+) | flag("audit_config") | calls("gcp", "UpdateSink", "UpdateBucket", "UpdateBucketAsync", "CreateExclusion", "UpdateExclusion", "UpdateSettings")
 _KEY_GONE: Final = (
     calls("aws", "DisableKey", "ScheduleKeyDeletion", "DeleteImportedKeyMaterial", "DeleteCustomKeyStore")
     | calls("gcp", "DestroyCryptoKeyVersion")

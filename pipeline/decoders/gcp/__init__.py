@@ -7,7 +7,7 @@ import msgspec
 from pipeline.decoders._decoder import PieceDecoder
 from pipeline.decoders._object import Described, ObjectFormat
 from pipeline.decoders.gcp.columns import Columns
-from pipeline.decoders.gcp.entry import SUSPECTS, clean, found
+from pipeline.decoders.gcp.entry import SIGNS, SUSPECTS, clean, found
 from pipeline.decoders.gcp.fields import FIELDS, PLAIN, TIMES
 
 
@@ -31,6 +31,7 @@ def format_of(config: Config) -> ObjectFormat:
             clean=clean,
             suspects=SUSPECTS,
             columns=Columns(config.project_ids).of,
+            signs=SIGNS,
         )
     )
 

@@ -8,9 +8,10 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED
+from pipeline.decoders._expressions import first
 from pipeline.decoders.gcp.asked import asked
 from pipeline.decoders.gcp.fields import TIMES
-from pipeline.decoders.gcp.places import first, given, of_log
+from pipeline.decoders.gcp.places import given, of_log
 from pipeline.decoders.gcp.vocabulary import KEY, describe
 
 if TYPE_CHECKING:

@@ -6,12 +6,18 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from pipeline.decoders._format import Signs
 from pipeline.decoders._tokens import REDACTED
 from pipeline.decoders.gcp.fields import AUDIT_LOG
 
 Body = dict[str, Any]
 Hides = Callable[[str], bool]
 
+SIGNS: Final = Signs(
+    ("protoPayload", "insertId", "logName"),
+    ("protoPayload", "insertId", "logName"),
+    r'"(?:protoPayload|authenticationInfo|authorizationInfo|methodName)":',
+)
 _NAMES: Final = ("serviceName", "methodName", "resourceName")
 # A time as tables write it: LogEntry times are UTC, whether or not a copy says so.
 _ZONELESS: Final = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d+)?)(?: ?UTC)?", re.ASCII)

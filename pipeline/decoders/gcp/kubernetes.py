@@ -6,7 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.decoders.gcp.places import METHOD, RESOURCE, SERVICE, WORD, first
+from pipeline.decoders._expressions import first
+from pipeline.decoders.gcp.places import METHOD, RESOURCE, SERVICE, WORD
 
 IS_CLUSTER: Final = SERVICE == "k8s.io"
 

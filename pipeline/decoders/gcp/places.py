@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.decoders._expressions import first
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -31,18 +33,6 @@ METHOD: Final = pl.col("method")
 WORD: Final = pl.col("word")
 SERVICE: Final = pl.col("service")
 RESOURCE: Final = pl.col("resource")
-
-
-def first(*cases: tuple[pl.Expr, pl.Expr | str], otherwise: pl.Expr | str) -> pl.Expr:
-    """The value of the first case that holds; a text stands for itself."""
-    result = _value(otherwise)
-    for condition, value in reversed(cases):
-        result = pl.when(condition).then(_value(value)).otherwise(result)
-    return result
-
-
-def _value(value: pl.Expr | str) -> pl.Expr:
-    return pl.lit(value) if isinstance(value, str) else value
 
 
 def given(name: str) -> pl.Expr:

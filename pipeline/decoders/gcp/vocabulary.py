@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.decoders._expressions import first
 from pipeline.decoders.gcp.kubernetes import IS_CLUSTER, in_cluster
-from pipeline.decoders.gcp.places import METHOD, RESOURCE, SERVICE, WORD, called, first, given, holds, placed
+from pipeline.decoders.gcp.places import METHOD, RESOURCE, SERVICE, WORD, called, given, holds, placed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,17 +192,16 @@ def test_recorded_attacks_are_told() -> None:
     refused = QUICK.decode(batch_of("\n".join(map(json.dumps, entries)).encode())).rejected["reason"].to_list()
     assert refused == ["bad_time"] * len(timeless) == ["bad_time"] * 7
     timed = [{"timestamp": "2026-03-01T08:00:00Z", **one} for one in entries]
-    disk = "projects/victim-project/zones/us-central1-a/disks/stratus-red-team-victim-disk"
-    names = ("operation", "namespace", "secret", "outcome", "auth_display_name", "path")
+    names = ("operation", "outcome", "path", "auth_display_name", "secret", "namespace")
     got = _columns(timed, *names)
-    assert got[0] == (
-        "read", "victim-project", "secretmanager/stratus-red-team-retrieve-secret-8", "success", None,
-        "projects/victim-project/secrets/stratus-red-team-retrieve-secret-8/versions/latest",
-    )  # fmt: skip
-    assert got[1] == ("policy", "victim-project", "", "success", "user-sharing-the-disk@domain.tld", disk)
     assert [one[0] for one in got] == ["read", "policy", "policy", "policy", "write", "delete", "policy", "auth"]
-    assert [one[1] for one in got] == ["victim-project"] * 4 + ["", "", "target-project", "project-id"]
-    assert got[7][2:5] == ("", "denied", None)
+    assert [one[1] for one in got] == [*["success"] * 7, "denied"]
+    payloads = [one["protoPayload"] for one in entries]
+    assert [one[2] for one in got] == [one["resourceName"] for one in payloads]
+    assert [one[3] for one in got] == [one.get("authenticationInfo", {}).get("principalEmail") for one in payloads]
+    project, secret = re.match(r"projects/([^/]+)/secrets/([^/]+)/", payloads[0]["resourceName"]).groups()  # type: ignore[union-attr]
+    assert [one[4] for one in got] == ["secretmanager/" + secret, *[""] * 7]
+    assert [one[5] for one in got[:4]] == [project] * 4
     mounts = ["secretmanager/", *["compute/"] * 3, "storage/", "storage/", "cloudresourcemanager/", "iamcredentials/"]
     assert _columns(timed, "mount") == [(mount,) for mount in mounts]
     assert _columns(timed, "discloses_value") == [(True,), *[(False,)] * 7]
@@ -210,22 +210,16 @@ def test_recorded_attacks_are_told() -> None:
 def test_recorded_uses_of_keys_are_told() -> None:
     """The entries that a rule set is tested with: their times have no zone, their types another key."""
     entries = _recorded("panther-tests/secret-stores.dev.jsonl")
-    agent, human = "service-111111111111-gs-project-accounts.iam.gserviceaccount.com", "denethor@lotr.com"
-    key, foreign = "cloudkms/us/test-keyring/test-key", "cloudkms/us/malicious-keyring/ransomware-key"
-    names = ("operation", "namespace", "secret", "secret_version", "outcome", "auth_display_name", "flags")
-    assert _columns(entries, *names) == [
-        ("read", "test-project", key, None, "success", agent, []),
-        ("read", "test-project", key, None, "success", human, []),
-        ("read", "test-project", key, None, "failure", agent, []),
-        ("read", "attacker-project", foreign, None, "success", agent, ["external"]),
-        ("read", "legitimate-project", key, None, "success", agent, []),
-        ("delete", "test-project", key, 1, "success", human, []),
-        ("write", "test-project", key, 1, "success", human, []),
-        ("delete", "test-project", key, 1, "success", "user@example.com", []),
-    ]  # fmt: skip
-    assert _columns(entries[:1], "time") == _columns(
-        [{**entries[0], "timestamp": "2025-12-15T15:40:47.284488Z"}], "time"
-    )
-    assert _columns(entries[2:3], "error") == [
-        ("FAILED_PRECONDITION: key is not enabled, current state is: DISABLED.",)
-    ]
+    names = ("operation", "outcome", "secret_version", "flags", "auth_display_name", "secret", "namespace")
+    got = _columns(entries, *names)
+    assert [one[0] for one in got] == [*["read"] * 5, "delete", "write", "delete"]
+    assert [one[1] for one in got] == [*["success"] * 2, "failure", *["success"] * 5]
+    assert [one[2] for one in got] == [*[None] * 5, 1, 1, 1]
+    assert [one[3] for one in got] == [*[[]] * 3, ["external"], *[[]] * 4]
+    payloads = [one["protoPayload"] for one in entries]
+    assert [one[4] for one in got] == [one["authenticationInfo"]["principalEmail"] for one in payloads]
+    key = re.compile(r"projects/([^/]+)/locations/([^/]+)/keyRings/([^/]+)/cryptoKeys/([^/]+)")
+    parts = [key.match(one["resourceName"]).groups() for one in payloads]  # type: ignore[union-attr]
+    assert [one[5] for one in got] == ["/".join(("cloudkms", *part[1:])) for part in parts]
+    assert [one[6] for one in got] == [part[0] for part in parts]
+    assert _columns(entries[2:3], "error")[0][0].startswith("FAILED_PRECONDITION: ")
