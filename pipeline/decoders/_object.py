@@ -96,9 +96,12 @@ class ObjectFormat:
         nulls = {name: pl.lit(scanned[_NULL + name]) for name in self.told.nullable}
         accounted = pl.sum_horizontal(self._accounted, *nulls.values())
         as_read = (pl.lit(scanned["names"]) == accounted) & ~pl.lit(scanned["written"])
-        once = [(null == 0) | ((null == 1) & pl.col(name).is_null()) for name, null in nulls.items()]
+        once = [(null == 0) | ((null == 1) & self._missing(name)) for name, null in nulls.items()]
         whole = self.told.plain & pl.col("moment").is_not_null()
         return raw.select(pl.all_horizontal(as_read, whole, *once).fill_null(value=False).alias("good")).to_series()
+
+    def _missing(self, name: str) -> pl.Expr:
+        return ~pl.col(name) if self.fields[name].kind == "object" else pl.col(name).is_null()
 
     def found(self, body: Body) -> Body | None:
         """See Format."""
