@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # JSON escapes of what encoders write plainly: ASCII letters, digits, "-", ".", "_"; and NUL.
 ESCAPES: Final = r"\\u00(?:00|2[deDE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
 # What the quick parser takes for JSON and is none: a comma before a bracket, numbers that are none.
-LAX: Final = r",[ \t\r]*[}\]]|[:,\[][ \t\r]*-?(?i:nan|inf)"
+LAX: Final = r",[ \t\r]*[}\]]|[:,\[][ \t\r]*-?(?i:nan|inf(?:inity)?)[ \t\r]*[,}\]]"
 MAX_OPEN: Final = 60  # brackets opened; more may mean nesting past the cap
 
 

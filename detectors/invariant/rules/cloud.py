@@ -11,9 +11,12 @@ _TRAIL_OFF: Final = (
     | calls("gcp", "DeleteSink", "DeleteLog", "DeleteBucket")
     | (is_one("store", "azure") & matches("verb", r"diagnosticsettings/delete$"))
 )
-_TRAIL_CHANGED: Final = calls(
-    "aws", "UpdateTrail", "PutEventSelectors", "PutInsightSelectors", "UpdateEventDataStore"
-) | flag("audit_config") | calls("gcp", "UpdateSink", "UpdateBucket", "UpdateBucketAsync", "CreateExclusion", "UpdateExclusion", "UpdateSettings")
+_TRAIL_CHANGED: Final = (
+    calls("aws", "UpdateTrail", "PutEventSelectors", "PutInsightSelectors", "UpdateEventDataStore")
+    | calls("gcp", "UpdateSink", "UpdateBucket", "UpdateBucketAsync", "CreateExclusion", "UpdateExclusion")
+    | calls("gcp", "UpdateSettings")
+    | flag("audit_config")  # which reads of a project are logged at all
+)
 _KEY_GONE: Final = (
     calls("aws", "DisableKey", "ScheduleKeyDeletion", "DeleteImportedKeyMaterial", "DeleteCustomKeyStore")
     | calls("gcp", "DestroyCryptoKeyVersion")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipeline.decoders._exact import RefusedError, loads
+from pipeline.decoders._format import Signs
 
 Body = dict[str, Any]
 VAULT: Final = "auditevent"
@@ -18,6 +19,11 @@ ACTIVITY: Final = (
     "administrative", "policy", "security", "servicehealth", "resourcehealth", "alert", "autoscale", "recommendation",
     "write", "delete", "action",
 )  # fmt: skip
+SIGNS: Final = Signs(
+    ("time", "category", "operationName", "resourceId"),
+    ("time", "category", "operationName", "resourceId"),
+    r'"(?:operationName|resultSignature|callerIpAddress|resourceId)":',
+)
 _NAME: Final = r"^[A-Za-z][A-Za-z0-9 ._-]*$"
 _ACT: Final = r"^[A-Za-z][A-Za-z0-9._-]*(?:/[A-Za-z0-9 ._-]+)+$"
 _TRUTHS: Final = ("true", "false")

@@ -8,8 +8,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from pipeline.core import plugins
 from pipeline.core.schema import DECODED, conform
-from pipeline.decoders import kubernetes
 from pipeline.decoders._exact import RefusedError, dumps
 from pipeline.decoders._fields import raw_schema
 from pipeline.decoders._table import Table
@@ -18,6 +18,7 @@ from pipeline.decoders.azure.entry import log_of, opened
 
 if TYPE_CHECKING:
     from pipeline.core.model import Bytes
+    from pipeline.decoders._format import Format
     from pipeline.decoders.azure.entry import Body
 
 PREFIX: Final = "event:"
@@ -29,7 +30,8 @@ class Events:
     """Reads events. One instance serves one thread."""
 
     def __init__(self) -> None:
-        self._format = kubernetes.format_of(kubernetes.Config())
+        kubernetes = plugins.load("pipeline.decoders", "kubernetes")
+        self._format: Format = kubernetes.format_of(kubernetes.Config())
         self._schema = raw_schema(self._format.fields)
         self._table: Table | None = None  # made when there is a first event
 

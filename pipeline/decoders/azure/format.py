@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from pipeline.decoders._expressions import moment
 from pipeline.decoders._object import Described, ObjectFormat
-from pipeline.decoders._times import moment
 from pipeline.decoders.azure.columns import Columns
-from pipeline.decoders.azure.entry import AS_TEXT, IS_CLUSTER, PLAIN, found, is_cluster
+from pipeline.decoders.azure.entry import AS_TEXT, IS_CLUSTER, PLAIN, SIGNS, found, is_cluster
 from pipeline.decoders.azure.event import PREFIX, Events
 from pipeline.decoders.azure.fields import EXACT, FIELDS
 from pipeline.decoders.azure.redact import SUSPECTS, redacted
@@ -36,6 +36,7 @@ class AzureFormat(ObjectFormat):
             clean=self._cleaned,
             suspects=f"{AS_TEXT}|{SUSPECTS}",
             columns=self._decoded,
+            signs=SIGNS,
             nullable=("in:identity",),
         )
         super().__init__(told)

@@ -143,7 +143,6 @@ def _latency() -> pl.Expr:
 
 _COLUMNS: Final[dict[str, pl.Expr]] = {
     "store": pl.lit("kubernetes"),
-    "cluster": pl.col("cluster"),
     "phase": pl.col("phase"),
     "operation": pl.col("operation"),
     "discloses_value": _discloses(),

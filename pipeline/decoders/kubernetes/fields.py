@@ -9,8 +9,6 @@ from typing import Final
 
 from pipeline.decoders._fields import Field
 
-CLUSTER: Final = "keytrail.cluster"  # put beside an event's own fields where what it was wrapped in names the cluster
-
 
 def _texts(prefix: str, path: tuple[str, ...], **names: str) -> dict[str, Field]:
     return {f"{prefix}_{name}": Field((*path, written), "text") for name, written in names.items()}
@@ -28,7 +26,6 @@ FIELDS: Final[dict[str, Field]] = {
     "staged": Field(("stageTimestamp",), "text"),
     "received": Field(("requestReceivedTimestamp",), "text"),
     "stamped": Field(("timestamp",), "text"),
-    "cluster": Field((CLUSTER,), "text"),
     **_texts("user", ("user",), name="username", uid="uid"),
     "user_groups": Field(("user", "groups"), "texts"),
     "user_credential": Field(("user", "extra", "authentication.kubernetes.io/credential-id"), "texts"),

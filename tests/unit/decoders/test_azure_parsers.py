@@ -162,7 +162,7 @@ def test_time_of_an_event_is_its_own() -> None:
     first, again = rows(aks(event()), aks(event()) | {"category": "kube-audit-admin", "time": "2026-03-01T11:02:00Z"})
     assert first["time"] == again["time"]
     assert first["time"].isoformat() == "2026-03-01T11:00:00.002000+00:00"
-    assert first["correlation_uid"] == again["correlation_uid"] == "a1"
+    assert first["correlation_uid"] == again["correlation_uid"] == "a1:2026-03-01T11:00:00.000000Z"
     assert first["latency_ms"] == 2.0
 
 

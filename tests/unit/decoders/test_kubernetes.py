@@ -359,21 +359,6 @@ def test_names_of_fields_and_labels_stay_beside_hidden_values() -> None:
     assert kept["requestObject"] == {**body, "data": {"password": "[redacted]", "user": ""}}
 
 
-@pytest.mark.parametrize("as_text", [True, False])
-def test_an_event_that_aks_wraps_is_cleaned_in_its_wrapping(as_text: bool) -> None:
-    """As text within text or as an object."""
-    log: Any = event("create", "secrets", "db", requestObject=SECRET)
-    body = {
-        "category": "kube-audit-admin", "resourceId": "/subscriptions/0/managedClusters/Prod-1",
-        "properties": {"log": json.dumps(log) if as_text else log, "pod": "p"},
-    }  # fmt: skip
-    decoded = DECODER.decode(batch_of(json.dumps(body).encode()))
-    assert decoded.events["cluster"].to_list() == ["prod-1"]
-    assert decoded.events["clear"].to_list() == [True]
-    assert SHOWN.encode() not in decoded.replaced[0]
-    assert type(json.loads(decoded.replaced[0])["properties"]["log"]) is (str if as_text else dict)
-
-
 @pytest.mark.parametrize(
     "body",
     [
