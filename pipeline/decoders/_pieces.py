@@ -30,11 +30,15 @@ _TRIES: Final = 8
 
 _NULS: Final = re.compile(rb"\x00+")
 _BLANK: Final = b" \t\r\n"
-_MARK: Final = re.compile(rb'\{\s*"(?:time|type|auth|request|response|error|forwarded)"')
-_HEADS: Final = tuple(b'{"%s":' % name for name in (b"time", b"type", b"auth", b"request", b"response", b"error"))
+_FIRST: Final = (
+    b"time", b"type", b"auth", b"request", b"response", b"error", b"forwarded", b"eventVersion", b"awsRegion",
+)  # fmt: skip
+_MARK: Final = re.compile(rb'\{\s*"(?:' + b"|".join(_FIRST) + rb')"')
+_HEADS: Final = tuple(b'{"%s":' % name for name in _FIRST)
 # What only the inside of an audit entry looks like.
 _INSIDE: Final = re.compile(
     rb'hmac-sha256:[0-9a-f]|"(?:request|auth|client_token|remote_address|mount_type)":|"type":"re'
+    rb'|"(?:eventSource|userIdentity|requestParameters)"\s*:'
 )
 _XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
@@ -197,7 +201,7 @@ def _is_entry_at(data: bytes, start: int, end: int, judge: Judge) -> bool:
     """Whether an entry, whole or itself cut off, begins here."""
     stop, _ = object_end(data, start, end)
     if stop is None:
-        return bool(re.match(rb'\{"(?:time|auth)":', data[start : start + 16]))
+        return bool(re.match(rb'\{"(?:time|auth|eventVersion)":', data[start : start + 16]))
     try:
         judge(data[start:stop])
     except RefusedError as refused:
