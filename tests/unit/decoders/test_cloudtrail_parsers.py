@@ -46,6 +46,7 @@ QUICK, EXACT = create(Config()), _slow()
 CASES = sorted((Path(folder.__file__).parent / "cases").glob("*.in"))
 ORDINARY = ("secrets", "keys", "parameters", "outcomes", "trail")
 LINES = [line for path in CASES for line in path.read_bytes().split(b"\n") if line.startswith(b'{"event')]
+WHOLE = [line for line in LINES if not QUICK.decode(batch_of(line)).rejected.height]
 
 
 def _believed(batch: RawBatch) -> int:
@@ -100,7 +101,7 @@ def _spots(body: Any) -> list[dict[str, Any]]:
 @st.composite
 def _changed(draw: st.DrawFn) -> bytes:
     """A line of the cases with members set, shuffled or written another way, or with bytes replaced."""
-    body = json.loads(draw(st.sampled_from([line for line in LINES if line.endswith(b"}") and b",}" not in line])))
+    body = json.loads(draw(st.sampled_from(WHOLE)))
     for _ in range(draw(st.integers(0, 3))):
         spot = draw(st.sampled_from(_spots(body)))
         spot[draw(st.one_of(_KEYS, st.sampled_from(sorted(spot) or ["x"])))] = deepcopy(draw(_VALUES))
