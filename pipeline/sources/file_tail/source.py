@@ -73,21 +73,21 @@ class FileTail:
             time.sleep(min(rest, self._config.poll_seconds))
 
     def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> Sequence[RawBatch] | None:
-        """See ports.BroadSource. With the first block of a stream come those of others that nothing is known of either,
-        while they are small. With a limit those of one stream come, in the same order, as long as there is an event in
-        each block.
+        """See ports.BroadSource. With a small file that is read to its end come those of its stream that follow it, and
+        with the first block of a stream those of others that nothing is known of either, while they are small. With a
+        limit those of one stream come, in the same order, as long as there is an event in each block.
         """
         first = self.poll(limit, timeout, progress)
         if first is None or limit is not None:
             return None if first is None else [first]
-        taken, size = {first.stream: first}, len(first.data)
-        while self._current is None and size < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
-            if (chosen := self._another(progress, taken)) is None:
+        taken = [first]
+        while self._current is None and sum(len(one.data) for one in taken) < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
+            streams = {one.stream for one in taken}
+            chosen = self._following(taken[-1]) or self._another(progress, streams)
+            if chosen is None:
                 break
-            batch = self._take(*chosen, limit)
-            taken[batch.stream] = batch
-            size += len(batch.data)
-        return list(taken.values())
+            taken.append(self._take(*chosen, limit))
+        return taken
 
     def rewind(self, batch: RawBatch, consumed: int) -> None:
         """See ports.Source. A block that had come to its end stays ended: what is given back joins the next one."""
@@ -229,6 +229,17 @@ class FileTail:
                 self._current = None
                 self._scan()
         return None
+
+    def _following(self, batch: RawBatch) -> tuple[Stream, Tail] | None:
+        """The next file of the stream, when this batch ended one: nothing of it can be given back."""
+        if self._follow or not batch.final:
+            return None
+        stream = self._streams[batch.stream]
+        try:
+            tail = stream.ready()
+        except MovedError:
+            return None
+        return None if tail is None else (stream, tail)
 
     def _another(self, progress: Mapping[str, int], taken: Collection[str]) -> tuple[Stream, Tail] | None:
         """A stream for the same poll that would be the next whatever is in those taken.
