@@ -2,7 +2,7 @@
 
 The first lines of `query.sql` are comments `-- title: …` and `-- about: …`. `$from` and `$to` are the period, in UTC.
 What is written can be derived again by anyone: the SQL stands in the page as it was asked (`keytrail query -` takes
-it), with the place of the ledger it was asked at.
+it), with the place of the ledger it was asked at. A template fills the body of `base.html` and may import `parts.html`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def _text(cell: Any) -> str:
 
 
 def _html(report: Report, made: Made, rows: Sequence[Sequence[Any]]) -> str:
-    loader = jinja2.DictLoader({"base.html": _base(), "page.html": report.template})
+    shared = {name: _shared(name) for name in ("base.html", "parts.html")}
+    loader = jinja2.DictLoader({**shared, "page.html": report.template})
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, finalize=_shown)
     named = [dict(zip(made.columns, row, strict=True)) for row in rows]
     page = environment.get_template("page.html")
@@ -143,8 +144,8 @@ def _shown(value: Any) -> Any:
     return value if hasattr(value, "__html__") or isinstance(value, (int, float)) else _text(value)
 
 
-def _base() -> str:
-    return importlib.resources.files(ROOM).joinpath("base.html").read_text("utf-8")
+def _shared(name: str) -> str:
+    return importlib.resources.files(ROOM).joinpath(name).read_text("utf-8")
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,0 +1,1 @@
+"""Who was refused what, week by week, and why."""

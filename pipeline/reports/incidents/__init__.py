@@ -1,0 +1,1 @@
+"""The alerts of the period: what, whose, how severe, and how they ended."""

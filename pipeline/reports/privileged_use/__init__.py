@@ -1,0 +1,1 @@
+"""Who used rights that few have, for what, and which alerts told of it."""

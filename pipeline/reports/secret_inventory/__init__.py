@@ -1,0 +1,1 @@
+"""What secrets there are, as known from their use: owner, readers, last read, write and rotation."""
