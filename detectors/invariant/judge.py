@@ -25,7 +25,7 @@ _REFUSED: Final = {
 }
 _WHOSE: Final = ("principal", "secret", "store", "client_ip")
 _TOLD: Final = (
-    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "namespace", "outcome", "at", "verb",
+    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "namespace", "outcome", "at", "api_operation",
     "login_principal", "token_ttl", "devices", "request_uid", "response_uid",
 )  # fmt: skip
 
@@ -118,7 +118,7 @@ def _worded(hits: pl.DataFrame) -> pl.DataFrame:
         path.alias("{path}"),
         path.str.extract(r"([^/]*)$", 1).alias("{name}"),
         pl.when(pl.col("secret") != "").then(shown(pl.col("secret"))).otherwise(path).alias("{secret}"),
-        shown(pl.col("verb").fill_null("")).alias("{verb}"),
+        shown(pl.col("api_operation").fill_null("")).alias("{verb}"),
         (pl.col("token_ttl") // 86_400).cast(pl.String).add(" days").fill_null("").alias("{ttl}"),
         shown(pl.col("devices").list.join(", ").fill_null("one device")).alias("{device}"),
         whence().alias("{where}"),
