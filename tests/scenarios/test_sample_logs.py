@@ -14,21 +14,21 @@ from tests.lakes import SAMPLES, run, view
 if TYPE_CHECKING:
     from pathlib import Path
 
-STORIES = sorted(path.parent.name for path in SAMPLES.glob("vault/*/expected.json"))
+STORIES = sorted(path.parent.relative_to(SAMPLES).as_posix() for path in SAMPLES.glob("*/*/expected.json"))
 
 
 @pytest.fixture(scope="module", params=STORIES)
 def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What a story expects, and the lake of a run over it."""
-    folder = SAMPLES / "vault" / request.param
-    lake = tmp_path_factory.mktemp(request.param) / "lake"
+    folder = SAMPLES / request.param
+    lake = tmp_path_factory.mktemp(folder.name) / "lake"
     run(lake, folder)
     return json.loads((folder / "expected.json").read_text("utf-8")), lake
 
 
 def test_there_are_stories() -> None:
     """A quiet one, one with attacks, one with damage: the samples show each kind."""
-    assert {"quiet_days", "torn_file"} < set(STORIES)
+    assert {"vault/quiet_days", "vault/torn_file", "clouds/one_address"} < set(STORIES)
 
 
 def test_each_incident_is_found(story: tuple[dict[str, Any], Path]) -> None:
@@ -49,9 +49,14 @@ def test_integrity_is_as_told(story: tuple[dict[str, Any], Path]) -> None:
 
 
 def test_every_line_is_accounted_for(story: tuple[dict[str, Any], Path]) -> None:
-    """Each piece read is an event or rejected, once."""
+    """Each piece read is an event or rejected, once, or no more than the brackets of a document."""
     _, lake = story
-    assert len(view(lake, "raw")) == len(view(lake, "events")) + len(view(lake, "rejected"))
+    raw, events = view(lake, "raw"), view(lake, "events")
+    other = raw.join(events, on="uid", how="anti")
+    brackets = other.filter(
+        pl.col("raw").cast(pl.String, strict=False).str.contains(r'^\s*(\{\s*"\w+"\s*:\s*\[|\]\s*\}?|\})\s*$')
+    )
+    assert len(raw) == len(events) + len(view(lake, "rejected")) + len(brackets)
 
 
 def test_ordinary_stories_page_nobody(story: tuple[dict[str, Any], Path]) -> None:
