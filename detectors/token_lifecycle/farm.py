@@ -16,11 +16,11 @@ from detectors._usual import Floats, Habits
 from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.clock import HOUR_US
+from pipeline.core.schema import conform
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
-_PRIOR: Final = (1.0, 2.0)  # tokens and hours held of a maker nobody knows
 _ABOVE: Final = 1.5  # times the most it ever made in an hour
 _LONGEST: Final = 50_000  # makings of the last hour remembered
 
@@ -35,6 +35,7 @@ class Deed:
     message: str
     next_step: str
     techniques: tuple[str, ...]
+    prior: tuple[float, float]  # of them, and hours, held of somebody who never did so
 
 
 MAKES: Final = Deed(
@@ -45,6 +46,7 @@ MAKES: Final = Deed(
     "Ask the owner what needs them. If nothing: revoke the parent (its children go with it) and each orphan by its"
     " accessor, and take create rights on auth/token out of the policy.",
     ("T1098.001", "T1136"),
+    (1.0, 2.0),
 )
 ENDS: Final = Deed(
     "revoke",
@@ -54,6 +56,7 @@ ENDS: Final = Deed(
     "Ask whoever did it which incident it answers. If none: revoke their token, take revoke rights out of the policy,"
     " and expect a wave of log-ins: every workload whose token is gone has to come back.",
     ("T1531",),
+    (0.5, 2.0),
 )
 
 
@@ -93,7 +96,7 @@ class Farm:
     def _odds(self, counted: pl.DataFrame) -> tuple[Floats, Floats]:
         keys, kinds = keys_of(counted["principal"]), keys_of_few(counted["type"])
         n = counted["weight"].to_numpy().astype(np.float64)
-        usual = self._habits.usual(keys, kinds, np.ones(len(n)), self._hour * HOUR_US, _PRIOR)
+        usual = self._habits.usual(keys, kinds, np.ones(len(n)), self._hour * HOUR_US, self._deed.prior)
         p = _tails.upper_where(n > _ABOVE * usual.peak, n, usual.mean, usual.size)
         return p, usual.mean
 
@@ -109,7 +112,7 @@ class Farm:
             keys, kinds = keys_of(each["principal"]), keys_of_few(each["type"])
             n, ones = each["n"].to_numpy().astype(np.float64), np.ones(len(each))
             at_us = self._hour * HOUR_US
-            usual = self._habits.usual(keys, kinds, ones, at_us, _PRIOR)
+            usual = self._habits.usual(keys, kinds, ones, at_us, self._deed.prior)
             self._habits.learn(at_us, keys, kinds, count=n, exposure=ones, mean=usual.mean)
         self._last = over
 
@@ -145,7 +148,7 @@ class Farm:
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._habits.restore(self._deed.cause, frames)
-        self._last = frames[f"{self._deed.cause}.last"]
+        self._last = conform(frames[f"{self._deed.cause}.last"], ROWS)
         self._hour = frames[f"{self._deed.cause}.hour"]["hour"][0]
 
 
