@@ -61,7 +61,7 @@ ENDS: Final = Deed(
 
 
 class Farm:
-    """Remembers per principal how many of a deed an hour with any has, and those of the last hour."""
+    """Remembers per principal how many of a deed an hour with any has, and those of the last two hours."""
 
     def __init__(self, deed: Deed, least: int, p: float, limit: int) -> None:
         self._deed, self._least, self._p = deed, least, p
@@ -72,7 +72,7 @@ class Farm:
     def inspect(self, rows: pl.DataFrame, hour: int) -> list[Found]:
         """Judge ROWS of one hour by what was known before it and by the last sixty minutes."""
         if hour > self._hour:
-            self._learn()
+            self._learn(hour)
             self._hour = hour
         made = rows.filter((pl.col("kind") == self._deed.kind) & (pl.col("outcome") == "success"))
         if made.is_empty():
@@ -100,21 +100,18 @@ class Farm:
         p = _tails.upper_where(n > _ABOVE * usual.peak, n, usual.mean, usual.size)
         return p, usual.mean
 
-    def _learn(self) -> None:
-        """Add the hour that is over; keep what the next may still look back on."""
-        if self._last.is_empty():
-            return
-        start = pl.lit(self._hour * HOUR_US).cast(pl.Datetime("us", "UTC"))
-        over = self._last.filter(pl.col("complete_time") >= start)
-        if len(over):
-            each = over.group_by("principal").agg(_weight().alias("n"), pl.col("principal_type").last().alias("type"))
+    def _learn(self, hour: int) -> None:
+        """Add the hours that nobody looks back on any more from `hour`: what goes on is no habit yet."""
+        over = self._last.filter(pl.col("hour") < hour - 1)
+        for (number,), rows in over.partition_by("hour", as_dict=True, maintain_order=True).items():
+            each = rows.group_by("principal").agg(_weight().alias("n"), pl.col("principal_type").last().alias("type"))
             each = each.sort("principal")
             keys, kinds = keys_of(each["principal"]), keys_of_few(each["type"])
             n, ones = each["n"].to_numpy().astype(np.float64), np.ones(len(each))
-            at_us = self._hour * HOUR_US
+            at_us = int(number) * HOUR_US
             usual = self._habits.usual(keys, kinds, ones, at_us, self._deed.prior)
             self._habits.learn(at_us, keys, kinds, count=n, exposure=ones, mean=usual.mean)
-        self._last = over
+        self._last = self._last.filter(pl.col("hour") >= hour - 1)
 
     def _found(self, one: dict[str, Any], made: pl.DataFrame) -> Found:
         who, n = one["principal"], one["n"]
