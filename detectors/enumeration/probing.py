@@ -1,6 +1,7 @@
 """Questions for what a token may do: whoever finds one asks. Far more of them than the principal ever put.
 
-Consoles ask for every page they show, so people who use one have a habit of it.
+Consoles ask for every page they show, so those that go with a look at a secret do not count, and people whose console
+asks more than that have a habit of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Window
 
 _PROBED: Final = pl.col("path").str.starts_with(PROBES)
+_USED: Final = pl.col("secret") != ""
 _NEXT: Final = (
     "Ask the owner for the tool behind it. If there is none: revoke the token, and see what it read or was refused next"
     " (view operations, by principal)."
@@ -26,14 +28,20 @@ _NEXT: Final = (
 
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
-    """How many such questions each principal put: who, type, n, out_of."""
-    each = rows.filter(_PROBED).group_by("who", maintain_order=True)
-    return each.agg(pl.col("type").max(), pl.col("n").sum(), out_of=pl.lit(1))
+    """How many such questions each principal put beyond its operations on secrets: who, type, n, out_of."""
+    if (probed := rows.filter(_PROBED)).is_empty():
+        return probed
+    each = probed.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").sum())
+    used = rows.filter(_USED).group_by("who").agg(used=pl.col("n").sum())
+    beyond = (pl.col("n") - pl.col("used").fill_null(0)).clip(lower_bound=0)
+    told = each.join(used, on="who", how="left", maintain_order="left").with_columns(n=beyond, out_of=pl.lit(1))
+    return told.drop("used")
 
 
 def told(act: Act, window: Window) -> Found:
     """The finding about one of them."""
     mine = window.operations.filter((pl.col("principal") == act.principal) & _PROBED)
+    n = figure(int(mine["n"].sum()))
     return Found(
         key=f"probes:{act.principal}",
         cause="rights_probed",
@@ -41,9 +49,10 @@ def told(act: Act, window: Window) -> Found:
         severity="medium",
         confidence=0.7,
         score=_tails.score(act.surprise),
-        message=f"{show(act.principal)} asked {act.n} times in an hour what a token may do.",
-        observed=f"{act.n} questions for rights",
-        expected=f"{figure(act.mean)} in an hour in which it asks at all",
+        message=f"{show(act.principal)} asked {n} times in an hour what a token may do, {act.n} times"
+        " beyond what it did with secrets.",
+        observed=f"{n} questions for rights, {act.n} beyond operations on secrets",
+        expected=f"{figure(act.mean)} beyond in an hour in which it asks at all",
         next_step=_NEXT,
         techniques=("T1069",),
         principal=act.principal,

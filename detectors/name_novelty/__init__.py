@@ -1,4 +1,4 @@
-"""Certificates in a name that is not the requester's, and log-ins tried with one role after another. See README.md."""
+"""Certificates in a name that is not the requester's; log-ins with many roles, or one password. See README.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 from detectors._operation import by_hour
 from detectors._window import Found, tell
 from detectors.name_novelty.certified import Certified
+from detectors.name_novelty.one_password import OnePassword
 from detectors.name_novelty.tried import Tried
 from pipeline.core.model import DetectorInfo
 
@@ -21,8 +22,8 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Certificate in a strange name",
     family="name",
-    summary="certificates and signed keys in names the requester never asked for; log-ins tried with many roles",
-    techniques=("T1649", "T1078"),
+    summary="certificates and signed keys in strange names; log-ins tried with many roles, or with one password",
+    techniques=("T1649", "T1078", "T1110.003"),
     measures=("F3", "M4"),
     cadence="operation",
 )
@@ -33,7 +34,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Who asked fewer than `least` times, or for fewer than `days` days, is not judged; where `together` principals of a
     mount come with new names in one hour, it is the mount that changed. `roles` refused roles or role ids from one
-    address and hour, of which none ever let anybody of its network in, are told. `keys` bounds each memory.
+    address and hour, of which none ever let anybody of its network in, are told; so is one password refused for
+    `accounts` accounts within three weeks. `keys` bounds each memory.
     """
 
     surprise: float = 3.5
@@ -41,11 +43,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: int = 3
     together: int = 4
     roles: int = 6
+    accounts: int = 5
     keys: int = 500_000
 
 
 class NameNovelty:
     """Remembers who asks for which names, as the audit device hashes them, and which roles let whom in from where.
+
+    Of passwords it remembers for which accounts each was refused.
 
     Each operation is judged by what was known before its hour, and by what came before it in that hour.
     """
@@ -55,6 +60,7 @@ class NameNovelty:
     def __init__(self, config: Config) -> None:
         self._certified = Certified(config.surprise, config.least, config.days, config.together, config.keys)
         self._tried = Tried(config.roles, config.keys)
+        self._passwords = OnePassword(config.accounts)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
@@ -63,16 +69,18 @@ class NameNovelty:
         found: list[Found] = []
         for hour, part in by_hour(rows.with_columns(time=pl.coalesce("time", "complete_time"))):
             found += self._certified.inspect(part, hour) + self._tried.inspect(part, hour)
+            found += self._passwords.inspect(part, hour)
         return tell(self.info, window, found)
 
     def snapshot(self) -> Frames:
-        """The frames of the two judges."""
-        return {**self._certified.snapshot(), **self._tried.snapshot()}
+        """The frames of the three judges."""
+        return {**self._certified.snapshot(), **self._tried.snapshot(), **self._passwords.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._certified.restore(frames)
         self._tried.restore(frames)
+        self._passwords.restore(frames)
 
 
 def create(config: Config) -> NameNovelty:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from detectors import _kin, _tails
+from detectors import _kin, _leaky, _tails
 from detectors._acts import Acts, Enough
 from detectors._budget import Budget
 from detectors._conformal import ASKED, Conformal
@@ -18,7 +18,8 @@ from detectors._memory import lot
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, hours, seen_in, tell, ways
-from detectors.rate import batches, issues, removals
+from detectors.rate import batches, issues, removals, roles
+from detectors.rate.hoard import Hoard
 from detectors.rate.mounts import CHANGED, Mounts
 from detectors.rate.scopes import SCOPES, Keyed, counted, shared
 from pipeline.core.model import DetectorInfo
@@ -54,7 +55,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A key active on fewer than `days` days is judged by its kind. `above_peak`: the count must also be this many times
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
     for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
-    credentials or more that one token took below `issued_p`, `batched` values or more in batches below `batched_p`.
+    credentials or more that one token took, or of `roles` roles beyond the first, below `issued_p`, `hoarded` of late
+    beyond one a token below `hoarded_p`, `batched` values or more in batches below `batched_p`.
     `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
     """
 
@@ -64,6 +66,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     removed_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     issued: int = 20
     issued_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
+    roles: int = 3
+    hoarded: float = 8.0
+    hoarded_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     batched: int = 100
     batched_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     days: int = 3
@@ -109,8 +114,18 @@ class Rate:
                 issues.told,
                 prior=issues.PRIOR,
             ),
+            Acts(
+                "roles",
+                Enough(config.roles, config.issued_p, *alike),
+                keys,
+                roles.counted,
+                roles.told,
+                prior=roles.PRIOR,
+            ),
             Acts("batches", Enough(config.batched, config.batched_p, *alike), keys, batches.counted, batches.told),
         )
+
+        self._hoard = Hoard(_leaky.Enough(config.hoarded, config.hoarded_p, *alike), keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -146,6 +161,7 @@ class Rate:
         if len(changes):
             found += self._mounts.inspect(changes, window)
         found += [one for acts in self._acts for one in acts.inspect(window)]
+        found += self._hoard.inspect(window)
         return tell(self.info, window, found)
 
     def _loud(self, scope: str, keyed: Keyed, at_us: int) -> Bools:
@@ -210,7 +226,7 @@ class Rate:
     def snapshot(self) -> Frames:
         """Per scope two tables and an age, and what surprises are worth; the budget; mounts; acts."""
         parts = [part[scope].snapshot(scope) for part in (self._habits, self._conformal) for scope in SCOPES]
-        parts += [part.snapshot() for part in (self._budget, self._mounts, *self._acts)]
+        parts += [part.snapshot() for part in (self._budget, self._mounts, *self._acts, self._hoard)]
         return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
@@ -222,6 +238,7 @@ class Rate:
         self._mounts.restore(frames)
         for acts in self._acts:
             acts.restore(frames)
+        self._hoard.restore(frames)
 
 
 def _driven(operations: pl.DataFrame, secrets: pl.Series) -> Bools:

@@ -26,20 +26,25 @@ _ISSUED: Final = (
     & (pl.col("outcome") == "success")
     & ~pl.col("path").str.contains("/data/", literal=True)
 )
-_TOKEN: Final = pl.coalesce("session", "zone")  # batch tokens have no accessor
+TOKEN: Final = pl.coalesce("session", "zone")  # batch tokens have no accessor
 PRIOR: Final = (1.0, 20.0)  # credentials and operations held of somebody who never took any
 _MANY: Final = 200
-_NEXT: Final = (
+NEXT: Final = (
     "Ask the owner what they are for. If nobody knows: revoke the token, which revokes its leases with it; certificates"
     " and keys that have no lease are revoked one by one. Then look for log-ins with them where they are good."
 )
+
+
+def issued(rows: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows that took a credential."""
+    return rows.filter(_ASKED & _ISSUED)
 
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
     """The most that one token of each principal took: who, type, n; out_of, all operations of the principal."""
     if (asked := rows.filter(_ASKED)).is_empty():
         return asked
-    each = asked.filter(_ISSUED).group_by("who", _TOKEN.alias("token"), maintain_order=True)
+    each = asked.filter(_ISSUED).group_by("who", TOKEN.alias("token"), maintain_order=True)
     tokens = each.agg(pl.col("type").max(), pl.col("n").sum())
     most = tokens.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").max())
     if most.is_empty():
@@ -50,9 +55,9 @@ def counted(rows: pl.DataFrame) -> pl.DataFrame:
 
 def told(act: Act, window: Window) -> Found:
     """The finding about one of them."""
-    mine = window.operations.filter((pl.col("principal") == act.principal) & _ASKED & _ISSUED)
-    most = mine.group_by(_TOKEN.alias("token")).agg(pl.col("n").sum()).sort("n", "token", descending=True)["token"][0]
-    rows = mine.filter(_TOKEN.eq_missing(pl.lit(most, pl.String)))
+    mine = issued(window.operations.filter(pl.col("principal") == act.principal))
+    most = mine.group_by(TOKEN.alias("token")).agg(pl.col("n").sum()).sort("n", "token", descending=True)["token"][0]
+    rows = mine.filter(TOKEN.eq_missing(pl.lit(most, pl.String)))
     return Found(
         key=f"issued:{act.principal}",
         cause="rate_issued",
@@ -63,7 +68,7 @@ def told(act: Act, window: Window) -> Found:
         message=f"One token of {show(act.principal)} took {act.n} credentials in an hour: {ways(rows, 'secret')}.",
         observed=f"{act.n} credentials by one token",
         expected=f"{figure(act.mean)} by one token for all that it did in this hour",
-        next_step=_NEXT,
+        next_step=NEXT,
         techniques=("T1555.006", "T1078"),
         principal=act.principal,
         **seen_in(rows),

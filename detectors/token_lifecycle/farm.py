@@ -16,11 +16,11 @@ from detectors._usual import Floats, Habits
 from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.clock import HOUR_US
+from pipeline.core.schema import conform
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
-_PRIOR: Final = (1.0, 2.0)  # tokens and hours held of a maker nobody knows
 _ABOVE: Final = 1.5  # times the most it ever made in an hour
 _LONGEST: Final = 50_000  # makings of the last hour remembered
 
@@ -35,6 +35,7 @@ class Deed:
     message: str
     next_step: str
     techniques: tuple[str, ...]
+    prior: tuple[float, float]  # of them, and hours, held of somebody who never did so
 
 
 MAKES: Final = Deed(
@@ -45,6 +46,7 @@ MAKES: Final = Deed(
     "Ask the owner what needs them. If nothing: revoke the parent (its children go with it) and each orphan by its"
     " accessor, and take create rights on auth/token out of the policy.",
     ("T1098.001", "T1136"),
+    (1.0, 2.0),
 )
 ENDS: Final = Deed(
     "revoke",
@@ -54,11 +56,12 @@ ENDS: Final = Deed(
     "Ask whoever did it which incident it answers. If none: revoke their token, take revoke rights out of the policy,"
     " and expect a wave of log-ins: every workload whose token is gone has to come back.",
     ("T1531",),
+    (0.5, 2.0),
 )
 
 
 class Farm:
-    """Remembers per principal how many of a deed an hour with any has, and those of the last hour."""
+    """Remembers per principal how many of a deed an hour with any has, and those of the last two hours."""
 
     def __init__(self, deed: Deed, least: int, p: float, limit: int) -> None:
         self._deed, self._least, self._p = deed, least, p
@@ -69,7 +72,7 @@ class Farm:
     def inspect(self, rows: pl.DataFrame, hour: int) -> list[Found]:
         """Judge ROWS of one hour by what was known before it and by the last sixty minutes."""
         if hour > self._hour:
-            self._learn()
+            self._learn(hour)
             self._hour = hour
         made = rows.filter((pl.col("kind") == self._deed.kind) & (pl.col("outcome") == "success"))
         if made.is_empty():
@@ -93,25 +96,22 @@ class Farm:
     def _odds(self, counted: pl.DataFrame) -> tuple[Floats, Floats]:
         keys, kinds = keys_of(counted["principal"]), keys_of_few(counted["type"])
         n = counted["weight"].to_numpy().astype(np.float64)
-        usual = self._habits.usual(keys, kinds, np.ones(len(n)), self._hour * HOUR_US, _PRIOR)
+        usual = self._habits.usual(keys, kinds, np.ones(len(n)), self._hour * HOUR_US, self._deed.prior)
         p = _tails.upper_where(n > _ABOVE * usual.peak, n, usual.mean, usual.size)
         return p, usual.mean
 
-    def _learn(self) -> None:
-        """Add the hour that is over; keep what the next may still look back on."""
-        if self._last.is_empty():
-            return
-        start = pl.lit(self._hour * HOUR_US).cast(pl.Datetime("us", "UTC"))
-        over = self._last.filter(pl.col("complete_time") >= start)
-        if len(over):
-            each = over.group_by("principal").agg(_weight().alias("n"), pl.col("principal_type").last().alias("type"))
+    def _learn(self, hour: int) -> None:
+        """Add the hours that nobody looks back on any more from `hour`: what goes on is no habit yet."""
+        over = self._last.filter(pl.col("hour") < hour - 1)
+        for (number,), rows in over.partition_by("hour", as_dict=True, maintain_order=True).items():
+            each = rows.group_by("principal").agg(_weight().alias("n"), pl.col("principal_type").last().alias("type"))
             each = each.sort("principal")
             keys, kinds = keys_of(each["principal"]), keys_of_few(each["type"])
             n, ones = each["n"].to_numpy().astype(np.float64), np.ones(len(each))
-            at_us = self._hour * HOUR_US
-            usual = self._habits.usual(keys, kinds, ones, at_us, _PRIOR)
+            at_us = int(number) * HOUR_US
+            usual = self._habits.usual(keys, kinds, ones, at_us, self._deed.prior)
             self._habits.learn(at_us, keys, kinds, count=n, exposure=ones, mean=usual.mean)
-        self._last = over
+        self._last = self._last.filter(pl.col("hour") >= hour - 1)
 
     def _found(self, one: dict[str, Any], made: pl.DataFrame) -> Found:
         who, n = one["principal"], one["n"]
@@ -145,7 +145,7 @@ class Farm:
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._habits.restore(self._deed.cause, frames)
-        self._last = frames[f"{self._deed.cause}.last"]
+        self._last = conform(frames[f"{self._deed.cause}.last"], ROWS)
         self._hour = frames[f"{self._deed.cause}.hour"]["hour"][0]
 
 

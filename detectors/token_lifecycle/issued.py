@@ -23,6 +23,7 @@ ROWS: Final = pl.Schema(
         "hour": pl.Int64(),
         "kind": pl.String(),  # login, create, wrap, lookup, unwrap, revoke
         "orphan": pl.Boolean(),
+        "wrapped": pl.String(),  # the wrapping token that is opened, as the device hashes it
     }
 )
 
@@ -46,6 +47,7 @@ def of(operations: pl.DataFrame) -> pl.DataFrame:
         rows.with_columns(
             kind=kind,
             orphan=orphan.fill_null(value=False),
+            wrapped=pl.when(kind == "unwrap").then(pl.col("asked_for").list.first()),
             hour=pl.col("complete_time").dt.timestamp("us") // HOUR_US,
             time=pl.coalesce("time", "complete_time"),
         )

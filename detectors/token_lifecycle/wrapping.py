@@ -12,11 +12,11 @@ from detectors import _tails
 from detectors._groups import networks
 from detectors._memory import Keys, Table, joined, keys_of_few
 from detectors._operation import said_of
-from detectors._text import show
+from detectors._text import figure, show
 from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.clock import DAY_US, HOUR_US
-from pipeline.core.schema import TIME
+from pipeline.core.schema import TIME, conform
 
 if TYPE_CHECKING:
     from detectors._usual import Bools, Floats
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _WRAPS: Final = 20_000  # wraps remembered until they are opened
 _LATE_US: Final = 600_000_000  # a receiver who comes too late comes within ten minutes
+_SAME_US: Final = DAY_US  # or later, where the token is known to be the same
 _LOOK_US: Final = 300_000_000
 _LOOKED: Final = 1.5  # surprise added when it was looked at from there first
 _MORE: Final = 0.5  # for each doubling of the openings from one address in that hour
@@ -31,6 +32,8 @@ _WIDER: Final = 1
 _TOTALS: Final = np.arange(2, dtype=np.uint64)  # of networks, and of wider ones
 _SETTLED: Final = 20.0  # openings before a new network means anything
 _STRANGE = pl.Schema({"complete_time": TIME, "client_ip": pl.String(), "uid": pl.String(), "maker": pl.String()})
+_OPEN: Final = pl.Schema({**ROWS, "maker": pl.String(), "told": pl.Boolean()})
+_GONE: Final = pl.Schema({**_STRANGE, "wrapped": pl.String()})
 _LOOKS: Final = pl.Schema({"complete_time": TIME, "client_ip": pl.String()})
 
 
@@ -44,9 +47,10 @@ class Wrapping:
         self._totals = Table(2, 16)  # openings, of them in a new network; sites: the same of wider networks
         self._wraps = pl.DataFrame(schema={"login_session": pl.String, "maker": pl.String, "complete_time": TIME})
         self._strange = pl.DataFrame(schema=_STRANGE)
+        self._gone = pl.DataFrame(schema=_GONE)  # what was opened, by its token
         self._looks = pl.DataFrame(schema=_LOOKS)
         self._hour = 0
-        self._open = pl.DataFrame(schema={**ROWS, "maker": pl.String, "told": pl.Boolean})
+        self._open = pl.DataFrame(schema=_OPEN)
 
     def inspect(self, rows: pl.DataFrame, hour: int) -> list[Found]:
         """Judge ROWS of one hour by what was known before it."""
@@ -67,6 +71,8 @@ class Wrapping:
             more, told = self._opened(opened)
             found += more
             opened = opened.with_columns(told=pl.Series(told))
+            gone = opened.filter(pl.col("wrapped").is_not_null()).select(_GONE.names())
+            self._gone = pl.concat([self._gone, gone]).tail(_WRAPS)
             self._open = pl.concat([self._open, opened.select(self._open.columns)])
         refused = rows.filter((pl.col("kind") == "unwrap") & (pl.col("outcome") != "success"))
         return found + self._too_late(refused)
@@ -142,28 +148,39 @@ class Wrapping:
         )
 
     def _too_late(self, refused: pl.DataFrame) -> list[Found]:
-        """Somebody comes to open what was opened in a strange network minutes before."""
-        found = []
-        for row in refused.iter_rows(named=True):
-            at = row["complete_time"]
-            minutes = (pl.col("complete_time") < at) & (pl.col("complete_time").dt.timestamp("us") > _us(at) - _LATE_US)
-            before = self._strange.filter(minutes & (pl.col("client_ip") != row["client_ip"]))
-            if len(before):
-                found.append(self._intercepted(row, before.row(-1, named=True)))
-        return found
+        """Somebody comes to open what was opened elsewhere before."""
+        both = ((row, self._taken(row)) for row in refused.iter_rows(named=True))
+        return [self._intercepted(row, first) for row, first in both if first is not None]
+
+    def _taken(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """The opening that took it away: of the same token, else one in a strange network minutes before."""
+        at, elsewhere = row["complete_time"], pl.col("client_ip") != row["client_ip"]
+        since = pl.col("complete_time").dt.timestamp("us") > _us(at) - pl.lit(_SAME_US)
+        same = self._gone.filter(
+            (pl.col("wrapped") == pl.lit(row["wrapped"], pl.String)) & (pl.col("complete_time") < at) & since
+        )
+        if len(same):
+            first = same.row(-1, named=True)
+            return first if first["client_ip"] != row["client_ip"] else None
+        minutes = (pl.col("complete_time") < at) & (pl.col("complete_time").dt.timestamp("us") > _us(at) - _LATE_US)
+        before = self._strange.filter(minutes & elsewhere)
+        return before.row(-1, named=True) if len(before) else None
 
     def _intercepted(self, row: dict[str, Any], first: dict[str, Any]) -> Found:
         maker = f" of {show(first['maker'])}" if first["maker"] else ""
+        same = bool(first.get("wrapped"))
+        again, strange = ("it", "") if same else ("one", ", where none was opened before")
         return Found(
             key=row["uid"],
             cause="wrap_intercepted",
             title="Wrapped secret opened by somebody else",
             severity="high",
-            confidence=0.75,
-            score=0.75,
-            message=f"A wrapped secret{maker} was opened from {show(first['client_ip'])}, where none was opened before;"
-            f" minutes later {show(row['client_ip'])} came to open one and was refused.",
-            observed="an opening in a strange network, then a refused one elsewhere within ten minutes",
+            confidence=0.9 if same else 0.75,
+            score=0.85 if same else 0.75,
+            message=f"A wrapped secret{maker} was opened from {show(first['client_ip'])}{strange}; {_later(first, row)}"
+            f" later {show(row['client_ip'])} came to open {again} and was refused.",
+            observed="an opening, then a refused one "
+            + ("of the same token from another address" if same else "elsewhere within ten minutes"),
             expected="each wrapping token is opened once, by its receiver",
             next_step="Revoke what was wrapped and issue it anew. Find out who could read the wrapping token on its way"
             " (build logs, chat, tickets) and who sits at the first address.",
@@ -184,15 +201,17 @@ class Wrapping:
         since = pl.lit(at_us - HOUR_US).cast(TIME)
         self._strange = self._strange.filter(pl.col("complete_time") > since)
         self._looks = self._looks.filter(pl.col("complete_time") > since)
+        self._gone = self._gone.filter(pl.col("complete_time") > pl.lit(at_us - _SAME_US).cast(TIME))
 
     def snapshot(self) -> Frames:
-        """Networks and totals; wraps not opened yet, strange openings, looks, and the current hour's openings."""
+        """Networks and totals; wraps and openings of a day, strange ones, looks, and the current hour's openings."""
         return {
             "wrap.zones": self._zones.snapshot(),
             "wrap.totals": self._totals.snapshot(),
             "wrap.made": self._wraps,
             "wrap.strange": self._strange,
             "wrap.looks": self._looks,
+            "wrap.gone": self._gone,
             "wrap.open": self._open,
             "wrap.hour": pl.DataFrame({"hour": [self._hour]}),
         }
@@ -201,11 +220,9 @@ class Wrapping:
         """Continue from a snapshot."""
         self._zones.restore(frames["wrap.zones"])
         self._totals.restore(frames["wrap.totals"])
-        self._wraps, self._strange, self._looks, self._open = (
-            frames[f"wrap.{name}"] for name in ("made", "strange", "looks", "open")
-        )
-        if "told" not in self._open.columns:  # of an earlier version
-            self._open = self._open.with_columns(told=pl.lit(value=False))
+        self._wraps, self._strange, self._looks = (frames[f"wrap.{name}"] for name in ("made", "strange", "looks"))
+        self._gone = frames.get("wrap.gone", pl.DataFrame(schema=_GONE))  # unknown to an earlier version
+        self._open = conform(frames["wrap.open"], _OPEN).with_columns(pl.col("told").fill_null(value=False))
         self._hour = frames["wrap.hour"]["hour"][0]
 
 
@@ -216,6 +233,11 @@ def _places(opened: pl.DataFrame) -> tuple[Keys, Keys]:
 
 def _rare(new: float, count: float) -> float:
     return -math.log10((new + 0.5) / (count + 1.0))
+
+
+def _later(first: dict[str, Any], row: dict[str, Any]) -> str:
+    minutes = (row["complete_time"] - first["complete_time"]).total_seconds() / 60
+    return f"{figure(round(minutes))} minutes" if minutes >= 1 else "less than a minute"
 
 
 def _us(at: Any) -> int:

@@ -75,7 +75,7 @@ DECODED: Final = pl.Schema(
         "forwarded": pl.Boolean(),  # carried from a standby (V8): same id on two nodes is legitimate
         "probe": pl.Boolean(),  # the sys/audit/test line a device starts with: an event, never an operation
         "clear": pl.Boolean(),  # the line carried values that should have been hashed
-        "asked_for": TEXTS,  # "<field>:<digest>" of the names a certificate or a log-in was asked for; mostly null
+        "asked_for": TEXTS,  # "<field>:<digest>" of what a certificate, log-in or unwrapping was asked for; mostly null
         "items": pl.Int64(),  # values in one request that asks for many at once (transit's batch_input); mostly null
         "latency_ms": pl.Float64(),  # what the store took, where one entry tells it
         "format": pl.String(),  # the decoder's name

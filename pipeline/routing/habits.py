@@ -17,6 +17,9 @@ from typing import Final
 import polars as pl
 
 from pipeline.core.clock import DAY_US, HOUR_US
+from pipeline.core.schema import conform
+from pipeline.routing.places import Places
+from pipeline.routing.schedule import bit, on_schedule
 
 SPAN_DAYS: Final = 28
 SCHEMA: Final = pl.Schema(
@@ -25,13 +28,10 @@ SCHEMA: Final = pl.Schema(
         "cause": pl.String(),
         "at_us": pl.Int64(),  # of what is recent; else the day
         "recent": pl.Boolean(),
-        "times": pl.String(),  # of that day: a bit for each quarter of an hour, hexadecimal
+        "times": pl.String(),  # of that day: a bit for each quarter of an hour, hexadecimal; of a place its last day
+        "place": pl.String(),  # an address, and the day of its first hit; mostly null
     }
 )
-_SCHEDULED: Final = 10  # days before at the same hour, that a schedule must have been seen on
-_OFTEN: Final = 4  # days suffice, where what came on them comes to as many times
-_EXACT: Final = 4  # days running suffice, too, where it came in one quarter of an hour of each, the same or the next
-_WEEKLY: Final = 3  # or weeks before, at the same hour of the same weekday
 _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
 _CUSTOM: Final = 3  # others of its kind who do it, last on so many different days, make it custom
@@ -40,13 +40,6 @@ _FEW: Final = 2  # principals who do it: one, mostly a program, and now another
 _KNOWN: Final = 7  # days of memory before nobody else is known to do it
 _GRAVE: Final = "\n!"  # behind a cause: days on which it was no mild one
 _SINCE: Final = "\n"  # in place of a cause: the day on which memory began
-_QUARTER_US: Final = HOUR_US // 4
-_QUARTERS: Final = 96  # of a day
-_NEAR: Final = range(-2, 3)  # quarters of an hour
-_CLOCKS: Final = (4, -4)  # quarters by which clocks are changed, in spring and in autumn
-_AROUND: Final = tuple(sum(1 << (at + shift) % _QUARTERS for shift in _NEAR) for at in range(_QUARTERS))
-_MOST: Final = 0.4  # of a day may be near the times of a schedule
-_SHARE: Final = 0.8  # of the days before, that must lie near this hour
 _RECENT: Final = 256  # what is remembered of one principal's last hour
 
 
@@ -54,6 +47,7 @@ _RECENT: Final = 256  # what is remembered of one principal's last hour
 class _Past:
     days: dict[str, dict[int, int]] = field(default_factory=dict)  # cause -> day -> its quarters, a bit for each
     recent: list[tuple[int, str]] = field(default_factory=list)
+    places: dict[str, Places] = field(default_factory=dict)  # cause -> from where, of no mild ones
 
 
 @dataclass(slots=True)
@@ -98,6 +92,7 @@ class Standing:
     doers: int = 0  # principals who did it in the last 28 days, this one included
     custom: int = 0  # others of its kind who did so, where that is what its kind does; 0: it is not
     rare: int = 0  # the first time of this one, in so many days in which at most one other did it; 0: not so
+    elsewhere: bool = False  # from an address that it never came from, where it comes from one or two
 
     @property
     def practised(self) -> bool:
@@ -116,7 +111,7 @@ class Habits:
         self._swept: dict[str, int] = {}  # cause -> day on which those of long ago were taken out
         self._since_day: int | None = None
 
-    def see(self, principal: str, cause: str, at_us: int, *, grave: bool = False) -> Standing:
+    def see(self, principal: str, cause: str, at_us: int, *, grave: bool = False, address: str = "") -> Standing:
         """Where a hit stands, judged against what was before it; then it is remembered.
 
         Only `grave` ones make custom: what anybody can bring about by trying in vain is mild.
@@ -134,9 +129,11 @@ class Habits:
         known = min(today - self._since_day, SPAN_DAYS)
         rare = known if known >= _KNOWN and doers <= _FEW and not past.days.get(cause) else 0
         news, custom = self._news(past, today), self._custom(past, cause, principal, today)
-        standing = Standing(len(before), _on_schedule(before, at_us), news, doers, custom, rare)
+        elsewhere = grave and past.places.setdefault(cause, Places()).strange(address, today)
+        standing = Standing(len(before), on_schedule(before, at_us), news, doers, custom, rare, elsewhere)
         _note(past, cause, at_us)
         if grave:
+            past.places[cause].note(address, today)
             _note(past, cause + _GRAVE, at_us)
             self._join(cause, principal, today)
         return standing
@@ -183,6 +180,7 @@ class Habits:
             past.days[cause] = kept = {day: times for day, times in days.items() if day > today - SPAN_DAYS}
             if not kept:
                 del past.days[cause]
+        past.places = {cause: places for cause, places in past.places.items() if places.forget(today - SPAN_DAYS)}
 
     def _news(self, past: _Past, today: int) -> float:
         """Never triggered before today, each 1; the hour's causes never together before; doublings of their number."""
@@ -207,30 +205,37 @@ class Habits:
 
     def snapshot(self) -> pl.DataFrame:
         """A frame of SCHEMA: since when, then oldest principal first."""
-        rows: list[tuple[str, str, int, bool, str]] = []
+        rows: list[tuple[str, str, int, bool, str, str | None]] = []
         if self._since_day is not None:
-            rows.append(("", _SINCE, self._since_day * DAY_US, False, ""))
+            rows.append(("", _SINCE, self._since_day * DAY_US, False, "", None))
         for principal, past in self._past.items():
             rows += [
-                (principal, cause, day * DAY_US, False, f"{times:x}")
+                (principal, cause, day * DAY_US, False, f"{times:x}", None)
                 for cause, days in past.days.items()
                 for day, times in days.items()
             ]
-            rows += [(principal, cause, at, True, "") for at, cause in past.recent]
+            rows += [(principal, cause, at, True, "", None) for at, cause in past.recent]
+            rows += [
+                (principal, cause, first * DAY_US, False, f"{last:x}", place)
+                for cause, places in past.places.items()
+                for place, (first, last) in places.days.items()
+            ]
         return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
     def restore(self, frame: pl.DataFrame) -> None:
         """The inverse of `snapshot`; of an earlier version's, which knew of each day its first moment."""
         self._past, self._doers, self._companies, self._swept, self._since_day = {}, {}, {}, {}, None
         if "times" not in frame.columns:
-            frame = frame.with_columns(times=pl.Series([f"{_bit(at):x}" for at in frame["at_us"].to_list()]))
-        for principal, cause, at, recent, times in frame.select(list(SCHEMA)).iter_rows():
+            frame = frame.with_columns(times=pl.Series([f"{bit(at):x}" for at in frame["at_us"].to_list()]))
+        for principal, cause, at, recent, times, place in conform(frame, SCHEMA).iter_rows():
             day = at // DAY_US
             if cause == _SINCE:
                 self._since_day = day
                 continue
             past = self._past.setdefault(principal, _Past())
-            if recent:
+            if place is not None:
+                past.places.setdefault(cause, Places()).days[place] = (day, int(times, 16))
+            elif recent:
                 past.recent.append((at, cause))
             else:
                 past.days.setdefault(cause, {})[day] = int(times, 16)
@@ -243,51 +248,6 @@ def _kind(principal: str) -> str:
     return kind if slash else ""
 
 
-def _on_schedule(before: dict[int, int], at_us: int) -> bool:
-    """Whether the days before, or the same weekday of the weeks before, mostly had it near this hour.
-
-    What comes at nearly any hour has no schedule: it would excuse everything.
-    """
-    if _exact(before, at_us):
-        return True
-    days = list(before.values())
-    often = len(days) >= _OFTEN and sum(times.bit_count() for times in days) >= _SCHEDULED
-    if len(days) < _SCHEDULED and not often:
-        today = at_us // DAY_US
-        days = [times for day, times in before.items() if (today - day) % 7 == 0]
-        if len(days) < _WEEKLY or len(before) > 2 * len(days):
-            return False
-    quarter = at_us // _QUARTER_US % _QUARTERS
-    now = _AROUND[quarter]
-    if not any(_near(days, now | _AROUND[(quarter + shift) % _QUARTERS]) for shift in _CLOCKS):
-        return False
-    part = _nearby(days)  # dear, and most hits are near nothing
-    return part * (len(_CLOCKS) + 1) <= _MOST or (part <= _MOST and _near(days, now))
-
-
-def _exact(before: dict[int, int], at_us: int) -> bool:
-    """Whether it came in one quarter of an hour of each day of late, always within a quarter of this moment's."""
-    today, quarter = at_us // DAY_US, at_us // _QUARTER_US % _QUARTERS
-    around = sum(1 << (quarter + shift) % _QUARTERS for shift in (-1, 0, 1))
-    late = all(today - back in before for back in range(1, _EXACT + 1))
-    return late and all(times & around and times.bit_count() == 1 for times in before.values())
-
-
-def _near(days: list[int], around: int) -> bool:
-    """Whether enough of the days had it in one of those quarters of an hour."""
-    return sum(bool(times & around) for times in days) >= _SHARE * len(days)
-
-
-def _nearby(days: list[int]) -> float:
-    """What part of a day is near the times of enough of the days."""
-    return sum(_near(days, around) for around in _AROUND) / _QUARTERS
-
-
 def _note(past: _Past, cause: str, at_us: int) -> None:
     days = past.days.setdefault(cause, {})
-    days[at_us // DAY_US] = days.get(at_us // DAY_US, 0) | _bit(at_us)
-
-
-def _bit(at_us: int) -> int:
-    """The quarter of an hour, of its day."""
-    return 1 << (at_us // _QUARTER_US % _QUARTERS)
+    days[at_us // DAY_US] = days.get(at_us // DAY_US, 0) | bit(at_us)

@@ -32,11 +32,11 @@ def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
 def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[str, Any], float]:
     """A rule's finding as it counts for its principal, and how much news it is where it is too mild for a ticket.
 
-    What comes on a schedule is lowered to low, and so is a medium one that is practice; never a critical one. It is
-    told all the same, and says why.
+    What comes on a schedule, from its usual place, is lowered to low, and so is a medium one that is practice; never a
+    critical one. It is told all the same, and says why.
     """
     rank = RANKS.get(finding["severity"], 0)
-    scheduled = standing.scheduled and rank < RANKS["critical"]
+    scheduled = standing.scheduled and not standing.elsewhere and rank < RANKS["critical"]
     usual = rank <= RANKS["medium"] and (standing.practised or bool(standing.custom))
     if rank > RANKS["low"] and (scheduled or usual):
         habit = f"It did so on {standing.days} of the 28 days before{', at this hour' if scheduled else ''}."
@@ -44,6 +44,8 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
             habit = f"So did {standing.custom} others of its kind in the 28 days before."
         finding = {**finding, "severity": "low", "message": f"{finding['message']} {habit}"}
         rank = RANKS["low"]
+    if rank > RANKS["low"] and standing.scheduled and standing.elsewhere:
+        finding = {**finding, "message": f"{finding['message']} It does so at this hour, but never did from there."}
     mild = RANKS["informational"] < rank <= RANKS["low"] and not scheduled
     news = standing.news + (RARE if standing.rare else 0.0)
     if not mild or news < NEWS_LEAST:

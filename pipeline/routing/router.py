@@ -160,7 +160,8 @@ class Router:
         news = 0.0
         if exempt and finding["principal"] and finding["principal"] not in self.config.unattributed:
             grave = RANKS.get(finding["severity"], 0) >= RANKS["medium"]
-            standing = self._habits.see(finding["principal"], finding["cause"] or "", time_us, grave=grave)
+            cause, address = finding["cause"] or "", finding["client_ip"] or ""
+            standing = self._habits.see(finding["principal"], cause, time_us, grave=grave, address=address)
             finding, news = by_habit(finding, standing)
         worth = rule is not None or (exempt and not news) or self._worth(finding, news)
         if not worth and not exempt and alert is None:

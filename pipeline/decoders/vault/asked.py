@@ -1,6 +1,7 @@
 """What is asked for: the names of a certificate, a one-time password or a log-in, and how many values at once.
 
-Names are given as digests that compare.
+Names are given as digests that compare; so are the password of a log-in that was refused, and the token whose wrapped
+answer somebody asks for.
 """
 
 from __future__ import annotations
@@ -30,18 +31,26 @@ _BATCHED: Final = (
     & pl.col("request_data").str.contains('"batch_input":', literal=True)
 ).fill_null(value=False)
 _LOGIN: Final = pl.col("login").fill_null(value=False) & ~_CERTIFICATE
+_REFUSED: Final = (pl.col("outcome") == "denied") & (pl.col("phase") != "request")
+_UNWRAPS: Final = pl.col("request_path").str.starts_with("sys/wrapping/unwrap").fill_null(value=False)
 
 
 def asked_for(frame: pl.DataFrame) -> pl.Series:
     """The names asked for, one a field, each as a digest of what the entry shows of it, which mostly is a hash."""
-    certificates, logins = (frame.select(rows.arg_true()).to_series().to_numpy() for rows in (_CERTIFICATE, _LOGIN))
+    asked = (_CERTIFICATE, _LOGIN & ~_REFUSED, _LOGIN & _REFUSED, _UNWRAPS)
+    certificates, logins, refused, unwraps = (frame.select(rows.arg_true()).to_series().to_numpy() for rows in asked)
     data = frame["request_data"]
     bare = pl.lit([_UNNAMED], dtype=pl.List(pl.String))
     named = _named(data[certificates], _OF_CERTIFICATES, _VALUE).to_frame().select(
         pl.when(pl.col("asked_for").list.len() == 0).then(bare).otherwise("asked_for").alias("asked_for")
     )  # fmt: skip
-    found = pl.concat([named["asked_for"], _named(data[logins], _OF_LOGINS, _HASHED)])
-    return spread(found, np.concatenate([certificates, logins]), len(frame), None)
+    found = pl.concat([
+        named["asked_for"],
+        _named(data[logins], _OF_LOGINS, _HASHED),
+        _named(data[refused], (*_OF_LOGINS, "password"), _HASHED),
+        _named(_wrapping(frame[unwraps]), ("token",), _HASHED),
+    ])  # fmt: skip
+    return spread(found, np.concatenate([certificates, logins, refused, unwraps]), len(frame), None)
 
 
 def items(frame: pl.DataFrame) -> pl.Series:
@@ -50,6 +59,13 @@ def items(frame: pl.DataFrame) -> pl.Series:
     inside = frame["request_data"][batched].str.json_path_match("$.batch_input")
     found = inside.str.count_matches("{", literal=True).cast(pl.Int64).alias("items")
     return spread(found, batched, len(frame), None)
+
+
+def _wrapping(unwraps: pl.DataFrame) -> pl.Series:
+    """Of each unwrapping the wrapping token: the one that its data name, else the one that asks."""
+    given = pl.col("request_data").str.contains(_HASHED.format("token")).fill_null(value=False)
+    asking = pl.concat_str(pl.lit('"token":"'), "request_client_token", pl.lit('"'))
+    return unwraps.select(pl.when(given).then("request_data").otherwise(asking)).to_series()
 
 
 def _named(data: pl.Series, fields: tuple[str, ...], pattern: str) -> pl.Series:

@@ -299,6 +299,35 @@ def test_names_that_are_asked_for(engine: str, path: str, data: dict[str, Any], 
     assert (got["asked_for"] and [name.partition(":")[0] for name in got["asked_for"]]) == fields
 
 
+def test_a_password_that_was_refused_compares() -> None:
+    """A log-in that was refused tells a digest of the hashed password; one in clear, or that let in, tells none."""
+
+    def of(password: str, **answer: Any) -> list[str]:
+        asked = {"operation": "update", "path": "auth/ldap/login/u", "mount_type": "ldap"}
+        request = {**asked, "data": {"password": password}}
+        fields: list[str] = event(type="response", request=request, **answer)["asked_for"]
+        return fields
+
+    refused = {"error": "ldap operation failed: failed to bind as user"}
+    assert of(HASH, **refused) == of(HASH, **refused) != of(HASH[:-1] + "1", **refused)
+    assert of(HASH, **refused)[0].startswith("password:")
+    assert of("in-clear", **refused) == []
+    assert of(HASH, auth={"client_token": HASH, "accessor": HASH}) == []
+
+
+def test_an_unwrapping_names_its_token() -> None:
+    """The wrapping token is the one in the data, else the one that asks: both have the same digest."""
+
+    def of(token: str, data: dict[str, str] | None) -> list[str]:
+        asked = {"operation": "update", "path": "sys/wrapping/unwrap", "client_token": token, "data": data}
+        fields: list[str] = event(request={**asked, "mount_type": "system"})["asked_for"]
+        return fields
+
+    other = HASH[:-1] + "1"
+    assert of(HASH, None) == of(other, {"token": HASH}) != of(other, None)
+    assert of(HASH, None)[0].startswith("token:")
+
+
 def test_a_name_compares_and_does_not_show() -> None:
     """Equal names have equal digests, others others; one in clear is not kept."""
 

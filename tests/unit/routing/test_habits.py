@@ -14,6 +14,7 @@ from pipeline.core.findings import uid_of
 from pipeline.core.schema import FINDING
 from pipeline.routing import Config, Router
 from pipeline.routing.habits import Habits
+from pipeline.routing.policy import by_habit
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NIGHT, MINUTE_US = 2 * HOUR_US, HOUR_US // 60
@@ -256,3 +257,36 @@ def test_custom_survives_a_restart_and_is_forgotten() -> None:
     assert_frame_equal(straight.snapshot(), resumed.snapshot())
     straight.see("oidc/last", "rule0", 90 * DAY_US)
     assert not any(straight._companies["rule0"].values())
+
+
+def placed(*hits: tuple[int, float, str]) -> list[str]:
+    """The routes of a snapshot's alerts, each hit (day, hours more, address); halfway through by way of a snapshot."""
+    habits, routes = Habits(10), []
+    for number, (day, hours, address) in enumerate(hits):
+        if number == len(hits) // 2:
+            resumed = Habits(10)
+            resumed.restore(habits.snapshot())
+            assert_frame_equal(resumed.snapshot(), habits.snapshot())
+            habits = resumed
+        at_us = day * DAY_US + NIGHT + round(hours * HOUR_US)
+        standing = habits.see("token/backup", "snapshot_read", at_us, grave=True, address=address)
+        finding, _ = by_habit({"severity": "high", "message": "It happened."}, standing)
+        routes.append(f"{finding['severity']}{' elsewhere' if 'from there' in finding['message'] else ''}")
+    return routes
+
+
+def test_a_second_hit_at_the_usual_hour_from_another_place_is_no_schedule() -> None:
+    """It borrows the time of the nightly job, not its host; the job itself goes on as usual."""
+    nights = [(day, 0.0, "10.0.0.1") for day in range(12)]
+    assert placed(*nights, (12, 0.0, "10.0.0.1"), (12, 0.05, "10.0.0.2"))[-2:] == ["low", "high elsewhere"]
+
+
+def test_a_job_that_moved_is_told_on_its_first_day_there() -> None:
+    """From the second day on it is the usual place."""
+    nights = [(day, 0.0, "10.0.0.1" if day < 12 else "10.0.0.2") for day in range(15)]
+    assert placed(*nights)[-3:] == ["high elsewhere", "low", "low"]
+
+
+def test_a_job_without_a_place_of_its_own_is_held_to_its_hour_alone() -> None:
+    """A pod comes from another address every night."""
+    assert placed(*((day, 0.0, f"10.0.0.{day}") for day in range(15)))[-5:] == ["low"] * 5
