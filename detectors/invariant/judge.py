@@ -25,8 +25,8 @@ _REFUSED: Final = {
 }
 _WHOSE: Final = ("principal", "secret", "store", "client_ip")
 _TOLD: Final = (
-    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "namespace", "outcome", "at", "api_operation",
-    "login_principal", "token_ttl", "devices", "request_uid", "response_uid",
+    "uid", "time", "complete_time", "principal", "secret", "store", "client_ip", "namespace", "outcome", "at",
+    "api_operation", "login_principal", "token_ttl", "devices", "request_uid", "response_uid",
 )  # fmt: skip
 
 # Old clients put the token itself into the path.
