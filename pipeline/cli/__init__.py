@@ -14,12 +14,12 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline.cli import asking, checking, detecting, ledger, running, show, verifying
+from pipeline.cli import asking, checking, detecting, inquiring, ledger, running, show, verifying
 from pipeline.core.errors import KeytrailError
 
 ORDER = (
-    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "ledger", "report", "detectors", "backtest",
-    "simulate", "evaluate", "probe", "check",
+    "run", "judge", "query", "alerts", "outbox", "verify", "proof", "ledger", "report", "investigate", "inventory",
+    "policy", "detectors", "backtest", "simulate", "evaluate", "probe", "check",
 )  # fmt: skip
 HUNG_UP = 128 + signal.SIGPIPE
 
@@ -104,8 +104,9 @@ def keytrail(
 
 
 for _command in (
-    running.run, running.judge, asking.query, asking.alerts, asking.report, verifying.proof, detecting.backtest,
-    detecting.simulate, detecting.evaluate, checking.probe, checking.check,
+    running.run, running.judge, asking.query, asking.alerts, asking.report, inquiring.investigate, inquiring.inventory,
+    inquiring.policy, verifying.proof, detecting.backtest, detecting.simulate, detecting.evaluate, checking.probe,
+    checking.check,
 ):  # fmt: skip
     cli.command()(_command)
 cli.add_typer(asking.outbox, name="outbox")

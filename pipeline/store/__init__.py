@@ -8,12 +8,12 @@ from pipeline.core.clock import system_clock
 from pipeline.store import letters
 from pipeline.store.config import StoreConfig
 from pipeline.store.lake import Lake
-from pipeline.store.query import query
+from pipeline.store.query import Ask, at_one_commit, query
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Lake", "StoreConfig", "letters", "query", "reading"]
+__all__ = ["Ask", "Lake", "StoreConfig", "at_one_commit", "letters", "query", "reading"]
 
 
 def reading(lake: Path) -> Lake:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import duckdb
 
@@ -15,7 +15,7 @@ from pipeline.store.tables import VIEWS
 from pipeline.store.views import statements, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _TRIES: Final = 3
+Answer = TypeVar("Answer")
 _RUNS_TEXT: Final = frozenset({"query", "json_execute_serialized_sql"})
 
 
@@ -44,9 +45,57 @@ def query(
     asked = _Asked(sql, parameters, _views(tree), {"memory_limit": memory_limit, "temp_directory": ""})
     if threads is not None:
         asked.settings["threads"] = threads
+    return _again(lake, lambda: _run(lake, asked))
+
+
+class Ask:
+    """Questions of our own, all to one commit of a lake; `operations` has every stored column there."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def __call__(self, sql: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows that one SELECT finds, by column; `parameters` fill `$name`."""
+        table: Any = self._connection.sql(sql, params=parameters or None).to_arrow_table()
+        found: list[dict[str, Any]] = table.to_pylist()
+        return found
+
+    def keep(self, name: str, sql: str, /, **parameters: Any) -> None:
+        """Remembers what a SELECT finds under a name that later ones may use."""
+        self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", parameters)
+
+
+def at_one_commit(lake_path: str | Path, views: Sequence[str], work: Callable[[Ask], Answer]) -> Answer:
+    """What `work` makes of what it asks some views, all of it of the lake's newest commit.
+
+    It may be called again from the start. Raises NoInputError when there is no lake, StoreError when it cannot be read.
+    """
+    lake = Path(lake_path).resolve()
+
+    def run() -> Answer:
+        files = _files(lake)
+        try:
+            with duckdb.connect(config={"memory_limit": "2GB", "temp_directory": ""}) as connection:
+                _prepare(connection, files, lake, statements(files, lake, views, whole={"operations"}))
+                return work(Ask(connection))
+        except duckdb.Error as error:
+            raise _gone(lake, files, error) or StoreError(f"reading {lake}: {error}") from error
+
+    return _again(lake, run)
+
+
+def _gone(lake: Path, files: Sequence[LiveFile], error: duckdb.Error) -> duckdb.Error | None:
+    """What DuckDB meant, where a file is missing: it is taken for a folder out of reach."""
+    if isinstance(error, duckdb.IOException):
+        return error
+    missing = not all((lake / file.segment.path).exists() for file in files)
+    return duckdb.IOException(str(error)) if missing else None
+
+
+def _again(lake: Path, run: Callable[[], Answer]) -> Answer:
     for left in reversed(range(_TRIES)):
         try:
-            return _run(lake, asked)
+            return run()
         except duckdb.IOException as error:
             # a file of this commit was replaced, and its time came, meanwhile: the newest commit names others
             if not left:
@@ -68,17 +117,10 @@ def _run(lake: Path, asked: _Asked) -> pa.Table:
     files = _files(lake)
     try:
         with duckdb.connect(config=asked.settings) as connection:
-            connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout, where the answer goes
-            for statement in statements(files, lake, asked.views):
-                connection.execute(statement)
-            _lock(connection, files, lake)
+            _prepare(connection, files, lake, statements(files, lake, asked.views))
             return connection.sql(asked.sql, params=asked.parameters).to_arrow_table()
-    except duckdb.IOException:
-        raise
     except duckdb.Error as error:
-        if not all((lake / file.segment.path).exists() for file in files):
-            raise duckdb.IOException(str(error)) from error  # the missing file was taken for a folder out of reach
-        raise ConfigError(str(error)) from error
+        raise _gone(lake, files, error) or ConfigError(str(error)) from error
 
 
 def _files(lake: Path) -> list[LiveFile]:
@@ -87,6 +129,13 @@ def _files(lake: Path) -> list[LiveFile]:
         return catalogue.files()
     finally:
         catalogue.close()
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, files: list[LiveFile], lake: Path, made: Sequence[str]) -> None:
+    connection.execute("SET enable_progress_bar = false")  # it is drawn on stdout, where the answer goes
+    for statement in made:
+        connection.execute(statement)
+    _lock(connection, files, lake)
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, files: list[LiveFile], lake: Path) -> None:

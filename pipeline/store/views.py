@@ -59,33 +59,39 @@ FROM used, edge GROUP BY namespace, secret, store
 """
 
 
-def statements(files: Sequence[LiveFile], lake: Path, names: Collection[str] = VIEWS) -> list[str]:
-    """CREATE VIEW for each of `names`, in an order in which each finds those it builds on."""
+def statements(
+    files: Sequence[LiveFile], lake: Path, names: Collection[str] = VIEWS, whole: Collection[str] = ()
+) -> list[str]:
+    """CREATE VIEW for each of `names`, in an order in which each finds those it builds on.
+
+    Those of `whole` have every stored column, for our own questions.
+    """
     needed = {*names, "operations"} if "inventory" in names else set(names)
     made = []
     for name in sorted(needed, key=lambda view: (view == "inventory", view)):
         body = (
             INVENTORY
             if name == "inventory"
-            else select(TABLES[name], [f for f in files if f.segment.table == name], lake)
+            else select(TABLES[name], [f for f in files if f.segment.table == name], lake, whole=name in whole)
         )
         made.append(f"CREATE VIEW {name} AS {body}")
     return made
 
 
-def select(table: Table, files: Sequence[LiveFile], lake: Path) -> str:
-    """SELECT of the view's columns of one table; typed and empty when it has no files."""
+def select(table: Table, files: Sequence[LiveFile], lake: Path, *, whole: bool = False) -> str:
+    """SELECT of the view's columns of one table, or of all; typed and empty when it has no files."""
+    columns = tuple(table.columns) if whole else table.view
     rows = [file for file in files if file.segment.kind != "revision"]
     revisions = [file for file in files if file.segment.kind == "revision"]
-    shown = ", ".join(quoted(name) for name in table.view)
+    shown = ", ".join(map(quoted, columns))
     base = f"SELECT {shown} FROM {_scan(rows, lake)}" if rows else ""
     if not revisions:
-        return base or _empty(table)
-    newest = f"WITH revised AS ({_newest(table, revisions, lake)}) SELECT {shown} FROM revised"
+        return base or _empty(table, columns)
+    newest = f"WITH revised AS ({_newest(table, columns, revisions, lake)}) SELECT {shown} FROM revised"
     if not rows:
         return newest
     same = " AND ".join(f"kept.{quoted(key)} IS NOT DISTINCT FROM revised.{quoted(key)}" for key in table.keys)
-    kept = ", ".join(f"kept.{quoted(name)}" for name in table.view)
+    kept = ", ".join(f"kept.{quoted(name)}" for name in columns)
     return f"{newest} UNION ALL SELECT {kept} FROM {_scan(rows, lake)} kept ANTI JOIN revised ON {same}"
 
 
@@ -99,8 +105,8 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _newest(table: Table, revisions: Sequence[LiveFile], lake: Path) -> str:
-    needed = ", ".join(quoted(name) for name in dict.fromkeys((*table.view, *table.keys)))
+def _newest(table: Table, columns: Sequence[str], revisions: Sequence[LiveFile], lake: Path) -> str:
+    needed = ", ".join(quoted(name) for name in dict.fromkeys((*columns, *table.keys)))
     parts = (f"SELECT {file.sequence} AS _sequence, {needed} FROM {_scan([file], lake)}" for file in revisions)
     keys = ", ".join(quoted(key) for key in table.keys)
     return (
@@ -116,6 +122,6 @@ def _scan(files: Sequence[LiveFile], lake: Path) -> str:
     return f"read_parquet([{paths}]{mixed})"
 
 
-def _empty(table: Table) -> str:
-    columns = ", ".join(f"NULL::{_TYPES[table.columns[name]]} AS {quoted(name)}" for name in table.view)
-    return f"SELECT {columns} WHERE false"
+def _empty(table: Table, columns: Sequence[str]) -> str:
+    typed = ", ".join(f"NULL::{_TYPES[table.columns[name]]} AS {quoted(name)}" for name in columns)
+    return f"SELECT {typed} WHERE false"
