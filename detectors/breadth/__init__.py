@@ -39,6 +39,7 @@ _NEXT: Final = (
     "Look at the list of secrets (view operations, by principal). If no migration or inventory explains it:"
     " revoke the principal's tokens, then rotate what it read, most critical first."
 )
+_RUSH_US: Final = 600_000_000
 _PRIOR: Final = (3.0, 1.0)  # secrets and windows held of somebody nobody knows
 
 
@@ -47,7 +48,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A principal seen in fewer than `windows` windows is judged by its kind. `above_peak`: it must also be this many
     times the most the principal ever had in one window. In the first `settle_hours` every principal is new, and none
-    is told for it. `per_day` is about how many are told a day. `keys` bounds the memory.
+    is told for it, but for one that is given `rush` secrets, and half of an hour's, within ten minutes.
+    `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
@@ -56,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     above_peak: float = 1.5
     cold_mean: float = 10.0
     settle_hours: int = 48
+    rush: Annotated[int, msgspec.Meta(ge=1)] = 20
     per_day: float = 1.0
     keys: int = 200_000
 
@@ -127,6 +130,11 @@ class Breadth:
             jump, names = (n + 1) / (mean + 1), _kin.of_principals(window)
             factor = np.maximum(factor, _kin.shared_jump(names, counts["principal"], jump, trusted, odd))
             p = chance(factor)
+        for i in np.flatnonzero(
+            ~settled & (n >= max(config.rush, config.least)) & (n > config.above_peak * usual.peak)
+        ):
+            if _most_at_once(window, counts["principal"][int(i)]) >= max(config.rush, n[i] / 2):
+                p[i] = min(p[i], config.p)
         return Judged(counts, keys, kinds, n, mean * factor, size, factor, _tails.surprise(p), p <= config.p, trusted)
 
     def _found(self, judged: Judged, i: int, worth: float, window: Window) -> Found:
@@ -141,11 +149,7 @@ class Breadth:
         folders = ways(rows.with_columns(place("secret", 2).alias("place")), "place")
         return Found(
             key=principal,
-            severity="high"
-            if judged.trusted[i] and read >= max(n / 2, 20)
-            else "medium"
-            if judged.trusted[i]
-            else "low",
+            severity=self._severity(bool(judged.trusted[i]), n, read, window),
             confidence=0.8 if judged.trusted[i] else 0.5,
             score=_tails.score(worth),
             message=f"{show(principal)} asked for {figure(n)} different secrets in an hour and got {read} values,"
@@ -156,6 +160,12 @@ class Breadth:
             principal=principal,
             **seen_in(rows),
         )
+
+    def _severity(self, trusted: bool, n: float, read: int, window: Window) -> str:
+        """Who is new is told as low; but on the first days only who was in a rush is told at all."""
+        if trusted:
+            return "high" if read >= max(n / 2, 20) else "medium"
+        return "low" if self._habits.age_hours(window.start_us) >= self._config.settle_hours else "medium"
 
     def snapshot(self) -> Frames:
         """Two tables and an age; what surprises are worth; the budget."""
@@ -177,6 +187,13 @@ def distinct(window: Window) -> Each | None:
     if not rows["namespace"].has_nulls() and (rows["namespace"] == rows["namespace"][0]).all():
         return people.each(rows, n=lambda each: each.distinct("secret"))
     return people.named(rows.group_by("who").agg(pl.col("type").max(), _DISTINCT).sort("who"))
+
+
+def _most_at_once(window: Window, principal: str) -> int:
+    """How many secrets a principal was first given within ten minutes of a window, at the most."""
+    given = window.operations.filter((pl.col("principal") == principal) & pl.col("discloses_value"))
+    times = np.sort(given.group_by("namespace", "secret").agg(pl.col("time").min())["time"].to_physical().to_numpy())
+    return int((np.searchsorted(times, times + _RUSH_US, side="right") - np.arange(len(times))).max(initial=0))
 
 
 def _new(rows: pl.DataFrame, window: Window) -> str:
