@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from detectors._operation import said_of
-from detectors._text import figure, several, show
+from detectors._text import several, show
 from detectors._window import Found
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class OnePassword:
     def _found(self, row: dict[str, Any]) -> Found:
         n = row["nth"]
         known = self._tried.filter(pl.col("name") == row["name"]).head(n)
-        places, days = known["client_ip"].n_unique(), (row["hour"] - known["hour"][0]) / 24
+        places, hours = known["client_ip"].n_unique(), max(row["hour"] - known["hour"][0], 1)
+        within = f"{hours // 24} days" if hours >= 48 else f"{hours} hour{'s' if hours > 1 else ''}"
         return Found(
             key=f"{row['name']} {row['mount']} {n}",
             cause="password_sprayed",
@@ -75,7 +76,7 @@ class OnePassword:
             confidence=0.85,
             score=n / (n + 2.0),
             message=f"One and the same password was refused for {n} accounts at {show(row['mount'])} within"
-            f" {figure(days)} days, from {places} addresses: {several(known['account'].to_list())}.",
+            f" {within}, from {places} address{'es' if places > 1 else ''}: {several(known['account'].to_list())}.",
             observed=f"{n} accounts tried with one password",
             expected="people mistype passwords of their own",
             next_step="See which of these accounts was let in from one of the addresses (view operations, operation"
