@@ -150,7 +150,7 @@ def test_hostile_names_do_nothing(tmp_path: Path, name: str) -> None:
         check_inert(write(name, replaced(found, text), tmp_path), plain)
 
 
-@pytest.mark.parametrize("name", set(NAMES) - {"access-review", "controls", "integrity-statement"})
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"access-review", "controls", "integrity-statement"}))
 def test_long_lists_are_cut_in_the_page_alone(tmp_path: Path, name: str) -> None:
     """A page of very many rows says how many it leaves out; CSV and JSON have them all."""
     many = 1_000
