@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_RECORDS: Final = 10_000  # of an object over several records
 _BRACE: Final = ord("{")
 MAX_BYTES: Final = 4 << 20
+_OTHER: Final = "unknown_format"
+_WITH_OTHER: Final = frozenset({_OTHER, BRACKETS})
 MAX_HEAD: Final = 4096  # of a document, up to its first entry
 
 
@@ -63,7 +65,7 @@ class Cutter:
                 self._refuse(stretch, "nul_run")
             else:
                 self._read(stretch, may_open=stop == len(text))
-        self._own_remains(before)
+        self._own_remains(before, record)
 
     def finish(self) -> int:
         """The number of records done with: all, or those before an object that goes on beyond the batch.
@@ -78,14 +80,15 @@ class Cutter:
             self._give_up()
         return count
 
-    def _own_remains(self, before: int) -> None:
+    def _own_remains(self, before: int, record: int) -> None:
         """What stands in one record with an entry, or with remains of one, is remains too."""
         placed = self.placed[before:]
-        if not any(one.piece.entry or one.piece.reason == "torn" for one in placed):
+        mine = (one.piece for one in placed if one.record == record)
+        if not any(piece.entry or piece.reason == "torn" for piece in mine):
             return
-        for place, (piece, record) in enumerate(placed, before):
-            if piece.reason == "unknown_format" and self._batch.data[piece.start] != _BRACE:
-                self.placed[place] = Placed(piece._replace(reason="torn"), record)
+        for place, (piece, owner) in enumerate(placed, before):
+            if owner == record and piece.reason == "unknown_format" and self._batch.data[piece.start] != _BRACE:
+                self.placed[place] = Placed(piece._replace(reason="torn"), owner)
 
     def _text(self, start: int, end: int) -> bytes:
         return self._batch.data[start:end].tobytes()
@@ -95,13 +98,20 @@ class Cutter:
         self._add(Piece(stretch.start, stretch.end, stretch.start, None, reason), stretch.record)
 
     def _add(self, piece: Piece, record: int) -> None:
-        self.placed.append(Placed(piece, record))
+        """Put down a piece. What is of no format, and what follows it in the record and is neither, is one piece."""
+        last = self.placed[-1] if self.placed else None
+        if last is not None and last.record == record and last.piece.reason == _OTHER and piece.reason in _WITH_OTHER:
+            self.placed[-1] = Placed(last.piece._replace(end=piece.end), record)
+        else:
+            self.placed.append(Placed(piece, record))
 
     def _read(self, stretch: _Stretch, *, may_open: bool) -> None:
         """Go on with the open object, or cut the stretch by itself."""
         if self._scan is not None:
             stop = self._scan.feed(self._text(stretch.start, stretch.end), 0, stretch.end - stretch.start)
-            if stop is not None:
+            if stop is not None and self._hides_entry():
+                self._give_up()
+            elif stop is not None:
                 stretch = stretch._replace(start=self._complete(stretch.start + stop, stretch.end))
             elif (behind := self._behind_head(stretch.end)) is not None:
                 stretch = stretch._replace(start=behind)
@@ -134,10 +144,16 @@ class Cutter:
         first = self._fed[0]
         entry, reason = self._judged(self._text(self._body, stop))
         if self._formats.documents:
-            stop += tail_end(self._text(stop, end))
+            stop += tail_end(text := self._text(stop, end), 0, len(text))
         self._add(Piece(first.start, stop, self._body, entry, reason), first.record)
         self._scan, self._fed = None, []
         return stop
+
+    def _hides_entry(self) -> bool:
+        """Whether a line within the open object is an entry by itself: then what stands before it is torn."""
+        lines = (self._text(one.start, one.end).strip() for one in self._fed[1:])
+        whole = (line for line in lines if line[:1] == b"{" and line[-1:] == b"}")
+        return any(self._judged(line)[0] is not None for line in whole)
 
     def _judged(self, text: bytes) -> tuple[Parsed | None, str]:
         try:
@@ -150,7 +166,7 @@ class Cutter:
         if not self._formats.documents or end - self._body > MAX_HEAD:
             return None
         head = HEAD.match(self._text(self._body, end))
-        if head is None:
+        if head is None or self._formats.hinted.search(head[0]):
             return None
         first, behind = self._fed[0], self._body + head.end()
         self._add(Piece(first.start, behind, first.start, None, BRACKETS), first.record)

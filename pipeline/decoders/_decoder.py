@@ -25,7 +25,7 @@ from pipeline.decoders._fields import Field, raw_schema
 from pipeline.decoders._format import Formats
 from pipeline.decoders._framing import Framed, frame
 from pipeline.decoders._pieces import BRACKETS
-from pipeline.decoders._remains import remains
+from pipeline.decoders._remains import held, remains
 from pipeline.decoders._table import Table
 from pipeline.decoders._tokens import mask_prefix
 
@@ -111,7 +111,7 @@ class PieceDecoder:
         full = [batch for batch in batches if len(batch)]
         if not full:
             return [_nothing() for _ in batches]
-        spreads = [spread(batch) if self._known.documents else None for batch in full]
+        spreads = [spread(batch, self._known) if self._known.documents else None for batch in full]
         full = [batch if one is None else one.batch for batch, one in zip(full, spreads, strict=True)]
         framed = [frame(batch) for batch in full]
         quick = self._quick(framed)
@@ -130,7 +130,10 @@ class PieceDecoder:
             if not any(map(len, left)):
                 break
             reader = self._readers[place]
-            found[place] = reader.read(framed, left)
+            asked = reader.hinted_in(framed, left)
+            if not any(map(len, asked)):
+                continue
+            found[place] = reader.read(framed, asked)
             left = [np.setdiff1d(a, b, assume_unique=True) for a, b in zip(left, found[place].records, strict=True)]
         return found
 
@@ -166,7 +169,7 @@ class PieceDecoder:
 
     def _assembled(self, cuts: Sequence[tuple[_Cut, Ints]], quick: Sequence[_Quick]) -> Iterator[Decoded]:
         """DECODED rows of all formats, batch by batch in the order of pieces."""
-        exact = [_exact(cut) for cut, _ in cuts]
+        exact = [_exact(cut, self._known.spoken) for cut, _ in cuts]
         frames, batches, pieces = [empty(DECODED)], [_NONE], [_NONE]
         for one, believed in zip(self._formats, quick, strict=True):
             rows = _rows_of(one, cuts, believed, exact)
@@ -204,6 +207,16 @@ class _Reader:
     def hinted(self, line: bytes) -> bool:
         """Whether a line may be of this format."""
         return self._hint.search(line) is not None
+
+    def hinted_in(self, framed: Sequence[Framed], left: Sequence[Ints]) -> list[Ints]:
+        """Of the records that are left those that may be of this format; all of a batch that nobody was asked of."""
+        if all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True)):
+            return list(left)
+        found = []
+        for one, which in zip(framed, left, strict=True):
+            lines = (one.data[one.starts[i] : one.ends[i]].tobytes() for i in which)
+            found.append(which[np.fromiter(map(self.hinted, lines), np.bool_, len(which))])
+        return found
 
     def read(self, framed: Sequence[Framed], left: Sequence[Ints]) -> _Quick:
         """The plain records `left` of each batch that can be believed as they stand."""
@@ -289,15 +302,16 @@ def _rows_of(
     return rows
 
 
-def _exact(cut: _Cut) -> _Exact:
+def _exact(cut: _Cut, spoken: re.Pattern[bytes]) -> _Exact:
     made = _Exact()
     for place, (piece, _) in zip(cut.odd, cut.cutter.placed, strict=True):
         text = cut.batch.data[piece.start : piece.end].tobytes()
         kept = text
         if piece.reason == BRACKETS:
             made.brackets.append(place)
+            kept = held(text)
         elif piece.entry is None:
-            kept = remains(text, piece.reason)
+            kept = remains(text, piece.reason, spoken)
             made.refused.append((place, piece.reason))
         else:
             entry, before = piece.entry, text[: piece.body - piece.start]

@@ -18,10 +18,13 @@ from pipeline.decoders._pieces import END, HEAD
 
 if TYPE_CHECKING:
     from pipeline.core.model import Ints, RawBatch
+    from pipeline.decoders._format import Formats
 
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_BEGUN: Final = re.compile(rb"\[|" + HEAD.pattern)
+_BOM: Final = b"\xef\xbb\xbf"
+_BEGUN: Final = re.compile(rb"(?:" + _BOM + rb")?(?:\[|" + HEAD.pattern + rb")")
 _PEEK: Final = 4096  # bytes in which a head has to end
+_LEAST: Final = 64  # bytes an element; no entry is as small, and a list of millions is no log
 _SHORTEST: Final = len("[{}]")
 
 
@@ -36,9 +39,9 @@ class Spread(NamedTuple):
         return int(self.owner[records]) if records < len(self.owner) else int(self.owner[-1]) + 1
 
 
-def spread(batch: RawBatch) -> Spread | None:
+def spread(batch: RawBatch, formats: Formats) -> Spread | None:
     """The batch with each document's head, entries and end as records of their own; None where there is none."""
-    found = {record: ends for record in _candidates(batch) if (ends := _ends(batch.record(record)))}
+    found = {record: ends for record in _candidates(batch) if (ends := _ends(batch.record(record), formats))}
     if not found:
         return None
     counts = np.ones(len(batch), np.int64)
@@ -72,19 +75,22 @@ def _candidates(batch: RawBatch) -> list[int]:
     return [record for record in ended if _BEGUN.match(batch.data[batch.starts[record] :][:_PEEK].tobytes())]
 
 
-def _ends(text: bytes) -> list[int]:
+def _ends(text: bytes, formats: Formats) -> list[int]:
     """Where the head ends, each element, and the document; nothing where it is none.
 
     What stands between two elements goes with the second one, or there would be as many pieces again.
     """
-    head, stop = HEAD.match(text), text.rfind(b"]")
-    start = head.end() - 1 if head is not None else 0
+    first = len(_BOM) if text.startswith(_BOM) else 0
+    head, stop = HEAD.match(text, first), text.rfind(b"]")
+    start = head.end() - 1 if head is not None else first
+    if head is not None and formats.hinted.search(head[0]):
+        return []
     closed = END.fullmatch(text, stop) is not None if head is not None else stop == len(text) - 1
     if not closed or text[start : start + 1] != b"[":
         return []
     try:
         elements = _ELEMENTS.decode(memoryview(text)[start : stop + 1])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     ends, at = [start + 1], start + 1
     for element in map(bytes, elements):
@@ -92,4 +98,5 @@ def _ends(text: bytes) -> list[int]:
             return []
         at = text.index(element, at) + len(element)
         ends.append(at)
-    return [*ends, len(text)] if elements and all(a < b for a, b in pairwise(ends)) else []
+    small = len(text) < _LEAST * len(elements)
+    return [*ends, len(text)] if elements and not small and all(a < b for a, b in pairwise(ends)) else []

@@ -113,6 +113,9 @@ class Formats:
         self.mark = re.compile(rb'\{\s*"(?:' + "|".join(heads).encode() + rb')"')
         self.opening = re.compile(rb'\{"(?:' + "|".join(first).encode() + rb')":')
         self.inside = re.compile("|".join(one.signs.inside for one in formats).encode())
+        self.hinted = re.compile("|".join(one.hint for one in formats).encode())
+        # The same also where it stands within a text, as shippers wrap entries.
+        self.spoken = re.compile("|".join(one.signs.inside.replace('"', r'\\*"') for one in formats).encode())
         self._heads = tuple(b'{"%s":' % name.encode() for name in heads)
 
     def judge(self, text: bytes) -> Parsed:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from pipeline.decoders._format import Formats, Parsed
 
-MAX_RECORDS: Final = 10_000  # of an object over several lines
-MAX_BYTES: Final = 4 << 20
 MAX_PREFIX: Final = 512
 _REMAINS: Final = re.compile(rb'[\x00}]|"\s*[:,]|hmac-sha256:[0-9a-f]')
 QUICK_MAX: Final = 1 << 20  # longer text is not made into objects only to find its end
@@ -29,21 +27,24 @@ _TRIES: Final = 8
 
 _NULS: Final = re.compile(rb"\x00+")
 _BLANK: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
 _XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _QUICK: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
 # What holds the entries of a document together: a list, or an object that is little more than a list of them.
 BRACKETS: Final = "brackets"
-_BEGUN: Final = (
-    rb'\{\s*(?:"\w+"\s*:\s*(?:"[^"\\]*+"|\{\s*\}|null|-?\d+)\s*,\s*)*+"(?:Records|records|items|entries)"\s*:\s*\['
+_MEMBER: Final = (
+    rb'"[^"\\]*+"\s*+:\s*+(?:"(?:[^"\\]|\\.)*+"|\{[^{}\[\]]*+\}|\[[^{}\[\]]*+\]|null|true|false|-?\d[\d.eE+-]*+)\s*+'
 )
+_LIST: Final = rb'"(?:Records|records|items|entries|value)"\s*+:\s*+\['
+_BEGUN: Final = rb"\{\s*+(?:(?!" + _LIST + rb")" + _MEMBER + rb",\s*+)*+" + _LIST
 HEAD: Final = re.compile(_BEGUN)
 # After the list there may be other members, such as the token of the next page.
-_ENDED: Final = rb'\]\s*(?:,\s*"\w+"\s*:\s*(?:"[^"\\]*+"|null|true|false|-?\d+)\s*)*+\}'
+_ENDED: Final = rb"\]\s*+(?:,\s*+" + _MEMBER + rb")*+\}"
 END: Final = re.compile(_ENDED)
 _RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|" + _ENDED + rb"|[\[\],]|\s)++")
-_CLOSED: Final = re.compile(rb"\}\s*,?\s*")
-_TAIL: Final = re.compile(rb"\s*(?:,|\]|" + _ENDED + rb")?\s*")
+_CLOSED: Final = re.compile(rb"\}\s*+(?:,\s*+)?")
+_TAIL: Final = re.compile(rb"\s*+(?:(?:,|\](?:\s*+\})?)\s*+)?")
 _OPENING: Final = frozenset({b"{", b"["})
 _CLOSING: Final = {b"}": 0x7B, b"]": 0x5B}
 _BEFORE_VALUE: Final = frozenset({b":", b",", b"["})
@@ -89,7 +90,7 @@ def cut(data: bytes, start: int, end: int, formats: Formats) -> Iterator[Piece]:
         start, end = _trimmed(data, start, end)
         if start == end:
             return
-        inside = _brackets_end(data, start, end) if documents else start
+        inside = _brackets_end(data, start, end, formats) if documents else start
         if inside == end:
             yield Piece(start, end, start, None, BRACKETS)
             return
@@ -98,21 +99,27 @@ def cut(data: bytes, start: int, end: int, formats: Formats) -> Iterator[Piece]:
             yield Piece(start, inside, start, None, BRACKETS)
         elif inside > start:
             piece = piece._replace(start=start)
-        if documents and piece.entry is not None and (tail := tail_end(data[piece.end : end])):
-            piece = piece._replace(end=piece.end + tail)
+        if documents and piece.entry is not None:
+            piece = piece._replace(end=tail_end(data, piece.end, end))
         yield piece
         start = piece.end
 
 
-def _brackets_end(data: bytes, start: int, end: int) -> int:
-    """Where what holds entries together ends: before one, or at the end of the stretch; `start` where there is none."""
-    run = _CLOSED.fullmatch(data, start, end) or _RUN.match(data, start, end)
-    return run.end() if run is not None and (run.end() == end or data[run.end()] == 0x7B) else start
+def _brackets_end(data: bytes, start: int, end: int, formats: Formats) -> int:
+    """Where what holds entries together ends: before one, or at the end of the stretch; `start` where there is none.
+
+    An entry that has a list of such a name is none of that.
+    """
+    behind = start + len(_BOM) if data.startswith(_BOM, start) else start
+    run = _CLOSED.fullmatch(data, start, end) or _RUN.match(data, behind, end)
+    if run is None or (run.end() < end and data[run.end()] != 0x7B) or formats.hinted.search(data, start, run.end()):
+        return start
+    return run.end()
 
 
-def tail_end(rest: bytes) -> int:
-    """The length of what closes a document or goes on with it, if that is all there is behind an entry; else 0."""
-    return len(rest) if _TAIL.fullmatch(rest) else 0
+def tail_end(data: bytes, start: int, end: int) -> int:
+    """Where what closes a list or goes on with it ends, if there is nothing else behind an entry; else `start`."""
+    return end if _TAIL.fullmatch(data, start, end) else start
 
 
 def _trimmed(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -154,14 +161,14 @@ def _first(data: bytes, start: int, end: int, marks: _Marks, formats: Formats) -
     inside = start < brace and formats.inside.search(data, start, stop)
     if reason == "malformed" or (reason == "unknown_format" and inside):
         return _torn(data, start, brace, _fault_at(data, brace, stop), end, formats, reason=reason)
-    goes_on = formats.documents and _brackets_end(data, stop, end) > stop
+    goes_on = formats.documents and _brackets_end(data, stop, end, formats) > stop
     if reason == "unknown_format" and not goes_on and not marks.behind(stop):
         stop = end  # a line of some other log
     return Piece(start, stop, brace, None, reason)
 
 
 def _without_bom(text: bytes) -> bytes:
-    return text.removeprefix(b"\xef\xbb\xbf")
+    return text.removeprefix(_BOM)
 
 
 def _fault_at(data: bytes, start: int, end: int) -> int:

@@ -18,23 +18,35 @@ _BETWEEN: Final = re.compile(
 _HIDDEN: Final = re.compile(VALUE.encode())
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
 _FORM: Final = re.compile(rb"(?:hv[sbr]|\b[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9]+)?")
+# Names under which a value may stand, also within a text.
 _SHOWN: Final = re.compile(
-    rb'"(?:client_token|accessor|client_token_accessor|token|data|stringData|secret_id|wrap_info)"\s*:'
+    rb'\\*"(?:client_token|accessor|client_token_accessor|data|stringData|value|secret_id|wrap_info|plaintext|password'
+    rb'|(?:\w{0,20}[_-]?)?(?:token|secret|secretString|secretBinary|private_?key|secret_?access_?key))\\*"\s*:',
+    re.IGNORECASE,
 )
 _ELEMENT: Final = re.compile(rb">([^<]++)")
 
 
-def remains(piece: bytes, reason: str) -> bytes:
+def remains(piece: bytes, reason: str, spoken: re.Pattern[bytes] | None = None) -> bytes:
     """What may be kept of a piece that could not be read: nothing in it can be trusted to be hashed.
 
-    Text of another format stays, unless it speaks of tokens or may be the remains of an entry: whatever has a quote
-    in it and is no object.
+    Text of another format stays, unless it speaks of tokens, holds an entry (`spoken` finds what only they say), or may
+    be the remains of one: whatever has a quote in it and is no object.
     """
     if reason == "jsonx":
         piece = _ELEMENT.sub(_element, piece)
-    elif reason != "unknown_format" or _SHOWN.search(piece) or (b'"' in piece and not _is_object(piece)):
+    elif reason != "unknown_format" or _speaks(piece, spoken) or (b'"' in piece and not _is_object(piece)):
         piece = _unquoted(piece)
     return _FORM.sub(REDACTED.encode(), piece)
+
+
+def _speaks(piece: bytes, spoken: re.Pattern[bytes] | None) -> bool:
+    return _SHOWN.search(piece) is not None or (spoken is not None and spoken.search(piece) is not None)
+
+
+def held(brackets: bytes) -> bytes:
+    """What may be kept of what holds the entries of a document together: its other members are nobody's entry."""
+    return _FORM.sub(REDACTED.encode(), _unquoted(brackets) if _SHOWN.search(brackets) else brackets)
 
 
 def _is_object(piece: bytes) -> bool:

@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.core.schema import INTEGRITY, TIME, conform, empty
 from pipeline.integrity.agreement import disagreeing
+from pipeline.integrity.pairing import of_store
 from pipeline.integrity.places import HONEST_US, first_and_last, frame, place
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class Continuity:
         return [*told, dict(row)]
 
     def _starts(self, source: str, events: pl.DataFrame) -> list[dict[str, Any]]:
+        events = of_store(events, "vault")
         if not events["probe"].any():
             self._alive |= {source} if len(events) else set()
             return []

@@ -38,7 +38,7 @@ _CLUSTER_WIDE: Final = (
     is_one("store", "kubernetes")
     & verb("list", "watch")
     & matches("path", r"^/api/v1/(watch/)?secrets(\?|$)")
-    & ~matches("principal", r"^system:")
+    & ~matches("principal", r"^system:(?:kube-|apiserver|node:|serviceaccount:kube-system:)")
 )
 
 GATE: Final = ~is_one("store", "vault")

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline.decoders.cloudtrail.vocabulary import CALL, DISCLOSING, NAMED_IN_REQUEST, SERVICE, operation
 
-KEY: Final = ("service", "event_name", "read_only", "asked", "held", "held_arn", "recipient", "user_account")
+KEY: Final = ("service", "event_name", "read_only", "asked", "held", "held_arn", "refused", "recipient", "user_account")
 
 # What differs in every call and names nothing: its text is left out, so that calls are alike again.
 _CONTEXT: Final = r'"encryptionContext":\{[^{}]*\}'
@@ -21,6 +21,7 @@ _ONCE: Final = r'"(clientRequestToken|roleSessionName)":"[^"\\]*"'
 _KEY_ARN: Final = r'"(?i:arn)":"(arn:[^"\\]*:(?:key/|secret:)[^"\\]*)"'
 _ARN: Final = r'"(?i:arn)":"([^"\\]*)"'
 
+_ON: Final = r" on resource: (arn:[^\s,]+)"
 _STORED_ARN: Final = r"^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:([^:]+?)(?:-[A-Za-z0-9]{6})?(?::.*)?$"
 _KMS_ARN: Final = r"^arn:[^:]*:kms:[^:]*:[^:]*:(?:key/)?(.*)$"
 _PARAMETER_ARN: Final = r"^arn:[^:]*:ssm:[^:]*:[^:]*:parameter/"
@@ -68,6 +69,8 @@ def keyed(raw: pl.DataFrame) -> pl.DataFrame:
         asked=pl.when(ours).then(asked),
         held=pl.when(SERVICE == "secretsmanager").then(pl.col("additional").str.json_path_match("$.SecretId")),
         held_arn=pl.when(held).then(pl.coalesce(pl.col("resources").str.extract(_KEY_ARN), arn)),
+        # A refused call has no request; the refusal names what it was asked for.
+        refused=pl.when(held | (SERVICE == "ssm")).then(pl.col("error_message").str.extract(_ON)),
         read_only=pl.col("read_only").cast(pl.String),
     )
 
@@ -114,12 +117,16 @@ def _parameter() -> pl.Expr:
 def _reference() -> pl.Expr:
     one = [pl.when(_listed(name) == 1).then(_param(f"{name}[0]")) for name in ("names", "secretIdList")]
     named: dict[str, list[pl.Expr]] = {
-        "secretsmanager": [_param("secretId"), _param("name"), one[1], pl.col("held"), pl.col("held_arn")],
+        "secretsmanager": [
+            *map(_param, ("secretId", "name")),
+            one[1],
+            *map(pl.col, ("held", "held_arn", "refused")),
+        ],
         "kms": [
             *map(_param, ("aliasName", "keyId", "sourceKeyId", "destinationKeyId")),
-            pl.col("held_arn"),
+            *map(pl.col, ("held_arn", "refused")),
         ],
-        "ssm": [*map(_param, ("name", "path")), one[0], *map(_param, ("resourceId", "resourceArn"))],
+        "ssm": [*map(_param, ("name", "path")), one[0], *map(_param, ("resourceId", "resourceArn")), pl.col("refused")],
         "sts": [_param("roleArn")],
         "iam": [*map(_param, ("roleName", "userName", "groupName", "policyArn"))],
         "cloudtrail": [*map(_param, ("name", "trailName", "eventDataStore", "resourceArn"))],

@@ -35,7 +35,7 @@ _HELD: Final = r"(?:data|stringData|value|kubectl\.kubernetes\.io/last-applied-c
 _HELD_TEXT: Final = r'(?:"(?:data|stringData|value)"|last-applied-configuration")'
 # Values that are a credential by their form: an access token, an API key, a private key, a JWT.
 _FORM: Final = (
-    r"(?:\bya29\.[A-Za-z0-9_.-]{16,}|\bAIza[A-Za-z0-9_-]{35}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}"
+    r"(?:\bya29\.[A-Za-z0-9_.-]{16,}|\bAIza[A-Za-z0-9_-]{35}|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+"
     r"(?:\.[A-Za-z0-9_-]*)?|-----BEGIN [A-Z ]*PRIVATE KEY-----[^\x00]*)"
 )
 SUSPECTS: Final = (

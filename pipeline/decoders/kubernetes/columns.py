@@ -176,7 +176,7 @@ _COLUMNS: Final[dict[str, pl.Expr]] = {
     "token_ttl": _ttl(),
     "flags": pl.col("flags"),
     "forwarded": pl.lit(value=False),
-    "probe": pl.lit(value=False),
+    "probe": pl.col("phase") == "request",  # an event on the way to the answer, which tells all again
     "clear": pl.col("shown"),
     "latency_ms": _latency(),
 }

@@ -32,6 +32,7 @@ _OF_SECRETS: Final = rf'"secrets\\*"|{_URI}|Secret(?:List)?\\*"'
 _TOKEN: Final = rf'"(?i:token)\\*"{_SPACE}:{_SPACE}\\*"[^"]'  # an API server writes an empty one into requests
 _STEP: Final = rf'"op\\*"{_SPACE}:'
 _JWT: Final = r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+_JWT_ALONE: Final = r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"  # tried once at each word
 _SHOWING: Final = r'"(?:request|response)Object"|patch\.webhook\.'
 # In the text of every line that `redacted` changes, and of lines that have "\/" for "/": names that are read have one.
 SUSPECTS: Final = (
@@ -39,7 +40,7 @@ SUSPECTS: Final = (
 )
 _DOUBTFUL: Final = re.compile(f"{_OF_SECRETS}|{_TOKEN}")
 _SECRETS_URI: Final = re.compile(_URI)
-_JWTS: Final = re.compile(_JWT)
+_JWTS: Final = re.compile(rf"(?<![A-Za-z0-9_-]){_JWT_ALONE}")
 
 
 def redacted(event: Body) -> Body:

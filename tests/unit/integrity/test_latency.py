@@ -42,10 +42,3 @@ def test_one_entry_that_tells_of_both_halves_has_the_latency_it_tells(told: floa
     single = halves(("single", 1.0)).with_columns(store=pl.lit("azure"), latency_ms=pl.lit(told, pl.Float64))
     made = Pairing().push(single, LONG).operations
     assert made.select("paired", "latency_ms", pl.col("devices").list.len()).rows() == [(True, told, 1)]
-
-
-def test_the_stages_of_one_request_are_one_operation() -> None:
-    """A cluster tells when a request came and when it was answered: paired by its id, as long as lies between them."""
-    stages = halves(("request", 1.0), ("single", 1.5)).with_columns(store=pl.lit("kubernetes"))
-    made = Pairing().push(stages, LONG).operations
-    assert made.select("paired", "latency_ms", "correlation_uid").rows() == [(True, 500.0, "r1")]
