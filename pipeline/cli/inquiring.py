@@ -55,7 +55,7 @@ def investigate(  # noqa: PLR0917
         int | None, typer.Option(help="Rows of each table; default 20, in JSON all.", metavar="N", min=1)
     ] = None,
 ) -> None:
-    """Who had it, what else is at stake, and is it revoked: timeline, blast radius, clock."""
+    """Who had it, what is at stake, and is it revoked by now."""
     conf.load(config).allow(named.TABLES)
     wanted = inquiry.Wanted(name, (start, end), since, kind, store, namespace)
     found = inquiry.investigate(lake, wanted)

@@ -16,7 +16,7 @@ from pipeline.cli.options import DEFAULT_LAKE, ConfigOption, Format, FormatOptio
 from pipeline.core.model import Hold
 from pipeline.store import StoreConfig
 
-ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys and time stamps; erasing entries, holding them.")
+ledger = typer.Typer(no_args_is_help=True, help="The ledger's keys and time stamps; entries erased or held.")
 
 Key = Annotated[Path | None, typer.Option(help="The ledger's private key.", metavar="FILE")]
 Reason = Annotated[str, typer.Option(help="Why; it is recorded.", metavar="TEXT")]

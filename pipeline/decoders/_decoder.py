@@ -7,26 +7,23 @@ Formats are asked in a fixed order, whichever is tried quickly first: what becom
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from pipeline.core.model import Decoded, Pieces
 from pipeline.core.schema import DECODED, conform, empty
 from pipeline.decoders._cutter import Cutter
 from pipeline.decoders._documents import spread
 from pipeline.decoders._exact import dumps
-from pipeline.decoders._fields import Field, raw_schema
+from pipeline.decoders._fields import raw_schema
 from pipeline.decoders._format import Formats
 from pipeline.decoders._framing import Framed, frame
 from pipeline.decoders._pieces import BRACKETS
+from pipeline.decoders._quick import NONE, Quick, Reader, together
 from pipeline.decoders._remains import held, remains
-from pipeline.decoders._table import Table
 from pipeline.decoders._tokens import mask_prefix
 
 if TYPE_CHECKING:
@@ -34,13 +31,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pipeline.core.model import Bytes, Ints, RawBatch
+    from pipeline.core.model import Ints, RawBatch
     from pipeline.decoders._format import Format
 
     Mask = npt.NDArray[np.bool_]
 
 REJECTED: Final = pl.Schema({"piece": pl.UInt32(), "reason": pl.String()})
-_OTHER: Final = "other:"  # before a name at the top of an object that another format goes by
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +82,12 @@ class _Exact:
     replaced: dict[int, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Quick:
-    """What a format vouches for: RAW rows, and the records that each batch has of them, in the same order."""
-
-    raw: pl.DataFrame
-    records: list[Ints]
-
-
 class PieceDecoder:
     """Entries of the given formats, in any mixture. One instance serves one thread."""
 
     def __init__(self, formats: Sequence[Format]) -> None:
         self._formats = formats
-        self._readers = [_Reader(one, formats[:place]) for place, one in enumerate(formats)]
+        self._readers = [Reader(one, formats[:place]) for place, one in enumerate(formats)]
         self._known = Formats(formats)
 
     def decode(self, batch: RawBatch) -> Decoded:
@@ -115,14 +103,14 @@ class PieceDecoder:
         full = [batch if one is None else one.batch for batch, one in zip(full, spreads, strict=True)]
         framed = [frame(batch) for batch in full]
         quick = self._quick(framed)
-        cuts = [self._cut(*one) for one in zip(full, framed, _together(quick, len(full)), strict=True)]
+        cuts = [self._cut(*one) for one in zip(full, framed, together(quick, len(full)), strict=True)]
         decoded = iter(
             one if out is None else replace(one, consumed=out.consumed(one.consumed))
             for one, out in zip(self._assembled(cuts, quick), spreads, strict=True)
         )
         return [next(decoded) if len(batch) else _nothing() for batch in batches]
 
-    def _quick(self, framed: Sequence[Framed]) -> list[_Quick]:
+    def _quick(self, framed: Sequence[Framed]) -> list[Quick]:
         """For each format what it vouches for. A format is not asked where its hint stands in no line that is left."""
         left = [np.flatnonzero(one.plain) for one in framed]
         found = [reader.nothing(len(framed)) for reader in self._readers]
@@ -167,10 +155,10 @@ class PieceDecoder:
         places = rank[: len(believed)], rank[len(believed) :].tolist()
         return _Cut(batch, cutter, consumed, records[order], starts[order], ends[order], *places), believed
 
-    def _assembled(self, cuts: Sequence[tuple[_Cut, Ints]], quick: Sequence[_Quick]) -> Iterator[Decoded]:
+    def _assembled(self, cuts: Sequence[tuple[_Cut, Ints]], quick: Sequence[Quick]) -> Iterator[Decoded]:
         """DECODED rows of all formats, batch by batch in the order of pieces."""
         exact = [_exact(cut, self._known.spoken) for cut, _ in cuts]
-        frames, batches, pieces = [empty(DECODED)], [_NONE], [_NONE]
+        frames, batches, pieces = [empty(DECODED)], [NONE], [NONE]
         for one, believed in zip(self._formats, quick, strict=True):
             rows = _rows_of(one, cuts, believed, exact)
             if not rows.raw:
@@ -190,95 +178,8 @@ class PieceDecoder:
             yield _decoded(cut, odd, events.slice(int(end - count), int(count)))
 
 
-class _Reader:
-    """The quick way of one format. `before` are the formats that are asked before it."""
-
-    def __init__(self, format_: Format, before: Sequence[Format]) -> None:
-        self._format = format_
-        self._others = {_OTHER + mark: Field((mark,), "json") for one in before for mark in one.marks}
-        self._hint = re.compile(format_.hint.encode())
-        self._none = format_.timed(pl.DataFrame(schema=raw_schema(format_.fields)))
-        self._made: tuple[Table, ThreadPoolExecutor] | None = None
-
-    def nothing(self, batches: int) -> _Quick:
-        """No entry."""
-        return _Quick(self._none, [_NONE] * batches)
-
-    def hinted(self, line: bytes) -> bool:
-        """Whether a line may be of this format."""
-        return self._hint.search(line) is not None
-
-    def hinted_in(self, framed: Sequence[Framed], left: Sequence[Ints]) -> list[Ints]:
-        """Of the records that are left those that may be of this format; all of a batch that nobody was asked of."""
-        if all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True)):
-            return list(left)
-        found = []
-        for one, which in zip(framed, left, strict=True):
-            lines = (one.data[one.starts[i] : one.ends[i]].tobytes() for i in which)
-            found.append(which[np.fromiter(map(self.hinted, lines), np.bool_, len(which))])
-        return found
-
-    def read(self, framed: Sequence[Framed], left: Sequence[Ints]) -> _Quick:
-        """The plain records `left` of each batch that can be believed as they stand."""
-        table, aside = self._parts()
-        texts, lines, rows = _laid(framed, left)
-        if not any(map(len, rows)):
-            return self.nothing(len(framed))
-        scanned = aside.submit(self._format.scanned, lines)  # the text is looked through while it is parsed
-        try:
-            raw = table.read(texts)
-        except duckdb.Error:
-            raw = self._none
-        found = scanned.result()
-        if len(raw) != sum(map(len, rows)):
-            # it failed, or there are line ends within records: the exact parser decides, to the same result
-            return self.nothing(1) if len(framed) == 1 else self._each(framed, left)
-        raw = self._format.timed(raw)
-        good = self._format.believed(raw, found)
-        if self._others:
-            good &= raw.select(pl.all_horizontal(pl.col(name).is_null() for name in self._others)).to_series()
-            raw = raw.drop(self._others)
-        good &= pl.Series(np.concatenate([one.plain[which] for one, which in zip(framed, rows, strict=True)]))
-        if good.all():
-            return _Quick(raw, rows)
-        marks = np.split(good.to_numpy(), np.cumsum([len(which) for which in rows])[:-1])
-        return _Quick(raw.filter(good), [which[mark] for which, mark in zip(rows, marks, strict=True)])
-
-    def _parts(self) -> tuple[Table, ThreadPoolExecutor]:
-        """Made when they are needed first: most logs are of one format."""
-        if self._made is None:
-            fields = {**self._format.fields, **self._others}
-            self._made = Table(fields, self._format.threads), ThreadPoolExecutor(1, "keytrail-guard")
-        return self._made
-
-    def _each(self, framed: Sequence[Framed], left: Sequence[Ints]) -> _Quick:
-        """The same one by one: what stands in one batch costs the others nothing."""
-        apart = [self.read([one], [which]) for one, which in zip(framed, left, strict=True)]
-        return _Quick(pl.concat([one.raw for one in apart]), [one.records[0] for one in apart])
-
-
-def _laid(framed: Sequence[Framed], left: Sequence[Ints]) -> tuple[list[Bytes], pl.Series, list[Ints]]:
-    """Lines for the reader, as bytes and as text, and the record of each: of all, or of what is left."""
-    if all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True)):
-        rows = [np.flatnonzero(one.ends > one.starts) for one in framed]
-        return [one.data for one in framed], _lines(framed, rows), rows
-    texts = [
-        np.frombuffer(b"".join([one.data[one.starts[i] : one.ends[i]].tobytes() + b"\n" for i in which]), np.uint8)
-        for one, which in zip(framed, left, strict=True)
-    ]
-    lines = [line for text in texts for line in text.tobytes().split(b"\n")[:-1]]
-    return texts, pl.Series("text", [line.decode() for line in lines], dtype=pl.String), list(left)
-
-
-def _together(quick: Sequence[_Quick], batches: int) -> list[Ints]:
-    """The records of each batch that some format vouches for, rising."""
-    if len(quick) == 1:
-        return quick[0].records
-    return [np.sort(np.concatenate([one.records[batch] for one in quick])) for batch in range(batches)]
-
-
 def _rows_of(
-    format_: Format, cuts: Sequence[tuple[_Cut, Ints]], quick: _Quick, exact: Sequence[_Exact]
+    format_: Format, cuts: Sequence[tuple[_Cut, Ints]], quick: Quick, exact: Sequence[_Exact]
 ) -> _Rows:  # fmt: skip
     """All entries of one format: those it vouched for, as far as they stay, then those that were read exactly."""
     rows = _Rows()
@@ -338,18 +239,6 @@ def _decoded(cut: _Cut, exact: _Exact, events: pl.DataFrame) -> Decoded:
     )
 
 
-def _lines(framed: Sequence[Framed], rows: Sequence[Ints]) -> pl.Series:
-    """These records as text, without copying; what is not plain is blanked, so all of it is UTF-8."""
-    texts = []
-    for one, which in zip(framed, rows, strict=True):
-        offsets = np.append(one.starts, len(one.data)).astype(np.int64)
-        array = pa.LargeStringArray.from_buffers(len(one.starts), pa.py_buffer(offsets), pa.py_buffer(one.data))
-        series = pl.from_arrow(array)
-        assert isinstance(series, pl.Series)  # noqa: S101  an array gives a series
-        texts.append(series if len(which) == len(series) else series[which])
-    return pl.concat(texts, rechunk=False)
-
-
 def _positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:
     """The place of each piece: its first byte where records are counted in bytes, else that of its record."""
     positions = batch.positions[records]
@@ -357,8 +246,5 @@ def _positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:
     return np.where(in_bytes, positions + starts - batch.starts[records], positions)
 
 
-_NONE: Final = np.zeros(0, np.int64)
-
-
 def _nothing() -> Decoded:
-    return Decoded(0, Pieces(_NONE, _NONE, _NONE), empty(DECODED), pl.DataFrame(schema=REJECTED))
+    return Decoded(0, Pieces(NONE, NONE, NONE), empty(DECODED), pl.DataFrame(schema=REJECTED))

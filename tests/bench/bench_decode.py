@@ -19,8 +19,8 @@ import polars as pl
 
 from pipeline.core.fingerprint import piece_uids
 from pipeline.core.model import RawBatch
-from pipeline.decoders import _decoder as stages
 from pipeline.decoders._framing import frame
+from pipeline.decoders._quick import lines_of
 from pipeline.decoders.vault import Config, create
 from pipeline.enrich import create as enricher
 
@@ -103,7 +103,7 @@ def main(entries: int) -> None:
     raw = measured("  table (DuckDB to Polars)", count, lambda: table.read([framed.data]))
     rows = np.flatnonzero(framed.ends > framed.starts)
     raw = measured("  times", count, lambda: format_.timed(raw))
-    measured("  guard", count, lambda: format_.believed(raw, format_.scanned(stages._lines([framed], [rows]))))
+    measured("  guard", count, lambda: format_.believed(raw, format_.scanned(lines_of([framed], [rows]))))
     shown = pl.Series([False]).new_from_index(0, count)
     measured("  columns", count, lambda: format_.columns(raw, shown))
     measured("enrich", count, lambda: names.resolve(whole.events))

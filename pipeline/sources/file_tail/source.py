@@ -73,9 +73,9 @@ class FileTail:
             time.sleep(min(rest, self._config.poll_seconds))
 
     def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> Sequence[RawBatch] | None:
-        """See ports.BroadSource. With a small file that is read to its end come those of its stream that follow it, and
-        with the first block of a stream those of others that nothing is known of either, while they are small. With a
-        limit those of one stream come, in the same order, as long as there is an event in each block.
+        """See ports.BroadSource. With a small file of the only stream come those that follow it, and with the first
+        block of a stream those of others that nothing is known of either, while they are small. With a limit those of
+        one stream come, in the same order, as long as there is an event in each block.
         """
         first = self.poll(limit, timeout, progress)
         if first is None or limit is not None:
@@ -231,8 +231,8 @@ class FileTail:
         return None
 
     def _following(self, batch: RawBatch) -> tuple[Stream, Tail] | None:
-        """The next file of the stream, when this batch ended one: nothing of it can be given back."""
-        if self._follow or not batch.final:
+        """The next file of the stream, when this batch ended one and there is no other stream that might come next."""
+        if self._follow or not batch.final or self._active.keys() != {batch.stream}:
             return None
         stream = self._streams[batch.stream]
         try:

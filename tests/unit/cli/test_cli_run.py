@@ -20,7 +20,10 @@ from tests.processes import start
 
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second findings"
-COMMANDS = "run judge query alerts outbox verify proof ledger report detectors backtest simulate evaluate probe check"
+COMMANDS = (
+    "run judge query alerts outbox verify proof ledger report investigate inventory policy detectors backtest simulate"
+    " evaluate probe check"
+)
 WHOLE = {
     "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
     "entries_per_second": 10, "slis": {}, "findings": {"folded": 0, "held": 0, "suppressed": 0},

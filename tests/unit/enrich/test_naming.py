@@ -148,7 +148,7 @@ def test_other_stores_name_their_callers(name: str, kind: str) -> None:
 def test_columns_are_those_of_events() -> None:
     """Nothing of the raw identity is left, and what is missing is only what the line adds."""
     resolved = create().resolve(events({}))
-    placed = {"uid", "source", "file", "position", "format", "order_time", "leaf_index"}
+    placed = {"uid", "source", "file", "position", "order_time", "leaf_index"}
     assert set(EVENT) - set(resolved.columns) == placed
     assert set(resolved.columns) - set(EVENT) == {"piece"}
     assert all(resolved.schema[name] == kind for name, kind in EVENT.items() if name not in placed)
