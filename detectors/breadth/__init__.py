@@ -48,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A principal seen in fewer than `windows` windows is judged by its kind. `above_peak`: it must also be this many
     times the most the principal ever had in one window. In the first `settle_hours` every principal is new, and none
-    is told for it, but for one that is given `rush` secrets, and half of an hour's, within ten minutes.
+    is told for it, but for a person who is given `rush` secrets, and half of an hour's, in ten minutes.
     `per_day` is about how many are told a day. `keys` bounds the memory.
     """
 
@@ -190,8 +190,12 @@ def distinct(window: Window) -> Each | None:
 
 
 def _most_at_once(window: Window, principal: str) -> int:
-    """How many secrets a principal was first given within ten minutes of a window, at the most."""
-    given = window.operations.filter((pl.col("principal") == principal) & pl.col("discloses_value"))
+    """How many secrets a principal was first given within ten minutes of a window, at the most; of programs, none.
+
+    What keeps a copy of everything begins like that, and goes on so.
+    """
+    mine = (pl.col("principal") == principal) & ~pl.col("principal_type").is_in(["service", "pod"])
+    given = window.operations.filter(mine & pl.col("discloses_value"))
     times = np.sort(given.group_by("namespace", "secret").agg(pl.col("time").min())["time"].to_physical().to_numpy())
     return int((np.searchsorted(times, times + _RUSH_US, side="right") - np.arange(len(times))).max(initial=0))
 
