@@ -144,7 +144,7 @@ def test_any_bytes_are_accounted_for(kind: str, data: st.DataObject) -> None:
     assert all(piece.text.strip() for piece in seen(batch, decoded))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_bytes_are_the_same_in_any_cut(kind: str, data: st.DataObject) -> None:
     """Pieces, events, refusals and replacements do not depend on how the records were cut into batches."""
@@ -153,7 +153,7 @@ def test_any_bytes_are_the_same_in_any_cut(kind: str, data: st.DataObject) -> No
     assert drained(_shared(kind), text, sizes) == drained(_shared(kind), text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_batches_together_are_as_each_by_itself(kind: str, data: st.DataObject) -> None:
     """What stands in one batch changes nothing of another, be they lines of files or records with line ends."""

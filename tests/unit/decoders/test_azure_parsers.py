@@ -65,7 +65,7 @@ def _shuffled(value: Any, rng: random.Random) -> Any:
 GOOD = [json.loads(line) for line in LINES if line.startswith("{") and line.endswith("}")]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 @given(data=st.data())
 def test_changed_entries_readalike(data: st.DataObject) -> None:
     """Records and events with other values in any place, keys in any order, give the same by either parser."""
