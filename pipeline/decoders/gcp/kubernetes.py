@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.decoders._cluster import Asked
 from pipeline.decoders._expressions import first
 from pipeline.decoders.gcp.places import METHOD, RESOURCE, SERVICE, WORD
 
@@ -15,19 +16,6 @@ _API: Final = r"^([^/]+)/(v\d[^/]*)/(.+)$"  # group, version, what is asked for
 # A namespace's own subresources: what else follows its name is in it.
 _IN_NAMESPACE: Final = r"^namespaces/([^/]+)/([^/]+)"
 _OF_NAMESPACE: Final = ["status", "finalize"]
-# Who may do what: rights, accounts, and what stands between a request and its being done.
-_RIGHTS: Final = [
-    "roles", "clusterroles", "rolebindings", "clusterrolebindings", "serviceaccounts", "podsecuritypolicies",
-    "mutatingwebhookconfigurations", "validatingwebhookconfigurations", "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
-    "apiservices",
-]  # fmt: skip
-# "May I, what may I, who am I": to browse, though it is done by creating something.
-_REVIEWS: Final = [
-    "subjectaccessreviews", "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews",
-    "selfsubjectreviews",
-]  # fmt: skip
-_SEVERAL: Final = ["list", "watch", "watchlist"]
 
 _KIND: Final = pl.col("kind")
 _SUB: Final = pl.col("sub")
@@ -79,26 +67,7 @@ def _issues() -> pl.Expr:
     return (_KIND == "serviceaccounts") & (_SUB == "token") & (WORD == "create")
 
 
-def _by_verb(*, write: str, delete: str, read: str = "list", several: pl.Expr | str = "list") -> pl.Expr:
-    return first(
-        (WORD == "get", read),
-        (WORD.is_in(_SEVERAL), several),
-        (WORD.is_in(["create", "update", "patch"]), write),
-        (WORD.is_in(["delete", "deletecollection"]), delete),
-        otherwise="other",
-    )
-
-
 def _operation() -> pl.Expr:
-    """As the decoder of Kubernetes' own audit has it. To list or watch one secret by its name is to read it."""
-    several = first((_OBJECT != "", "read"), otherwise="list")
-    return first(
-        (_SECRETS & (_SUB == ""), _by_verb(read="read", several=several, write="write", delete="delete")),
-        (_SECRETS, "other"),
-        (_issues() | ((_KIND == "tokenreviews") & (WORD == "create")), "auth"),
-        (_KIND == "certificatesigningrequests", _by_verb(write="auth", delete="delete")),
-        (_KIND == "auditsinks", _by_verb(write="audit_control", delete="audit_control")),
-        (_KIND.is_in(_RIGHTS), _by_verb(write="policy", delete="policy")),
-        (_KIND.is_in(_REVIEWS), "list"),
-        otherwise="other",
-    )
+    return Asked(
+        verb=WORD, resource=_KIND, part=_SUB, secrets=_SECRETS, named=_OBJECT != "", issued=_issues()
+    ).operation()
