@@ -20,7 +20,7 @@ from pipeline.decoders._documents import spread
 from pipeline.decoders._exact import dumps
 from pipeline.decoders._fields import raw_schema
 from pipeline.decoders._format import Formats
-from pipeline.decoders._framing import Framed, frame
+from pipeline.decoders._framing import Framed, frame, positions
 from pipeline.decoders._pieces import BRACKETS
 from pipeline.decoders._quick import NONE, Quick, Reader, together
 from pipeline.decoders._remains import held, remains
@@ -62,9 +62,8 @@ class _Rows:
     pieces: list[Ints] = field(default_factory=list)
     shown: list[Mask] = field(default_factory=list)
 
-    def add(self, raw: pl.DataFrame, batch: int, pieces: Ints, shown: Mask) -> None:
-        """Put in the entries of one batch."""
-        self.raw.append(raw)
+    def place(self, batch: int, pieces: Ints, shown: Mask) -> None:
+        """Of which batch the next rows are, and of which pieces of it."""
         self.batches.append(np.full(len(pieces), batch, np.int64))
         self.pieces.append(pieces)
         self.shown.append(shown)
@@ -72,11 +71,12 @@ class _Rows:
 
 @dataclass(slots=True)
 class _Exact:
-    """What came of the odd pieces of a batch: entries by format, and the texts to store instead of theirs."""
+    """What came of the odd pieces of a batch: entries by format, and the texts to store instead of theirs.
 
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    pieces: dict[str, list[int]] = field(default_factory=dict)
-    shown: dict[str, list[bool]] = field(default_factory=dict)
+    An entry is its RAW row, its piece, and whether it showed values.
+    """
+
+    entries: dict[str, list[tuple[dict[str, Any], int, bool]]] = field(default_factory=dict)
     refused: list[tuple[int, str]] = field(default_factory=list)
     brackets: list[int] = field(default_factory=list)
     replaced: dict[int, bytes] = field(default_factory=dict)
@@ -184,22 +184,18 @@ def _rows_of(
     """All entries of one format: those it vouched for, as far as they stay, then those that were read exactly."""
     rows = _Rows()
     kept = [which < cut.consumed for (cut, _), which in zip(cuts, quick.records, strict=True)]
-    if len(quick.raw):
-        raw = quick.raw
-        if not all(good.all() for good in kept):
-            raw = raw.filter(pl.Series(np.concatenate(kept)))
-        if len(raw):
-            rows.raw.append(raw)
-        for place, ((cut, believed), which, good) in enumerate(zip(cuts, quick.records, kept, strict=True)):
-            pieces = cut.quick[np.searchsorted(believed, which[good])]
-            rows.batches.append(np.full(len(pieces), place, np.int64))
-            rows.pieces.append(pieces)
-            rows.shown.append(np.zeros(len(pieces), np.bool_))
+    good = np.concatenate(kept)
+    if good.any():
+        rows.raw.append(quick.raw if good.all() else quick.raw.filter(pl.Series(good)))
+        for place, ((cut, believed), which, mine) in enumerate(zip(cuts, quick.records, kept, strict=True)):
+            pieces = cut.quick[np.searchsorted(believed, which[mine])]
+            rows.place(place, pieces, np.zeros(len(pieces), np.bool_))
     schema = raw_schema(format_.fields)
     for place, one in enumerate(exact):
-        if format_.name in one.rows:
-            raw = format_.timed(pl.DataFrame(one.rows[format_.name], schema=schema))
-            rows.add(raw, place, np.array(one.pieces[format_.name], np.int64), np.array(one.shown[format_.name]))
+        if format_.name in one.entries:
+            read, pieces, shown = zip(*one.entries[format_.name], strict=True)
+            rows.raw.append(format_.timed(pl.DataFrame(read, schema=schema)))
+            rows.place(place, np.array(pieces, np.int64), np.array(shown))
     return rows
 
 
@@ -219,10 +215,8 @@ def _exact(cut: _Cut, spoken: re.Pattern[bytes]) -> _Exact:
             clean, masked = entry.format.clean(entry.body, entry.row), mask_prefix(before)
             if clean.body is not None or masked != before:
                 kept = masked + dumps(entry.body if clean.body is None else clean.body).encode("utf-8", "replace")
-            name = entry.format.name
-            made.rows.setdefault(name, []).append(clean.row)
-            made.pieces.setdefault(name, []).append(place)
-            made.shown.setdefault(name, []).append(clean.shown or masked != before)
+            read = made.entries.setdefault(entry.format.name, [])
+            read.append((clean.row, place, clean.shown or masked != before))
         if kept != text:
             made.replaced[place] = kept
     return made
@@ -231,19 +225,12 @@ def _exact(cut: _Cut, spoken: re.Pattern[bytes]) -> _Exact:
 def _decoded(cut: _Cut, exact: _Exact, events: pl.DataFrame) -> Decoded:
     return Decoded(
         consumed=cut.consumed,
-        pieces=Pieces(cut.starts, cut.ends, _positions(cut.batch, cut.starts, cut.records)),
+        pieces=Pieces(cut.starts, cut.ends, positions(cut.batch, cut.starts, cut.records)),
         events=events,
         rejected=pl.DataFrame(exact.refused, schema=REJECTED, orient="row").sort("piece"),
         replaced=exact.replaced,
         brackets=tuple(sorted(exact.brackets)),
     )
-
-
-def _positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:
-    """The place of each piece: its first byte where records are counted in bytes, else that of its record."""
-    positions = batch.positions[records]
-    in_bytes = batch.after[records] - positions >= batch.ends[records] - batch.starts[records]
-    return np.where(in_bytes, positions + starts - batch.starts[records], positions)
 
 
 def _nothing() -> Decoded:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from pipeline.decoders._pieces import END, HEAD
+from pipeline.decoders._framing import in_bytes, positions
+from pipeline.decoders._pieces import BOM, END, HEAD
 
 if TYPE_CHECKING:
     from pipeline.core.model import Ints, RawBatch
     from pipeline.decoders._format import Formats
 
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_BOM: Final = b"\xef\xbb\xbf"
-_BEGUN: Final = re.compile(rb"(?:" + _BOM + rb")?(?:\[|" + HEAD.pattern + rb")")
+_BEGUN: Final = re.compile(rb"(?:" + BOM + rb")?(?:\[|" + HEAD.pattern + rb")")
 _PEEK: Final = 4096  # bytes in which a head has to end
 _LEAST: Final = 64  # bytes an element; no entry is as small, and a list of millions is no log
 _SHORTEST: Final = len("[{}]")
@@ -54,10 +54,9 @@ def spread(batch: RawBatch, formats: Formats) -> Spread | None:
         mine = slice(firsts[record], firsts[record] + len(ends))
         stops[mine] = batch.starts[record] + np.array(ends)
         starts[mine][1:] = stops[mine][:-1]
-    in_bytes = batch.after[owner] - batch.positions[owner] >= batch.ends[owner] - batch.starts[owner]
-    position = np.where(in_bytes, batch.positions[owner] + starts - batch.starts[owner], batch.positions[owner])
+    position = positions(batch, starts, owner)
     last = np.append(np.diff(owner) > 0, True)
-    after = np.where(in_bytes & ~last, position + stops - starts, batch.after[owner])
+    after = np.where(in_bytes(batch, owner) & ~last, position + stops - starts, batch.after[owner])
     oversize = [replace(one, record=int(firsts[one.record])) for one in batch.oversize]
     made = replace(batch, starts=starts, ends=stops, positions=position, after=after, oversize=oversize)
     return Spread(made, owner)
@@ -80,7 +79,7 @@ def _ends(text: bytes, formats: Formats) -> list[int]:
 
     What stands between two elements goes with the second one, or there would be as many pieces again.
     """
-    first = len(_BOM) if text.startswith(_BOM) else 0
+    first = len(BOM) if text.startswith(BOM) else 0
     head, stop = HEAD.match(text, first), text.rfind(b"]")
     start = head.end() - 1 if head is not None else first
     if head is not None and formats.hinted.search(head[0]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.decoders._pieces import MAX_PREFIX, benign_prefix
+from pipeline.decoders._pieces import BOM, MAX_PREFIX, benign_prefix
 from pipeline.decoders._table import MAX_OBJECT
 from pipeline.decoders._tokens import mask_prefix
 
@@ -65,6 +65,18 @@ def frame(batch: RawBatch) -> Framed:
         for index in np.flatnonzero(plain & (bodies > batch.starts + 1)).tolist():
             data[at[index] : bodies[index] + shift[index]] = _SPACE
     return Framed(data, at, at + lengths, plain, blank, starts, ends)
+
+
+def in_bytes(batch: RawBatch, records: Ints) -> Mask:
+    """Which of these records are placed by their bytes, as in a file; others are counted."""
+    counted: Mask = batch.after[records] - batch.positions[records] >= batch.ends[records] - batch.starts[records]
+    return counted
+
+
+def positions(batch: RawBatch, starts: Ints, records: Ints) -> Ints:
+    """The place of what begins there: its first byte where records are placed by bytes, else that of its record."""
+    own = batch.positions[records]
+    return np.where(in_bytes(batch, records), own + starts - batch.starts[records], own)
 
 
 def _trimmed(batch: RawBatch) -> tuple[Ints, Ints]:
@@ -128,7 +140,7 @@ def _after_prefix(data: Bytes, starts: Ints, ends: Ints) -> Ints:
         text = data[starts[index] : first[index]].tobytes()
         good = texts.get(text)
         if good is None:
-            good = benign_prefix(text.removeprefix(b"\xef\xbb\xbf")) and mask_prefix(text) == text
+            good = benign_prefix(text.removeprefix(BOM)) and mask_prefix(text) == text
             texts[text] = good
         if good:
             found[index] = first[index]

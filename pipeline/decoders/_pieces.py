@@ -27,7 +27,7 @@ _TRIES: Final = 8
 
 _NULS: Final = re.compile(rb"\x00+")
 _BLANK: Final = b" \t\r\n"
-_BOM: Final = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
 _XML: Final = re.compile(rb"\s*(?:<\?xml|<json:|</|<[A-Za-z][\w:.-]*[\s/>])")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _QUICK: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
@@ -110,7 +110,7 @@ def _brackets_end(data: bytes, start: int, end: int, formats: Formats) -> int:
 
     An entry that has a list of such a name is none of that.
     """
-    behind = start + len(_BOM) if data.startswith(_BOM, start) else start
+    behind = start + len(BOM) if data.startswith(BOM, start) else start
     run = _CLOSED.fullmatch(data, start, end) or _RUN.match(data, behind, end)
     if run is None or (run.end() < end and data[run.end()] != 0x7B) or formats.hinted.search(data, start, run.end()):
         return start
@@ -168,7 +168,7 @@ def _first(data: bytes, start: int, end: int, marks: _Marks, formats: Formats) -
 
 
 def _without_bom(text: bytes) -> bytes:
-    return text.removeprefix(_BOM)
+    return text.removeprefix(BOM)
 
 
 def _fault_at(data: bytes, start: int, end: int) -> int:

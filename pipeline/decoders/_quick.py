@@ -16,7 +16,7 @@ from pipeline.decoders._fields import Field, raw_schema
 from pipeline.decoders._table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pipeline.core.model import Bytes, Ints
     from pipeline.decoders._format import Format
@@ -54,13 +54,12 @@ class Reader:
 
     def hinted_in(self, framed: Sequence[Framed], left: Sequence[Ints]) -> list[Ints]:
         """Of the records that are left those that may be of this format; all of a batch that nobody was asked of."""
-        if all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True)):
+        if _untouched(framed, left):
             return list(left)
-        found = []
-        for one, which in zip(framed, left, strict=True):
-            lines = (one.data[one.starts[i] : one.ends[i]].tobytes() for i in which)
-            found.append(which[np.fromiter(map(self.hinted, lines), np.bool_, len(which))])
-        return found
+        return [
+            which[np.fromiter(map(self.hinted, _each_line(one, which)), np.bool_, len(which))]
+            for one, which in zip(framed, left, strict=True)
+        ]
 
     def read(self, framed: Sequence[Framed], left: Sequence[Ints]) -> Quick:
         """The plain records `left` of each batch that can be believed as they stand."""
@@ -103,15 +102,22 @@ class Reader:
 
 def _laid(framed: Sequence[Framed], left: Sequence[Ints]) -> tuple[list[Bytes], pl.Series, list[Ints]]:
     """Lines for the reader, as bytes and as text, and the record of each: of all, or of what is left."""
-    if all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True)):
+    if _untouched(framed, left):
         rows = [np.flatnonzero(one.ends > one.starts) for one in framed]
         return [one.data for one in framed], lines_of(framed, rows), rows
-    texts = [
-        np.frombuffer(b"".join([one.data[one.starts[i] : one.ends[i]].tobytes() + b"\n" for i in which]), np.uint8)
-        for one, which in zip(framed, left, strict=True)
-    ]
-    lines = [line for text in texts for line in text.tobytes().split(b"\n")[:-1]]
-    return texts, pl.Series("text", [line.decode() for line in lines], dtype=pl.String), list(left)
+    parts = [list(_each_line(one, which)) for one, which in zip(framed, left, strict=True)]
+    texts = [np.frombuffer(b"".join(line + b"\n" for line in lines), np.uint8) for lines in parts]
+    lines = [line.decode() for lines in parts for line in lines]
+    return texts, pl.Series("text", lines, dtype=pl.String), list(left)
+
+
+def _untouched(framed: Sequence[Framed], left: Sequence[Ints]) -> bool:
+    """Whether every plain record is left."""
+    return all(len(which) == one.plain.sum() for one, which in zip(framed, left, strict=True))
+
+
+def _each_line(framed: Framed, which: Ints) -> Iterator[bytes]:
+    return (framed.data[framed.starts[i] : framed.ends[i]].tobytes() for i in which)
 
 
 def together(quick: Sequence[Quick], batches: int) -> list[Ints]:
