@@ -7,17 +7,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import duckdb
 import numpy as np
+from polars.testing import assert_frame_equal
 
 from pipeline.core.model import Oversize, RawBatch
+from pipeline.decoders._framing import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import polars as pl
 
     from pipeline.core.model import Decoded
     from pipeline.core.ports import Decoder
+    from pipeline.decoders._decoder import PieceDecoder
 
 BLANK = b" \t\r\n"
 SHARED = Path(os.environ.get("KEYTRAIL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -55,6 +59,34 @@ def batch_of_records(records: Sequence[bytes], *, oversize: Iterable[int] = ()) 
     number = np.arange(1000, 1000 + len(records), dtype=np.int64)
     cut = [Oversize(index, 1 << 30, b"\0" * 32) for index in oversize]
     return RawBatch("t/0", "t/0", "t/0", raw, starts, ends, number, number + 1, 0, oversize=cut, final=True)
+
+
+class NoTable:
+    """A quick parser that always fails."""
+
+    def read(self, data: Any) -> pl.DataFrame:
+        raise duckdb.Error("out of order")
+
+
+class Speeds:
+    """A format's decoder, and one whose quick parser always fails: they are to give the same."""
+
+    def __init__(self, create: Callable[[], PieceDecoder]) -> None:
+        self.quick, self.exact = create(), create()
+        for reader in self.exact._readers:
+            reader._made = NoTable(), reader._parts()[1]  # type: ignore[assignment]
+
+    def believed(self, batch: RawBatch) -> int:
+        """How many records of a batch stay on the quick path."""
+        return len(self.quick._quick([frame(batch)])[0].records[0])
+
+    def alike(self, batch: RawBatch) -> Decoded:
+        """What both make of a batch. Fails when they differ."""
+        quick, exact = self.quick.decode(batch), self.exact.decode(batch)
+        assert_frame_equal(quick.events, exact.events)
+        assert_frame_equal(quick.rejected, exact.rejected)
+        assert quick.replaced == exact.replaced
+        return quick
 
 
 def seen(batch: RawBatch, decoded: Decoded) -> list[Seen]:

@@ -6,21 +6,15 @@ import json
 import random
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
-from pipeline.decoders._decoder import PieceDecoder
-from pipeline.decoders._framing import frame
 from pipeline.decoders.vault import Config, create
-from tests.decoding import SHARED, batch_of
+from tests.decoding import SHARED, Speeds, batch_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from pipeline.core.model import RawBatch
+    pass
 
 LOGS = [
     f"openbao-live/{name}" for name in ("main.log", "main.log.1", "second.log", "third.log", "socket.log", "raw.log")
@@ -30,25 +24,7 @@ LOGS = [
 ]  # fmt: skip
 
 
-class _NoTable:
-    """A quick parser that always fails."""
-
-    def read(self, data: Any) -> pl.DataFrame:
-        raise duckdb.Error("out of order")
-
-
-def _slow() -> PieceDecoder:
-    decoder = create(Config())
-    reader = decoder._readers[0]
-    reader._made = _NoTable(), reader._parts()[1]  # type: ignore[assignment]
-    return decoder
-
-
-QUICK, EXACT = create(Config()), _slow()
-
-
-def _believed(batch: RawBatch) -> int:
-    return len(QUICK._quick([frame(batch)])[0].records[0])
+BOTH = Speeds(lambda: create(Config()))
 
 
 @pytest.mark.parametrize("log", LOGS)
@@ -58,10 +34,7 @@ def test_real_logs_read_alike(log: str) -> None:
     if not path.exists():
         pytest.skip(f"no recordings at {SHARED} (set KEYTRAIL_SHARED)")
     batch = batch_of(path.read_bytes())
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
+    BOTH.alike(batch)
 
 
 @pytest.mark.parametrize("log", ["openbao-live/main.log.1", "openbao-live/second.log", "vault-didentity/audit.log"])
@@ -71,7 +44,7 @@ def test_ordinary_entries_stay_on_the_quick_path(log: str) -> None:
     if not path.exists():
         pytest.skip(f"no recordings at {SHARED} (set KEYTRAIL_SHARED)")
     batch = batch_of(path.read_bytes())
-    assert _believed(batch) >= 0.99 * len(batch)
+    assert BOTH.believed(batch) >= 0.99 * len(batch)
 
 
 HASH = st.integers(0, 15).map(lambda digit: "hmac-sha256:" + f"{digit:x}" * 64)
@@ -128,10 +101,7 @@ def test_made_entries_read_alike(entries: list[dict[str, Any]], seed: int, ascii
     rng = random.Random(seed)
     lines = [json.dumps(_shuffled(entry, rng), ensure_ascii=ascii_only) for entry in entries]
     batch = batch_of("\n".join(lines).encode())
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
+    BOTH.alike(batch)
 
 
 def _shuffled(entry: Any, rng: random.Random) -> Any:
@@ -196,9 +166,6 @@ ODD = {
 def test_odd_lines_read_alike(name: str) -> None:
     """Lines on which parsers are known to differ give the same by either, and nothing of them stays in clear."""
     batch = batch_of(ODD[name].encode())
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
+    quick = BOTH.alike(batch)
     kept = quick.replaced.get(0, ODD[name].encode())
     assert SHOWN.encode() not in kept

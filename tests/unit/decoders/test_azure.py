@@ -6,19 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
 from pipeline.decoders import azure
-from pipeline.decoders._decoder import PieceDecoder
-from pipeline.decoders._framing import frame
 from pipeline.decoders.azure.format import AzureFormat
 from pipeline.decoders.azure.vocabulary import gives_value, operation_of
 from pipeline.enrich import Config as EnrichConfig
 from pipeline.enrich import create as enricher
-from tests.decoding import SHARED, batch_of
+from tests.decoding import SHARED, NoTable, Speeds, batch_of
 
 CASES = Path(azure.__file__).parent / "cases"
 LINES = [
@@ -28,24 +23,11 @@ LINES = [
 ]
 
 
-class _NoTable:
-    """A quick parser that always fails."""
-
-    def read(self, data: Any) -> pl.DataFrame:
-        raise duckdb.Error("out of order")
-
-
-def _slow() -> PieceDecoder:
-    decoder = azure.create(azure.Config())
-    reader = decoder._readers[0]
-    reader._made = _NoTable(), reader._parts()[1]  # type: ignore[assignment]
-    format_ = decoder._formats[0]
-    assert isinstance(format_, AzureFormat)
-    format_._events._table = _NoTable()  # type: ignore[assignment]
-    return decoder
-
-
-QUICK, EXACT = azure.create(azure.Config()), _slow()
+BOTH = Speeds(lambda: azure.create(azure.Config()))
+QUICK, EXACT = BOTH.quick, BOTH.exact
+_SLOW = EXACT._formats[0]
+assert isinstance(_SLOW, AzureFormat)
+_SLOW._events._table = NoTable()  # type: ignore[assignment]
 
 # ---------------------------------------------------------------------------------------------------- operations
 
@@ -122,15 +104,11 @@ def test_what_leaves_in_clear() -> None:
 
 def believed(data: bytes) -> tuple[int, int]:
     batch = batch_of(data)
-    return len(QUICK._quick([frame(batch)])[0].records[0]), len(batch)
+    return BOTH.believed(batch), len(batch)
 
 
 def alike(data: bytes) -> None:
-    batch = batch_of(data)
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
+    BOTH.alike(batch_of(data))
 
 
 # ------------------------------------------------------------------------------------------------------- records
@@ -177,9 +155,7 @@ def aks(inner: dict[str, Any], *, text: bool = True) -> dict[str, Any]:
 def rows(*records: dict[str, Any]) -> list[dict[str, Any]]:
     """Their DECODED rows, the same by both parsers."""
     batch = batch_of("\n".join(map(json.dumps, records)).encode())
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert quick.replaced == exact.replaced
+    quick = BOTH.alike(batch)
     assert quick.rejected.is_empty()
     return quick.events.to_dicts()
 

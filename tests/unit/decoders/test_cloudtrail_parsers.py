@@ -10,68 +10,37 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 import pipeline.decoders.cloudtrail as folder
-from pipeline.decoders._framing import frame
 from pipeline.decoders.cloudtrail import Config, create
-from tests.decoding import SHARED, batch_of
+from tests.decoding import SHARED, Speeds, batch_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.core.model import RawBatch
-    from pipeline.decoders._decoder import PieceDecoder
 
-
-class _NoTable:
-    """A quick parser that always fails."""
-
-    def read(self, data: Any) -> pl.DataFrame:
-        raise duckdb.Error("out of order")
-
-
-def _slow() -> PieceDecoder:
-    decoder = create(Config())
-    reader = decoder._readers[0]
-    reader._made = _NoTable(), reader._parts()[1]  # type: ignore[assignment]
-    return decoder
-
-
-QUICK, EXACT = create(Config()), _slow()
+BOTH = Speeds(lambda: create(Config()))
+QUICK = BOTH.quick
 CASES = sorted((Path(folder.__file__).parent / "cases").glob("*.in"))
 ORDINARY = ("secrets", "keys", "parameters", "outcomes", "trail")
 LINES = [line for path in CASES for line in path.read_bytes().split(b"\n") if line.startswith(b'{"event')]
 WHOLE = [line for line in LINES if not QUICK.decode(batch_of(line)).rejected.height]
 
 
-def _believed(batch: RawBatch) -> int:
-    return len(QUICK._quick([frame(batch)])[0].records[0])
-
-
-def _alike(data: bytes) -> None:
-    batch = batch_of(data)
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
-
-
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_cases_read_alike(path: Path) -> None:
     """Every case gives the same by either parser."""
-    _alike(path.read_bytes())
+    BOTH.alike(batch_of(path.read_bytes()))
 
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_records_stay_on_the_quick_path(name: str) -> None:
     """Doubt is for doubtful lines."""
     batch = batch_of((Path(folder.__file__).parent / "cases" / f"{name}.in").read_bytes())
-    assert _believed(batch) >= 0.99 * len(batch)
+    assert BOTH.believed(batch) >= 0.99 * len(batch)
 
 
 _VALUES = st.one_of(
@@ -129,7 +98,7 @@ def _shuffled(entry: Any, rng: random.Random) -> Any:
 @given(lines=st.lists(_changed(), min_size=1, max_size=6))
 def test_changed_records_read_alike(lines: list[bytes]) -> None:
     """Whatever stands in a record, written in whatever way, gives the same by either parser."""
-    _alike(b"\n".join(lines))
+    BOTH.alike(batch_of(b"\n".join(lines)))
 
 
 TWICE = {
@@ -160,7 +129,7 @@ def _unwrapped(name: str) -> bytes:
 
 
 def _events(data: bytes) -> pl.DataFrame:
-    _alike(data)
+    BOTH.alike(batch_of(data))
     return QUICK.decode(batch_of(data)).events
 
 
@@ -168,7 +137,7 @@ def test_documented_key_records() -> None:
     """The records that the service documents: all are read at once, and each call has its class."""
     data = _unwrapped("aws-kms-docs/events.jsonl")
     events = _events(data)
-    assert _believed(batch_of(data)) == len(events) == 69
+    assert BOTH.believed(batch_of(data)) == len(events) == 69
     counted = Counter(events["operation"].to_list())
     assert counted == {"read": 21, "list": 6, "write": 18, "delete": 10, "rotate": 3, "policy": 5, "other": 6}
     assert events.filter(operation="read")["discloses_value"].sum() == 12

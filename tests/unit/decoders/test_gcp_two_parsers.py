@@ -8,22 +8,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 import pipeline.decoders.gcp
-from pipeline.decoders._framing import frame
 from pipeline.decoders.gcp import Config, create
-from tests.decoding import SHARED, batch_of
+from tests.decoding import SHARED, Speeds, batch_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from pipeline.core.model import RawBatch
-    from pipeline.decoders._decoder import PieceDecoder
+    pass
 
 CASES = Path(str(pipeline.decoders.gcp.__file__)).parent / "cases"
 ORDINARY = ("secret_manager", "kms", "identities", "audit_trail", "gke", "other_services")
@@ -33,45 +27,21 @@ def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().rstrip().split(b"\n")
 
 
-class _NoTable:
-    """A quick parser that always fails."""
-
-    def read(self, data: Any) -> pl.DataFrame:
-        raise duckdb.Error("out of order")
-
-
-def _slow() -> PieceDecoder:
-    decoder = create(Config())
-    reader = decoder._readers[0]
-    reader._made = _NoTable(), reader._parts()[1]  # type: ignore[assignment]
-    return decoder
-
-
-QUICK, EXACT = create(Config()), _slow()
-
-
-def _believed(batch: RawBatch) -> int:
-    return len(QUICK._quick([frame(batch)])[0].records[0])
-
-
-def _alike(batch: RawBatch) -> None:
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
+BOTH = Speeds(lambda: create(Config()))
+QUICK = BOTH.quick
 
 
 @pytest.mark.parametrize("case", sorted(path.stem for path in CASES.glob("*.in")))
 def test_cases_read_alike(case: str) -> None:
     """Every case gives the same when the quick parser fails."""
-    _alike(batch_of((CASES / f"{case}.in").read_bytes()))
+    BOTH.alike(batch_of((CASES / f"{case}.in").read_bytes()))
 
 
 @pytest.mark.parametrize("case", ORDINARY)
 def test_ordinary_entries_stay_on_the_quick_path(case: str) -> None:
     """Entries as Google writes them are believed at once."""
     batch = batch_of((CASES / f"{case}.in").read_bytes())
-    assert _believed(batch) == len(batch)
+    assert BOTH.believed(batch) == len(batch)
 
 
 ENTRIES = [json.loads(line) for case in (*ORDINARY, "in_clear") for line in _lines(CASES / f"{case}.in")]
@@ -135,7 +105,7 @@ def _shuffled(value: Any, rng: random.Random) -> Any:
 @given(lines=st.lists(_changed(), min_size=1, max_size=8))
 def test_changed_entries_read_alike(lines: list[str]) -> None:
     """Whatever stands in an entry gives the same by either way."""
-    _alike(batch_of("\n".join(lines).encode()))
+    BOTH.alike(batch_of("\n".join(lines).encode()))
 
 
 LINE = json.dumps(ENTRIES[0], separators=(",", ":"))
@@ -163,7 +133,7 @@ ODD = {
 def test_odd_lines_read_alike(name: str) -> None:
     """Lines on which parsers are known to differ give the same by either."""
     assert ODD[name] != LINE
-    _alike(batch_of(ODD[name].encode()))
+    BOTH.alike(batch_of(ODD[name].encode()))
 
 
 def _recorded(log: str) -> list[dict[str, Any]]:
@@ -177,7 +147,7 @@ def _recorded(log: str) -> list[dict[str, Any]]:
 
 def _columns(entries: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
     batch = batch_of("\n".join(map(json.dumps, entries)).encode())
-    _alike(batch)
+    BOTH.alike(batch)
     decoded = QUICK.decode(batch)
     assert decoded.rejected.is_empty()
     return decoded.events.select(names).rows()

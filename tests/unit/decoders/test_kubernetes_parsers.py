@@ -7,57 +7,26 @@ import json
 import random
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
-from pipeline.decoders._decoder import PieceDecoder
-from pipeline.decoders._framing import frame
 from pipeline.decoders.kubernetes import Config, create
-from tests.decoding import SHARED, batch_of
+from tests.decoding import SHARED, Speeds, batch_of
 from tests.unit.decoders.test_kubernetes import CASES, LOGS, event, told
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from pipeline.core.model import RawBatch
+    pass
 
 
-class _NoTable:
-    """A quick parser that always fails."""
-
-    def read(self, data: Any) -> pl.DataFrame:
-        raise duckdb.Error("out of order")
-
-
-def _slow() -> PieceDecoder:
-    decoder = create(Config())
-    reader = decoder._readers[0]
-    reader._made = _NoTable(), reader._parts()[1]  # type: ignore[assignment]
-    return decoder
-
-
-QUICK, EXACT = create(Config()), _slow()
-
-
-def _believed(batch: RawBatch) -> int:
-    return len(QUICK._quick([frame(batch)])[0].records[0])
-
-
-def _alike(data: bytes) -> None:
-    batch = batch_of(data)
-    quick, exact = QUICK.decode(batch), EXACT.decode(batch)
-    assert_frame_equal(quick.events, exact.events)
-    assert_frame_equal(quick.rejected, exact.rejected)
-    assert quick.replaced == exact.replaced
+BOTH = Speeds(lambda: create(Config()))
+QUICK = BOTH.quick
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_cases_read_alike(path: Any) -> None:
     """Every case gives the same by either parser."""
-    _alike(path.read_bytes())
+    BOTH.alike(batch_of(path.read_bytes()))
 
 
 @pytest.mark.parametrize("log", LOGS)
@@ -67,7 +36,7 @@ def test_real_logs_read_alike(log: str) -> None:
     if not path.exists():
         pytest.skip(f"no recordings at {SHARED} (set KEYTRAIL_SHARED)")
     for file in [path] if path.is_file() else sorted(path.glob("*.json")):
-        _alike(file.read_bytes())
+        BOTH.alike(batch_of(file.read_bytes()))
 
 
 @pytest.mark.parametrize("case", ["secrets", "other_resources", "outcomes", "identities"])
@@ -75,7 +44,7 @@ def test_ordinary_events_stay_on_the_quick_path(case: str) -> None:
     """Events that show no objects of secrets are believed at once."""
     (path,) = (path for path in CASES if path.stem == case)
     batch = batch_of(path.read_bytes())
-    assert _believed(batch) == len(batch)
+    assert BOTH.believed(batch) == len(batch)
 
 
 def test_recorded_events_stay_on_the_quick_path() -> None:
@@ -84,7 +53,7 @@ def test_recorded_events_stay_on_the_quick_path() -> None:
     if not path.exists():
         pytest.skip(f"no recordings at {SHARED} (set KEYTRAIL_SHARED)")
     batch = batch_of(path.read_bytes())
-    assert _believed(batch) == len(batch) == 37
+    assert BOTH.believed(batch) == len(batch) == 37
 
 
 LINES = [
@@ -150,7 +119,7 @@ def _shuffled(value: Any, rng: random.Random) -> Any:
 @given(lines=st.lists(_changed(), min_size=1, max_size=6))
 def test_changed_events_read_alike(lines: list[str]) -> None:
     """Events of every shape, keys in any order and letters written either way, give the same by either parser."""
-    _alike("\n".join(lines).encode())
+    BOTH.alike(batch_of("\n".join(lines).encode()))
 
 
 USUAL = json.dumps(event("get", "secrets", "db"), separators=(",", ":"))
@@ -189,7 +158,7 @@ ODD = {
 def test_odd_lines_read_alike(name: str) -> None:
     """Lines on which parsers are known to differ give the same by either."""
     assert ODD[name] != USUAL
-    _alike(ODD[name].encode())
+    BOTH.alike(batch_of(ODD[name].encode()))
 
 
 def test_odd_lines_are_read_as_they_should_be() -> None:
