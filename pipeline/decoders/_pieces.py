@@ -42,8 +42,8 @@ HEAD: Final = re.compile(_BEGUN)
 # After the list there may be other members, such as the token of the next page.
 _ENDED: Final = rb"\]\s*+(?:,\s*+" + _MEMBER + rb")*+\}"
 END: Final = re.compile(_ENDED)
-_RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|" + _ENDED + rb"|[\[\],]|\s)++")
-_CLOSED: Final = re.compile(rb"\}\s*+(?:,\s*+)?")
+_RUN: Final = re.compile(rb"(?:" + _BEGUN + rb"|" + _ENDED + rb"|[\[\], \t\r\n])++")
+_CLOSED: Final = re.compile(rb"\}[ \t\r\n]*+(?:,[ \t\r\n]*+)?")
 _TAIL: Final = re.compile(rb"\s*+(?:(?:,|\](?:\s*+\})?)\s*+)?")
 _OPENING: Final = frozenset({b"{", b"["})
 _CLOSING: Final = {b"}": 0x7B, b"]": 0x5B}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -324,9 +325,13 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
         run(tmp_path / "other", tmp_path / "b.log")
 
 
+# Long enough to hold a lone bracket and a form feed, each on a line of its own.
+NOISE = b"".join(random.Random(seed).randbytes(20_000) for seed in (18, 31))
+
+
 @pytest.mark.parametrize(
     ("name", "body"),
-    [("audit.log", b""), ("audit.log", b"\n\n \n"), ("audit.log", os.urandom(20_000)), ("audit.log.gz", b"no gzip"),
+    [("audit.log", b""), ("audit.log", b"\n\n \n"), ("audit.log", NOISE), ("audit.log.gz", b"no gzip"),
      ("audit.log.gz", gzip.compress(pairs(range(50)))[:-300]), ("audit.log", b"no line end")],
     ids=["empty", "blank", "noise", "no gzip", "cut gzip", "one word"],
 )  # fmt: skip
@@ -334,7 +339,9 @@ def test_files_without_sense(tmp_path: Path, name: str, body: bytes) -> None:
     """Nothing, noise, and archives that are cut or none: the run ends in order, and what could be read is there."""
     (tmp_path / name).write_bytes(body)
     result = run(tmp_path / "lake", tmp_path / name)
-    assert result["entries"] == len(view(tmp_path / "lake", "raw"))
+    raw = view(tmp_path / "lake", "raw")["raw"]
+    alone = raw.filter(raw.is_in([b"[", b"]", b",", b"}"]))  # they could hold the entries of a list: kept, not counted
+    assert result["entries"] == len(raw) - len(alone)
     assert len(view(tmp_path / "lake", "rejected")) == sum(result["rejected"].values())
     if b"kv/data" in zlib_tolerant(body):
         assert result["operations"] > 20
