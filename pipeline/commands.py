@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from pipeline import app, named, reports, store, tables
+from pipeline import app, named, reports, store, tables, vouching
 from pipeline import config as conf
 from pipeline.baselines import Baselines
 from pipeline.baselines import Config as BaselinesConfig
@@ -19,7 +19,6 @@ from pipeline.core import cases, plugins
 from pipeline.core.errors import ConfigError, MissingExtraError
 from pipeline.core.model import Message
 from pipeline.core.schema import ALERT, SEVERITIES, conform, empty
-from pipeline.ledger import checkpoint, note
 from pipeline.sinks.ocsf import detection_finding
 from pipeline.store.tables import TABLES
 from pipeline.windows import count
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from pipeline.ledger.checkpoint import Checkpoint
+    from pipeline.vouching import Voucher
 
 POLL_SECONDS = 1.0
 HEAD_TRIES = 5
@@ -144,29 +143,32 @@ def query(lake: Path, sql: str) -> pa.Table:
     return store.query(lake, sql)
 
 
-def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path) -> list[Path]:
+def report(lake: Path, name: str, span: tuple[str | None, str | None], out: Path, voucher: Voucher) -> list[Path]:
     """Write one report for a period; open ends reach to the lake's first and last operation.
 
-    Raises ConfigError for times, names and folders that cannot be used, NoInputError without a lake.
+    Raises ConfigError for times, names and folders that cannot be used, NoInputError without a lake, SignerError.
     """
     chosen = reports.load(name)
     start, end = period(lake, span)
     sql = chosen.between(start, end)
     found, heads = _at_one_head(lake, sql)
+    known = [head.checkpoint for head in heads]
     facts = {
         "period": f"{start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC",
         "lake": str(lake),
-        "ledger": "; ".join(f"{head.origin}, {head.size:,} leaves, root {head.root.hex()}" for head in heads) or "none",
+        "ledger": "; ".join(f"{head.origin}, {head.size:,} leaves, root {head.root.hex()}" for head in known) or "none",
+        "signature": voucher.told,
         "made by": f"keytrail {app.version()}",
     }
+    times = (tables.value(start), tables.value(end))
     record = {
-        "from": tables.value(start), "to": tables.value(end), "lake": str(lake), "rows": found.num_rows,
-        "ledger": [{"origin": head.origin, "size": head.size, "root": head.root.hex()} for head in heads],
-        "version": app.version(),
+        "from": times[0], "to": times[1], "lake": str(lake), "rows": found.num_rows,
+        "ledger": [{"origin": head.origin, "size": head.size, "root": head.root.hex()} for head in known],
+        "checkpoints": [head.text.decode() for head in heads], "version": app.version(),
     }  # fmt: skip
     made = reports.Made(sql, found.column_names, list(tables.records(found)), facts, record)
     try:
-        return reports.write(chosen, made, out)
+        return reports.write(chosen, made, out, lambda manifest: voucher.sign(name, times, manifest, heads))
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
 
@@ -187,22 +189,15 @@ def period(lake: Path, span: tuple[str | None, str | None]) -> tuple[dt.datetime
     return first.astimezone(dt.UTC), last.astimezone(dt.UTC)
 
 
-def _at_one_head(lake: Path, sql: str) -> tuple[pa.Table, list[Checkpoint]]:
+def _at_one_head(lake: Path, sql: str) -> tuple[pa.Table, list[vouching.Head]]:
     """What the SQL finds, and the published heads it was found at; asked again while a run moves them."""
-    heads = _heads(lake)
+    heads = vouching.heads(lake)
     for _ in range(HEAD_TRIES):
         found, before = store.query(lake, sql), heads
-        heads = _heads(lake)
-        if heads == before:
+        heads = vouching.heads(lake)
+        if [head.checkpoint for head in heads] == [head.checkpoint for head in before]:
             break
     return found, heads
-
-
-def _heads(lake: Path) -> list[Checkpoint]:
-    """The newest published head of each of the lake's ledgers; a ledger without one has none."""
-    folders = [lake / "ledger", *sorted((lake / "ledger" / "workers").glob("*"))]
-    texts = [path.read_bytes() for folder in folders if (path := folder / "checkpoint").is_file()]
-    return [checkpoint.parse(note.parse(text).text) for text in texts]
 
 
 def report_rows() -> list[dict[str, Any]]:

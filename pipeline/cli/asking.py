@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline import commands, named, tables
+from pipeline import commands, named, tables, vouching
 from pipeline import config as conf
 from pipeline.cli import show
 from pipeline.cli.options import (
@@ -68,15 +68,20 @@ def report(  # noqa: PLR0917
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="The same; default: the last entry.", metavar="TIME")] = None,
     out: Annotated[Path, typer.Option("--out", help="Where the files go.", metavar="DIR")] = Path("out"),
+    signing_key: Annotated[Path | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Write a report: HTML for people, CSV and JSON for machines."""
-    conf.load(config).allow(named.TABLES)
+    """Write a report: HTML for people, CSV and JSON for machines, and the signature of the lake's ledger."""
+    settings = conf.load(config)
+    settings.allow(named.TABLES)
     if name == "list":
         tables.rows(commands.report_rows(), format.value)
         return
-    for path in commands.report(lake, name, (start, end), out):
+    voucher = vouching.voucher(lake, settings.table(conf.LedgerConfig, "ledger"), signing_key)
+    for path in commands.report(lake, name, (start, end), out, voucher):
         sys.stdout.write(f"{path}\n")
+    if voucher.reason:
+        show.note(f"the report is not signed: {voucher.reason}")
 
 
 @outbox.callback()

@@ -1,4 +1,4 @@
-"""`keytrail verify` and `proof`: the lake against its ledger, single proofs, CloudTrail buckets."""
+"""`keytrail verify` and `proof`: the lake against its ledger, single proofs, signed reports, CloudTrail buckets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from pipeline import app as application
+from pipeline import attesting, keeping, named, proving, recording, tables, verification
 from pipeline import config as conf
-from pipeline import keeping, named, proving, recording, tables, verification
 from pipeline.cli import show
 from pipeline.cli.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
 from pipeline.core.clock import system_clock
 
-verify = typer.Typer(invoke_without_command=True, help="The lake against its ledger; a proof; a CloudTrail bucket.")
+verify = typer.Typer(
+    invoke_without_command=True, help="The lake against its ledger; a proof; a report; a CloudTrail bucket."
+)
 
 
 @verify.callback()
@@ -62,6 +64,31 @@ def verify_proof(
 ) -> None:
     """Check an inclusion proof: exit 0 good, 10 refused."""
     tables.rows([proving.verify_proof(file, event, key)], format.value)
+
+
+@verify.command("report")
+def verify_report(  # noqa: PLR0917
+    path: Annotated[Path, typer.Argument(help="A report's .manifest.json, or a folder of reports.", metavar="PATH")],
+    key: Annotated[str | None, typer.Option(help="The ledger's verifier key (text or file).", metavar="VKEY")] = None,
+    lake: Annotated[Path | None, typer.Option(help="The lake it was made of; its ledger, too.", metavar="DIR")] = None,
+    since_head: Annotated[
+        list[Path] | None,
+        typer.Option(help="A kept copy of a ledger's checkpoint; may be given again.", metavar="FILE"),
+    ] = None,
+    rederive: Annotated[bool, typer.Option("--rederive", help="Ask the SQL of the lake again.")] = False,
+    config: ConfigOption = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Check signed reports: exit 0 when all of it holds, 10 refused. The key is the one given, else the lake's, else
+    this user's own."""
+    settings = conf.load(config)
+    settings.allow(named.TABLES)
+    chosen = DEFAULT_LAKE if rederive and lake is None else lake
+    asked = attesting.Asked(key, chosen, since_head or (), rederive, settings.table(conf.LedgerConfig, "ledger"))
+    rows = attesting.verify(path, asked)
+    tables.rows(rows, format.value)
+    if any(row["verdict"] != "ok" for row in rows):
+        raise typer.Exit(10)
 
 
 @verify.command("cloudtrail")

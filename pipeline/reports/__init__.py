@@ -2,7 +2,8 @@
 
 The first lines of `query.sql` are comments `-- title: …` and `-- about: …`. `$from` and `$to` are the period, in UTC.
 What is written can be derived again by anyone: the SQL stands in the page as it was asked (`keytrail query -` takes
-it), with the place of the ledger it was asked at. A template fills the body of `base.html` and may import `parts.html`.
+it), with the place of the ledger it was asked at. The manifest has the SHA-256 of each file; what is signed is the
+manifest (`manifest.py` reads it back). A template fills the body of `base.html` and may import `parts.html`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOM: Final = "pipeline.reports"
+MANIFEST: Final = ".manifest.json"  # after the report's name
+NOTE: Final = ".manifest.note"
 _WHOLE: Final = 1 << 30  # characters of a cell: all of them
 
 
@@ -80,25 +83,36 @@ def load(name: str) -> Report:
     return Report(name, head["title"], head["about"], sql, folder.joinpath("template.html").read_text("utf-8"))
 
 
-def write(report: Report, made: Made, out: Path) -> list[Path]:
-    """NAME.html for people, NAME.csv and NAME.json for machines, and NAME.manifest.json with the SHA-256 of each.
+def write(
+    report: Report, made: Made, out: Path, sign: Callable[[bytes], bytes | None] = lambda _manifest: None
+) -> list[Path]:
+    """NAME.html for people, NAME.csv and NAME.json for machines, NAME.manifest.json with the SHA-256 of each, and
+    NAME.manifest.note: what `sign` gives for the manifest. None: nobody signs, and no older note stays.
 
     The files are private to the user. Gives their paths; raises OSError.
     """
     plain = [[_plain(cell) for cell in row] for row in made.rows]
-    texts = {
-        f"{report.name}.html": _html(report, made, plain),
-        f"{report.name}.csv": _csv(made.columns, plain),
-        f"{report.name}.json": _json([dict(zip(made.columns, row, strict=True)) for row in plain]),
-    }
-    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    texts[f"{report.name}.manifest.json"] = _json(
-        {"report": report.name, **made.record, "sql": made.sql, "sha256": sums}
-    )
+    texts = {f"{report.name}.html": _html(report, made, plain), **machine_texts(report.name, made.columns, made.rows)}
+    files = {name: text.encode() for name, text in texts.items()}
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = _json({"report": report.name, **made.record, "sql": made.sql, "sha256": sums}).encode()
+    files[f"{report.name}{MANIFEST}"] = manifest
+    note = sign(manifest)
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name, text in texts.items():
-        _keep(out / name, text.encode())
-    return [out / name for name in texts]
+    if note is None:
+        (out / f"{report.name}{NOTE}").unlink(missing_ok=True)
+    else:
+        files[f"{report.name}{NOTE}"] = note
+    for name, data in files.items():
+        _keep(out / name, data)
+    return [out / name for name in files]
+
+
+def machine_texts(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """NAME.csv and NAME.json of what the SQL found: they follow from it alone."""
+    plain = [[_plain(cell) for cell in row] for row in rows]
+    objects = [dict(zip(columns, row, strict=True)) for row in plain]
+    return {f"{name}.csv": _csv(columns, plain), f"{name}.json": _json(objects)}
 
 
 def _keep(path: Path, data: bytes) -> None:
