@@ -188,6 +188,9 @@ def _sli(name: str, sli: Mapping[str, Any]) -> Text:
         return _entry(name, told, verdict)
     if name == "M4":
         return _entry(name, f"{value:,.0f} of {total:,.0f} operations denied")
+    if name == "M10":
+        told = f"{value:.2%} of {total:,.0f} reads needed, no cache had them (estimate)"
+        return _entry(name, f"{told}; objective {objective * 100:.6g}%: ", verdict)
     return _entry(name, f"{value:,.1f} operations a minute")
 
 

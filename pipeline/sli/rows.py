@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.sli.config import Config
 
 SCOPE: Final = ["window", "store", "scope"]
+OBJECTIVES: Final = ("M1", "M2", "M10")
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -41,14 +42,15 @@ def rows(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
     """`core.schema.SLI` rows of what is `rolled_up`.
 
     M1: successful reads of those that succeeded or failed. M2: good is faster than the objective, value the p95 in
-    ms. M4: good is what was not denied, value the denials. M9: value is operations a minute.
+    ms. M4: good is what was not denied, value the denials. M9: value is operations a minute. M10: reads that no cache
+    would have answered, of those a cache could have.
     """
     places = wide.select("store", "scope").unique()
     goals = places.with_columns(
-        pl.Series(sli, [objective(config, sli, *row) for row in places.rows()], pl.Float64) for sli in ("M1", "M2")
+        pl.Series(sli, [objective(config, sli, *row) for row in places.rows()], pl.Float64) for sli in OBJECTIVES
     )
     whole = wide.join(goals, on=["store", "scope"])
-    parts = (_m1(whole), _m2(whole, config), _m4(whole), _m9(whole, config))
+    parts = (_m1(whole), _m2(whole, config), _m4(whole), _m9(whole, config), _m10(whole, config))
     return (
         pl.concat([conform(part, SLI) for part in parts])
         .with_columns(window_seconds=pl.lit(config.window_seconds, pl.Int64))
@@ -68,13 +70,13 @@ def _links(places: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(places.filter(there).select("window", "place", "store", scope=scope) for scope, there in scopes)
 
 
-def _row(wide: pl.DataFrame, sli: str, **columns: pl.Expr) -> pl.DataFrame:
+def _row(wide: pl.DataFrame, sli: str, *, estimate: bool = False, **columns: pl.Expr) -> pl.DataFrame:
     return wide.select(
         "store",
         "scope",
         pl.col("window").cast(TIME).alias("window_start"),
         sli=pl.lit(sli),
-        estimate=pl.lit(value=False),
+        estimate=pl.lit(value=estimate),
         **columns,
     )
 
@@ -135,4 +137,24 @@ def _m9(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
         total=pl.col("attempts"),
         value=pl.col("attempts") * 60 / config.window_seconds,
         coverage=pl.lit("every operation logged, whatever its outcome"),
+    )
+
+
+def _m10(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    total = pl.col("needed") + pl.col("repeated")
+    return _row(
+        wide.filter(total > 0),
+        "M10",
+        estimate=True,
+        good=pl.col("needed"),
+        total=total,
+        value=pl.col("needed") / total,
+        objective=pl.col("M10"),
+        met=pl.col("needed") / total >= pl.col("M10"),
+        coverage=pl.format(
+            "reads that no cache of {} s would have answered; what a cache did answer never came here;"
+            " {} that came late or past max_cached left out",
+            pl.lit(config.cache_seconds),
+            "left_out",
+        ),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from pipeline.core.schema import SLI, TIME, empty
+from pipeline.sli.cached import KNOWN, Cached
 from pipeline.sli.places import Places, named
 from pipeline.sli.rows import SHARES, rolled_up, rows
 from pipeline.sli.sums import Sums
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Slis:
-    """M1, M2, M4 and M9 per window, for stores, namespaces and mounts; satisfies `core.ports.Stateful`.
+    """M1, M2, M4, M9 and M10 per window, for stores, namespaces and mounts; satisfies `core.ports.Stateful`.
 
     `late` counts operations whose window was forgotten, `capped` those told under `other`. User-seen success (a
     retry within seconds that works) is not told: it would need every failed read to be remembered.
@@ -33,6 +35,7 @@ class Slis:
         self._forget = self._close + config.late_windows * size
         self._watermark = -(1 << 62)
         self._windows: dict[int, Places] = {}
+        self._cached = Cached(config)
         self._totals = Sums(counted(config), ["window", "place"])
         self._bins = Sums(BINNED, ["window", "place", "bin"])
 
@@ -66,7 +69,10 @@ class Slis:
         return wide.select("store", "scope", pl.col("window").cast(TIME).alias("window_start"), *SHARES)
 
     def merge(self, other: Slis) -> None:
-        """Add what another instance counted of other operations. Raises ValueError for windows of another size."""
+        """Add what another instance counted of other operations. Raises ValueError for windows of another size.
+
+        A read that both have counted as needed stays counted twice.
+        """
         if other.config.window_seconds != self.config.window_seconds:
             raise ValueError("windows of different sizes cannot be merged")
         self._take(other.snapshot())
@@ -75,12 +81,13 @@ class Slis:
         self.capped += other.capped
 
     def snapshot(self) -> Frames:
-        """places, totals and bins by window, and meta: one row."""
+        """places, totals and bins by window, what caches would know, and meta: one row."""
         meta = {"watermark_us": [self._watermark], "late": [self.late], "capped": [self.capped]}
         return {
             "places": named(self._windows).drop("place"),
             "totals": self._totals.settled().sort("window", "place"),
             "bins": self._bins.settled().sort("window", "place", "bin"),
+            "cached": self._cached.snapshot(),
             "meta": pl.DataFrame(meta),
         }
 
@@ -89,6 +96,7 @@ class Slis:
         self._windows = {}
         self._totals.clear()
         self._bins.clear()
+        self._cached.clear()
         self._take(frames)
         meta = frames["meta"].row(0, named=True)
         self._watermark, self.late, self.capped = meta["watermark_us"], meta["late"], meta["capped"]
@@ -96,9 +104,13 @@ class Slis:
     def _count(self, operations: pl.DataFrame) -> pl.DataFrame:
         """Add operations; columns window and place (its number there) of where they fell."""
         found, places = placed(operations, self.config)
-        forgotten = pl.col("window") + self._forget <= pl.max_horizontal("complete", pl.lit(self._watermark))
-        kept = found.filter(~forgotten)
-        self.late += found.height - kept.height
+        told = np.maximum(found["complete"].to_numpy(), self._watermark)
+        kept = found["window"].to_numpy() + self._forget > told
+        if not kept.all():
+            self.late += int(np.count_nonzero(~kept))
+            found, operations, told = found.filter(kept), operations.filter(kept), told[kept]
+        kinds = self._cached.kinds(operations, found["at"].to_numpy(), told)
+        kept = found.with_columns(lookup=pl.Series(kinds))
         sums, bins = totals(kept, self.config), binned(kept)
         numbers = sums.select("window", "place", number=self._numbers(sums, places))
         self._totals.add(sums.with_columns(place=numbers["number"]))
@@ -119,6 +131,7 @@ class Slis:
         told = [self._places(window).number((store, space, mount)) for window, store, space, mount, _ in places.rows()]
         numbers = places.select("window", "place", number=pl.Series(told, dtype=pl.Int64))
         counts = with_thresholds(frames["totals"], frames["bins"], self.config)
+        self._cached.add(frames.get("cached", pl.DataFrame(schema=KNOWN)))
         for sums, frame in ((self._totals, counts), (self._bins, frames["bins"])):
             sums.add(frame.join(numbers, on=["window", "place"]).with_columns(place="number"))
 
@@ -129,6 +142,7 @@ class Slis:
 
     def _drop(self) -> None:
         """Forget windows that nothing late can count for any more."""
+        self._cached.forget(self._watermark)
         kept = {w: places for w, places in self._windows.items() if w + self._forget > self._watermark}
         if len(kept) < len(self._windows):
             self._windows = kept

@@ -11,13 +11,19 @@ from pipeline.sli.bins import bin_of, value_of
 from pipeline.sli.config import thresholds
 
 if TYPE_CHECKING:
+    from pipeline.core.model import Ints
     from pipeline.sli.config import Config
 
 Place = tuple[str, str, str]
 
 SECOND: Final = 1_000_000  # µs
 OTHER: Final = "\0other"  # no namespace or mount can be called so
-COUNTS: Final = ("attempts", "denied", "read_good", "read_failed", "read_denied", "read_not_found", "timed")
+COUNTS: Final = (
+    "attempts", "denied", "read_good", "read_failed", "read_denied", "read_not_found", "timed", "needed", "repeated",
+    "left_out",
+)  # fmt: skip
+_DENSE: Final = 1 << 20  # values up to here are counted rather than sorted
+NO_LOOKUP, NEEDED, REPEATED, LEFT_OUT = range(4)  # what an operation is to a cache
 BINNED: Final = pl.Schema({"window": pl.Int64(), "place": pl.Int64(), "bin": pl.Int32(), "n": pl.Int64()})
 
 
@@ -33,7 +39,7 @@ def counted(config: Config) -> pl.Schema:
 
 
 def placed(operations: pl.DataFrame, config: Config) -> tuple[pl.DataFrame, list[Place]]:
-    """Operations as window (µs of its start), place (row of the list), what counts of them, and `complete` in µs.
+    """Operations as window (µs of its start), place (row of the list), what counts of them, `complete` and `at` in µs.
 
     An operation is in the window of its own time, held to when the line knew of it: no clock opens a window ahead.
     """
@@ -47,6 +53,7 @@ def placed(operations: pl.DataFrame, config: Config) -> tuple[pl.DataFrame, list
         (pl.col("operation") == "read").fill_null(value=False).alias("read"),
         pl.col("latency_ms").fill_nan(None),
         pl.col("complete_time").dt.timestamp("us").alias("complete"),
+        at.alias("at"),
     )
     return rows, places
 
@@ -57,15 +64,25 @@ def _places(operations: pl.DataFrame) -> tuple[pl.Series, list[Place]]:
     joint = np.zeros(operations.height, np.int64)
     for column, size in zip(coded, sizes, strict=True):
         joint = joint * size + column.indices.to_numpy(zero_copy_only=False)
-    distinct, codes = np.unique(joint, return_inverse=True)
+    distinct, codes = _numbered(joint)
     stores, namespaces, mounts = (column.dictionary.to_pylist() for column in coded)
     store, namespace, mount = np.unravel_index(distinct, sizes)
     names = zip(store.tolist(), namespace.tolist(), mount.tolist(), strict=True)
     return pl.Series("place", codes), [(stores[s], namespaces[n], mounts[m]) for s, n, m in names]
 
 
+def _numbered(values: Ints) -> tuple[Ints, Ints]:
+    """The distinct values, ascending, and for each value which of them it is."""
+    if not len(values) or values.max() > _DENSE:
+        distinct, codes = np.unique(values, return_inverse=True)
+        return distinct, codes
+    there = np.bincount(values) > 0
+    numbers = np.cumsum(there) - 1
+    return np.flatnonzero(there), numbers[values]
+
+
 def totals(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """window and `counted` columns, in the order in which a window's places first appear."""
+    """window and `counted` columns of rows with `lookup`, in the order in which a window's places first appear."""
     outcome, read = pl.col("outcome"), pl.col("read")
     counts = {
         "attempts": pl.len(),
@@ -75,6 +92,9 @@ def totals(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
         "read_denied": (read & (outcome == "denied")).sum(),
         "read_not_found": (read & (outcome == "not_found")).sum(),
         "timed": pl.col("latency_ms").count(),
+        "needed": (pl.col("lookup") == NEEDED).sum(),
+        "repeated": (pl.col("lookup") == REPEATED).sum(),
+        "left_out": (pl.col("lookup") == LEFT_OUT).sum(),
         **{under(limit): (pl.col("latency_ms") < limit).sum() for limit in thresholds(config)},
     }
     whole = {name: count.cast(pl.Int64) for name, count in counts.items()}
@@ -88,7 +108,12 @@ def binned(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_thresholds(stored: pl.DataFrame, bins: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Totals for the thresholds of `config`; a threshold they were not counted for is read off the bins, to 1 %."""
+    """Totals for the thresholds of `config`; a threshold they were not counted for is read off the bins, to 1 %.
+
+    What an earlier version did not count is none.
+    """
+    missing = [name for name in COUNTS if name not in stored.columns]
+    stored = stored.with_columns(pl.lit(0, pl.Int64).alias(name) for name in missing)
     for limit in thresholds(config):
         if under(limit) not in stored.columns:
             faster = (

@@ -21,7 +21,7 @@ STEPS = (20_000, 2_000)  # µs between operations: 50 and 500 a second
 
 
 def batch(index: int, step: int) -> pl.DataFrame:
-    """Operations of 3 namespaces x 30 mounts with log-normal latencies."""
+    """Operations of 3 namespaces x 30 mounts with log-normal latencies, 500 sessions reading 3,000 secrets."""
     rng = np.random.default_rng(index)
     times = pl.Series(START + (index * ROWS + np.arange(ROWS)) * step).cast(TIME)
     place = rng.integers(0, 90, ROWS)
@@ -35,8 +35,20 @@ def batch(index: int, step: int) -> pl.DataFrame:
             "outcome": rng.choice(["success", "denied", "not_found", "failure"], ROWS, p=[0.95, 0.03, 0.01, 0.01]),
             "namespace": pl.Series(place % 3).cast(pl.String),
             "mount": pl.Series(place // 3).cast(pl.String),
+            "secret": pl.Series(rng.integers(0, 100, ROWS)).cast(pl.String),
+            "secret_version": rng.integers(1, 3, ROWS),
+            "session": pl.Series(rng.integers(0, 500, ROWS)).cast(pl.String),
+            "principal": pl.Series(rng.integers(0, 200, ROWS)).cast(pl.String),
+            "api_operation": ["read"] * ROWS,
         }
-    ).with_columns(namespace="team-" + pl.col("namespace"), mount="kv-" + pl.col("mount") + "/")
+    ).with_columns(
+        namespace="team-" + pl.col("namespace"),
+        mount="kv-" + pl.col("mount") + "/",
+        secret="kv-" + pl.col("mount") + "/prod/payments/service-" + pl.col("secret"),
+        session="hmac-sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789" + pl.col("session"),
+        principal="approle/service-" + pl.col("principal"),
+        discloses_value=(pl.col("operation") == "read") & (pl.col("outcome") == "success"),
+    )
     return conform(frame, OPERATION)
 
 

@@ -22,12 +22,17 @@ ROW = st.fixed_dictionaries(
         "store": st.sampled_from(["vault", "aws"]),
         "operation": st.sampled_from(["read", "write"]),
         "outcome": st.sampled_from(["success", "failure", "denied", "not_found"]),
+        "session": st.sampled_from(["s1", "s2", None]),
+        "secret": st.sampled_from(["kv/a", "kv/b", ""]),
+        "secret_version": st.sampled_from([None, 1, 2]),
+        "api_operation": st.sampled_from(["read", "update", "Decrypt"]),
+        "discloses_value": st.booleans(),
         "latency_ms": st.none() | st.floats(0, 1e6),
         "step": st.integers(0, 400),  # seconds after the operation before it
         "age": st.integers(-100, 2500),  # seconds since it happened; negative is a clock ahead
     }
 )
-CONFIG = Config(late_windows=3, max_mounts=3, max_namespaces=2)
+CONFIG = Config(late_windows=3, max_mounts=3, max_namespaces=2, cache_seconds=700, max_cached=3)
 
 
 def stream(rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -114,3 +119,27 @@ def test_every_latency_has_a_bin(value: float) -> None:
         assert stands_for <= LEAST
     if value >= MOST:
         assert stands_for >= 0.99 * MOST
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["s1", "s2"]), st.integers(1, 2)), min_size=1))
+@settings(deadline=None)
+def test_needed_reads_are_what_a_cache_would_fetch(reads: list[tuple[int, str, int]]) -> None:
+    """What counts as needed is at least what a cache of each session would have fetched, and at most twice that."""
+    fetched: dict[tuple[str, int], int] = {}
+    fetches, at, rows = 0, 0, []
+    for step, session, version in reads:
+        at += step
+        rows.append({"at": at, "session": session, "secret_version": version})
+        if at - fetched.get((session, version), -300) >= 300:
+            fetched[session, version] = at
+            fetches += 1
+    frame = pl.DataFrame(rows).with_columns(
+        pl.lit("read").alias("operation"), pl.lit("read").alias("api_operation"), pl.lit("vault").alias("store"),
+        (START + pl.col("at") * SECOND).cast(TIME).alias("time"), pl.lit("success").alias("outcome"),
+        pl.lit("kv/a").alias("secret"), pl.lit(value=True).alias("discloses_value"),
+    )  # fmt: skip
+    slis = Slis(Config(late_windows=100_000))
+    slis.push(conform(frame.with_columns(complete_time="time"), OPERATION), START)
+    m10 = slis.flush().filter(sli="M10", scope="store")
+    assert m10["total"].sum() == len(reads)
+    assert fetches <= m10["good"].sum() <= 2 * fetches
