@@ -30,8 +30,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count. `objectives` are keyed by a store (`vault`, for everything in it) or by a scope (`mount:team-a/kv/`,
     `namespace:team-a`); the scope wins. Past `max_mounts` and `max_namespaces` in one window the rest is `other`.
 
-    A cache is taken to keep what it fetched for `cache_seconds`. Of each such time at most `max_cached` versions read by
-    a session are remembered.
+    A cache is taken to keep what it fetched for `cache_seconds`. Of each such time at most `max_cached` versions
+    that a session read are remembered.
     """
 
     window_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
