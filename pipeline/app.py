@@ -77,6 +77,7 @@ class RunOptions:
     group: str = ""
     worker: str = MAIN
     counters: tuple[str, ...] = ()  # files of Prometheus text with the store's audit counters
+    listen: tuple[str, ...] = ()  # addresses that others send to; then `paths` are not read
     judge: bool = False  # nothing is read: what the workers of a group have passed on is judged
 
     @property
@@ -121,6 +122,8 @@ class App:
             raise ConfigError("workers have passed on what nobody has judged yet: run keytrail judge first")
         if self.options.kafka:
             return self._kafka()
+        if self.options.listen:
+            return self._listen(positions)
         known = {(p.stream, p.partition): p for p in positions}
         paths = self.options.paths
         if not paths:
@@ -149,6 +152,16 @@ class App:
             config, options.kafka, options.topics, options.group, follow=options.follow, clock=self.clock
         )
         return source
+
+    def _listen(self, positions: Sequence[Any]) -> Source:
+        options = self.options
+        module = plugins.load("pipeline.sources", "listen")
+        config = self.settings.table(module.Config, "sources", "listen")
+        if options.max_memory:
+            held = max(1 << 16, min(config.buffer_bytes, options.max_memory // 16))
+            config = msgspec.structs.replace(config, buffer_bytes=held)
+        known = {(p.stream, p.partition): p for p in positions}
+        return module.create(config, options.listen, known, options.lake / "spool", clock=self.clock)  # type: ignore[no-any-return]
 
     def reader(self, source: Any, line: Line, lake: Lake) -> Reader:
         """What takes batches out of it."""

@@ -13,7 +13,7 @@ from pipeline.core import heap
 from pipeline.core.clock import Spaced, system_clock
 from pipeline.core.errors import FencedError, ReplacedError, StoreError
 from pipeline.core.model import Handover
-from pipeline.core.ports import Lagging
+from pipeline.core.ports import Hearing, Lagging
 from pipeline.ledger.cosigning import Cosigning
 from pipeline.ledger.sealed import SealedLedger
 from pipeline.parts import Quiet
@@ -116,6 +116,8 @@ class Run:
             source = self._app.source(lake, positions)
             if missing := getattr(source, "waits_for", ""):
                 tell(f"{missing}; waiting for the first log")
+            if options.listen:
+                tell(f"listening on {', '.join(source.streams())}")
             try:
                 line = self._app.line(lake, source, positions)
                 try:
@@ -249,6 +251,8 @@ class Run:
 
     def _measure(self, line: Line, source: Source, deliverer: Deliverer, lake: Lake) -> None:
         metrics, circuits, now_ns = line.parts.metrics, deliverer.open_circuits(), self.clock()
+        if isinstance(source, Hearing):
+            metrics.listening(source.heard())
         if isinstance(source, Lagging):
             metrics.lag.set(sum(source.lag_entries().values()))
         for name, counts in deliverer.counts.items():

@@ -38,6 +38,7 @@ def run(  # noqa: PLR0917  one parameter an option
     kafka: Annotated[str, typer.Option(help="Read Kafka instead.", metavar="HOST:PORT[,...]")] = "",
     topic: Annotated[str, typer.Option(help="With --kafka.", metavar="NAME[,...]")] = "",
     group: Annotated[str, typer.Option(help="With --kafka: the consumer group.", metavar="NAME")] = "",
+    listen: Annotated[str, typer.Option(help="Take in what is sent to these addresses.", metavar="ADDRESS[,...]")] = "",
     worker: Annotated[str, typer.Option(help="This process's name among those on one lake.", metavar="NAME")] = "main",
     counters: Annotated[
         str, typer.Option(help="Prometheus text with the store's audit counters.", metavar="FILE[,...]")
@@ -49,13 +50,15 @@ def run(  # noqa: PLR0917  one parameter an option
         raise ConfigError("--kafka reads topics: give no PATH with it")
     if (topic or group) and not kafka:
         raise ConfigError("--topic and --group need --kafka HOST:PORT")
-    if not (paths or kafka or SAMPLES.exists()):
+    if listen and (paths or kafka):
+        raise ConfigError("--listen takes what is sent: give neither PATH nor --kafka with it")
+    if not (paths or kafka or listen or SAMPLES.exists()):
         raise NoInputError(f"give a PATH, or - for standard input; there are no {SAMPLES} here")
-    chosen = tuple(paths or ([] if kafka else [str(SAMPLES)]))
+    chosen = tuple(paths or ([] if kafka or listen else [str(SAMPLES)]))
     options = application.RunOptions(
-        chosen, lake, follow, batch_entries, metrics_port, input_format, signing_key,
+        chosen, lake, follow or bool(listen), batch_entries, metrics_port, input_format, signing_key,
         kafka=words(kafka), topics=words(topic), group=group, worker=worker, max_memory=max_memory,
-        counters=words(counters),
+        counters=words(counters), listen=words(listen),
     )  # fmt: skip
     _execute(Run(options, conf.load(config)), as_json=format is SummaryFormat.json, severity=exit_severity)
 

@@ -13,10 +13,12 @@ from prometheus_client.exposition import ThreadingWSGIServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from pipeline.core.model import Heard
+
 REQUEST = re.compile(r"[0-9A-Za-z-]{8,64}")  # what may stand in an exemplar: it comes from a log
 DELAYS = (0.1, 0.5, 1, 2, 5, 30, 60, 300)
 SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300)
-PAUSES = ("disk", "outbox")  # what may keep a run from taking in more: no room on the one or in the other
+PAUSES = ("disk", "outbox", "spool")  # what may keep a run from taking in more: no room on the one or in the others
 READY = "/ready"
 
 
@@ -74,10 +76,21 @@ class Metrics:
             registry=registry,
             buckets=DELAYS,
         )
-        self._told: dict[tuple[str, str], int] = {}  # counts of the outbox, as far as they are in the counters
+        self._told: dict[tuple[str, str], int] = {}  # counts of sinks and listeners, as far as they are in the counters
         self.alerts = Counter("keytrail_routing_alerts", "Alerts opened", ["detector", "severity"], registry=registry)
         self.verdicts = Counter(
             "keytrail_integrity_verdicts", "Integrity verdicts other than ok", ["verdict"], registry=registry
+        )
+        self.connections = Gauge("keytrail_listen_connections", "Connections open now", ["listener"], registry=registry)
+        told = {
+            "accepted": ("keytrail_listen_accepted_connections", "Connections taken"),
+            "refused": ("keytrail_listen_refused_connections", "Connections and datagrams turned away"),
+            "received": ("keytrail_listen_received_bytes", "Bytes received"),
+            "dropped": ("keytrail_listen_dropped_datagrams", "Datagrams known to be lost"),
+        }
+        self._listened = {word: Counter(*names, ["listener"], registry=registry) for word, names in told.items()}
+        self.spool = Gauge(
+            "keytrail_listen_spool_bytes", "Received and not yet committed", ["listener"], registry=registry
         )
         self.build = Gauge("keytrail_build_info", "The running version", ["version"], registry=registry)
         self.build.labels(version).set(1)
@@ -127,6 +140,21 @@ class Metrics:
         for name, counter in counters.items():
             counter.labels(sink).inc(max(0, counts[name] - self._told.get((sink, name), 0)))
             self._told[sink, name] = counts[name]
+
+    def listening(self, heard: Mapping[str, Heard]) -> None:
+        """How the listeners stand. Their names are the configured addresses. One whose spool is full is a pause."""
+        for name, one in heard.items():
+            self.connections.labels(name).set(one.connections)
+            self.spool.labels(name).set(one.spool_bytes)
+            counts = {
+                "accepted": one.accepted, "refused": one.refused, "received": one.received_bytes,
+                "dropped": one.dropped,
+            }  # fmt: skip
+            for word, count in counts.items():
+                before = self._told.get((name, word), 0)
+                self._listened[word].labels(name).inc(count - before if count >= before else count)
+                self._told[name, word] = count
+        self.pausing("spool", now=any(one.full for one in heard.values()))
 
     def count_rejected(self, reasons: Mapping[str, int]) -> None:
         """Add rejected records by reason."""

@@ -56,6 +56,19 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What one listener has to tell of itself: counts since the process started, and how it stands now."""
+
+    connections: int  # open now
+    accepted: int
+    refused: int  # hung up on at once, and datagrams of strangers
+    received_bytes: int
+    dropped: int  # datagrams
+    spool_bytes: int  # on disk and not committed
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """Partitions that leave this process and that come to it, each as (stream, partition).
 
@@ -91,6 +104,7 @@ class RawBatch:
     fault: str = ""  # what the source noticed just before this batch: truncated, recreated, gap … ("" = nothing)
     lost: Lost | None = None  # which positions that fault concerns, where the source knows
     refused: Mapping[int, str] = field(default_factory=dict)  # records that no decoder is to see, each with its reason
+    alone: bool = False  # no entry goes on from one record to the next: these may come from different senders
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.core.model import Decoded, DetectorInfo, Frames, Handover, Ints, Message, Position, RawBatch, Window
+    from pipeline.core.model import (
+        Decoded,
+        DetectorInfo,
+        Frames,
+        Handover,
+        Heard,
+        Ints,
+        Message,
+        Position,
+        RawBatch,
+        Window,
+    )
 
 
 @runtime_checkable
@@ -76,6 +87,15 @@ class Lagging(Protocol):
     """A source that knows how many entries there are per stream that it has not handed out."""
 
     def lag_entries(self) -> Mapping[str, int]: ...
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A source that others send to."""
+
+    def heard(self) -> Mapping[str, Heard]:
+        """What each listener has to tell, by its stream's name."""
+        ...
 
 
 class Decoder(Protocol):

@@ -59,12 +59,13 @@ class Cutter:
             return
         text = self._text(start, end)
         before = len(self.placed)
+        alone = self._batch.alone
         for first, stop, nuls in cut_nuls(text, 0, len(text)):
             stretch = _Stretch(start + first, start + stop, record)
             if nuls:
                 self._refuse(stretch, "nul_run")
             else:
-                self._read(stretch, may_open=stop == len(text))
+                self._read(stretch, may_open=stop == len(text) and not alone)
         self._own_remains(before, record)
 
     def finish(self) -> int:
