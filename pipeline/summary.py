@@ -44,8 +44,9 @@ def summary(line: Line, seconds: float) -> dict[str, Any]:
 def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Per SLI over the run and all stores: good, total, value, objective and whether it is met.
 
-    value: M1 share of reads that succeeded; M2 share of operations within the objective's milliseconds; M4 denied
-    operations; M9 operations a minute; M10 share of reads that no cache would have answered.
+    value: M1 share of reads that succeeded; M2 share of operations within the objective's milliseconds; M3 share of
+    rotations done; M4 denied operations; M5 reads of secrets past their lifetime; M9 operations a minute; M10 share of
+    reads that no cache would have answered.
     """
     found: dict[str, dict[str, Any]] = {}
     minutes: dict[str, float] = {}
@@ -58,17 +59,19 @@ def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[st
     for name, entry in found.items():
         good, total = entry["good"], entry["total"]
         share = good / total if total else None
-        values = {"M1": share, "M2": share, "M4": total - good, "M9": total / minutes[name]}
-        entry["value"] = values.get(name, share)
-        entry["met"] = _met(name, share, entry["objective"])
+        values = {"M1": share, "M2": share, "M4": total - good, "M5": total - good, "M9": total / minutes[name]}
+        entry["value"] = None if share is None and name == "M5" else values.get(name, share)
+        entry["met"] = _met(name, entry["value"] if name == "M5" else share, entry["objective"])
     return {name: found[name] for name in sorted(found, key=lambda name: int(name[1:]))}
 
 
-def _met(name: str, share: float | None, objective: float | None) -> bool | None:
-    """Whether the objective is met: M1's is the share itself, M2's is the latency that 95 % must keep."""
-    if share is None or objective is None:
+def _met(name: str, value: float | None, objective: float | None) -> bool | None:
+    """Whether the objective is met: M2's is the latency that 95 % must keep, M5's a number, the others' the share."""
+    if value is None or objective is None:
         return None
-    return share >= (0.95 if name == "M2" else objective)
+    if name == "M5":
+        return value <= objective
+    return value >= (0.95 if name == "M2" else objective)
 
 
 def broken(result: Mapping[str, Any]) -> bool:

@@ -175,23 +175,26 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
+_SLIS: Final = {
+    "M1": "{value:.3%} of {total:,.0f} reads succeeded",
+    "M2": "{value:.2%} of {total:,.0f} operations answered within {objective:g} ms",
+    "M3": "{value:.2%} of {total:,.0f} rotations done",
+    "M4": "{value:,.0f} of {total:,.0f} operations denied",
+    "M5": "{value:,.0f} of {total:,.0f} reads were of secrets past their lifetime",
+    "M9": "{value:,.1f} operations a minute",
+    "M10": "{value:.2%} of {total:,.0f} reads needed, no cache had them (estimate)",
+}
+
+
 def _sli(name: str, sli: Mapping[str, Any]) -> Text:
-    total, value, objective = sli["total"], sli["value"], sli["objective"]
-    verdict = {True: ("met", "green"), False: ("NOT met", "bold red"), None: ("", "")}[sli["met"]]
-    if value is None:
+    if sli["value"] is None:
         return _entry(name, "nothing to measure")
-    if name == "M1":
-        told = f"{value:.3%} of {total:,.0f} reads succeeded; objective {objective * 100:.6g}%: "
-        return _entry(name, told, verdict)
-    if name == "M2":
-        told = f"{value:.2%} of {total:,.0f} operations answered within {objective:g} ms; objective 95%: "
-        return _entry(name, told, verdict)
-    if name == "M4":
-        return _entry(name, f"{value:,.0f} of {total:,.0f} operations denied")
-    if name == "M10":
-        told = f"{value:.2%} of {total:,.0f} reads needed, no cache had them (estimate)"
-        return _entry(name, f"{told}; objective {objective * 100:.6g}%: ", verdict)
-    return _entry(name, f"{value:,.1f} operations a minute")
+    told = _SLIS[name].format_map(sli)
+    if sli["met"] is None:
+        return _entry(name, told)
+    objective = {"M2": "95%", "M5": f"{sli['objective']:g}"}.get(name, f"{sli['objective'] * 100:.6g}%")
+    verdict = ("met", "green") if sli["met"] else ("NOT met", "bold red")
+    return _entry(name, f"{told}; objective {objective}: ", verdict)
 
 
 def _hints(result: Mapping[str, Any], lake: Path) -> list[str]:

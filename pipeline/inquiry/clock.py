@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.inquiry import effects
+from pipeline.core import effects
 from pipeline.inquiry.period import length, number, told
 
 if TYPE_CHECKING:

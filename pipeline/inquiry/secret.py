@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.core import effects
 from pipeline.core.schema import SEVERITIES
-from pipeline.inquiry import clock, effects
+from pipeline.inquiry import clock
 from pipeline.inquiry.parts import Part
 
 if TYPE_CHECKING:

@@ -8,18 +8,23 @@ import msgspec
 
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Days = Annotated[float, msgspec.Meta(ge=0, le=36_500)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What differs for one scope; what is left out stays the default.
 
-    m1: share of reads that succeed. m2: milliseconds that 95 of 100 operations stay below. m10: share of reads that no
-    cache would have answered.
+    m1: share of reads that succeed. m2: milliseconds that 95 of 100 operations stay below. m3: share of rotations that
+    are done, and in time. m5: reads of secrets past their lifetime. m10: share of reads that no cache would have
+    answered.
     """
 
     m1: Share | None = None
     m2: Positive | None = None
+    m3: Share | None = None
+    m5: NotNegative | None = None
     m10: Share | None = None
 
 
@@ -32,6 +37,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A cache is taken to keep what it fetched for `cache_seconds`. Of each such time at most `max_cached` versions
     that a session read are remembered.
+
+    `lifetime_days`: how long a secret may stay as it is, by what its name begins with; the longest such beginning
+    counts, 0 exempts. Of at most `max_declared` secrets it is known when they were changed.
     """
 
     window_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
@@ -41,14 +49,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_namespaces: Count = 500
     m1: Share = 0.999
     m2: Positive = 200.0
+    m3: Share = 0.99
+    m5: NotNegative = 0.0
     m10: Share = 0.95
     cache_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
     max_cached: Count = 200_000
+    lifetime_days: dict[str, Days] = msgspec.field(default_factory=dict)
+    max_declared: Count = 50_000
     objectives: dict[str, Objective] = msgspec.field(default_factory=dict)
 
 
 def objective(config: Config, sli: str, store: str, scope: str) -> float:
-    """The objective of M1, M10 (a share) or M2 (ms) in one scope of one store."""
+    """The objective of one SLI in one scope of one store."""
     for key in (scope, store):
         value = getattr(config.objectives.get(key), sli.lower(), None)
         if value is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.sli.config import Config
 
 SCOPE: Final = ["window", "store", "scope"]
-OBJECTIVES: Final = ("M1", "M2", "M10")
+OBJECTIVES: Final = ("M1", "M2", "M3", "M5", "M10")
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -42,15 +42,19 @@ def rows(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
     """`core.schema.SLI` rows of what is `rolled_up`.
 
     M1: successful reads of those that succeeded or failed. M2: good is faster than the objective, value the p95 in
-    ms. M4: good is what was not denied, value the denials. M9: value is operations a minute. M10: reads that no cache
-    would have answered, of those a cache could have.
+    ms. M3: rotations done, of those asked for and those due. M4: good is what was not denied, value the denials.
+    M5: reads of secrets with a lifetime, value those past it. M9: value is operations a minute. M10: reads that no
+    cache would have answered, of those a cache could have.
     """
     places = wide.select("store", "scope").unique()
     goals = places.with_columns(
         pl.Series(sli, [objective(config, sli, *row) for row in places.rows()], pl.Float64) for sli in OBJECTIVES
     )
     whole = wide.join(goals, on=["store", "scope"])
-    parts = (_m1(whole), _m2(whole, config), _m4(whole), _m9(whole, config), _m10(whole, config))
+    parts = (
+        *(_m1(whole), _m2(whole, config), _m3(whole, config), _m4(whole), _m5(whole, config)),
+        *(_m9(whole, config), _m10(whole, config)),
+    )
     return (
         pl.concat([conform(part, SLI) for part in parts])
         .with_columns(window_seconds=pl.lit(config.window_seconds, pl.Int64))
@@ -119,6 +123,31 @@ def _m2(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
     )
 
 
+def _m3(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    good = pl.col("asked_done") + pl.col("due_done")
+    total = good + pl.col("asked_failed") + pl.col("due_missed")
+    due = pl.format(
+        "{} of {} due by their lifetime came in time",
+        "due_done",
+        pl.col("due_done") + pl.col("due_missed"),
+    )
+    return _row(
+        wide.filter(total > 0),
+        "M3",
+        good=good,
+        total=total,
+        value=good / total,
+        objective=pl.col("M3"),
+        met=good / total >= pl.col("M3"),
+        coverage=pl.format(
+            "{} of {} asked for were done; {}; what a store rotates by itself counts as far as it logs it",
+            "asked_done",
+            pl.col("asked_done") + pl.col("asked_failed"),
+            due if config.lifetime_days else pl.lit("no lifetime is declared, so none is due"),
+        ),
+    )
+
+
 def _m4(wide: pl.DataFrame) -> pl.DataFrame:
     return _row(
         wide,
@@ -127,6 +156,23 @@ def _m4(wide: pl.DataFrame) -> pl.DataFrame:
         total=pl.col("attempts"),
         value=pl.col("denied"),
         coverage=pl.lit("attempts the store logged; scanners and health checks among them"),
+    )
+
+
+def _m5(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    return _row(
+        wide.filter(pl.lit(bool(config.lifetime_days)) & (pl.col("alive") + pl.col("unwatched") > 0)),
+        "M5",
+        good=pl.col("alive") - pl.col("outlived"),
+        total=pl.col("alive"),
+        value=pl.when(pl.col("alive") > 0).then("outlived"),
+        objective=pl.col("M5"),
+        met=pl.when(pl.col("alive") > 0).then(pl.col("outlived") <= pl.col("M5")),
+        coverage=pl.format(
+            "reads of secrets with a declared lifetime, which begins with the last change seen, else with the first"
+            " use; {} of secrets past max_declared left out; leases and certificates are not in it",
+            "unwatched",
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.core.schema import SLI, TIME, empty
 from pipeline.sli.cached import KNOWN, Cached
+from pipeline.sli.lifetimes import Lifetimes
 from pipeline.sli.places import Places, named
 from pipeline.sli.rows import SHARES, rolled_up, rows
 from pipeline.sli.sums import Sums
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Slis:
-    """M1, M2, M4, M9 and M10 per window, for stores, namespaces and mounts; satisfies `core.ports.Stateful`.
+    """M1 to M5, M9 and M10 per window, for stores, namespaces and mounts; satisfies `core.ports.Stateful`.
 
     `late` counts operations whose window was forgotten, `capped` those told under `other`. User-seen success (a
     retry within seconds that works) is not told: it would need every failed read to be remembered.
@@ -36,6 +37,7 @@ class Slis:
         self._watermark = -(1 << 62)
         self._windows: dict[int, Places] = {}
         self._cached = Cached(config)
+        self._lifetimes = Lifetimes(config)
         self._totals = Sums(counted(config), ["window", "place"])
         self._bins = Sums(BINNED, ["window", "place", "bin"])
 
@@ -76,18 +78,20 @@ class Slis:
         if other.config.window_seconds != self.config.window_seconds:
             raise ValueError("windows of different sizes cannot be merged")
         self._take(other.snapshot())
+        self._lifetimes.add(other._lifetimes)
         self._watermark = max(self._watermark, other._watermark)
         self.late += other.late
         self.capped += other.capped
 
     def snapshot(self) -> Frames:
-        """places, totals and bins by window, what caches would know, and meta: one row."""
+        """places, totals and bins by window, what caches would know, declared secrets, and meta: one row."""
         meta = {"watermark_us": [self._watermark], "late": [self.late], "capped": [self.capped]}
         return {
             "places": named(self._windows).drop("place"),
             "totals": self._totals.settled().sort("window", "place"),
             "bins": self._bins.settled().sort("window", "place", "bin"),
             "cached": self._cached.snapshot(),
+            "declared": self._lifetimes.snapshot(),
             "meta": pl.DataFrame(meta),
         }
 
@@ -98,6 +102,7 @@ class Slis:
         self._bins.clear()
         self._cached.clear()
         self._take(frames)
+        self._lifetimes.restore(frames)
         meta = frames["meta"].row(0, named=True)
         self._watermark, self.late, self.capped = meta["watermark_us"], meta["late"], meta["capped"]
 
@@ -111,7 +116,7 @@ class Slis:
             found, operations, told = found.filter(kept), operations.filter(kept), told[kept]
         kinds = self._cached.kinds(operations, found["at"].to_numpy(), told)
         kept = found.with_columns(lookup=pl.Series(kinds))
-        sums, bins = totals(kept, self.config), binned(kept)
+        sums, bins = totals(kept, self._lifetimes.count(operations, kept), self.config), binned(kept)
         numbers = sums.select("window", "place", number=self._numbers(sums, places))
         self._totals.add(sums.with_columns(place=numbers["number"]))
         self._bins.add(bins.join(numbers, on=["window", "place"]).with_columns(place="number"))

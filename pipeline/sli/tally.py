@@ -23,6 +23,9 @@ COUNTS: Final = (
     "left_out",
 )  # fmt: skip
 _DENSE: Final = 1 << 20  # values up to here are counted rather than sorted
+# Counted apart (lifetimes.py): they are few, or only there where something is declared.
+EVENTS: Final = ("asked_done", "asked_failed", "due_done", "due_missed", "alive", "outlived", "unwatched")
+EVENTS_SCHEMA: Final = pl.Schema({name: pl.Int64() for name in ("window", "place", *EVENTS)})
 NO_LOOKUP, NEEDED, REPEATED, LEFT_OUT = range(4)  # what an operation is to a cache
 BINNED: Final = pl.Schema({"window": pl.Int64(), "place": pl.Int64(), "bin": pl.Int32(), "n": pl.Int64()})
 
@@ -34,7 +37,7 @@ def under(threshold: float) -> str:
 
 def counted(config: Config) -> pl.Schema:
     """Columns of the totals: window, place, counts."""
-    names = (*COUNTS, *(under(threshold) for threshold in thresholds(config)))
+    names = (*COUNTS, *EVENTS, *(under(threshold) for threshold in thresholds(config)))
     return pl.Schema({"window": pl.Int64(), "place": pl.Int64(), **dict.fromkeys(names, pl.Int64())})
 
 
@@ -81,8 +84,11 @@ def _numbered(values: Ints) -> tuple[Ints, Ints]:
     return np.flatnonzero(there), numbers[values]
 
 
-def totals(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """window and `counted` columns of rows with `lookup`, in the order in which a window's places first appear."""
+def totals(rows: pl.DataFrame, events: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """window and `counted` columns of rows with `lookup`, in the order in which a window's places first appear.
+
+    `events` are EVENTS_SCHEMA rows of the same places.
+    """
     outcome, read = pl.col("outcome"), pl.col("read")
     counts = {
         "attempts": pl.len(),
@@ -98,7 +104,11 @@ def totals(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
         **{under(limit): (pl.col("latency_ms") < limit).sum() for limit in thresholds(config)},
     }
     whole = {name: count.cast(pl.Int64) for name, count in counts.items()}
-    return rows.group_by("window", "place", maintain_order=True).agg(**whole)
+    found = rows.group_by("window", "place", maintain_order=True).agg(**whole)
+    if events.is_empty():
+        return found.with_columns(pl.lit(0, pl.Int64).alias(name) for name in EVENTS)
+    both = found.join(events, on=["window", "place"], how="left", maintain_order="left")
+    return both.with_columns(pl.col(EVENTS).fill_null(0))
 
 
 def binned(rows: pl.DataFrame) -> pl.DataFrame:
@@ -112,7 +122,7 @@ def with_thresholds(stored: pl.DataFrame, bins: pl.DataFrame, config: Config) ->
 
     What an earlier version did not count is none.
     """
-    missing = [name for name in COUNTS if name not in stored.columns]
+    missing = [name for name in (*COUNTS, *EVENTS) if name not in stored.columns]
     stored = stored.with_columns(pl.lit(0, pl.Int64).alias(name) for name in missing)
     for limit in thresholds(config):
         if under(limit) not in stored.columns:

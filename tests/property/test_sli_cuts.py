@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipeline.core import effects
 from pipeline.core.schema import OPERATION, TIME, conform
 from pipeline.sli import Config, Slis
 from pipeline.sli.bins import BINS, LEAST, MOST, bin_of, quantiles, value_of
@@ -20,7 +22,7 @@ ROW = st.fixed_dictionaries(
         "namespace": st.sampled_from(["", "a", "b", "c"]),
         "mount": st.sampled_from(["kv/", "pki/", "m1/", "m2/", ""]),
         "store": st.sampled_from(["vault", "aws"]),
-        "operation": st.sampled_from(["read", "write"]),
+        "operation": st.sampled_from(["read", "read", "write", "rotate"]),
         "outcome": st.sampled_from(["success", "failure", "denied", "not_found"]),
         "session": st.sampled_from(["s1", "s2", None]),
         "secret": st.sampled_from(["kv/a", "kv/b", ""]),
@@ -32,7 +34,16 @@ ROW = st.fixed_dictionaries(
         "age": st.integers(-100, 2500),  # seconds since it happened; negative is a clock ahead
     }
 )
-CONFIG = Config(late_windows=3, max_mounts=3, max_namespaces=2, cache_seconds=700, max_cached=3)
+LIFETIMES = {"kv/": 0.005, "kv/b": 0.02}  # 432 s and half an hour
+CONFIG = Config(
+    late_windows=3,
+    max_mounts=3,
+    max_namespaces=2,
+    cache_seconds=700,
+    max_cached=3,
+    lifetime_days=LIFETIMES,
+    max_declared=3,
+)
 
 
 def stream(rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -143,3 +154,72 @@ def test_needed_reads_are_what_a_cache_would_fetch(reads: list[tuple[int, str, i
     m10 = slis.flush().filter(sli="M10", scope="store")
     assert m10["total"].sum() == len(reads)
     assert fetches <= m10["good"].sum() <= 2 * fetches
+
+
+def naively(operations: pl.DataFrame) -> dict[str, int]:
+    """What the lifetimes come to, one operation after the other."""
+    counts = dict.fromkeys(("rotated", "unrotated", "alive", "outlived"), 0)
+    known: dict[tuple[str, ...], list[Any]] = {}
+    for row in operations.iter_rows(named=True):
+        at, done = int(row["complete_time"].timestamp()), row["outcome"] == "success"
+        if row["operation"] == "rotate":
+            counts["rotated" if done else "unrotated"] += 1
+        if not done or not row["secret"]:
+            continue
+        key = (row["store"], row["namespace"], row["secret"])
+        lifetime = 1728 if row["secret"].startswith("kv/b") else 432
+        changed = effects.effect(row) == effects.REPLACED
+        if key not in known:
+            known[key] = [at, at, changed]
+            changed = False
+        last, due_from, seen = known[key]
+        while at > due_from + lifetime:
+            counts["unrotated"] += due_from + 2 * lifetime >= at
+            due_from += lifetime
+        if row["operation"] == "read" and row["discloses_value"]:
+            counts["alive"] += 1
+            counts["outlived"] += at > last + lifetime
+        if changed:
+            new = due_from == last and not (seen and at - last < 3600)
+            counts["rotated"] += new and row["operation"] == "write"
+            known[key] = [at, at, True]
+        else:
+            known[key] = [last, due_from, seen]
+    return counts
+
+
+def history(rng: random.Random) -> pl.DataFrame:
+    """A few secrets, used and changed for hours: dense enough that lifetimes end in every way."""
+    return stream(
+        [
+            {
+                "namespace": rng.choice(["", "a"]), "mount": "kv/", "store": "vault", "session": "s",
+                "secret": rng.choice(["kv/a", "kv/b", ""]), "secret_version": None, "api_operation": "read",
+                "discloses_value": rng.random() < 0.7, "operation": rng.choice(["read", "read", "write", "rotate"]),
+                "outcome": rng.choice(["success"] * 4 + ["failure"]), "latency_ms": None,
+                "step": rng.choice([0, 0, 10, 100, 400, 3000]), "age": rng.randint(-100, 300),
+            }
+            for _ in range(60)
+        ]
+    )  # fmt: skip
+
+
+@given(st.integers(0, 1 << 32))
+@settings(deadline=None)
+def test_lifetimes_are_what_each_operation_in_turn_gives(seed: int) -> None:
+    """Rotations done and missed, reads past a lifetime: in any cuts the same as one operation after the other gives."""
+    rng = random.Random(seed)
+    operations = history(rng)
+    config = Config(late_windows=100_000, lifetime_days=LIFETIMES)
+    slis, whole, frames, at = Slis(config), Slis(config), [], 0
+    while at < len(operations):
+        size = rng.choice([1, 5, 30, 60])
+        frames += pushed(slis, operations[at : at + size])
+        at += size
+    got = told(slis, frames)
+    assert_frame_equal(got, told(whole, pushed(whole, operations)))
+    got = got.filter(scope="store")
+    wanted = naively(operations)
+    m3, m5 = got.filter(sli="M3"), got.filter(sli="M5")
+    assert (m3["good"].sum(), m3["total"].sum()) == (wanted["rotated"], wanted["rotated"] + wanted["unrotated"])
+    assert (m5["value"].sum(), m5["total"].sum()) == (wanted["outlived"], wanted["alive"])

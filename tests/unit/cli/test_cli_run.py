@@ -266,12 +266,18 @@ def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "M1": {"good": 9, "total": 10, "value": 0.9, "objective": 0.999, "met": False},
         "M2": {"good": 10, "total": 10, "value": 1.0, "objective": 200.0, "met": True},
         "M4": {"good": 0, "total": 0, "value": None, "objective": None, "met": None},
+        "M3": {"good": 1, "total": 2, "value": 0.5, "objective": 0.99, "met": False},
+        "M5": {"good": 7, "total": 7, "value": 0, "objective": 0.0, "met": True},
+        "M9": {"good": 0, "total": 7, "value": 1400.0, "objective": None, "met": None},
         "M10": {"good": 9, "total": 10, "value": 0.9, "objective": 0.95, "met": False},
     }
     text = summarised({**WHOLE, "slis": slis})
     assert "M1          90.000% of 10 reads succeeded; objective 99.9%: NOT met\n" in text
     assert "M2          100.00% of 10 operations answered within 200 ms; objective 95%: met\n" in text
     assert "M4          nothing to measure\n" in text
+    assert "M3          50.00% of 2 rotations done; objective 99%: NOT met\n" in text
+    assert "M5          0 of 7 reads were of secrets past their lifetime; objective 0: met\n" in text
+    assert "M9          1,400.0 operations a minute\n" in text
     assert "M10         90.00% of 10 reads needed, no cache had them (estimate); objective 95%: NOT met\n" in text
 
 

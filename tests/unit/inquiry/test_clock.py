@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.inquiry import clock, effects
+from pipeline.core import effects
+from pipeline.inquiry import clock
 from pipeline.inquiry.period import length
 
 START = dt.datetime(2026, 3, 2, 8, tzinfo=dt.UTC)

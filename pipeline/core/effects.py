@@ -23,6 +23,15 @@ _SETTINGS: Final = frozenset(
         "deletealias", "stopreplicationtoreplica",
     }
 )  # fmt: skip
+# Of AWS, what a rotation is called besides the one that is done. A failed one is told by an event without an error.
+STARTS: Final = frozenset({"rotatesecret"})
+FAILS: Final = frozenset({"rotationfailed", "rotationabandoned"})
+_NO_ROTATION: Final = frozenset(
+    {
+        "cancelrotatesecret", "rotationstarted", "testrotationstarted", "testrotationsucceeded", "testrotationfailed",
+        "enablekeyrotation", "disablekeyrotation",
+    }
+)  # fmt: skip
 _KEEPS: Final = frozenset({"kv", "generic", "cubbyhole"})  # Vault's engines that give back what they were given
 _FINAL: Final = ("destroy", "purge")
 
@@ -31,17 +40,30 @@ def effect(change: Row) -> str | None:
     """One of the words above; None for what leaves the value as it is, or did not succeed."""
     if change["outcome"] != "success":
         return None
-    word = str(change["api_operation"] or "").rsplit(".", 1)[-1].lower()
+    word = word_of(change)
     below = str(change["path"] or "").removeprefix(str(change["mount"] or "")) + "/"
     engine = str(change["mount_type"] or "kv").removeprefix("ns_") if change["store"] == "vault" else ""
     operation = change["operation"]
     if operation == "rotate":
-        return REPLACED
+        return None if word in FAILS | _NO_ROTATION else REPLACED
     if operation == "write":
         return _written(word, below, engine)
     if operation == "delete":
         return DESTROYED if _is_final(change, word, below, engine) else DELETED
     return REVOKED if operation == "revoke" else None
+
+
+def word_of(change: Row) -> str:
+    """What the store calls it, lower case and without its service."""
+    return str(change["api_operation"] or "").rsplit(".", 1)[-1].lower()
+
+
+def rotated(change: Row) -> bool | None:
+    """Whether a rotation that was asked for is done; None for what only starts one, tries it out or sets it up."""
+    word, succeeded = word_of(change), change["outcome"] == "success"
+    if word in _NO_ROTATION or (word in STARTS and succeeded):
+        return None
+    return succeeded and word not in FAILS
 
 
 def _written(word: str, below: str, engine: str) -> str | None:
