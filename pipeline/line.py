@@ -70,6 +70,7 @@ class Line:
         self._commits = Committer(parts)
         self._still = Still(parts.detectors)
         self._telling = Told(parts, self.totals)
+        parts.metrics.expect(detector.info.name for detector in parts.detectors)
 
     @inline
     def step(self, taken: Sequence[Taken]) -> None:
@@ -327,6 +328,7 @@ class Line:
             if name in states:
                 part.restore(states[name])
         self._still.all_moved()
+        self.totals.exported.known_until_us = self.parts.slis.closed_until_us
 
     def resume(self, states: Mapping[str, Frames]) -> None:
         """Continue, with partitions that may have moved meanwhile: theirs is set aside until `take_over`."""
@@ -399,6 +401,6 @@ class Line:
         self.totals.took(pieces, size, rejected)
 
     def _count(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> None:
-        self.totals.judged(len(operations), verdicts)
+        self.totals.judged(operations, verdicts)
         if self._last_us > NEVER:
             self.parts.metrics.last_event.set(self._last_us / 1e6)

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.exported import Exported
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -24,6 +26,10 @@ class Totals:
     verdicts: dict[str, tuple[str, int]] = field(default_factory=dict)  # uid of the place -> verdict, count
     alerts: dict[str, str] = field(default_factory=dict)  # uid -> severity
     slis: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    exported: Exported = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exported = Exported(self.metrics)
 
     def took(self, entries: int, size: int, rejected: pl.DataFrame) -> None:
         """A batch of so many entries and bytes; REJECTED rows of it."""
@@ -35,9 +41,10 @@ class Totals:
         self.metrics.bytes.inc(size)
         self.metrics.count_rejected(reasons)
 
-    def judged(self, operations: int, verdicts: pl.DataFrame) -> None:
-        """So many more operations, and INTEGRITY rows: a place that is told of again counts once."""
-        self.operations += operations
+    def judged(self, operations: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+        """New OPERATION rows, and INTEGRITY rows: a place that is told of again counts once."""
+        self.operations += len(operations)
+        self.exported.operations(operations)
         for uid, verdict, count in verdicts.select("uid", "verdict", "count").iter_rows():
             if uid not in self.verdicts:
                 self.metrics.verdicts.labels(verdict).inc()
@@ -46,7 +53,9 @@ class Totals:
     def measured(self, slis: pl.DataFrame) -> None:
         """SLI rows; those of whole stores are kept, the newest of each window."""
         for row in slis.filter(scope="store").iter_rows(named=True):
-            self.slis[row["sli"], row["store"], row["window_start"]] = row
+            key = (row["sli"], row["store"], row["window_start"])
+            self.exported.window(row, self.slis.get(key))
+            self.slis[key] = row
 
     def told(self, alerts: pl.DataFrame) -> None:
         """ALERT rows, made or changed."""

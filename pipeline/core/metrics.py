@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 import threading
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, make_wsgi_app
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
+
+from pipeline.core.schema import SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pipeline.core.model import Heard
 
 REQUEST = re.compile(r"[0-9A-Za-z-]{8,64}")  # what may stand in an exemplar: it comes from a log
 DELAYS = (0.1, 0.5, 1, 2, 5, 30, 60, 300)
 SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300)
+LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10)
 PAUSES = ("disk", "outbox", "spool")  # what may keep a run from taking in more: no room on the one or in the others
 READY = "/ready"
 
@@ -81,6 +87,8 @@ class Metrics:
         self.verdicts = Counter(
             "keytrail_integrity_verdicts", "Integrity verdicts other than ok", ["verdict"], registry=registry
         )
+        for verdict in VERDICTS[1:]:  # all but ok: a series that begins with its first count hides that count
+            self.verdicts.labels(verdict)
         self.connections = Gauge("keytrail_listen_connections", "Connections open now", ["listener"], registry=registry)
         told = {
             "accepted": ("keytrail_listen_accepted_connections", "Connections taken"),
@@ -94,6 +102,33 @@ class Metrics:
         )
         self.build = Gauge("keytrail_build_info", "The running version", ["version"], registry=registry)
         self.build.labels(version).set(1)
+        ProcessCollector(registry=registry)
+        self._of_the_store(registry)
+
+    def _of_the_store(self, registry: CollectorRegistry) -> None:
+        """What the stores under watch do. Counted when it is judged: of a backlog, all at once."""
+        self.operations = Counter(
+            "keytrail_line_operations", "Operations judged", ["store", "operation", "outcome"], registry=registry
+        )
+        self.mounts = Counter(
+            "keytrail_line_mount_operations", "The same by mount; other: past the first hundred, or nothing succeeded",
+            ["store", "mount", "outcome"], registry=registry,
+        )  # fmt: skip
+        self.latencies = Latencies("keytrail_line_operation_latency_seconds", "From request to response, in the store")
+        registry.register(self.latencies)
+        self.sli_events = Counter(
+            "keytrail_sli_events", "What an SLI counts, of closed windows", ["sli", "store"], registry=registry
+        )
+        self.sli_good = Counter("keytrail_sli_good_events", "What of it was good", ["sli", "store"], registry=registry)
+        self.sli_objective = Gauge(
+            "keytrail_sli_objective_ratio", "The share that is to be good", ["sli", "store"], registry=registry
+        )
+
+    def expect(self, detectors: Iterable[str]) -> None:
+        """Alerts of these are counted from zero, so that the first one shows as an increase."""
+        for name in detectors:
+            for severity in SEVERITIES:
+                self.alerts.labels(name, severity)
 
     def serve(self, port: int, address: str = "127.0.0.1") -> int:
         """Serve /metrics and /ready; on loopback unless told otherwise. Gives the port, which `port` 0 leaves open.
@@ -160,6 +195,31 @@ class Metrics:
         """Add rejected records by reason."""
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
+
+
+class Latencies(Collector):
+    """A histogram by store that takes counts by bucket: single observations would cost more than the operations."""
+
+    def __init__(self, name: str, about: str) -> None:
+        self._name, self._about = name, about
+        self._lock = threading.Lock()
+        self._stores: dict[str, tuple[list[int], float]] = {}
+
+    def add(self, store: str, counts: Sequence[int], seconds: float) -> None:
+        """So many more in each of the buckets that end at LATENCIES, and in the one past them; `seconds` in all."""
+        with self._lock:
+            known, total = self._stores.get(store, ([0] * len(counts), 0.0))
+            self._stores[store] = ([a + b for a, b in zip(known, counts, strict=True)], total + seconds)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The family as it is now."""
+        family = HistogramMetricFamily(self._name, self._about, labels=["store"])
+        bounds = [*map(str, map(float, LATENCIES)), "+Inf"]
+        with self._lock:
+            stores = dict(self._stores)
+        for store, (counts, total) in stores.items():
+            family.add_metric([store], list(zip(bounds, accumulate(counts), strict=True)), total)
+        yield family
 
 
 class _Silent(WSGIRequestHandler):

@@ -55,6 +55,11 @@ class Slis:
         self._drop()
         return pl.concat([closed, late]) if late.height else closed
 
+    @property
+    def closed_until_us(self) -> int:
+        """Windows that start by then have been told of as closed."""
+        return self._watermark - self._close
+
     def turn(self, to_us: int) -> None:
         """The clock was set back to `to_us`: windows from there on are not late."""
         self._watermark = min(self._watermark, to_us)
