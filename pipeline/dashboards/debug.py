@@ -96,8 +96,8 @@ _LISTENERS: Final = Row("Listeners", (
         "none", (Query(gauge("keytrail_listen_connections"), "{{listener}}"),),
     ),
     Panel(
-        "Taken and turned away a second", "New connections; connections and datagrams refused, by address or for want of"
-        " room.",
+        "Taken and turned away a second",
+        "New connections; connections and datagrams refused, by address or for want of room.",
         "ops",
         (Query(_per_second("keytrail_listen_accepted_connections_total", "listener"), "{{listener}} taken"),
          Query(_per_second("keytrail_listen_refused_connections_total", "listener"), "{{listener}} turned away")),

@@ -58,8 +58,8 @@ _PROMISES: Final = Row("Promises", (
 _RISK: Final = Row("Risk", (
     Panel(
         "Rotations done (M3)",
-        "Of rotations that were asked for, and of those due by a declared lifetime, the share that was done. 99 % is the"
-        " objective; nothing is shown where nothing was asked for or due.",
+        "Of rotations that were asked for, and of those due by a declared lifetime, the share that was done. 99 % is"
+        " the objective; nothing is shown where nothing was asked for or due.",
         "percentunit", (Query(share("M3", SPAN), "{{store}}"),), "stat", 6, 4, ((0, BAD), (0.95, WARN), (0.99, GOOD)),
         most=1,
     ),
@@ -90,7 +90,8 @@ _RISK: Final = Row("Risk", (
         "none", (Query(_verdicts("in_clear")),), "stat", 6, 4, _NONE,
     ),
     Panel(
-        "Indicators", "The share that was good in the time shown, of every SLI that counts good and total (docs/slis.md).",
+        "Indicators",
+        "The share that was good in the time shown, of every SLI that counts good and total (docs/slis.md).",
         "percentunit", (Query(share(".+", SPAN), "{{sli}} {{store}}"),), "bargauge", 12, 4, most=1,
     ),
     Panel(

@@ -78,8 +78,8 @@ _INCIDENTS: Final = Row("Rotation and incidents", (
         stacked=True, interval="1h",
     ),
     Panel(
-        "Rotations that were not done", "Those asked for that failed, and those due by a declared lifetime that did not come"
-        " (M3); reads of what is past its lifetime (M5).",
+        "Rotations that were not done", "Those asked for that failed, and those due by a declared lifetime that did not"
+        " come (M3); reads of what is past its lifetime (M5).",
         "none",
         tuple(Query(bad(sli, "1h", "store"), f"{sli} {{{{store}}}}") for sli in ("M3", "M5")), stacked=True,
         interval="1h",
