@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +16,8 @@ import pytest
 from pipeline.core import plugins
 from pipeline.core.errors import DeliveryError
 from pipeline.core.model import Message
-from tests.components import from_debian
 from tests.integration.kafka.broker import free_port
+from tests.integration.programs import debian_packages, rsyslog_words, running, until
 from tests.receivers.cases import ROOM
 from tests.receivers.messages import HOSTILE, hostile, message
 from tests.receivers.syslog import certificate
@@ -64,33 +60,10 @@ def sink_of(kind: str, **given: Any) -> Any:
     return plugins.load(ROOM, kind).create(msgspec.convert(given, plugins.config_type(ROOM, kind)))
 
 
-def until(wanted: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for something that must come."""
-    deadline = time.monotonic() + seconds
-    while not wanted():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
-
-
-@contextmanager
-def running(words: list[str | Path], folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A program for the time of a with-block; what it printed is in `log` of the folder."""
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            list(map(str, words)), stdout=log, stderr=log, cwd=folder, env={**os.environ, **environment}
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
 @pytest.fixture(scope="session")
 def debian() -> Path:
     """rsyslog and Alertmanager of Debian, unpacked."""
-    packages = ("rsyslog", "rsyslog-openssl", "libestr0", "libfastjson4", "liblognorm5", "prometheus-alertmanager")
-    return from_debian("receivers", *packages)
+    return debian_packages()
 
 
 @contextmanager
@@ -98,18 +71,8 @@ def rsyslog(debian: Path, folder: Path, pem: Path, port: int) -> Iterator[Path]:
     """rsyslog with TLS on `port`; the file it writes."""
     out, config = folder / "messages.jsonl", folder / "rsyslog.conf"
     config.write_text(RSYSLOG.format(folder=folder, pem=pem, port=port, out=out))
-    libraries = next((debian / "usr" / "lib").glob("*-linux-gnu"))
-    words = [
-        debian / "usr" / "sbin" / "rsyslogd",
-        "-n",
-        "-f",
-        config,
-        "-i",
-        folder / "pid",
-        "-M",
-        libraries / "rsyslog",
-    ]
-    with running(words, folder, LD_LIBRARY_PATH=str(libraries)):
+    words, environment = rsyslog_words(debian, folder, config)
+    with running(words, folder, **environment):
         yield out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -145,6 +146,19 @@ def test_unfinished_object_is_delivered_again() -> None:
     ended = DECODER.decode(batch_of(data, final=True))
     assert ended.consumed == 5
     assert {reason for _, reason in ended.rejected.rows()} == {"torn", "unknown_format"}
+
+
+def test_records_that_stand_alone_are_not_put_together() -> None:
+    """Where records may come from different senders, what one left half is torn, and no other's text completes it."""
+    half, other = A[: A.index(b",") + 1], A[A.index(b",") + 1 :]
+    pretty = json.dumps(json.loads(B), indent=2).encode()
+    data = half + b"\n" + other + b"\n" + pretty + b"\n" + b"<29>1 - db1 vault 1 - - " + entry(3) + b"\n" + half
+    assert [what for _, what in told(half + b"\n" + other)] == ["id-1"]
+    for final in (False, True):
+        decoded = DECODER.decode(replace(batch_of(data), alone=True, final=final))
+        assert decoded.consumed == data.count(b"\n") + 1
+        assert decoded.events["correlation_uid"].to_list() == ["id-3"]
+        assert decoded.rejected["reason"][0] == decoded.rejected["reason"][-1] == "torn"
 
 
 def test_object_without_end_is_given_up() -> None:
