@@ -30,8 +30,6 @@ from pipeline.integrity.devices import Devices
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import Pairing
 from pipeline.judging import JudgingLine
-from pipeline.ledger import FileGuard, keys
-from pipeline.ledger.sealed import SealedLedger
 from pipeline.ledgers import MAIN
 from pipeline.line import Line
 from pipeline.parts import Parts
@@ -49,6 +47,7 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.core.ports import Decoder, Detector, Source
     from pipeline.decoders import Format
+    from pipeline.ledger.sealed import SealedLedger
     from pipeline.store import Lake
 
 
@@ -181,6 +180,8 @@ class App:
         Raises ConfigError.
         """
         wanted, known = self.options.input_format, plugins.kinds("pipeline.decoders")
+        if wanted == "text":
+            raise ConfigError("text logs hold no audit entries; keytrail scan PATH searches them for leaked secrets")
         if wanted == "auto":
             return decoders.together([self._format(kind) for kind in known])
         if wanted not in known:
@@ -198,37 +199,10 @@ class App:
 
     def _ledger(self, lake: Lake, detectors: Sequence[Detector]) -> SealedLedger | None:
         config = self.settings.table(conf.LedgerConfig, "ledger")
-        if not config.enabled:
-            if lake.ledgers():
-                raise ConfigError(
-                    f"{self.options.lake} has a ledger, and what is written without one fails every later verify: "
-                    "leave [ledger] enabled as it was, or write to another lake"
-                )
-            return None
-        path, folder = ledgers.key_path(config, self.options.signing_key), ledgers.folder_of(self.options.worker)
-        begun = lake.ledger_head() or (self.options.lake / folder).exists()
-        if not begun and self.options.worker in lake.raw_owners():
-            raise ConfigError(
-                f"{self.options.lake} holds entries from before there was a ledger, which it would never cover: leave "
-                "[ledger] enabled = false for this lake, or read the logs into a new one"
-            )
-        if not path.exists() and (self.options.signing_key or config.signer == "file"):
-            self.notes.append(
-                f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"
-            )
-        signer = ledgers.signer_of(config, self.options.signing_key, self.options.lake, folder)
-        remembered = ledgers.signed_folder(config, path)
-        if remembered is None:
-            self.notes.append(
-                f"what is signed can only be remembered in the lake, which rolls back with it: nothing can be written "
-                f"beside {keys.shown(path)}; set [ledger] signed"
-            )
-        guard = None if remembered is None else FileGuard(remembered)
-        ledger = SealedLedger.open(
-            self.options.lake, signer, head=lake.ledger_head(), guard=guard, clock=self.clock, folder=folder
-        )
-        configuration = named.configuration(self.settings, detectors, version())
-        ledger.follow(self.options.worker, lake.owned(), configuration)
+        ledger = ledgers.begun(lake, config, self.options.signing_key, self.notes, clock=self.clock)
+        if ledger is not None:
+            configuration = named.configuration(self.settings, detectors, version())
+            ledger.follow(self.options.worker, lake.owned(), configuration)
         return ledger
 
     def line(self, lake: Lake, source: Source, positions: Sequence[Any]) -> Line:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipeline.config import LedgerConfig
+    from pipeline.core.clock import Clock
     from pipeline.ledger.control import Body
     from pipeline.ledger.timestamp import Roots
 
@@ -80,6 +81,43 @@ def opened(lake: Lake, config: LedgerConfig, named: str | Path | None = None) ->
     return SealedLedger.open(
         lake.path, signer, head=head, guard=guard_of(config, key, lake.path, folder), folder=folder
     )
+
+
+def begun(
+    lake: Lake, config: LedgerConfig, named: str | Path | None, notes: list[str], *, clock: Clock = system_clock
+) -> SealedLedger | None:
+    """The ledger of the lake's worker, begun where there is none yet; None where the config wants none. `notes` gets
+    what its owner should know.
+
+    Raises ConfigError where a ledger would be begun too late, or left out too late.
+    """
+    path = key_path(config, named)
+    if not config.enabled:
+        if lake.ledgers():
+            raise ConfigError(
+                f"{lake.path} has a ledger, and what is written without one fails every later verify: "
+                "leave [ledger] enabled as it was, or write to another lake"
+            )
+        return None
+    folder = folder_of(lake.worker)
+    if not (lake.ledger_head() or (lake.path / folder).exists()) and lake.worker in lake.raw_owners():
+        raise ConfigError(
+            f"{lake.path} holds entries from before there was a ledger, which it would never cover: leave "
+            "[ledger] enabled = false for this lake, or read the logs into a new one"
+        )
+    if not path.exists() and (named or config.signer == "file"):
+        notes.append(
+            f"made the ledger's signing key {keys.shown(path)}; keep a copy, this lake cannot go on without it"
+        )
+    signer = signer_of(config, named, lake.path, folder)
+    remembered = signed_folder(config, path)
+    if remembered is None:
+        notes.append(
+            f"what is signed can only be remembered in the lake, which rolls back with it: nothing can be written "
+            f"beside {keys.shown(path)}; set [ledger] signed"
+        )
+    guard = None if remembered is None else FileGuard(remembered)
+    return SealedLedger.open(lake.path, signer, head=lake.ledger_head(), guard=guard, clock=clock, folder=folder)
 
 
 def writable(lake: Path, worker: str, upkeep: StoreConfig | None = None, *, quiet: bool = False) -> Lake:

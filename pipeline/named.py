@@ -15,6 +15,7 @@ from pipeline.ledger.statements import Configuration
 from pipeline.probe import Config as ProbeConfig
 from pipeline.routing import PER_DAY_MAX, OutboxConfig, unusable
 from pipeline.routing import Config as RoutingConfig
+from pipeline.scan import Config as ScanConfig
 from pipeline.sli import Config as SliConfig
 from pipeline.store import StoreConfig
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox", "sinks",
-    "store", "canary", "ledger", "integrity", "probe",
+    "store", "canary", "ledger", "integrity", "probe", "scan",
 )  # fmt: skip
 
 
@@ -142,7 +143,7 @@ def _fixed(settings: conf.Settings) -> list[tuple[str, Any]]:
         ("line", conf.Line), ("detection", conf.Detection), ("enrich", EnrichConfig), ("baselines", BaselinesConfig),
         ("slis", SliConfig), ("alerts", RoutingConfig), ("store", StoreConfig), ("canary", conf.Canary),
         ("integrity", conf.Integrity), ("ledger", conf.LedgerConfig), ("outbox", OutboxConfig),
-        ("probe", ProbeConfig),
+        ("probe", ProbeConfig), ("scan", ScanConfig),
     ]  # fmt: skip
     return [(name, settings.table(kind, name)) for name, kind in fixed]
 

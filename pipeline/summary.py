@@ -80,7 +80,7 @@ def broken(result: Mapping[str, Any]) -> bool:
 
 
 def notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]) -> list[str]:
-    found = _left_out(getattr(source, "skipped", ()))
+    found = left_out(getattr(source, "skipped", ()))
     found += [f"{fault.file}: {fault.message}" for fault in getattr(source, "faults", ())]
     found += [
         f"{depth:,} undelivered in the outbox for {name}; the next run tries again"
@@ -91,7 +91,7 @@ def notes(source: Source, line: Line, lake: Lake, undelivered: Mapping[str, int]
     return found + ([f"upkeep of the lake failed: {lake.upkeep_failure}"] if lake.upkeep_failure else [])
 
 
-def _left_out(skipped: Sequence[str]) -> list[str]:
+def left_out(skipped: Sequence[str]) -> list[str]:
     """What a folder held besides logs, in one line, so that nobody misses a log of an odd name."""
     if not skipped:
         return []

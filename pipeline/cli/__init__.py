@@ -14,12 +14,12 @@ import typer
 import typer.core
 
 from pipeline import app as application
-from pipeline.cli import asking, checking, detecting, inquiring, ledger, running, show, verifying
+from pipeline.cli import asking, checking, detecting, inquiring, ledger, running, scanning, show, verifying
 from pipeline.core.errors import KeytrailError
 
 ORDER = (
     "run", "judge", "query", "alerts", "outbox", "verify", "proof", "ledger", "report", "investigate", "inventory",
-    "policy", "detectors", "backtest", "simulate", "evaluate", "probe", "check",
+    "policy", "scan", "detectors", "backtest", "simulate", "evaluate", "probe", "check",
 )  # fmt: skip
 HUNG_UP = 128 + signal.SIGPIPE
 
@@ -105,8 +105,8 @@ def keytrail(
 
 for _command in (
     running.run, running.judge, asking.query, asking.alerts, asking.report, inquiring.investigate, inquiring.inventory,
-    inquiring.policy, verifying.proof, detecting.backtest, detecting.simulate, detecting.evaluate, checking.probe,
-    checking.check,
+    inquiring.policy, scanning.scan, verifying.proof, detecting.backtest, detecting.simulate, detecting.evaluate,
+    checking.probe, checking.check,
 ):  # fmt: skip
     cli.command()(_command)
 cli.add_typer(asking.outbox, name="outbox")

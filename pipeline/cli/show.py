@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import tables
-from pipeline.core.schema import BROKEN_VERDICTS
+from pipeline.core.schema import BROKEN_VERDICTS, SEVERITIES
 from pipeline.core.text import visible
 from pipeline.summary import broken
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.ledger.verify import Report
     from pipeline.line import Line
+    from pipeline.scanning import Scan
     from pipeline.verification import Verified
 
 SEVERITY_STYLE: Final = {
@@ -113,6 +114,23 @@ def _verification(result: Verified) -> None:
         return
     out.print(_entry("verified", ("NO: what does not hold is below", "bold red")))
     tables.table(_shown(report).filter(pl.col("verdict") != "ok"), "table")
+
+
+def leaks(job: Scan) -> None:
+    """The end of a scan, on stderr: what was found, in how much, and what was not searched."""
+    for text in job.notes:
+        note(text)
+    for file, why in job.unread.items():
+        note(f"not searched: {file}: {why}")
+    total, files = sum(job.severities.values()), f"{job.searched:,} {'file' if job.searched == 1 else 'files'}"
+    searched = f"{files}, {job.bytes / 1e6:,.1f} MB" if job.bytes >= 1e5 else f"{files}, {job.bytes:,} bytes"
+    if not total:
+        note(f"no leaks in {searched}")
+        return
+    grave = {name: job.severities[name] for name in reversed(SEVERITIES) if name in job.severities}
+    kept = f"; {job.new:,} new in the lake" if job.keeps else ""
+    note(f"{total:,} {'leak' if total == 1 else 'leaks'} in {len(job.files):,} of {searched}: {_counts(grave)}{kept}")
+    note(", ".join(f"{count:,} {rule}" for rule, count in job.rules.most_common()))
 
 
 def summary(result: Mapping[str, Any], lake: Path, *, as_json: bool) -> None:

@@ -325,6 +325,7 @@ LEAK: Final = pl.Schema(
         "preview": pl.String(),
         "keyed_hash": pl.String(),
         "secret": pl.String(),
+        "file": pl.String(),
     }
 )
 

@@ -88,14 +88,14 @@ def create(path: Path, name: str = DEFAULT_NAME) -> FileSigner:
     text = f"{_PREFIX}{name}+{note.verifier_of(signer).key_id.hex()}+{material}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _place(path, text.encode())
+        place(path, text.encode())
         sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"the signing key {path} could not be created: {error.strerror}") from error
     return signer
 
 
-def _place(path: Path, data: bytes) -> None:
+def place(path: Path, data: bytes) -> None:
     """A new file that is whole as soon as it is there. Raises OSError, FileExistsError where there is one already."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     write_durable(fresh, data, mode=0o600, exclusive=True)

@@ -120,7 +120,7 @@ def test_check_tells_where_each_value_came_from(tmp_path: Path) -> None:
     assert found["detectors.breadth.windows"][1] == "default"
     tables = {key.split(".")[0] for key in found}
     assert {"line", "detection", "detectors", "sources", "decoders", "enrich", "baselines", "slis", "alerts", "outbox",
-            "store", "canary", "ledger", "integrity", "probe"} == tables  # fmt: skip
+            "store", "canary", "ledger", "integrity", "probe", "scan"} == tables  # fmt: skip
 
 
 def test_an_evaluation_is_refused_before_it_begins(tmp_path: Path) -> None:
