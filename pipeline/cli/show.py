@@ -199,6 +199,7 @@ _SLIS: Final = {
     "M3": "{value:.2%} of {total:,.0f} rotations done",
     "M4": "{value:,.0f} of {total:,.0f} operations denied",
     "M5": "{value:,.0f} of {total:,.0f} reads were of secrets past their lifetime",
+    "M8": "{minutes:,.0f} minutes until what leaked was of no more use, {note}",
     "M9": "{value:,.1f} operations a minute",
     "M10": "{value:.2%} of {total:,.0f} reads needed, no cache had them (estimate)",
 }
@@ -207,10 +208,12 @@ _SLIS: Final = {
 def _sli(name: str, sli: Mapping[str, Any]) -> Text:
     if sli["value"] is None:
         return _entry(name, "nothing to measure")
-    told = _SLIS[name].format_map(sli)
+    told = _SLIS[name].format_map({**sli, "minutes": sli["value"] / 60})
     if sli["met"] is None:
         return _entry(name, told)
-    objective = {"M2": "95%", "M5": f"{sli['objective']:g}"}.get(name, f"{sli['objective'] * 100:.6g}%")
+    objective = {"M2": "95%", "M5": f"{sli['objective']:g}", "M8": f"{sli['objective'] / 60:g} min"}.get(
+        name, f"{sli['objective'] * 100:.6g}%"
+    )
     verdict = ("met", "green") if sli["met"] else ("NOT met", "bold red")
     return _entry(name, f"{told}; objective {objective}: ", verdict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.core import effects
+from pipeline.core import effects, revoked
 from pipeline.core.schema import SEVERITIES
 from pipeline.inquiry import clock
 from pipeline.inquiry.parts import Part
@@ -125,7 +125,7 @@ def _clock(ask: Ask, case: Case, changes: Sequence[dict[str, Any]]) -> Part:
     if case.since is None:
         return case.no_clock()
     reads = ask(_BEFORE, since=case.since) + ask(_READS, since=case.since, end=case.period.end)
-    found = clock.of_secret(reads, changes, (case.since, case.since_from), case.period.until)
+    found = revoked.of_secret(reads, changes, (case.since, case.since_from), case.period.until)
     notes = clock.sentences(found, "secret")
     if said := _OF_ENGINES.get(ask(_ENGINE)[0]["engine"], _SAID):
         notes.append(said)

@@ -1,4 +1,4 @@
-"""Service level indicators M1 to M5, M9 and M10: windows of event time, objectives, error budgets."""
+"""Service level indicators M1 to M5 and M8 to M10: windows of event time, objectives, error budgets."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -17,15 +18,25 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What differs for one scope; what is left out stays the default.
 
     m1: share of reads that succeed. m2: milliseconds that 95 of 100 operations stay below. m3: share of rotations that
-    are done, and in time. m5: reads of secrets past their lifetime. m10: share of reads that no cache would have
-    answered.
+    are done, and in time. m5: reads of secrets past their lifetime. m8: seconds until what leaked is of no more
+    use. m10: share of reads that no cache would have answered.
     """
 
     m1: Share | None = None
     m2: Positive | None = None
     m3: Share | None = None
     m5: NotNegative | None = None
+    m8: Positive | None = None
     m10: Share | None = None
+
+
+class Compromised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret, as the column `secret` names it, that somebody may have had from then on."""
+
+    secret: Annotated[str, msgspec.Meta(min_length=1)]
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    store: str = "vault"
+    namespace: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +51,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `lifetime_days`: how long a secret may stay as it is, by what its name begins with; the longest such beginning
     counts, 0 exempts. Of at most `max_declared` secrets it is known when they were changed.
+
+    `compromised`: secrets that are taken to have leaked. The clock of each runs until the value of then is of
+    no more use.
     """
 
     window_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
@@ -51,11 +65,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     m2: Positive = 200.0
     m3: Share = 0.99
     m5: NotNegative = 0.0
+    m8: Positive = 1_800.0
     m10: Share = 0.95
     cache_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300
     max_cached: Count = 200_000
     lifetime_days: dict[str, Days] = msgspec.field(default_factory=dict)
     max_declared: Count = 50_000
+    compromised: Annotated[tuple[Compromised, ...], msgspec.Meta(max_length=1_000)] = ()
     objectives: dict[str, Objective] = msgspec.field(default_factory=dict)
 
 

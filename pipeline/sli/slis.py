@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.core.schema import SLI, TIME, empty
 from pipeline.sli.cached import KNOWN, Cached
+from pipeline.sli.clocks import Clocks
 from pipeline.sli.lifetimes import Lifetimes
 from pipeline.sli.places import Places, named
 from pipeline.sli.rows import SHARES, rolled_up, rows
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Slis:
-    """M1 to M5, M9 and M10 per window, for stores, namespaces and mounts; satisfies `core.ports.Stateful`.
+    """M1 to M5 and M8 to M10 per window, for stores, namespaces and mounts; satisfies `core.ports.Stateful`.
 
     `late` counts operations whose window was forgotten, `capped` those told under `other`. User-seen success (a
     retry within seconds that works) is not told: it would need every failed read to be remembered.
@@ -38,6 +39,7 @@ class Slis:
         self._windows: dict[int, Places] = {}
         self._cached = Cached(config)
         self._lifetimes = Lifetimes(config)
+        self._clocks = Clocks(config)
         self._totals = Sums(counted(config), ["window", "place"])
         self._bins = Sums(BINNED, ["window", "place", "bin"])
 
@@ -53,7 +55,9 @@ class Slis:
         closed = self._rows([w for w, end in ends.items() if before < end <= self._watermark])
         late = self._rows([w for w in set(touched["window"]) if ends[w] <= before], touched)
         self._drop()
-        return pl.concat([closed, late]) if late.height else closed
+        parts = [closed, late, self._clocks.push(operations, watermark_us)]
+        told = [part for part in parts if part.height]
+        return pl.concat(told) if told else closed
 
     @property
     def closed_until_us(self) -> int:
@@ -63,10 +67,12 @@ class Slis:
     def turn(self, to_us: int) -> None:
         """The clock was set back to `to_us`: windows from there on are not late."""
         self._watermark = min(self._watermark, to_us)
+        self._clocks.turn(to_us)
 
     def flush(self) -> pl.DataFrame:
         """Rows of the windows still open, as far as they are known; nothing is forgotten and nothing closed."""
-        return self._rows([window for window in self._windows if window + self._close > self._watermark])
+        still = self._rows([window for window in self._windows if window + self._close > self._watermark])
+        return pl.concat([still, self._clocks.flush()])
 
     def quantiles(self) -> pl.DataFrame:
         """Columns store, scope, window_start, p50, p95, p99 (ms, within 1 %) of every window still remembered."""
@@ -84,12 +90,13 @@ class Slis:
             raise ValueError("windows of different sizes cannot be merged")
         self._take(other.snapshot())
         self._lifetimes.add(other._lifetimes)
+        self._clocks.add(other._clocks)
         self._watermark = max(self._watermark, other._watermark)
         self.late += other.late
         self.capped += other.capped
 
     def snapshot(self) -> Frames:
-        """places, totals and bins by window, what caches would know, declared secrets, and meta: one row."""
+        """places, totals and bins by window, what caches would know, declared secrets and clocks, and meta: one row."""
         meta = {"watermark_us": [self._watermark], "late": [self.late], "capped": [self.capped]}
         return {
             "places": named(self._windows).drop("place"),
@@ -97,6 +104,7 @@ class Slis:
             "bins": self._bins.settled().sort("window", "place", "bin"),
             "cached": self._cached.snapshot(),
             "declared": self._lifetimes.snapshot(),
+            **self._clocks.snapshot(),
             "meta": pl.DataFrame(meta),
         }
 
@@ -108,6 +116,7 @@ class Slis:
         self._cached.clear()
         self._take(frames)
         self._lifetimes.restore(frames)
+        self._clocks.restore(frames)
         meta = frames["meta"].row(0, named=True)
         self._watermark, self.late, self.capped = meta["watermark_us"], meta["late"], meta["capped"]
 

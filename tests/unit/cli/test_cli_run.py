@@ -271,6 +271,7 @@ def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "M4": {"good": 0, "total": 0, "value": None, "objective": None, "met": None},
         "M3": {"good": 1, "total": 2, "value": 0.5, "objective": 0.99, "met": False},
         "M5": {"good": 7, "total": 7, "value": 0, "objective": 0.0, "met": True},
+        "M8": {"value": 4_980.0, "total": 1, "objective": 1800.0, "met": False, "note": "1 of 1 still running"},
         "M9": {"good": 0, "total": 7, "value": 1400.0, "objective": None, "met": None},
         "M10": {"good": 9, "total": 10, "value": 0.9, "objective": 0.95, "met": False},
     }
@@ -280,6 +281,10 @@ def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "M4          nothing to measure\n" in text
     assert "M3          50.00% of 2 rotations done; objective 99%: NOT met\n" in text
     assert "M5          0 of 7 reads were of secrets past their lifetime; objective 0: met\n" in text
+    told = (
+        "M8          83 minutes until what leaked was of no more use, 1 of 1 still running; objective 30 min: NOT met\n"
+    )
+    assert told in text
     assert "M9          1,400.0 operations a minute\n" in text
     assert "M10         90.00% of 10 reads needed, no cache had them (estimate); objective 95%: NOT met\n" in text
 

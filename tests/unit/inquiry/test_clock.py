@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core import effects
+from pipeline.core import effects, revoked
 from pipeline.inquiry import clock
 from pipeline.inquiry.period import length
 
@@ -33,7 +33,7 @@ def one(
 
 def told(reads: list[dict[str, Any]], changes: list[dict[str, Any]], now: float = 100) -> tuple[Any, ...]:
     """State, minutes, and what stopped it."""
-    found = clock.of_secret(reads, changes, SINCE, moment(now))
+    found = revoked.of_secret(reads, changes, SINCE, moment(now))
     return found["state"], found["seconds"] / 60, found["action"]
 
 

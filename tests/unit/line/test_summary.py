@@ -28,6 +28,16 @@ def test_counts_add_up_and_are_measured() -> None:
     assert (told["M9"]["value"], told["M9"]["met"]) == (10.0, None)
 
 
+def test_the_longest_clock_is_told() -> None:
+    """Of the time to revoke the worst window, and how many clocks still run at the end."""
+    row = {"sli": "M8", "objective": 1800.0, "total": 0.0}
+    told = summed(
+        {**row, "value": 1900.0, "coverage": "1 of 1 still running; more"},
+        {**row, "value": 100.0, "coverage": "0 of 1 still running; more"},
+    )["M8"]
+    assert (told["value"], told["met"], told["note"]) == (1900.0, False, "0 of 1 still running")
+
+
 def test_reads_past_a_lifetime_are_a_number() -> None:
     """One is too many where none may be; of secrets that were all left out nothing is known."""
     row = {"sli": "M5", "objective": 0.0}
