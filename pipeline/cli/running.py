@@ -50,6 +50,8 @@ def run(  # noqa: PLR0917  one parameter an option
         raise ConfigError("--kafka reads topics: give no PATH with it")
     if (topic or group) and not kafka:
         raise ConfigError("--topic and --group need --kafka HOST:PORT")
+    if listen and not words(listen):
+        raise ConfigError("--listen needs an address, such as tcp://127.0.0.1:9090")
     if listen and (paths or kafka):
         raise ConfigError("--listen takes what is sent: give neither PATH nor --kafka with it")
     if not (paths or kafka or listen or SAMPLES.exists()):

@@ -73,8 +73,6 @@ def create(
     Raises ConfigError for an address that cannot be had, SourceError for a spool that cannot be used.
     """
     asked = addresses(tuple(texts), public=config.public)
-    if not asked:
-        raise ConfigError("--listen needs an address, such as tcp://127.0.0.1:9090")
     with ExitStack() as undo:
         listeners = [_listener(config, address, Path(config.folder or folder), undo) for address in asked]
         feeds = {one.address.name: _feed(config, one, positions) for one in listeners}

@@ -189,6 +189,7 @@ def test_one_file_left_out_is_told_as_one(tmp_path: Path) -> None:
         (["--topic", "audit"], 2, "--kafka"),
         (["--listen", "tcp://:9090", "whole.log"], 2, "neither PATH"),
         (["--listen", "tcp://0.0.0.0:9090"], 2, "public"),
+        (["--listen", ","], 2, "an address"),
         (["--listen", "vault:9090"], 2, "tcp://127.0.0.1:9090"),
         (["--kafka", "localhost:9092"], 2, "--topic"),
         (["whole.log", "--input-format", "vualt"], 2, "vault"),

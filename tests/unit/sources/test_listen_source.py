@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import ssl
@@ -115,6 +116,19 @@ def test_many_senders_mix_by_whole_lines(tmp_path: Path) -> None:
         assert [line for line in heard.lines if line.startswith(b"%d-" % n)] == lines
     assert {batch.stream for batch in heard.batches} == {name}
     assert all(batch.alone for batch in heard.batches)
+
+
+def test_what_is_handed_out_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch comes only when its spool was synced that far: no commit knows more than a power cut leaves."""
+    name, port = tcp()
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (fsync(fd), synced.append(os.fstat(fd).st_size)))
+    with listening(tmp_path, name, sync_seconds=1000) as heard, connected(port) as sock:
+        for n in range(20):
+            sock.sendall(b"%04d\n" % n * 100)
+            heard.until(lambda n=n: len(heard.lines) == 100 * (n + 1))  # type: ignore[misc]
+            assert max(synced) >= heard.batches[-1].after[-1] == 500 * (n + 1)
 
 
 def test_what_a_sender_left_half(tmp_path: Path) -> None:
