@@ -117,7 +117,7 @@ def story(logs: Path) -> list[bytes]:
     return (gzip.decompress(first) + second + last).splitlines(keepends=True)
 
 
-@pytest.mark.parametrize("steps", [STEPS[:3], pytest.param(STEPS * 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [STEPS[:2], pytest.param(STEPS * 2, marks=pytest.mark.slow)])
 def test_death_at_one_step_after_the_other(
     nursery: Nursery, logs: Path, tmp_path: Path, steps: tuple[str, ...]
 ) -> None:

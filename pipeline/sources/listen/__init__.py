@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from pipeline.core.errors import ConfigError
 from pipeline.sources.listen.address import Address, addresses
 from pipeline.sources.listen.dropped import Dropped
 from pipeline.sources.listen.feed import Feed
