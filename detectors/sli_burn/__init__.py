@@ -31,14 +31,24 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Error budget burns fast",
     family="sli",
-    summary="multi-window burn rates of success and latency against their objectives, gated by an exact test",
+    summary="multi-window burn rates of success, latency and rotations against their objectives, gated by an exact test",
     techniques=("T1499",),
-    measures=("F1", "F4", "M1", "M2"),
+    measures=("F1", "F4", "M1", "M2", "M3"),
     cadence="sli",
 )
 _DAY: Final = 86_400
 _FAST_SHARE: Final = 0.95  # of operations faster than M2's objective: what a p95 promises
-_NAMES: Final = {"M1": "reads that succeed", "M2": "operations that are fast enough"}
+_NAMES: Final = {
+    "M1": "reads that succeed", "M2": "operations that are fast enough", "M3": "rotations that are done, and in time",
+}  # fmt: skip
+_ROTATE: Final = (
+    "See which rotations fail (view operations, operation rotate, and error), or which secrets are past their lifetime"
+    " (M5 of the view slis): the job that rotates, its credential, or the account that it changes passwords with."
+)
+_PAUSE: Final = (
+    "Pause deployments. See which mount and which error it is (view operations, outcome and error), and whether the"
+    " store's backend or its network is slow."
+)
 _SHOWN: Final = 3
 _READ: Final = ("window_start", "window_seconds", "sli", "store", "scope", "good", "total", "objective")
 
@@ -122,10 +132,10 @@ class SliBurn:
         for _, _, sli, store, scope, good, total, objective in rows:
             key = (sli, store, scope)
             self._ring.add(key, (total or 0.0) - (good or 0.0), total or 0.0)
-            self._objective[key] = 1 - (objective if sli == "M1" else _FAST_SHARE)
+            self._objective[key] = 1 - (_FAST_SHARE if sli == "M2" else objective)
         self._objective = {key: self._objective[key] for key in self._ring.keys if key in self._objective}
         allowed = np.array([self._objective.get(key, 1.0) for key in self._ring.keys])
-        least = np.array([self._config.failures if sli == "M1" else self._config.slow for sli, _, _ in self._ring.keys])
+        least = np.array([self._config.slow if sli == "M2" else self._config.failures for sli, _, _ in self._ring.keys])
         fresh = [
             (place, rule, burn)
             for rule in range(len(self._config.rules))
@@ -199,8 +209,7 @@ class SliBurn:
             observed=f"burn rate {figure(burn)}; {gone:.0%} of the {self._config.period_days}-day budget gone in"
             f" {_span(rule.long_seconds)}",
             expected=f"burn rate below {figure(threshold)}; {allowed:.2%} may fail",
-            next_step="Pause deployments. See which mount and which error it is (view operations, outcome and error),"
-            " and whether the store's backend or its network is slow.",
+            next_step=_ROTATE if sli == "M3" else _PAUSE,
             evidence=[],
             time=datetime.fromtimestamp(at_us / 1e6, UTC),
             ready=datetime.fromtimestamp((at_us + 3 * size) / 1e6, UTC),
