@@ -34,8 +34,9 @@ lint: $(DEV)
 bench: $(DEV)
 	$(BIN)/python tests/bench/run.py
 
+NOTEBOOK ?= first_look
 notebook: $(DEV)
-	$(BIN)/marimo run notebooks/first_look.py
+	$(BIN)/marimo run notebooks/$(NOTEBOOK).py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("keytrail needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
