@@ -37,6 +37,7 @@ KNOWN: Final = pl.Schema({**_NAMED, "kept": pl.String(), **{name: OPERATION[name
 CLOCKS: Final = pl.Schema({**_NAMED, "from_us": pl.Int64(), "told": pl.Boolean()})
 _CHANGES: Final = 1_000  # of one secret; the first of them decide
 _BY_PATH: Final = re.compile(r"^sys/(?:leases/)?revoke(?:-prefix|-force)?/(.+)$")
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MOUNTS: Final = "sys/mounts/"
 
 
@@ -75,13 +76,17 @@ class Clock:
     def _around(self, row: Row) -> bool:
         """Whether leases of it were revoked by their path, or its mount was taken away."""
         path = str(row["path"] or "")
-        known = [one for one in (*self.reads.values(), *self.changes) if one["path"] and one["secret"]]
         if found := _BY_PATH.match(path):
             asked = found[1]
-            return any(one["path"].startswith(asked) or asked.startswith(f"{one['path']}/") for one in known)
-        gone = path.removeprefix(_MOUNTS).rstrip("/")
-        deleted = path.startswith(_MOUNTS) and row["api_operation"] == "delete"
-        return deleted and any((one["mount"] or "").rstrip("/") == gone for one in known)
+            return any(p.startswith(asked) or asked.startswith(f"{p}/") for p in self._named("path"))
+        if path.startswith(_MOUNTS) and row["api_operation"] == "delete":
+            gone = path.removeprefix(_MOUNTS).rstrip("/")
+            return any(mount.rstrip("/") == gone for mount in self._named("mount"))
+        return False
+
+    def _named(self, column: str) -> set[str]:
+        """What this secret was called, or where it was."""
+        return {one[column] for one in (*self.reads.values(), *self.changes) if one[column] and one["secret"]}
 
     def _all(self) -> list[Row]:
         return sorted((*self.reads.values(), *self.changes), key=lambda one: one["time"])
@@ -100,8 +105,8 @@ class Clock:
     def scopes(self) -> list[str]:
         """Where it counts."""
         space = self.declared.namespace
-        mounts = {one["mount"] for one in (*self.reads.values(), *self.changes) if one["mount"] and one["secret"]}
-        return ["store", f"namespace:{space}", *(f"mount:{space}/{m}".replace(":/", ":") for m in sorted(mounts))]
+        mounts = sorted(self._named("mount"))
+        return ["store", f"namespace:{space}", *(f"mount:{space}/{m}".replace(":/", ":") for m in mounts)]
 
 
 class Clocks:
@@ -251,4 +256,4 @@ def _framed(rows: list[Row]) -> pl.DataFrame:
 
 
 def _moment(at_us: int) -> dt.datetime:
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=at_us)
+    return _EPOCH + dt.timedelta(microseconds=at_us)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipeline.core import revoked
+from pipeline.decoders._exact import EARLIEST, LATEST
 from pipeline.sli import Config, Slis
 from pipeline.sli.config import Compromised
 from tests.unit.sli.test_slis import NONE, SECOND, START, WINDOW, operations, pick
@@ -113,6 +114,13 @@ def test_no_more_declared() -> None:
     without.restore(slis.snapshot())
     assert without.snapshot()["clocks.known"].is_empty()
     assert without.flush().filter(sli="M8").is_empty()
+
+
+@pytest.mark.parametrize("end", [EARLIEST, LATEST])
+def test_a_log_of_any_date(end: dt.datetime) -> None:
+    """The first and the last moment that a decoder believes stop nothing."""
+    at = (end - dt.datetime.fromtimestamp(START / SECOND, dt.UTC)).total_seconds()
+    assert told({**READ, "at": at}, {**WRITE, "at": at}, until=round(at) + 300).height <= 2
 
 
 def history(rng: random.Random) -> list[dict[str, Any]]:
