@@ -67,8 +67,9 @@ def address_of(text: str) -> Address:
     if parts.scheme not in SCHEMES or parts.query or parts.fragment:
         raise _refused(text)
     if parts.scheme == "unix":
-        if parts.netloc or not parts.path.startswith("/") or "\0" in text or len(parts.path.encode()) > PATH_MAX:
-            raise ConfigError(f"--listen {text}: unix:///PATH, an absolute path of at most {PATH_MAX} bytes")
+        size = len(parts.path.encode("utf-8", "replace"))
+        if parts.netloc or not parts.path.startswith("/") or not parts.path.isprintable() or size > PATH_MAX:
+            raise ConfigError(f"--listen {text!a}: unix:///PATH, an absolute path of at most {PATH_MAX} bytes in UTF-8")
         return Address(f"unix://{parts.path}", parts.scheme, path=parts.path)
     match = _PLACE.fullmatch(parts.netloc)
     if match is None or parts.path or not 0 < int(match["port"]) < 1 << 16:
@@ -84,6 +85,6 @@ def address_of(text: str) -> Address:
 
 def _refused(text: str) -> ConfigError:
     return ConfigError(
-        f"--listen {text}: {'|'.join(SCHEMES)}, as in tcp://127.0.0.1:9090 (an address of this machine, a port from 1 "
-        "to 65535) or unix:///run/keytrail.sock"
+        f"--listen {text!a}: {'|'.join(SCHEMES)}, as in tcp://127.0.0.1:9090 (an address of this machine, a port from "
+        "1 to 65535) or unix:///run/keytrail.sock"
     )

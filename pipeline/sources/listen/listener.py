@@ -10,6 +10,7 @@ import socket
 import ssl
 import stat
 import struct
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ BACKLOG: Final = 128
 DATAGRAM_MAX: Final = 1 << 16
 _DATAGRAMS: Final = 256  # at a time
 _ROOM_FOR_DATAGRAMS: Final = 4 << 20  # in the kernel, as far as it allows
-_DROPS: Final = getattr(socket, "SO_RXQ_OVFL", 40)  # Linux: how many the kernel dropped comes with each datagram
+_DROPS: Final = 40  # SO_RXQ_OVFL of Linux: how many the kernel dropped comes with each datagram
 _COUNT: Final = struct.Struct("I")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -147,7 +148,7 @@ def _bind_port(sock: socket.socket, address: Address) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if address.datagrams:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM_FOR_DATAGRAMS)
-        with contextlib.suppress(OSError):  # where the kernel does not tell, only what is dropped here is known
+        if sys.platform == "linux":  # where the kernel does not tell, only what is dropped here is known
             sock.setsockopt(socket.SOL_SOCKET, _DROPS, 1)
     else:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -190,9 +191,8 @@ def tls_context(cert: str, key: str, client_ca: str) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(client_ca)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"[sources.listen] tls_cert, tls_key or tls_client_ca cannot be read: {type(error).__name__}"
-        ) from None
+        why = str(error) if isinstance(error, ValueError) else type(error).__name__
+        raise ConfigError(f"[sources.listen] tls_cert, tls_key or tls_client_ca cannot be read: {why}") from None
     return context
 
 

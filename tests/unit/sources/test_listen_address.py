@@ -31,7 +31,8 @@ def test_one_place_has_one_name(text: str, name: str) -> None:
     [
         "9090", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://1.2.3:9",
         "tcp://[::1:9", "tcp://user@127.0.0.1:9", "tcp://127.0.0.1:9/path", "tcp://127.0.0.1:9?x=1", "http://127.0.0.1:9",
-        "tls://127.0.0.1:9", "unix://relative", "unix://", "unix:///" + "x" * 108, "tcp://vault.example:9",
+        "tls://127.0.0.1:9", "unix://relative", "unix://", "unix:///" + "x" * 108,
+        "unix:///a\0b", "unix:///\udcff", "tcp://\udcff:9", "tcp://vault.example:9",
     ],
 )  # fmt: skip
 def test_others_are_refused(text: str) -> None:
