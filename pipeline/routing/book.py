@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from pipeline.core.clock import DAY_US
 from pipeline.routing.alert import LIVE, Live, pack, unpack
 from pipeline.routing.memory import Timers
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.routing.config import Config
 
 Key = tuple[str, str, str]
+_LONGEST_US: Final = 7 * DAY_US  # that an incident lasts which a rule tells again and again
 
 
 class Book:
@@ -32,12 +34,24 @@ class Book:
         self._leaving = Timers()
 
     def find(self, key: Key, time_us: int) -> Live | None:
-        """The alert of the same incident: same key, begun within the group window on either side."""
+        """The alert of the same incident: same key, begun within the group window on either side.
+
+        What a rule tells again and again is one incident, for a week at most: a pause may be half as long again, so that
+        what comes once a day belongs together however late it is.
+        """
         for uid in reversed(self._by_key.get(key, [])):
             alert = self._live[uid]
-            if abs(time_us - alert.anchor_us) < self._config.group_us:
+            if abs(time_us - alert.anchor_us) < self._config.group_us or self._goes_on(alert, time_us):
                 return alert
         return None
+
+    def _goes_on(self, alert: Live, time_us: int) -> bool:
+        begun, paused = time_us - alert.anchor_us, time_us - alert.last_us
+        return bool(alert.group) and 0 <= begun < _LONGEST_US and paused < self._pause_us
+
+    @property
+    def _pause_us(self) -> int:
+        return self._config.group_us * 3 // 2
 
     def open_of(self, principal: str, *, but: str) -> Iterator[Live]:
         """The open alerts of a principal, in the order of their uids, without the one of uid `but`."""
@@ -75,7 +89,8 @@ class Book:
         """It is done, but the same incident may still come back to it."""
         alert.done = True
         self._closing.drop(alert.uid)
-        self._leaving.set(alert.uid, alert.anchor_us + self._config.group_us)
+        until_us = alert.last_us + self._pause_us if alert.group else alert.anchor_us + self._config.group_us
+        self._leaving.set(alert.uid, until_us)
         for principal in alert.principals:
             open_of = self._open_of.get(principal, set())
             open_of.discard(alert.uid)

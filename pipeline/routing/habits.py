@@ -2,9 +2,9 @@
 
 A rule speaks of what is worth knowing whoever does it. The nightly backup that reads a snapshot at two is worth a line
 in the log, not a ticket a night; the same backup reading one at noon is worth the ticket. What administrators do all
-week is custom, and one of them who does it for the first time joins in. A rule too mild for a ticket is worth one when
-its principal has never done so and does it ten times, or in a company of rules it never had, or where at most one
-other does it.
+week is custom, and one of them who does it for the first time joins in; in the first days, what three of them did. A
+rule too mild for a ticket is worth one when its principal has never done so and does it ten times, or in a company of
+rules it never had, or where at most one other does it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _PRACTISED: Final = 4  # days before, at any hour, that make it practice
 _TEAM: Final = 4  # principals who do it make it a team's work: then one day before is practice
 _CUSTOM: Final = 3  # others of its kind who do it, last on so many different days, make it custom
 _EVERYBODY: Final = 8  # from so many others on even for one who never broke a rule
+_EARLY: Final = 4  # days of memory before which nothing can be a habit: what several do at once is custom then
 _FEW: Final = 2  # principals who do it: one, mostly a program, and now another
 _KNOWN: Final = 7  # days of memory before nobody else is known to do it
 _GRAVE: Final = "\n!"  # behind a cause: days on which it was no mild one
@@ -171,8 +172,15 @@ class Habits:
         company = self._companies.get(cause, {}).get(_kind(principal))
         if company is None:
             return 0
+        if self._early(today):
+            others = len(company.last.keys() - {principal})
+            return others if others >= _CUSTOM else 0
         keen = any(day < today for rule, days in past.days.items() if rule.endswith(_GRAVE) for day in days)
         return company.custom(principal, today, keen=keen)
+
+    def _early(self, today: int) -> bool:
+        """Whether memory is so short that nothing could be a habit yet."""
+        return self._since_day is not None and today - self._since_day < _EARLY
 
     def _forget(self, past: _Past, today: int, at_us: int) -> None:
         past.recent = [(at, cause) for at, cause in past.recent if at > at_us - HOUR_US]
@@ -185,9 +193,11 @@ class Habits:
     def _news(self, past: _Past, today: int) -> float:
         """Never triggered before today, each 1; the hour's causes never together before; doublings of their number."""
         causes = sorted({cause for _, cause in past.recent})
-        fresh = sum(not any(day < today for day in past.days.get(cause, ())) for cause in causes)
+        early = self._early(today)
+        first = [cause for cause in causes if not any(day < today for day in past.days.get(cause, ()))]
+        fresh = sum(not (early and len(self._doers.get(cause, ())) >= _TEAM) for cause in first)
         company = "+".join(causes)
-        new = len(causes) > 1 and not any(day < today for day in past.days.get(company, ()))
+        new = len(causes) > 1 and not early and not any(day < today for day in past.days.get(company, ()))
         if len(causes) > 1:
             _note(past, company, past.recent[-1][0])
         if not fresh and not new:

@@ -20,7 +20,8 @@ RARE: Final = 2.0  # on the news of what hardly anybody does
 def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a finding groups by: (principal, secret or store; its name; cause).
 
-    Statistics about one principal are one incident whatever they measure; rules that are exempt keep their cause.
+    Statistics about one principal are one incident whatever they measure; rules that are exempt keep their cause
+    (what one principal breaks while an alert about it is open joins it, see Router).
     """
     cause = finding["cause"] or finding["detector"] if finding["family"] in config.exempt else ""
     principal, secret = finding["principal"] or "", finding["secret"] or ""

@@ -3,7 +3,8 @@
 An alert speaks (a revision, a message) when it is created; when its severity or its route rises; when its count reaches
 a power of two; when another family of detectors joins; when it opens after a suppression or again after quiet; when it
 closes. Its row is exact at all times.
-What one request sets off by several rules is one alert, named after the gravest.
+What one request sets off by several rules is one alert, named after the gravest; so are rules that one principal breaks
+one after the other, each no graver than the first.
 Findings are folded in the order they became known (ready, time, the gravest first, uid), and closing happens at its own
 moment of event time between them, so how an ordered stream of findings is cut into pushes decides nothing.
 """
@@ -185,10 +186,16 @@ class Router:
         self._bound()
 
     def _of_act(self, finding: Mapping[str, Any]) -> Live | None:
-        """The open alert of another rule that the same request set off."""
-        evidence = set(finding["evidence"] or ())
+        """The open alert of another rule that the same request set off, or that its principal broke, as grave or more.
+
+        Who breaks several rules before it is quiet again is one incident; a graver one is worth its own alert.
+        """
+        evidence, rank = set(finding["evidence"] or ()), RANKS.get(finding["severity"], 0)
+        alone = key_of(self.config, finding)[0] == "principal" and finding["principal"] not in self.config.unattributed
         for other in self._book.open_of(finding["principal"] or "", but=""):
-            if other.group and other.state != "suppressed" and not evidence.isdisjoint(other.evidence):
+            if not other.group or other.state == "suppressed":
+                continue
+            if not evidence.isdisjoint(other.evidence) or (alone and other.kind == "principal" and rank <= other.rank):
                 return other
         return None
 

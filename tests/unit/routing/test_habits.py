@@ -31,7 +31,7 @@ def routed_of(hits: list[tuple[str, float]], cause: str, severity: str) -> list[
 
 
 def alerts_of(hits: list[tuple[str, float, str, str]]) -> list[dict[str, Any]]:
-    """Of hits (principal, hours since START, cause, severity)."""
+    """Of hits (principal, hours since START, cause, severity); what comes three hours apart is no one incident here."""
     rows = [
         dict.fromkeys(FINDING) | {
             "uid": uid_of(str(hours), cause), "time": START + timedelta(hours=hours), "detector": "invariant",
@@ -41,7 +41,7 @@ def alerts_of(hits: list[tuple[str, float, str, str]]) -> list[dict[str, Any]]:
         for principal, hours, cause, severity in hits
     ]  # fmt: skip
     end_us = round((START + timedelta(days=90)).timestamp() * 1e6)
-    return Router(Config()).push(pl.DataFrame(rows, schema=FINDING), end_us).alerts.sort("first_time").to_dicts()
+    return Router(Config(group_hours=2)).push(pl.DataFrame(rows, schema=FINDING), end_us).alerts.sort("first_time").to_dicts()
 
 
 def test_a_nightly_job_is_lowered_after_four_nights_and_says_so() -> None:
@@ -71,7 +71,7 @@ def test_a_job_of_several_times_a_day_is_lowered_at_each_of_them() -> None:
     """Every four hours, a few minutes late now and then; one between two of its times is told."""
     hours = [4 * i + 0.25 + i % 3 / 10 for i in range(6 * 20)]
     alerts = routed(*((hour, "snapshot_read", "high") for hour in hours))
-    assert [alert["route"] for alert in alerts] == ["ticket"] * 4 + ["log"] * 16
+    assert [alert["route"] for alert in alerts] == ["ticket"] * 24 + ["log"] * 96
     odd = routed(*((hour, "snapshot_read", "high") for hour in [*hours, 20 * 24 + 14.4]))
     assert (odd[-1]["route"], odd[-1]["severity"]) == ("ticket", "high")
 
@@ -290,3 +290,24 @@ def test_a_job_that_moved_is_told_on_its_first_day_there() -> None:
 def test_a_job_without_a_place_of_its_own_is_held_to_its_hour_alone() -> None:
     """A pod comes from another address every night."""
     assert placed(*((day, 0.0, f"10.0.0.{day}") for day in range(15)))[-5:] == ["low"] * 5
+
+
+@pytest.mark.parametrize(("day", "last"), [(0, "log"), (2, "log"), (5, "ticket")])
+def test_in_the_first_days_what_three_of_its_kind_did_is_custom(day: int, last: str) -> None:
+    """Where nothing could be a habit yet, the fourth administrator of a morning is none the wiser told; later it is."""
+    first = ("oidc/first", 0.0, "policy_written", "low")
+    hits = [(f"oidc/admin{i}", 24.0 * day + 8 + i / 4, "policy_written", "medium") for i in range(4)]
+    alerts = [alert for alert in alerts_of([first, *hits]) if alert["principal"] != "oidc/first"]
+    assert [alert["route"] for alert in alerts] == ["ticket"] * 3 + [last]
+    high = [(who, hours, cause, "high") for who, hours, cause, _ in hits]
+    assert {alert["route"] for alert in alerts_of(high)} == {"ticket"}
+
+
+@pytest.mark.parametrize(("day", "news"), [(1, 0), (6, 1)])
+def test_in_the_first_days_what_many_trigger_is_no_news(day: int, news: int) -> None:
+    """Three mild rules in an hour, each triggered by three others before: a ticket once there is a past to compare with."""
+    causes = ("auth_role", "engine_role", "group_changed")
+    past = [(f"oidc/{who}", who + 4.0 * i, cause, "low") for who in range(3) for i, cause in enumerate(causes)]
+    now = [("oidc/new", 24.0 * day + 9 + i / 10, cause, "low") for i, cause in enumerate(causes)]
+    alerts = [alert for alert in alerts_of(past + now) if alert["principal"] == "oidc/new"]
+    assert sum(alert["route"] == "ticket" for alert in alerts) == news

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,15 +89,51 @@ def hit(minutes: float, cause: str, severity: str, evidence: str, **given: Any) 
 
 
 def test_what_one_request_sets_off_is_one_alert() -> None:
-    """It is named after the gravest rule, and names the others; another request, or another's, is another alert."""
+    """It is named after the gravest rule, and names the others; what another principal does is another alert."""
     request = [hit(0, "orphan", "medium", "e1"), hit(0, "policies", "high", "e1"), hit(0, "periodic", "low", "e1")]
-    others = [hit(5, "orphan", "medium", "e2"), hit(0, "orphan", "medium", "e1", principal="approle/other")]
-    result = Router(Config()).push(frame(*request, *others), us(9))
-    alerts = result.alerts.sort("count", "principal")
-    assert alerts["count"].to_list() == [1, 1, 3]
-    assert alerts["severity"][2] == "high"
-    assert alerts["message"][2] == "policies. Also: Orphan; Periodic."
-    assert [m.alert["message"] for m in result.messages if m.alert_uid == alerts["uid"][2]][-1] == alerts["message"][2]
+    other = hit(0, "orphan", "medium", "e1", principal="approle/other")
+    result = Router(Config()).push(frame(*request, other), us(9))
+    alerts = result.alerts.sort("count")
+    assert alerts["count"].to_list() == [1, 3]
+    assert alerts["severity"][1] == "high"
+    assert alerts["message"][1] == "policies. Also: Orphan; Periodic."
+    assert [m.alert["message"] for m in result.messages if m.alert_uid == alerts["uid"][1]][-1] == alerts["message"][1]
+
+
+@pytest.mark.parametrize(
+    ("second", "counts"),
+    [
+        (hit(100, "orphan", "medium", "e2"), [2]),
+        (hit(100, "orphan", "high", "e2"), [1, 1]),
+        (hit(190, "orphan", "medium", "e2"), [1, 1]),
+        (hit(100, "orphan", "medium", "e2", principal="approle/other"), [1, 1]),
+    ],
+    ids=["as grave", "graver", "after quiet", "another"],
+)
+def test_rules_broken_one_after_the_other_are_one_alert(second: dict[str, Any], counts: list[int]) -> None:
+    """Two requests within two hours, each against a rule of its own: told twice, as one alert, unless it gets graver."""
+    result = Router(Config()).push(frame(hit(0, "policies", "medium", "e1"), second), us(191))
+    assert result.alerts["count"].to_list() == counts
+    told = [m.alert["message"] for m in result.messages if m.alert["state"] != "closed"]
+    assert len(told) == 2
+    assert ("Orphan" in told[-1]) is (counts == [2])
+
+
+def test_what_many_share_does_not_join() -> None:
+    """Nobody in particular broke two rules: that these are one incident is not known."""
+    rows = [hit(minutes, cause, "medium", cause, principal="anonymous") for minutes, cause in ((0, "a"), (9, "b"))]
+    assert Router(Config()).push(frame(*rows), us(10)).alerts["count"].to_list() == [1, 1]
+
+
+def test_what_a_rule_tells_daily_is_one_alert_for_a_week() -> None:
+    """It speaks each day; after a week, or a day and a half without, it is another one. Statistics have their day."""
+    days = [hit(1440.0 * day + 7 * (day % 2), "snapshot", "high", f"e{day}") for day in (0, 1, 2, 3, 4, 5, 6, 8, 10)]
+    result = Router(Config()).push(frame(*days), us(1440 * 11))
+    assert result.alerts.sort("first_time")["count"].to_list() == [7, 1, 1]
+    told = Counter(m.alert_uid for m in result.messages if m.alert["state"] != "closed")
+    assert sorted(told.values()) == [1, 1, 7]
+    daily = [finding(1439.0 * day, evidence=[f"e{day}"]) for day in range(4)]
+    assert sorted(Router(Config()).push(frame(*daily), us(1440 * 5)).alerts["count"]) == [2, 2]
 
 
 def test_what_one_request_sets_off_is_one_alert_after_a_restart() -> None:
