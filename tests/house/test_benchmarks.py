@@ -16,7 +16,7 @@ SMALL = {
     "decode": ["400"],
     "line": ["--entries", "3000", "--rounds", "1", "--stages"],
     "cloudtrail": ["20"],
-    "formats": ["200"],
+    "formats": ["40"],
 }
 
 

@@ -89,6 +89,7 @@ def test_a_run_that_breaks_off_has_a_report_and_is_taken_up_again(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
 
+@pytest.mark.slow
 def test_naive_methods_are_measured_anew_without_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report is the same again, and no detector was asked; without what the suite gave there is none."""
     plan = Plan(seeds=(5,), preset="xs", learn_days=1, test_days=1, per_day=30, attacks=("canary:easy",))

@@ -134,7 +134,7 @@ def random_steps(seed: int, many: int = 160) -> list[Step]:
     return list(zip(times.tolist(), kinds.tolist(), rng.choice(["ana", "ben"], many).tolist(), values, strict=True))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("told", CASES)
 def test_equal_to_statistics_of_each_window_however_cut(told: dict[str, Any], seed: int, tmp_path: Path) -> None:
     """What is told is what the standard library says of each window, in one piece or many, with restarts between."""

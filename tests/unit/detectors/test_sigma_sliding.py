@@ -141,7 +141,7 @@ def random_events(seed: int) -> list[tuple[int, str, str, str]]:
     return list(zip(times.tolist(), kinds.tolist(), whose.tolist(), what.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("kind", "members", "need", "more"), CASES)
 def test_equal_to_a_plain_count_however_cut(  # noqa: PLR0917
     kind: str, members: list[str], need: int, more: dict[str, Any], seed: int, tmp_path: Path

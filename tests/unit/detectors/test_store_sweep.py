@@ -105,17 +105,17 @@ def test_memory_is_bounded() -> None:
     """However many addresses come, with however many secrets, as many are remembered as the settings say."""
     reads = [
         read(i / 100, store, f"10.3.{i // 99}.{i % 99}", secret=f"{store}/{i}", principal=f"{store}/{i}")
-        for i in range(700)
+        for i in range(200)
         for store in STORES[:3]
     ]
-    detector = create(Config(reads=500, addresses=50, principals=60))
-    for at in range(0, len(reads), 700):
-        part = operations(reads[at : at + 700])
+    detector = create(Config(reads=150, addresses=20, principals=30))
+    for at in range(0, len(reads), 200):
+        part = operations(reads[at : at + 200])
         detector.inspect(Window(0, 1, part, empty(INTEGRITY), None, closed=True))
     frames = detector.snapshot()
-    assert len(frames["reads"]) == 500
-    assert frames["addresses"].group_by("stores").len()["len"].to_list() == [50, 50]
-    assert frames["principals"].group_by("stores").len()["len"].to_list() == [60, 60]
+    assert len(frames["reads"]) == 150
+    assert frames["addresses"].group_by("stores").len()["len"].to_list() == [20, 20]
+    assert frames["principals"].group_by("stores").len()["len"].to_list() == [30, 30]
 
 
 def test_an_entry_that_comes_late_meets_those_of_its_time() -> None:

@@ -33,7 +33,7 @@ def full(home: Path, name: str, **sink: object) -> conf.Settings:
     return conf.Settings(None, {"outbox": {"max_bytes": 1}, "sinks": {name: sink}})
 
 
-@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("follow", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_full_outbox_is_emptied_and_the_run_goes_on(follow: bool, tmp_path: Path) -> None:
     """Following or not, what waits is delivered and reading goes on to the end."""
     settings = full(tmp_path, "file", kind="ocsf_jsonl", path=str(tmp_path / "out.jsonl"))

@@ -26,7 +26,12 @@ def count(lake: Path, view: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("days", "hours", "left"), [(1, 36, False), (1, 22, True), pytest.param(3, 36, True, marks=pytest.mark.slow)]
+    ("days", "hours", "left"),
+    [
+        pytest.param(1, 36, False, marks=pytest.mark.slow),
+        (1, 22, True),
+        pytest.param(3, 36, True, marks=pytest.mark.slow),
+    ],
 )
 def test_expired_entries_are_not_missing(days: int, hours: int, left: bool, tmp_path: Path) -> None:
     """A lake that has forgotten what is older than some days verifies, and holds only the rest: some or nothing."""

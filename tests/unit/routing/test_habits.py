@@ -41,7 +41,12 @@ def alerts_of(hits: list[tuple[str, float, str, str]]) -> list[dict[str, Any]]:
         for principal, hours, cause, severity in hits
     ]  # fmt: skip
     end_us = round((START + timedelta(days=90)).timestamp() * 1e6)
-    return Router(Config(group_hours=2)).push(pl.DataFrame(rows, schema=FINDING), end_us).alerts.sort("first_time").to_dicts()
+    return (
+        Router(Config(group_hours=2))
+        .push(pl.DataFrame(rows, schema=FINDING), end_us)
+        .alerts.sort("first_time")
+        .to_dicts()
+    )
 
 
 def test_a_nightly_job_is_lowered_after_four_nights_and_says_so() -> None:
@@ -305,7 +310,7 @@ def test_in_the_first_days_what_three_of_its_kind_did_is_custom(day: int, last: 
 
 @pytest.mark.parametrize(("day", "news"), [(1, 0), (6, 1)])
 def test_in_the_first_days_what_many_trigger_is_no_news(day: int, news: int) -> None:
-    """Three mild rules in an hour, each triggered by three others before: a ticket once there is a past to compare with."""
+    """Three mild rules in an hour, each triggered by three others before: a ticket once there is a past."""
     causes = ("auth_role", "engine_role", "group_changed")
     past = [(f"oidc/{who}", who + 4.0 * i, cause, "low") for who in range(3) for i, cause in enumerate(causes)]
     now = [("oidc/new", 24.0 * day + 9 + i / 10, cause, "low") for i, cause in enumerate(causes)]

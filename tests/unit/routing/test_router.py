@@ -111,7 +111,7 @@ def test_what_one_request_sets_off_is_one_alert() -> None:
     ids=["as grave", "graver", "after quiet", "another"],
 )
 def test_rules_broken_one_after_the_other_are_one_alert(second: dict[str, Any], counts: list[int]) -> None:
-    """Two requests within two hours, each against a rule of its own: told twice, as one alert, unless it gets graver."""
+    """Two requests within two hours, each against a rule of its own: told twice, one alert unless it gets graver."""
     result = Router(Config()).push(frame(hit(0, "policies", "medium", "e1"), second), us(191))
     assert result.alerts["count"].to_list() == counts
     told = [m.alert["message"] for m in result.messages if m.alert["state"] != "closed"]

@@ -37,7 +37,9 @@ def test_same_scenario_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "audit.log").read_bytes() != (tmp_path / "c" / "audit.log").read_bytes()
 
 
-@pytest.mark.parametrize("difficulty", DIFFICULTIES)
+@pytest.mark.parametrize(
+    "difficulty", [pytest.param(d, marks=[pytest.mark.slow] * (d != "hard")) for d in DIFFICULTIES]
+)
 def test_twin_has_identical_benign_lines(tmp_path: Path, difficulty: str) -> None:
     """Without its attacks a scenario is the same, line by line, but for the lines the labels claim."""
     names = [n for n in known(attacks) if not n.startswith("audit_")]

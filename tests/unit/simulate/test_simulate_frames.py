@@ -32,7 +32,7 @@ def decoded(path: Path) -> pl.DataFrame:
     return enricher().resolve(result.events)
 
 
-@pytest.mark.parametrize("difficulty", ["easy", "hard"])
+@pytest.mark.parametrize("difficulty", [pytest.param("easy", marks=pytest.mark.slow), "hard"])
 def test_frames_agree_with_the_lines(tmp_path: Path, difficulty: str) -> None:
     """Column by column, an operation of the workload equals its response entry decoded and named."""
     staged = tuple(Attack(n, difficulty) for n in known(attacks) if not n.startswith("audit"))

@@ -101,7 +101,7 @@ def test_nothing_to_judge(frame: pl.DataFrame) -> None:
     assert burn(rows({-5: (9, 9)}), NOW_US).is_empty()
 
 
-@pytest.mark.parametrize("per_hour", [1, 10, 100, 1000, 10_000])
+@pytest.mark.parametrize("per_hour", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 100, 1000)), 10_000])
 def test_a_healthy_store_does_not_page(per_hour: int) -> None:
     """Failures at exactly the objective's rate fire no page in a month, little traffic or much."""
     rng = np.random.default_rng(per_hour)
