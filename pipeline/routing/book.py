@@ -36,8 +36,8 @@ class Book:
     def find(self, key: Key, time_us: int) -> Live | None:
         """The alert of the same incident: same key, begun within the group window on either side.
 
-        What a rule tells again and again is one incident, for a week at most: a pause may be half as long again, so that
-        what comes once a day belongs together however late it is.
+        What a rule tells again and again is one incident, for a week at most: a pause may be half as long again, so
+        that what comes once a day belongs together however late it is.
         """
         for uid in reversed(self._by_key.get(key, [])):
             alert = self._live[uid]

@@ -38,8 +38,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     say that the record itself is broken. `unattributed` are principals that many share, so that two detectors that
     agree on one of them prove nothing.
 
-    Findings of one key are one incident for `group_hours` from the first; what a rule tells again and again goes on while
-    no pause is half as long again, a week at most. `quiet_minutes` without any close an alert.
+    Findings of one key are one incident for `group_hours` from the first; what a rule tells again and again goes on
+    while no pause is half as long again, a week at most. `quiet_minutes` without any close an alert.
 
     `per_day` is how many alerts a day the whole lake is to deliver, as page or ticket. Families in `exempt` are always
     told; the others have `shares` of the day (`other_share` each, where they are not named), and only their findings
