@@ -95,9 +95,9 @@ class RotationHealth:
         rotated = pairs.frame.join(lately, on="secret", how="left", maintain_order="left").with_columns(_LINKED)
         other = rotated["linked"].to_numpy()
         # Everybody reads a new version once more: many reads alone say something only together with refusals, and one
-        # refusal only of a secret that was just written.
+        # refusal only of a secret that was just written, to a program: a person holds no version.
         sum_ = np.where(pairs.refused >= 1, refused + often, often * 0.5) + self._config.linked * other
-        sum_ = np.where(other | (pairs.refused >= _REFUSALS), sum_, 0.0)
+        sum_ = np.where((other & ~pairs.frame["person"].to_numpy()) | (pairs.refused >= _REFUSALS), sum_, 0.0)
         hit = sum_ >= self._config.surprise / 2
         sum_ = np.where(_shared(pairs.frame["cohort"], hit, self._config.together), 0.0, sum_)
         enough = self._budget.threshold(window.start_us)

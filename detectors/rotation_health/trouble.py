@@ -33,7 +33,7 @@ _PROFILE: Final = ("known", "succeeded", "expected_per_hour")
 class Pairs:
     """Reads of secrets by those who succeeded at them before; row i of every array is row i of `frame`."""
 
-    frame: pl.DataFrame  # principal, secret, cohort, n, denied, until (the last refusal, or else read)
+    frame: pl.DataFrame  # principal, secret, cohort, n, denied, until (the last refusal, or else read), person
     keys: Keys
     count: Floats
     refused: Floats  # this and the above over the last hours, decayed
@@ -62,7 +62,8 @@ class Trouble:
 
     def of(self, window: Window, written: pl.Series, least: int) -> Pairs | None:
         """Pairs that are refused, or read a lately `written` secret more than a few times; None when there is none."""
-        mine = People.of(window).rows.filter(_READS)
+        people = People.of(window)
+        mine = people.rows.filter(_READS)
         if mine.is_empty():
             return None
         reason = (pl.col("outcome") == "denied") | pl.col("secret").is_in(written.implode())
@@ -73,8 +74,9 @@ class Trouble:
         refused = pl.col("outcome") == "denied"
         until = pl.coalesce(pl.col("last_time").filter(refused).max(), pl.col("last_time").max())
         frame = rows.group_by("principal", "secret").agg(
-            pl.col("n").sum(), pl.col("n").filter(refused).sum().alias("denied"), until.alias("until")
-        )
+            pl.col("n").sum(), pl.col("n").filter(refused).sum().alias("denied"), until.alias("until"),
+            pl.col("type").first().is_in(np.flatnonzero((people.kinds == "human").to_numpy())).alias("person"),
+        )  # fmt: skip
         known = frame.filter((pl.col("denied") > 0) | (pl.col("n") >= least)).sort("principal", "secret")
         if known.is_empty():
             return None

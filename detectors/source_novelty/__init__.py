@@ -17,7 +17,7 @@ from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.homes import Homes, no_stranger
 from detectors.source_novelty.hosts import Hosts, Stays
 from detectors.source_novelty.tokens import Tokens
-from detectors.source_novelty.zones import COMMON, Visits, Zones
+from detectors.source_novelty.zones import COMMON, NODE, Visits, Zones
 from pipeline.core.clock import DAY_US, HOUR_US
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
@@ -157,22 +157,24 @@ class SourceNovelty:
         at = np.flatnonzero(odd)
         share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
         strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
-        first = self._homes.first(visits, at)
+        first, node = self._homes.first(visits, at), self._zones.on_nodes(visits, at)
         columns = {
             "share": share, "mean": np.maximum(mean, first), "size": size, "took": took,
             "strange": no_stranger(strange, first), "hurried": self._homes.hurried(visits, at, known),
-            "alike": np.where(first > 0, 1.0, share),  # a first home is somebody's own by nature
+            # A first home is somebody's own by nature.
+            "alike": np.where(first > 0, 1.0, np.where(node, np.maximum(share, NODE), share)), "node": node,
         }  # fmt: skip
         rows = visits.frame[at].with_columns(pl.Series(name, values) for name, values in columns.items())
         # Of two networks that are new to somebody the one that many come from says nothing.
         rare = pl.col("share") < COMMON
         rows = rows.filter(rare | ~rare.any().over("principal"))
         each = rows.group_by("principal").agg(
-            pl.col("took").any(),
+            pl.col("took").any(), pl.col("node").all(),
             pl.col("zone").sort(), pl.len().alias("count"), pl.col("share", "alike", "mean").max(),
             pl.col("size").first(), pl.col("kind").first(), pl.col("strange", "hurried").max(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
+        count = np.where(each["node"].to_numpy(), 1.0, count)  # what is deployed starts on several nodes at once
         surprise = _tails.surprise(_tails.upper(count, mean, size)) - np.log10(each["alike"].to_numpy())
         surprise = np.maximum(surprise, each["strange"].to_numpy())
         surprise += each["hurried"].to_numpy()

@@ -30,6 +30,7 @@ _CROWD: Final = 2.0  # times as many movers make a move within the wider network
 SECOND: Final = 1.0  # on the surprise of a wider network that is new to somebody
 _NONE_THERE: Final = 1.0  # and where it is new to every pod
 _LOOKED: Final = 0.5  # remembered of a pair that was judged and took nothing so far; 1 of the others
+NODE: Final = 0.01  # the least that a node of its own cluster counts as used: clusters grow
 COMMON: Final = 0.03  # of its kind use a network that is nobody's in particular
 _ROAMS: Final = 5.0  # zones that a principal has used, from which on another one of its network is no news
 _RECENT: Final = 50_000  # adoptions kept
@@ -94,6 +95,10 @@ class Zones:
     def abroad(self, visits: Visits, rows: Ints) -> Bools:
         """Which of these pairs are in a wider network that their principal never was in."""
         return ~self._tally.knows(joined(_WIDE, visits.principal[rows], visits.wide[rows]))
+
+    def on_nodes(self, visits: Visits, rows: Ints) -> Bools:
+        """Which of these pairs are of pods on another node of their cluster: a wider network where they were."""
+        return np.asarray((visits.frame["kind"] == "pod").to_numpy()[rows] & ~self.abroad(visits, rows))
 
     def foreign(self, visits: Visits, rows: Ints) -> Bools:
         """Which of these pairs are in a wider network that nobody of their kind ever was in."""
@@ -176,7 +181,7 @@ class Zones:
         """
         mean = self._rate(visits, rows, _NEW, _KIND)
         size = np.minimum(mean * (self._get(_ACTIVE, visits.principal[rows]) + _BORROWED), _BURSTY)
-        pods = (visits.frame["kind"] == "pod").to_numpy()[rows] & ~self.abroad(visits, rows)
+        pods = self.on_nodes(visits, rows)
         return np.where(pods, np.maximum(mean, self._rate(visits, rows, _NEAR, _KIND_NEAR)), mean), size
 
     def strange(self, visits: Visits, rows: Ints, at_us: int) -> Floats:
