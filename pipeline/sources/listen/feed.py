@@ -102,6 +102,8 @@ class Feed:
             return self._fault("gap", self._lost_datagrams(), ingest_ns)
         cutter = self._cutter
         cutter.fill(self._read, cutter.cut_to + BLOCK, limit or ROWS, self._spool.end - cutter.read_to)
+        if not cutter.rows(_ALL) and self._spool.next_begin(cutter.read_to) > cutter.read_to:
+            cutter.finish()  # the file was cut back within a line: what is left of it is not glued to the next file's
         rows = cutter.rows(_ALL)
         if not rows:
             raise SourceError(f"the spool {self._spool.folder} was changed while it was read")

@@ -54,9 +54,10 @@ class Segment:
         """Go on with what an earlier run wrote. Where it had not `ended`, a line that its death cut off is ended now,
         so that nothing is glued to it.
         """
-        if not ended and self.size and self._bytes(self.size - 1, 1) != _LF:
-            self.append(_LF, ())
-            self.sync()
+        if not ended and self.size:
+            if self._bytes(self.size - 1, 1) != _LF:
+                self.append(_LF, ())
+            self.sync()  # the next file's name counts on it
         with suppress(FileNotFoundError):
             for text in self._beside.read_bytes().split(_LF):
                 self._take_note(text)

@@ -228,6 +228,16 @@ def test_what_is_not_as_it_was_left(tmp_path: Path) -> None:
     assert [(b.fault, len(b)) for b in take(feed_of(spool))] == [("", 1), ("gap", 0), ("", 1)]
     spool.close()
 
+    stored(tmp_path / "short", 3)
+    os.truncate(tmp_path / "short" / "spool" / f"{100:020d}.log", 60)
+    spool = spool_in(tmp_path / "short")
+    feed = feed_of(spool)
+    assert [batch.record(0) for batch in take(feed) if len(batch)] == [b"0" * 99, b"1" * 60, b"2" * 99]
+    spool.close()
+    spool = spool_in(tmp_path / "short")
+    assert told(feed_of(spool)) == [("gap", 160, 199)]
+    spool.close()
+
     spool = spool_in(tmp_path / "new")
     put(spool, b"next")
     feed = feed_of(spool, before=True)
