@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.core.clock import system_clock
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.job import Run
 from pipeline.ledger import ForkError, LedgerError
+from tests.command import keytrail
 from tests.lakes import run, view
 from tests.trail import MAIN, SECOND, START, trail
 
@@ -153,3 +155,21 @@ def test_a_ledger_is_handed_over_to_another_key(tmp_path: Path) -> None:
     assert told[0].equals(told[1])
     with pytest.raises(LedgerError):
         run(lake, log, tables=TABLES)
+
+
+def test_a_report_names_the_head_of_each_ledger(lake: Path, tmp_path: Path) -> None:
+    """It is signed in the first one's name, which its pinned key opens; with the lake, every head is held to its log."""
+    key = lake.parent / "signing.key"
+    done = keytrail("report", "access-review", "--lake", lake, "--out", tmp_path / "out", "--signing-key", key)
+    assert done.code == 0
+    told = json.loads((tmp_path / "out" / "access-review.manifest.json").read_text())
+    keys = {one.folder: one.pinned.verifier for one in verification.verify_lake(lake, None, (), None)}
+    assert [head["origin"] for head in told["ledger"]] == [one.name for one in keys.values()]
+    first, second = (one.vkey() for one in keys.values())
+    heads = [("--since-head", lake / folder / "checkpoint") for folder in keys]
+    for words in (("--key", first), ("--lake", lake), ("--key", second, "--lake", lake, *heads[0], *heads[1])):
+        assert keytrail("verify", "report", tmp_path / "out", *words).code == 0
+    assert keytrail("verify", "report", tmp_path / "out", "--key", second).code == 10
+    shutil.rmtree(lake / "ledger" / "workers" / "b")
+    (row,) = keytrail("verify", "report", tmp_path / "out", "--lake", lake, "--format", "json").rows
+    assert row["reason"] == f"the lake has no ledger {told['ledger'][1]['origin']}"
