@@ -53,6 +53,7 @@ def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[st
     """
     found: dict[str, dict[str, Any]] = {}
     minutes: dict[str, float] = {}
+    clocks: dict[str, str] = {}
     for row in windows.values():
         first = {"good": 0.0, "total": 0.0, "value": None, "objective": row["objective"], "estimate": row["estimate"]}
         entry = found.setdefault(row["sli"], first)
@@ -60,8 +61,10 @@ def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[st
         entry["total"] += row["total"] or 0.0
         if row["sli"] == "M8":
             entry["value"] = max(entry["value"] or 0.0, row["value"])
-            entry["note"] = row["coverage"].partition(";")[0]
+            clocks[row["store"]] = row["coverage"].partition(";")[0]
         minutes[row["sli"]] = minutes.get(row["sli"], 0.0) + row["window_seconds"] / 60
+    if clocks:
+        found["M8"]["note"] = _running(clocks)
     for name, entry in found.items():
         good, total = entry["good"], entry["total"]
         share = good / total if total else None
@@ -70,6 +73,13 @@ def sli_summary(windows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> dict[st
             entry["value"] = None if share is None and name == "M5" else values.get(name, share)
         entry["met"] = _met(name, entry["value"] if name in _AT_MOST else share, entry["objective"])
     return {name: found[name] for name in sorted(found, key=lambda name: int(name[1:]))}
+
+
+def _running(clocks: Mapping[str, str]) -> str:
+    """How many clocks run, by store where there are several."""
+    if len(clocks) == 1:
+        return next(iter(clocks.values()))
+    return ", ".join(f"{text} in {store}" for store, text in sorted(clocks.items()))
 
 
 def _met(name: str, value: float | None, objective: float | None) -> bool | None:

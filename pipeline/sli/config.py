@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -37,6 +37,13 @@ class Compromised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: Annotated[datetime, msgspec.Meta(tz=True)]
     store: str = "vault"
     namespace: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a moment that has no date in UTC."""
+        try:
+            self.since.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("since: has no date in UTC") from None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,6 +36,9 @@ def test_the_longest_clock_is_told() -> None:
         {**row, "value": 100.0, "coverage": "0 of 1 still running; more"},
     )["M8"]
     assert (told["value"], told["met"], told["note"]) == (1900.0, False, "0 of 1 still running")
+    other = {**row, "value": 5.0, "coverage": "2 of 2 still running; more"}
+    both = summed({**other, "store": "vault"}, {**other, "store": "aws"})["M8"]
+    assert both["note"] == "2 of 2 still running in aws, 2 of 2 still running in vault"
 
 
 def test_reads_past_a_lifetime_are_a_number() -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import random
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -121,6 +122,13 @@ def test_a_log_of_any_date(end: dt.datetime) -> None:
     """The first and the last moment that a decoder believes stop nothing."""
     at = (end - dt.datetime.fromtimestamp(START / SECOND, dt.UTC)).total_seconds()
     assert told({**READ, "at": at}, {**WRITE, "at": at}, until=round(at) + 300).height <= 2
+
+
+@pytest.mark.parametrize("since", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "2026-03-05T01:12:00", 7])
+def test_a_moment_that_is_none(since: str | int) -> None:
+    """What has no date in UTC, or no time zone, is refused when the configuration is read."""
+    with pytest.raises(msgspec.ValidationError, match="since"):
+        msgspec.convert({"compromised": [{"secret": "kv/a", "since": since}]}, Config)
 
 
 def history(rng: random.Random) -> list[dict[str, Any]]:
