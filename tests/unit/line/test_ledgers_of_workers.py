@@ -158,7 +158,7 @@ def test_a_ledger_is_handed_over_to_another_key(tmp_path: Path) -> None:
 
 
 def test_a_report_names_the_head_of_each_ledger(lake: Path, tmp_path: Path) -> None:
-    """It is signed in the first one's name, which its pinned key opens; with the lake, every head is held to its log."""
+    """It is signed in the first one's name, which its pinned key opens; the lake holds every head to its log."""
     key = lake.parent / "signing.key"
     done = keytrail("report", "access-review", "--lake", lake, "--out", tmp_path / "out", "--signing-key", key)
     assert done.code == 0
