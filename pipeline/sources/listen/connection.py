@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.sources.listen.framing import Framer
 
 READ: Final = 1 << 16
-LEFT_BEHIND: Final = 256  # reads when a run ends: the kernel holds less
+_LEFT_BEHIND: Final = 256  # reads
 _RECORDS: Final = 16  # of TLS, at most, before another connection gets its turn
 _LATER: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 
@@ -101,15 +102,16 @@ class Connection:
             self.since = now
         return chunk
 
-    def leave(self) -> Iterator[Chunk]:
-        """What it leaves behind when the run ends, in order."""
+    def leave(self, until: float) -> Iterator[Chunk]:
+        """What it leaves behind when the run ends, in order; of who sends on and on, no more than a kernel holds,
+        and nothing that comes after `until` (s, steady)."""
         if self.pending is not None:
             yield self.pending
         if self.closed:
             return
         with suppress(EndedError):
-            for _ in range(LEFT_BEHIND):
-                if not (data := self.receive()):
+            for _ in range(_LEFT_BEHIND):
+                if time.monotonic() > until or not (data := self.receive()):
                     break
                 yield self.framer.feed(data)
         yield self.framer.end()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core.errors import SourceError
-from pipeline.sources.listen.connection import LEFT_BEHIND, Connection, EndedError
+from pipeline.sources.listen.connection import Connection, EndedError
 from pipeline.sources.listen.spool import FullError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.sources.listen.listener import Listener
 
 TURN_SECONDS: Final = 0.2
+_LEAVE_SECONDS: Final = 5.0
 _ACCEPTED: Final = 64
 _OUT_OF_FILES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -95,7 +96,7 @@ class Receiver:
         self.news.set()
 
     def _listen(self, listener: Listener) -> None:
-        act: Callable[[], None] = lambda: self._accept(listener)  # noqa: E731
+        act: Callable[[], object] = lambda: self._accept(listener)  # noqa: E731
         if listener.address.datagrams:
             act = lambda: self._datagrams(listener)  # noqa: E731
         self._selector.register(listener.sock, selectors.EVENT_READ, act)
@@ -231,8 +232,8 @@ class Receiver:
             self._watch(listener, connection)
             self._again[connection] = listener  # TLS may hold bytes that no selector sees
 
-    def _datagrams(self, listener: Listener) -> None:
-        """Those that are there, written together; without room they are lost, and counted."""
+    def _datagrams(self, listener: Listener) -> bool:
+        """Those that are there, written together; without room they are lost, and counted. False when there is none."""
         chunk, count, lost = listener.datagrams()
         listener.full = False
         if chunk.data:
@@ -244,6 +245,7 @@ class Receiver:
         if lost:
             listener.dropped.add(lost, time.monotonic())
         self.news.set()
+        return count > 0
 
     def _turn(self, now: float) -> None:
         """What is due now and then."""
@@ -290,14 +292,15 @@ class Receiver:
 
     def _leave(self, listener: Listener) -> None:
         """At the end: take in what the kernel holds, since its senders take it for delivered."""
+        until = time.monotonic() + _LEAVE_SECONDS
         if listener.address.datagrams:
-            for _ in range(LEFT_BEHIND):
-                self._datagrams(listener)
+            while self._datagrams(listener) and time.monotonic() < until:
+                pass
         else:
             self._accept(listener)
         listener.stop()
         for connection in [*listener.connections]:
-            for chunk in connection.leave():
+            for chunk in connection.leave(until):
                 with suppress(FullError):  # the disk itself is full: nothing more can be done for it
                     listener.spool.append(chunk, beyond=True)
         listener.spool.sync()

@@ -157,6 +157,24 @@ def test_a_stop_takes_in_what_the_kernel_holds(tmp_path: Path) -> None:
     assert [batch.positions.tolist() for batch in second.batches] == [[4, 8]]
 
 
+def test_a_stop_waits_for_nobody(tmp_path: Path) -> None:
+    """Somebody who sends on and on does not keep a run from ending."""
+    name, port = tcp()
+    with listening(tmp_path, name) as heard, connected(port) as sock:
+
+        def send() -> None:
+            while goes_through(sock, b"x" * 999 + b"\n"):
+                pass
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        heard.until(lambda: len(heard.lines) > 0)
+        begun = time.monotonic()
+        heard.source.close()
+        assert time.monotonic() - begun < 10
+        sender.join()
+
+
 def test_a_full_spool_makes_senders_wait(tmp_path: Path) -> None:
     """What is not committed fills the spool up to its bound and no further; a commit lets the senders go on."""
     name = f"unix://{tmp_path}/s"  # the kernel holds less of what is under way than it does of TCP
