@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = tuple(LEAK)
 STDIN: Final = "-"
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 4 << 20
 _WRITTEN: Final = 10_000  # rows that wait before they are written
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 _LEAST_KEY: Final = 16  # characters of a key that is given

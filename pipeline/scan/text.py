@@ -19,6 +19,7 @@ _ISO: Final = re.compile(
 _COMMON: Final = re.compile(  # of web servers
     rb"\[?(?P<day>[0-3]\d/[A-Z][a-z]{2}/[12]\d{3}):(?P<clock>[0-2]\d:[0-5]\d:[0-5]\d)(?: (?P<zone>[+-]\d{4}))?"
 )
+_ANY: Final = re.compile(rb":[0-5]\d:[0-5]\d|:\s?1\d{9}")  # without which nothing tells a time
 _HEAD: Final = 200  # bytes of a line in which its time stands, if not under a name
 _LINES: Final = 64  # before it that are asked where a line has no time
 
@@ -38,6 +39,8 @@ def time_at(data: bytes, low: int, start: int, end: int) -> dt.datetime | None:
     """When the line `data[start:end]` was written, else the nearest line before it, back to `low`, that tells; in UTC,
     which is also what a time without a zone is taken for.
     """
+    if not _ANY.search(data, low, end):
+        return None
     for _ in range(_LINES):
         if found := _time(data[start:end]):
             return found

@@ -17,6 +17,7 @@ SMALL = {
     "line": ["--entries", "3000", "--rounds", "1", "--stages"],
     "cloudtrail": ["20"],
     "formats": ["40"],
+    "scan": ["1"],
 }
 
 
