@@ -156,7 +156,10 @@ class Scan:
             return
         self.searched += 1
         source = _Pipe(fd, head) if file == STDIN else reader_of(fd, packed)
-        left = os.fstat(fd).st_size if not packed and file != STDIN else None  # it may grow faster than it is read
+        size = (
+            0 if packed or file == STDIN else os.fstat(fd).st_size
+        )  # of some files, such as those of /proc, none is told
+        left = size or None  # a plain file may grow faster than it is read
         buffer = memoryview(bytearray(_BLOCK))
         while left is None or left > 0:
             got = self._fill(source, buffer if left is None else buffer[:left], file)

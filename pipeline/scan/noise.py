@@ -25,6 +25,7 @@ _ELSEWHERE: Final = re.compile(
 _PART: Final = re.compile(rb"[A-Za-z]*\d{0,4}")
 _NUMBERED: Final = re.compile(rb"[A-Za-z]*\d{0,4}|\d+")
 _APART: Final = re.compile(rb"[-_./:+]")
+_PATH: Final = re.compile(rb"[a-z][a-z0-9_.-]*(?:/[a-z0-9_.@:-]+)+")  # base64 has capitals
 _UUID: Final = re.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX: Final = re.compile(rb"(?i)[0-9a-f]+")
 _KINDS: Final = (
@@ -41,7 +42,7 @@ def placeholder(value: bytes) -> bool:
 
 def elsewhere(value: bytes) -> bool:
     """A reference to a value, or the hash of one."""
-    return bool(_ELSEWHERE.match(value))
+    return bool(_ELSEWHERE.match(value) or _PATH.fullmatch(value))
 
 
 def name(value: bytes) -> bool:

@@ -108,6 +108,13 @@ def test_what_was_not_searched_is_told(tmp_path: Path, content: bytes, told: str
     assert done.stdout.count("password") == ("damaged" in told)
 
 
+def test_a_file_that_tells_no_size(tmp_path: Path) -> None:
+    """Files of the kernel say that they are empty; they are read all the same."""
+    done = keytrail("scan", "/proc/self/status")
+    assert done.code == 0
+    assert ", 0 bytes" not in done.stderr
+
+
 def test_no_input(tmp_path: Path) -> None:
     """A path that is not there, or a folder without logs, exits 3."""
     assert keytrail("scan", tmp_path / "nowhere").code == 3
