@@ -72,8 +72,9 @@ class Cached:
         kinds = np.full(len(operations), NO_LOOKUP, np.uint8)
         only_vault = bool((operations["store"] == "vault").all())
         asked = _LOOKUP if only_vault else _LOOKUP_IN_ANY
-        found = operations.lazy().with_row_index("row").filter(asked).select("row", _KEY).collect()
-        rows, keys = found["row"].to_numpy(), found["key"].to_numpy()
+        found = operations.select(_KEY, asked=asked.fill_null(value=False))
+        rows = np.flatnonzero(found["asked"].to_numpy())
+        keys = found["key"].to_numpy()[rows]
         slots = at[rows] // self._size * self._size
         kinds[rows] = LEFT_OUT
         in_time = slots + self._size + self._grace > told[rows]
@@ -85,14 +86,16 @@ class Cached:
     def _seen(self, slot: int, keys: U64) -> npt.NDArray[np.uint8]:
         """NEEDED for those whose key is new in the slot; past the limit new ones are LEFT_OUT, each time."""
         known = self._known.get(slot, np.empty(0, np.uint64))
-        new = ~_among(keys, known)
-        first = pl.Series(keys).is_first_distinct().to_numpy() & new
-        over = np.flatnonzero(first)[max(self._most - len(known), 0) :]
-        kinds = np.where(first, NEEDED, REPEATED).astype(np.uint8)
-        if len(over):
-            kinds[np.isin(keys, keys[over])] = LEFT_OUT
-            first[over] = False
-        self._known[slot] = np.sort(np.concatenate([known, keys[first]]))
+        kinds = np.full(len(keys), REPEATED, np.uint8)
+        first = np.flatnonzero(pl.Series(keys).is_first_distinct().to_numpy())
+        new = first[~_among(keys[first], known)]
+        room = max(self._most - len(known), 0)
+        if len(new) > room:
+            kinds[np.isin(keys, keys[new[room:]])] = LEFT_OUT
+            new = new[:room]
+        kinds[new] = NEEDED
+        if len(new):
+            self._known[slot] = np.sort(np.concatenate([known, keys[new]]))
         return kinds
 
     def forget(self, watermark_us: int) -> None:
@@ -103,7 +106,7 @@ class Cached:
 
     def snapshot(self) -> pl.DataFrame:
         """KNOWN rows."""
-        frames = [pl.DataFrame({"slot": [slot] * len(keys), "key": keys}, KNOWN) for slot, keys in self._known.items()]
+        frames = [pl.DataFrame({"slot": np.full(len(keys), slot), "key": keys}) for slot, keys in self._known.items()]
         return pl.concat([pl.DataFrame(schema=KNOWN), *frames]).sort("slot", "key")
 
     def add(self, known: pl.DataFrame) -> None:

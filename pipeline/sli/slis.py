@@ -130,7 +130,7 @@ class Slis:
             found, operations, told = found.filter(kept), operations.filter(kept), told[kept]
         kinds = self._cached.kinds(operations, found["at"].to_numpy(), told)
         kept = found.with_columns(lookup=pl.Series(kinds))
-        sums, bins = totals(kept, self._lifetimes.count(operations, kept), self.config), binned(kept)
+        sums, bins = totals(kept, self._lifetimes.count(operations, kept), self.config), binned(kept, self.config)
         numbers = sums.select("window", "place", number=self._numbers(sums, places))
         self._totals.add(sums.with_columns(place=numbers["number"]))
         self._bins.add(bins.join(numbers, on=["window", "place"]).with_columns(place="number"))

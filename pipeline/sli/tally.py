@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipeline.sli.bins import bin_of, value_of
+from pipeline.sli.bins import BINS, bin_of, value_of
 from pipeline.sli.config import thresholds
 
 if TYPE_CHECKING:
@@ -111,10 +111,17 @@ def totals(rows: pl.DataFrame, events: pl.DataFrame, config: Config) -> pl.DataF
     return both.with_columns(pl.col(EVENTS).fill_null(0))
 
 
-def binned(rows: pl.DataFrame) -> pl.DataFrame:
+def binned(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
     """window and BINNED columns."""
-    timed = rows.filter(pl.col("latency_ms").is_not_null()).with_columns(bin=bin_of(pl.col("latency_ms")))
-    return timed.group_by("window", "place", "bin").agg(n=pl.len().cast(pl.Int64))
+    timed = rows.select("window", "place", "latency_ms").drop_nulls().with_columns(bin=bin_of(pl.col("latency_ms")))
+    if timed.is_empty():
+        return pl.DataFrame(schema=BINNED)
+    windows, places, bins = (timed[name].to_numpy().astype(np.int64) for name in ("window", "place", "bin"))
+    least, size, most = int(windows.min()), config.window_seconds * SECOND, int(places.max()) + 1
+    distinct, codes = _numbered(((windows - least) // size * most + places) * BINS + bins)
+    joint = distinct // BINS
+    found = {"window": joint // most * size + least, "place": joint % most, "bin": distinct % BINS}
+    return pl.DataFrame({**found, "n": np.bincount(codes)}).cast(BINNED)
 
 
 def with_thresholds(stored: pl.DataFrame, bins: pl.DataFrame, config: Config) -> pl.DataFrame:
