@@ -164,9 +164,9 @@ def _(alt, ask, mo):
         .mark_line(point=True)
         .encode(
             x=alt.X("yearmonthdate(day):T", title="day (UTC)", scale=alt.Scale(type="utc")),
-            y=alt.Y("burn:Q", title="of a day's error budget"),
+            y=alt.Y("burn:Q", title="of a day's error budget", scale=alt.Scale(type="symlog")),
             color=alt.Color("store:N"),
-            strokeDash=alt.StrokeDash("sli:N", legend=alt.Legend(symbolType="stroke")),
+            strokeDash=alt.StrokeDash("sli:N", legend=alt.Legend(symbolType="stroke", symbolStrokeColor="#555")),
             tooltip=[
                 "day:T",
                 "store:N",
@@ -211,6 +211,13 @@ def _(ask, mo, shown):
             count(*) FILTER (last_rotation IS NULL AND last_write IS NULL) AS change_never_seen
         FROM inventory GROUP BY store ORDER BY secrets DESC
     """)
+    clocks = ask("""
+        SELECT store, scope, round(value / 60, 1) AS minutes, met AS in_time,
+            strftime(window_start, '%Y-%m-%d %H:%M') AS window, coverage
+        FROM slis WHERE sli = 'M8'
+        QUALIFY row_number() OVER (PARTITION BY store, scope ORDER BY window_start DESC) = 1
+        ORDER BY minutes DESC
+    """)
     record = ask("""
         SELECT verdict, count(*) AS places, strftime(max(to_time), '%Y-%m-%d %H:%M') AS last
         FROM integrity GROUP BY verdict ORDER BY places DESC
@@ -220,6 +227,11 @@ def _(ask, mo, shown):
             mo.md("## What is at risk: secrets nobody reads or everybody does, and breaks in the record"),
             shown(risks),
             shown(record),
+            *(
+                [mo.md("Time to revoke what was declared compromised (M8), newest of each place:"), shown(clocks)]
+                if len(clocks)
+                else []
+            ),
         ]
     )
     return record, risks

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOUNTS: Final = 100
 OTHER: Final = "other"
 FAST_SHARE: Final = 0.95  # of operations below M2's objective: what a p95 promises
+NO_SHARE: Final = frozenset({"M5", "M8"})  # their objectives are a count and seconds
 _NAME_MAX: Final = 100
 _PLACE: Final = ("store", "namespace", "mount")
 _BOUNDS: Final = np.array(LATENCIES)
@@ -55,7 +56,7 @@ class Exported:
             return
         sli, store, objective = row["sli"], row["store"], row["objective"]
         wanted = FAST_SHARE if sli == "M2" else objective
-        if wanted is not None and 0 < wanted < 1:  # M5's is a count
+        if wanted is not None and sli not in NO_SHARE:
             self._metrics.sli_objective.labels(sli, store).set(wanted)
         if before is None and _micros(row["window_start"]) <= self.known_until_us:
             return

@@ -100,7 +100,7 @@ def test_windows_count_once(metrics: Metrics) -> None:
     """A window told again adds what came late; mounts, and SLIs without good and total, add nothing."""
     totals = Totals(metrics)
     told = [sli(0, 9, 10), sli(5, 4, 4), sli(0, 11, 13), sli(5, 9, 9, scope="mount:kv/"), sli(0, None, 7, "M9")]
-    told += [sli(0, 3, 5, "M2", objective=200.0)]
+    told += [sli(0, 3, 5, "M2", objective=200.0), sli(0, 3, 5, "M5", objective=0.5), sli(0, 1, 1, "M8", objective=0.5)]
     for row in told:
         totals.measured(conform(pl.DataFrame([row]), SLI))
     assert value(metrics, "sli_good_events_total", sli="M1", store="vault") == 15
@@ -108,6 +108,8 @@ def test_windows_count_once(metrics: Metrics) -> None:
     assert value(metrics, "sli_events_total", sli="M9", store="vault") is None
     assert value(metrics, "sli_objective_ratio", sli="M1", store="vault") == 0.999
     assert value(metrics, "sli_objective_ratio", sli="M2", store="vault") == 0.95
+    assert value(metrics, "sli_good_events_total", sli="M5", store="vault") == 3
+    assert [value(metrics, "sli_objective_ratio", sli=sli, store="vault") for sli in ("M5", "M8")] == [None, None]
 
 
 def test_a_window_that_an_earlier_process_told_is_not_counted_again(metrics: Metrics) -> None:
