@@ -102,7 +102,7 @@ def test_people_read_a_summary_and_what_to_do_next(whole: Path, tmp_path: Path) 
     assert done.code == 0
     assert "nothing missing" in done.stdout
     margin = [line[:12].strip() for line in done.stdout.splitlines()]
-    assert margin == ["read", "rejected", "integrity", "M1", "M2", "M4", "M9", "alerts", "", "next", "", "", ""]
+    assert margin == ["read", "rejected", "integrity", "M1", "M2", "M4", "M9", "M10", "alerts", "", "next", "", "", ""]
     assert done.stdout.count(f"--lake '{lake}'") == 3
 
 
