@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 BEHIND: Final = 8 << 10  # bytes before an anchor that a rule may look at
@@ -20,7 +20,7 @@ class Place:
     does not depend on how the text was cut into blocks.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     at: int
 
     @property
@@ -47,11 +47,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A credential at `data[start:end]`. `value` is what is hashed: the same for one secret however it is written."""
+    """A credential at `data[start:end]`. `value` is what is hashed: the same for one secret however it is written. Its
+    repr does not show it.
+    """
 
     start: int
     end: int
-    value: bytes
+    value: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

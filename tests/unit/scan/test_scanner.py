@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import resource
 import time
 
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.scan import RULES, Key, Leak, Scanner
+from pipeline.scan.rule import Match, Place
+from tests.lakes import real_logs
 from tests.unit.scan.cases import FIRES
 from tests.unit.scan.credentials import letters
 
@@ -129,6 +132,22 @@ def test_another_key_gives_another_hash() -> None:
     (one,), (other,) = scan(TOKEN.encode()), scan(TOKEN.encode(), key=Key(b"another key"))
     assert one.keyed_hash != other.keyed_hash
     assert "tests" not in repr(KEY)
+
+
+def test_a_device_that_logs_in_clear() -> None:
+    """In what a real server wrote, every token of the raw device is found, and nothing in what the others hashed."""
+    folder = real_logs("openbao-live")
+    for log in sorted(folder.glob("*.log")):
+        text = log.read_bytes()
+        tokens = {KEY.hash(token) for token in re.findall(rb"(?<![\w.-])[sbr]\.[A-Za-z0-9]{24}(?!\w)", text)}
+        found = {leak.keyed_hash for leak in scan(text) if leak.rule != "password"}
+        assert found == tokens
+        assert bool(found) == (log.name == "raw.log")
+
+
+def test_what_was_matched_is_not_shown() -> None:
+    """Not even where somebody prints what the rules hand about."""
+    assert TOKEN not in repr(Match(0, 28, TOKEN.encode())) + repr(Place(TOKEN.encode(), 0))
 
 
 @pytest.mark.parametrize(
