@@ -159,26 +159,22 @@ def _(alt, ask, mo):
         FROM slis WHERE scope = 'store' AND sli IN ('M1', 'M2', 'M3') AND total > 0
         GROUP BY day, store, sli ORDER BY day
     """)
-    daily = (
-        alt.Chart(budgets)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("yearmonthdate(day):T", title="day (UTC)", scale=alt.Scale(type="utc")),
-            y=alt.Y("burn:Q", title="of a day's error budget", scale=alt.Scale(type="symlog")),
-            color=alt.Color("store:N"),
-            strokeDash=alt.StrokeDash("sli:N", legend=alt.Legend(symbolType="stroke", symbolStrokeColor="#555")),
-            tooltip=[
-                "day:T",
-                "store:N",
-                "sli:N",
-                alt.Tooltip("failed:Q", format=".3%"),
-                alt.Tooltip("burn:Q", format=".2f"),
-            ],
-        )
-        .properties(width="container", height=220)
+    daily = alt.Chart(budgets).encode(
+        x=alt.X("yearmonthdate(day):T", title="day (UTC)", scale=alt.Scale(type="utc")),
+        y=alt.Y("burn:Q", title="of a day's error budget", scale=alt.Scale(type="symlog")),
+        color=alt.Color("store:N"),
+        tooltip=[
+            "day:T",
+            "store:N",
+            "sli:N",
+            alt.Tooltip("failed:Q", format=".3%"),
+            alt.Tooltip("burn:Q", format=".2f"),
+        ],
     )
+    marks = daily.mark_line().encode(detail="sli:N") + daily.mark_point(filled=True, size=60).encode(shape="sli:N")
     line = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(strokeDash=[4, 4], color="#c0392b").encode(y="one:Q")
-    mo.vstack([mo.md("## Error budgets, day by day: above 1 the objective was missed"), daily + line])
+    drawn = (marks + line).properties(width="container", height=220)
+    mo.vstack([mo.md("## Error budgets, day by day: above 1 the objective was missed"), drawn])
     return (budgets,)
 
 
