@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import stat
@@ -10,15 +9,14 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
 from pipeline import edition, ledgers, scan, summary
 from pipeline.config import LedgerConfig
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.model import Commit
-from pipeline.core.schema import LEAK
+from pipeline.leaks import LeakKeeper
 from pipeline.ledger import keys
 from pipeline.ledger.files import sync_folder
+from pipeline.sli import Config as SliConfig
 from pipeline.sources.file_tail.discover import discover, nothing
 from pipeline.sources.file_tail.readers import DamagedError, foreign_packing, packing_of, reader_of
 from pipeline.sources.file_tail.rotation import group
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import polars as pl
+
     from pipeline.config import Settings
     from pipeline.ledger.sealed import SealedLedger
     from pipeline.store import Lake
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]
     Progress = Callable[[int, int], None]
 
-COLUMNS: Final = tuple(LEAK)
 STDIN: Final = "-"
 _BLOCK: Final = 4 << 20
-_WRITTEN: Final = 10_000  # rows that wait before they are written
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 _LEAST_KEY: Final = 16  # characters of a key that is given
 
@@ -102,16 +100,18 @@ class Scan:
                 yield row
             if kept is not None and keeper is not None:
                 self.new = keeper.finish()
-                _commit(kept, ledger)
+                _commit(kept, ledger, keeper.slis())
 
     def _open(self) -> Lake:
         assert self._lake_path is not None  # noqa: S101  asked for with a lake only
         return ledgers.writable(self._lake_path, ledgers.MAIN, self._settings.table(StoreConfig, "store"))
 
-    def _keeper(self, lake: Lake) -> tuple[SealedLedger | None, _Keeper]:
+    def _keeper(self, lake: Lake) -> tuple[SealedLedger | None, LeakKeeper]:
         edition.check(lake.states(), str(self._lake_path))
         config = self._settings.table(LedgerConfig, "ledger")
-        return ledgers.begun(lake, config, self._signing_key, self.notes), _Keeper(lake)
+        return ledgers.begun(lake, config, self._signing_key, self.notes), LeakKeeper(
+            lake, self._settings.table(SliConfig, "slis").window_seconds
+        )
 
     def _leaks(self, progress: Progress) -> Iterator[Row]:
         sizes = {file: os.stat(file).st_size for _, file in self._streams if file != STDIN and os.path.exists(file)}
@@ -213,49 +213,11 @@ def _unfit(head: bytes, packed: str, *, pipe: bool) -> str:
     return "UTF-16: convert it first, for instance with iconv" if head.startswith(_WIDE) else ""
 
 
-class _Keeper:
-    """Writes leaks that the lake does not have: same stream, line, time, rule and secret."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self._waiting: list[Row] = []
-        self._new = 0
-        self._known = {
-            _identity(row) for frame in lake.read("leaks") for row in frame.select(COLUMNS).iter_rows()
-        }  # fmt: skip
-
-    def take(self, row: Row) -> None:
-        identity = _identity(row)
-        if identity not in self._known:
-            self._known.add(identity)
-            self._waiting.append(row)
-            self._new += 1
-        if len(self._waiting) >= _WRITTEN:
-            self._write()
-
-    def finish(self) -> int:
-        """Write what waits; how many rows are new."""
-        self._write()
-        return self._new
-
-    def _write(self) -> None:
-        if self._waiting:
-            self._lake.write("leaks", pl.DataFrame(self._waiting, schema=LEAK, orient="row"))
-            self._waiting = []
-
-
-def _identity(row: Row) -> bytes:
-    source, position, time, rule, _, keyed_hash, *_ = row
-    when = "" if time is None else time.isoformat()
-    text = "\0".join((source, str(position), when, rule, keyed_hash))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _commit(lake: Lake, ledger: SealedLedger | None) -> None:
+def _commit(lake: Lake, ledger: SealedLedger | None, slis: pl.DataFrame) -> None:
     if ledger is None:
-        lake.commit(Commit((), states=lake.states()), upkeep=False)
+        lake.commit(Commit((), states=lake.states(), revise={"slis": slis}), upkeep=False)
     else:
-        ledgers.commit(lake, ledger)
+        ledgers.commit(lake, ledger, revise={"slis": slis})
 
 
 def _make(path: Path) -> None:

@@ -12,7 +12,8 @@ from pipeline import named, tables
 from pipeline.cli import show
 from pipeline.cli.options import ConfigOption, Format, FormatOption
 from pipeline.core.schema import SEVERITIES
-from pipeline.scanning import COLUMNS, Scan
+from pipeline.leaks import COLUMNS
+from pipeline.scanning import Scan
 
 
 def _stream(job: Scan, style: Format) -> None:

@@ -129,6 +129,8 @@ def test_a_lake_has_each_leak_once(log: Path, tmp_path: Path) -> None:
     assert "0 new in the lake" in keytrail("scan", log, "--lake", lake).stderr
     assert view(lake, "leaks").equals(first)
     assert first.height == 2
+    (sli,) = view(lake, "slis").rows(named=True)
+    assert (sli["sli"], sli["value"], sli["met"]) == ("M6", 1.0, False)
     log.rename(log.with_name("app.log.1"))
     log.write_text(f"password={PASSWORD}\n")
     assert "1 new in the lake" in keytrail("scan", tmp_path, "--lake", lake).stderr
