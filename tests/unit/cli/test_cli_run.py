@@ -21,7 +21,7 @@ from tests.processes import start
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second findings"
 COMMANDS = (
-    "run judge query alerts outbox verify proof ledger report investigate inventory policy detectors backtest simulate"
+    "run judge query alerts outbox verify proof ledger report investigate inventory policy scan detectors backtest simulate"
     " evaluate probe check"
 )
 WHOLE = {
