@@ -71,7 +71,7 @@ def report(  # noqa: PLR0917
     signing_key: Annotated[Path | None, typer.Option(help="The ledger's private key.", metavar="FILE")] = None,
     format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Write a report: HTML for people, CSV and JSON for machines, and the signature of the lake's ledger."""
+    """Write a report as HTML, CSV and JSON, signed by the ledger."""
     settings = conf.load(config)
     settings.allow(named.TABLES)
     if name == "list":

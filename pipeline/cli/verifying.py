@@ -15,9 +15,7 @@ from pipeline.cli import show
 from pipeline.cli.options import DEFAULT_LAKE, ConfigOption, Format, FormatOption, LakeOption, RootsOption
 from pipeline.core.clock import system_clock
 
-verify = typer.Typer(
-    invoke_without_command=True, help="The lake against its ledger; a proof; a report; a CloudTrail bucket."
-)
+verify = typer.Typer(invoke_without_command=True, help="The lake against its ledger; a proof; a report; CloudTrail.")
 
 
 @verify.callback()
