@@ -21,8 +21,8 @@ from tests.processes import start
 TORN = SAMPLES / "vault" / "torn_file"
 KEYS = "entries operations rejected integrity slis alerts seconds entries_per_second findings"
 COMMANDS = (
-    "run judge query alerts outbox verify proof ledger report investigate inventory policy scan detectors backtest simulate"
-    " evaluate probe check"
+    "run judge query alerts outbox verify proof ledger report investigate inventory policy scan detectors backtest"
+    " simulate evaluate probe check"
 )
 WHOLE = {
     "entries": 10, "operations": 5, "rejected": {}, "integrity": {}, "alerts": {}, "seconds": 1.0,
