@@ -192,11 +192,15 @@ def _gap_bin(gap_h: Floats) -> npt.NDArray[np.int64]:
 
 
 def _rare(away_h: Floats, law: Floats, kinds: Floats, kind: npt.NDArray[np.int64], settled: Bools) -> Floats:
-    """The chance of so long an absence, of `kind` each. Who was seen in one short stretch only is judged by the law."""
+    """The chance of so long an absence, of `kind` each: the least that the law and its kind allow.
+
+    Of who was seen in one short stretch only, its kind says half as much: what comes once a month was seen once, too.
+    """
     beyond = np.cumsum(kinds[:, ::-1], axis=1)[:, ::-1]  # absences of each bin and longer ones
     longer = beyond[kind, _gap_bin(away_h)]
     shared = (longer + _HEARSAY * law) / (beyond[kind, 0] + _HEARSAY)
-    return np.where(settled, np.minimum(law, shared), law)
+    least = np.minimum(law, shared)
+    return np.where(settled, least, np.sqrt(law * least))
 
 
 def _smoothed(bins: npt.NDArray[np.float64]) -> Floats:

@@ -21,7 +21,7 @@ _IN_PATH: Final = (
 )
 HASH: Final = "hmac-sha256:"
 TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-VALUE: Final = rf"hmac-sha256:[0-9a-f]{{64}}|{TIME}"
+VALUE: Final = rf"|hmac-sha256:[0-9a-f]{{64}}|{TIME}"  # or nothing: an empty text shows nothing
 
 # Text that has to be looked at closely; finds at least what the patterns above find.
 SUSPECT: Final = (
@@ -40,7 +40,7 @@ def is_hash(text: str) -> bool:
 
 
 def is_hidden(text: str) -> bool:
-    """Whether a value inside `data` is one that a device may write: its hash, or a time (RFC 3339)."""
+    """Whether a value inside `data` is one that shows nothing: a device's hash, a time (RFC 3339), or empty."""
     return _VALUE.fullmatch(text) is not None
 
 

@@ -92,7 +92,7 @@ class Enricher:
         blank = pl.DataFrame(schema=_MADE).clear(1)
         if rows.is_empty():
             return blank[np.zeros(len(marked), np.int64)]
-        found = self._logged_in.of(marked[rows])
+        found = self._logged_in.of(marked[rows].with_columns(_as_caller(name) for name in _LOGIN))
         places = np.zeros(len(marked), np.int64)
         places[rows.to_numpy()] = np.arange(1, len(rows) + 1)
         return pl.concat([blank, found])[places]
@@ -121,6 +121,12 @@ def _of_login(name: str) -> pl.Expr:
     """A log-in's identity stands only in its response: there it is the principal."""
     answered = pl.col("unsure") & (pl.col("operation") == "auth")
     return pl.when(answered).then(pl.coalesce(f"login_{name}", name)).otherwise(pl.col(name)).alias(name)
+
+
+def _as_caller(name: str) -> pl.Expr:
+    """The token made is the entry's own caller: what the answer leaves out of it, the caller tells."""
+    same = pl.col("login_session") == pl.col("session")
+    return pl.when(same).then(pl.coalesce(name, name.replace("login_", "auth_"))).otherwise(pl.col(name)).alias(name)
 
 
 def _elsewhere() -> pl.Expr:

@@ -241,6 +241,13 @@ def test_clear_tokens_become_digests() -> None:
     assert got["clear"]
 
 
+@pytest.mark.parametrize(("text", "clear"), [("", False), ("2026-10-12T04:14:39.1Z", False), (" ", True), ("x", True)])
+def test_an_empty_text_or_a_time_is_no_value_in_clear(text: str, clear: bool) -> None:
+    """A version that was not deleted may have an empty time of deletion, hashed or not."""
+    told = {"data": {"data": {"a": HASH}, "metadata": {"deletion_time": text, "version": 3}}}
+    assert event(type="response", request={"path": "kv/data/a", "operation": "read"}, response=told)["clear"] is clear
+
+
 def test_renewal_makes_no_new_identity() -> None:
     """The answer to a renewal shows the asking token again; nobody logged in."""
     auth = {"display_name": "approle", "accessor": HASH, "token_ttl": 60}

@@ -120,6 +120,14 @@ def test_a_log_in_and_what_its_token_does_are_by_one(mounts: tuple[str, ...]) ->
     assert used == ("jwt-ci/shop/build-main" if mounts else "jwt/ci-shop/build-main", "service")
 
 
+@pytest.mark.parametrize(("session", "made"), [("s-1", "k8s/shop/cart"), ("s-2", "k8s/e-1")])
+def test_what_an_answer_leaves_out_of_its_caller_s_token_the_caller_tells(session: str, made: str) -> None:
+    """An answer that names the entity alone: told whose it is where it is the caller's own, as after a log-in."""
+    answer = {"operation": "auth", "phase": "response", "mount": "auth/k8s/", "session": "s-1"}
+    given = {"login_entity": "e-1", "auth_entity": "e-1", "login_session": session, **sa("k8s-shop-cart")}
+    assert create().resolve(events({**answer, **given}))["login_principal"].to_list() == [made]
+
+
 def test_creating_a_token_is_by_the_creator() -> None:
     """The response of a token creation names both: who asked, and whom the token is for."""
     row = create().resolve(
