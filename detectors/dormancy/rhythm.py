@@ -200,7 +200,7 @@ def _rare(away_h: Floats, law: Floats, kinds: Floats, kind: npt.NDArray[np.int64
     longer = beyond[kind, _gap_bin(away_h)]
     shared = (longer + _HEARSAY * law) / (beyond[kind, 0] + _HEARSAY)
     least = np.minimum(law, shared)
-    return np.where(settled, least, np.sqrt(law * least))
+    return np.asarray(np.where(settled, least, np.sqrt(law * least)))
 
 
 def _smoothed(bins: npt.NDArray[np.float64]) -> Floats:
