@@ -30,6 +30,7 @@ _CHANGES: Final = ("write", "delete", "rotate")
 _ROLE: Final = r"^[^/]+/([^/]+)$"  # of an engine, as a rule
 _FOR: Final = r"[-_](?:r|w|rw|ro|read|write|readonly|readwrite|app|user|role|svc|service|static|dynamic|db)$"
 _NAME: Final = r"([^/@]{3,})(?:@[^/]*)?$"
+_SPACE: Final = r"^[^/]+/([^/]{3,})/[^/]+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +143,16 @@ def _used(pairs: pl.DataFrame, asked: Bools, rows: pl.DataFrame) -> Bools:
 
 def _named_after(pairs: pl.DataFrame, asked: Bools) -> Bools:
     """Whether the secret of each of the pairs `asked` lies in a folder of its principal's name, or is an engine's role
-    of that name, maybe with what it is good for (`db/shop-rw`)."""
+    of that name, maybe with what it is good for (`db/shop-rw`), or of its team's: a pod's namespace, or what stands
+    before a dash in its name."""
     found, some = np.zeros(len(pairs), dtype=np.bool_), np.flatnonzero(asked)
-    name = pl.col("principal").str.extract(_NAME, 1)
+    name, space = (pl.col("principal").str.extract(form, 1) for form in (_NAME, _SPACE))
     folder = pl.col("secret").str.contains(pl.format("/{}/", name), literal=True)
     role = pl.col("secret").str.extract(_ROLE, 1)
-    named = (folder | (role == name) | (role.str.replace(_FOR, "") == name)).fill_null(value=False)  # short: no name
+    plain = role.str.replace(_FOR, "")
+    team = (plain.str.len_chars() >= 3) & ((plain == space) | name.str.starts_with(plain + "-"))
+    given = (folder, role == name, plain == name, team)
+    named = pl.any_horizontal(each.fill_null(value=False) for each in given)  # short: no name
     found[some] = pairs[some].select(named).to_series().to_numpy()
     return found
 

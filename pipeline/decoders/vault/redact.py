@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TOKEN_KEYS: Final = frozenset({"client_token", "accessor", "client_token_accessor", "token", "wrapped_accessor"})
-# Parts of certificates by engine, which are public. Vault's documentation has PKI mounts tuned to show them ("PKI
-# secrets engine considerations", auditing), or nobody could see for whom they are issued; SSH mounts are too.
-_CERTIFICATE: Final = {
+# What is public, by kind of mount: parts of certificates, which Vault's documentation has PKI mounts tuned to show ("PKI
+# secrets engine considerations", auditing), or nobody could see for whom they are issued; and the role that a log-in
+# asks for, without which a refused one tells nothing.
+_ROLE: Final = frozenset({"role"})
+_PUBLIC: Final = dict.fromkeys(("alicloud", "aws", "azure", "gcp", "jwt", "kubernetes", "oci", "oidc"), _ROLE) | {
     "pki": frozenset({
         "common_name", "alt_names", "ip_sans", "uri_sans", "other_sans", "email_sans", "csr", "certificate",
         "issuing_ca", "ca_chain", "serial_number", "not_before", "not_after", "ttl", "issuer_ref", "issuer_id",
@@ -43,7 +45,7 @@ def redacted(body: Mapping[str, Any], plain_headers: frozenset[str]) -> dict[str
     """The entry with everything in clear replaced; equal to `body` when there was nothing."""
     request = body.get("request")
     engine = request.get("mount_type") if isinstance(request, dict) else None
-    shown = _CERTIFICATE.get(engine, _NOTHING) if isinstance(engine, str) else _NOTHING
+    shown = _PUBLIC.get(engine, _NOTHING) if isinstance(engine, str) else _NOTHING
     return {name: _part(name, value, plain_headers, shown) for name, value in body.items()}
 
 

@@ -248,6 +248,16 @@ def test_an_empty_text_or_a_time_is_no_value_in_clear(text: str, clear: bool) ->
     assert event(type="response", request={"path": "kv/data/a", "operation": "read"}, response=told)["clear"] is clear
 
 
+@pytest.mark.parametrize(
+    ("engine", "name", "clear"),
+    [("kubernetes", "role", False), ("oidc", "role", False), ("kubernetes", "jwt", True), ("kv", "role", True)],
+)
+def test_the_role_of_a_log_in_may_stand_in_clear(engine: str, name: str, clear: bool) -> None:
+    """Mounts are tuned to show it; nothing else of the log-in, and no secret that happens to be called so."""
+    asked = {"path": f"auth/{engine}/login", "operation": "update", "mount_type": engine, "data": {name: "shop"}}
+    assert event(request=asked)["clear"] is clear
+
+
 def test_renewal_makes_no_new_identity() -> None:
     """The answer to a renewal shows the asking token again; nobody logged in."""
     auth = {"display_name": "approle", "accessor": HASH, "token_ttl": 60}
