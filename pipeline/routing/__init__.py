@@ -3,7 +3,8 @@
 from pipeline.routing.config import PER_DAY_MAX, Config, Suppression
 from pipeline.routing.delivery import Deliverer, OutboxConfig, SinkCounts
 from pipeline.routing.match import unusable
-from pipeline.routing.router import Router, RoutingResult
+from pipeline.routing.result import RoutingResult
+from pipeline.routing.router import Router
 
 __all__ = [
     "PER_DAY_MAX",

@@ -36,7 +36,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     `by_secret` are causes that tell of a secret whoever asks for it: they group by secret. `integrity` are those that
     say that the record itself is broken. `unattributed` are principals that many share, so that two detectors that
-    agree on one of them prove nothing.
+    agree on one of them prove nothing; nor does it that what an emergency account does (`alone`) is new to it.
 
     Findings of one key are one incident for `group_hours` from the first; what a rule tells again and again goes on
     while no pause is half as long again, a week at most. `quiet_minutes` without any close an alert.
@@ -74,6 +74,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ticket_severity: Severity = "medium"
     by_secret: tuple[str, ...] = ("rotation*", "stale*", "expired*", "leak*")
     integrity: tuple[str, ...] = ("integrity*", "ledger*")
+    alone: tuple[str, ...] = ("break_glass*",)
     unattributed: tuple[str, ...] = ("", "anonymous", "token", "wrapping", "unknown")
     suppressions: tuple[Suppression, ...] = ()
     open_max: int = 10_000

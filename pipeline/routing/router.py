@@ -11,9 +11,7 @@ moment of event time between them, so how an ordered stream of findings is cut i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
@@ -29,31 +27,9 @@ from pipeline.routing.habits import Habits
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
 from pipeline.routing.memory import Agreement, Seen, short
 from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, by_habit, key_of, route_of
+from pipeline.routing.result import Counts, RoutingResult
 
 PENDING_MAX: Final = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingResult:
-    """What one push changed: `alerts` are the rows of schema.ALERT to replace by uid, `messages` what to deliver."""
-
-    alerts: pl.DataFrame
-    messages: list[Message]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was done since the process started. `held` findings were not worth one of the day's alerts.
-
-    `alerts` counts creations by (detector, severity).
-    """
-
-    folded: int = 0
-    held: int = 0
-    repeated: int = 0
-    suppressed: int = 0
-    evicted: int = 0
-    alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Router:
@@ -265,7 +241,7 @@ class Router:
     def _agree(self, alert: Live, finding: Mapping[str, Any], time_us: int) -> None:
         """Note the family, and when it is the second or a further one, tell every open alert of the principal."""
         principal, family = finding["principal"] or "", finding["family"] or ""
-        if principal in self.config.unattributed or not family:
+        if principal in self.config.unattributed or not family or self._stands_alone(alert):
             return
         high = RANKS.get(finding["severity"], 0) >= RANKS[self.config.agree_severity]
         families, strong = self._agreement.add(principal, family, time_us, high=high)
@@ -273,8 +249,12 @@ class Router:
             return
         self._corroborate(alert, families, strong)
         for other in self._book.open_of(principal, but=alert.uid):
-            if other.state != "suppressed" and self._corroborate(other, families, strong):
+            heard = other.state != "suppressed" and not self._stands_alone(other)
+            if heard and self._corroborate(other, families, strong):
                 self._say(other, "updated")
+
+    def _stands_alone(self, alert: Live) -> bool:
+        return any_glob(self.config.alone, alert.group)
 
     def _kinds(self, families: list[str]) -> int:
         """How many independent ones there are: families of one kin see the same thing."""

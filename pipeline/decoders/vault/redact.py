@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TOKEN_KEYS: Final = frozenset({"client_token", "accessor", "client_token_accessor", "token", "wrapped_accessor"})
-# What is public, by kind of mount: parts of certificates, which Vault's documentation has PKI mounts tuned to show ("PKI
-# secrets engine considerations", auditing), or nobody could see for whom they are issued; and the role that a log-in
-# asks for, without which a refused one tells nothing.
+# What is public, by kind of mount: parts of certificates, which Vault's documentation has PKI mounts tuned to show
+# ("PKI secrets engine considerations", auditing), or nobody could see for whom they are issued; and the role that a
+# log-in asks for, without which a refused one tells nothing.
 _ROLE: Final = frozenset({"role"})
 _PUBLIC: Final = dict.fromkeys(("alicloud", "aws", "azure", "gcp", "jwt", "kubernetes", "oci", "oidc"), _ROLE) | {
     "pki": frozenset({

@@ -271,6 +271,16 @@ def test_a_rule_and_a_statistic_on_one_principal_raise_both_alerts() -> None:
     assert set(map(tuple, result.alerts["families"].to_list())) == {("breadth", "invariant"), ("invariant", "breadth")}
 
 
+def test_what_an_emergency_account_does_is_new_to_it_and_proves_nothing() -> None:
+    """Its use is a ticket, however many detectors see that it never was there; another rule's alert is raised."""
+    for cause, route in (("break_glass", "ticket"), ("snapshot", "page")):
+        used = hit(0, cause, "high", "e1")
+        news = [finding(i, family=family, cause=family, severity="high") for i, family in ((1, "source"), (2, "pair"))]
+        result = Router(Config()).push(frame(used, *news), us(9))
+        alert = one(result.alerts.filter(severity="high" if route == "ticket" else "critical", title=used["title"]))
+        assert alert["route"] == route
+
+
 def test_what_the_day_has_no_room_for_stays_a_finding() -> None:
     """With one alert a day wanted, the weaker candidates of a busy week make none; a rule always does."""
     router = Router(Config(per_day=1))
