@@ -11,9 +11,10 @@ DEV    := $(VENV)/.dev
 run: $(STAMP)
 	@$(BIN)/keytrail run sample_logs --lake lake || [ $$? -eq 10 ]
 
-# A file goes to one of the two processes as a whole: what its tests share is made once.
+# A file goes to one process as a whole: what its tests share is made once. One process more than two cores, since some
+# tests wait for brokers and clocks.
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' tests
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' tests
 
 # The long part: hundreds of kills, real brokers restarted and paused, large inputs. About half an hour on two cores.
 # The second run looks for counterexamples further than `make test`; the last one is all of the table in
