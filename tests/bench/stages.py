@@ -16,6 +16,7 @@ from pipeline.core.clock import system_clock
 from pipeline.core.model import Handover
 from pipeline.core.ports import BroadSource
 from pipeline.ledger import leaf
+from pipeline.ledgers import MAIN
 from pipeline.parts import Quiet, Taken
 from pipeline.reader import Reader
 from pipeline.store import states
@@ -52,10 +53,11 @@ class Watch:
 class _NoLake:
     """Takes everything and keeps nothing; states are packed and written as the store does it."""
 
-    upkeep_failure = ""
+    upkeep_failure, worker = "", MAIN
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._kept, self._commits = folder, states.Entries(), 0
+        self.path = folder
         self.packed = 0
         (folder / "states").mkdir(parents=True, exist_ok=True)
 
