@@ -46,9 +46,9 @@ def cut_in(
 @pytest.mark.parametrize(
     ("name", "batch"),
     [
-        ("vault-didentity", 1),
         ("vault-testdrivenio", 7),
-        ("vault-trenner", 7),
+        pytest.param("vault-didentity", 1, marks=pytest.mark.slow),
+        pytest.param("vault-trenner", 7, marks=pytest.mark.slow),
         pytest.param("vault-ops-agent", 1, marks=pytest.mark.slow),
         pytest.param("vault-testdrivenio", 1, marks=pytest.mark.slow),
         pytest.param("vault-trenner", 1, marks=pytest.mark.slow),

@@ -43,6 +43,7 @@ def _measured(asked: bytes, nth: int) -> dict[str, Any]:
     return measure(plan, nth, tree)
 
 
+@pytest.mark.slow
 def test_frames_give_the_alerts_that_the_line_gives_of_the_written_log(tmp_path: Path) -> None:
     """A simulated log through the whole line, and its frames through detectors and router, end in the same alerts."""
     staged = (Attack("mass_read", "easy"), Attack("canary", "easy"), Attack("destroy", "easy"))

@@ -97,7 +97,7 @@ def test_a_reader_keeps_what_it_opened(follower: subprocess.Popen[str], tmp_path
         assert held.sql("SELECT count(*) FROM operations").fetchall() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_follower_told_to_stop(follower: subprocess.Popen[str], tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM and SIGINT end with code 0 and a summary; what was taken is in the lake, and the next run goes on."""
     with (tmp_path / "audit.log").open("ab") as log:

@@ -45,7 +45,7 @@ CLEAR = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", [True, False])
+@pytest.mark.parametrize("text", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CLEAR)
 def test_nothing_of_a_secret_is_kept(case: str, *, text: bool) -> None:
     """What a cluster logs of secrets and tokens goes, and the row says that it was there."""

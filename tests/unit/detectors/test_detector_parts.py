@@ -254,7 +254,7 @@ def test_a_secret_is_driven_by_one_who_makes_four_fifths_of_it() -> None:
     assert rate._driven(rows, pl.Series(["kv/y", "kv/x"])).tolist() == [False, True]
 
 
-@pytest.mark.parametrize("loud", [False, True])
+@pytest.mark.parametrize("loud", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_scatter_is_learned_in_the_same_hours_whoever_is_loud(loud: bool) -> None:
     """An unrelated key that is far above its usual changes nothing of the law that others are judged by."""
     profiles, detector = Baselines(Config()), rate.create(rate.Config())

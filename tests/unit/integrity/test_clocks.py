@@ -76,7 +76,7 @@ def moved(source: str, start: int, stop: int, behind: int) -> Rows:
 
 
 CUTS = pytest.mark.parametrize(
-    ("cut", "reload"), [(None, False), (7, True), pytest.param(1, False, marks=pytest.mark.slow)]
+    ("cut", "reload"), [(None, False), *(pytest.param(cut, cut == 7, marks=pytest.mark.slow) for cut in (7, 1))]
 )
 
 

@@ -87,7 +87,7 @@ def clean(lake: Path, config: conf.LedgerConfig) -> str:
     return found.pinned.origin
 
 
-@pytest.mark.parametrize("mode", ["raw", "text", "flaky"])
+@pytest.mark.parametrize("mode", ["raw", pytest.param("text", marks=pytest.mark.slow), "flaky"])
 def test_what_the_command_signs_verifies(kms: Kms, log: Path, tmp_path: Path, mode: str) -> None:
     """Raw bytes, base64, and one that fails every other time: the lake verifies under its key, and goes on."""
     kms.be(mode)
@@ -101,7 +101,12 @@ def test_what_the_command_signs_verifies(kms: Kms, log: Path, tmp_path: Path, mo
 
 @pytest.mark.parametrize(
     ("mode", "seconds", "said"),
-    [("down", 20, "exit code 3"), ("wrong", 20, "does not open"), ("short", 20, "63 bytes"), ("slow", 0.4, "within")],
+    [
+        pytest.param("down", 20, "exit code 3", marks=pytest.mark.slow),
+        ("wrong", 20, "does not open"),
+        pytest.param("short", 20, "63 bytes", marks=pytest.mark.slow),
+        ("slow", 0.4, "within"),
+    ],  # fmt: skip
 )
 def test_a_signer_that_fails_stops_the_run_and_nothing_false_is_published(  # noqa: PLR0917
     kms: Kms, log: Path, tmp_path: Path, mode: str, seconds: float, said: str

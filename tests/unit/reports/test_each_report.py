@@ -92,7 +92,7 @@ def test_an_empty_lake_is_said_in_words(tmp_path: Path, name: str) -> None:
     assert any(words in text for words in ("in this period", "of this period", "0 shown"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "access-review")) for n in NAMES])
 def test_a_stock_duckdb_gives_the_same(tmp_path: Path, small_lake: Path, name: str) -> None:
     """A report's SQL, asked of the published catalogue by a DuckDB in another time zone, gives the report's rows."""
     assert keytrail("report", name, "--lake", small_lake, "--out", tmp_path).code == 0
