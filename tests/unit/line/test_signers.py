@@ -106,7 +106,7 @@ def test_what_the_command_signs_verifies(kms: Kms, log: Path, tmp_path: Path, mo
         ("wrong", 20, "does not open"),
         pytest.param("short", 20, "63 bytes", marks=pytest.mark.slow),
         ("slow", 0.4, "within"),
-    ],  # fmt: skip
+    ],
 )
 def test_a_signer_that_fails_stops_the_run_and_nothing_false_is_published(  # noqa: PLR0917
     kms: Kms, log: Path, tmp_path: Path, mode: str, seconds: float, said: str
