@@ -120,7 +120,7 @@ class Book:
         return pack(list(self._live.values()))
 
     def restore(self, frame: pl.DataFrame) -> None:
-        """The inverse of `snapshot`, into an empty book."""
-        for alert in unpack(frame.select(list(LIVE))):
+        """The inverse of `snapshot`, into an empty book; of an earlier version's, which may lack columns."""
+        for alert in unpack(frame.select(name for name in LIVE if name in frame.columns)):
             self.add(alert)
             (self.retire if alert.done else self.wake)(alert)

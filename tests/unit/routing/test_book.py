@@ -88,3 +88,15 @@ def test_a_restored_book_goes_on() -> None:
     assert first is not None
     assert first.uid == "live"
     assert again.due() is None
+
+
+def test_alerts_of_an_earlier_version_are_gone_on_from() -> None:
+    """What it did not remember of them is as if nothing had been said of it."""
+    book, one = Book(Config()), alert("u", 0)
+    one.titles = ["Policy written"]
+    opened(book, one)
+    again = Book(Config())
+    again.restore(book.snapshot().drop("titles", "heard"))
+    kept = again.find(("principal", "approle/a", ""), 1)
+    assert kept is not None
+    assert (kept.titles, kept.heard, kept.principals) == ([], 0, ["approle/a"])
