@@ -317,11 +317,11 @@ def _create(path: Path, busy_seconds: float) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sinks'").fetchone()[0] == 0:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        connection.executemany(
-            "INSERT OR IGNORE INTO meta VALUES (?, ?)",
-            [("lake_id", uuid.uuid4().hex), ("sequence", "0"), ("committed_ns", "0"), ("format", FORMAT)],
-        )
+        made = {"lake_id": uuid.uuid4().hex, "sequence": "0", "committed_ns": "0", "format": FORMAT}
+        rows = ", ".join(f"('{name}', '{value}')" for name, value in made.items())
+        # At once: another worker that begins now must not find tables without what they are.
+        first = f"INSERT OR IGNORE INTO meta VALUES {rows};"  # noqa: S608  constants and a number made here
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {first} COMMIT;")
         sync_folder(path.parent)
     if connection.execute("SELECT count(*) FROM meta WHERE key = 'format' AND value = ?", (FORMAT,)).fetchone()[0]:
         for statement in _ADDED:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Every step of the source's own, and those of a commit around which positions and files go apart.
 STEPS = (
-    "listen.written:5", "listen.removing:1", "store.committed:2", "listen.synced:1", "store.synced:2",
+    "listen.written:2", "listen.removing:1", "store.committed:2", "listen.synced:1", "store.synced:2",
     "store.transaction:2", "store.published:1",
 )  # fmt: skip
 EACH = 25  # lines that a run is sent
@@ -129,7 +129,7 @@ def test_death_at_one_step_after_the_other(
         begun = places.index(estate.taken)  # the kernel may have had more: that is lost, and sent again
         child = estate.start(step)
         estate.send(child, lines[begun : begun + EACH], dice)
-        if not child.ended(5):
+        if not child.ended(20):
             missed.append(step)
             child.send(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL, child.text()
