@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import edition, ledgers, scan, summary
 from pipeline.config import LedgerConfig
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import ConfigError, NoInputError
 from pipeline.core.model import Commit
 from pipeline.leaks import LeakKeeper
 from pipeline.ledger import keys
-from pipeline.ledger.files import sync_folder
 from pipeline.sli import Config as SliConfig
 from pipeline.sources.file_tail.discover import discover, nothing
 from pipeline.sources.file_tail.readers import DamagedError, foreign_packing, packing_of, reader_of

@@ -155,9 +155,10 @@ class SourceNovelty:
         if not odd.any():
             return [], []
         at = np.flatnonzero(odd)
-        share, (mean, size) = self._zones.shares(visits)[at], self._zones.moving(visits, at)
+        share, node = self._zones.shares(visits)[at], self._zones.on_nodes(visits, at)
+        mean, size = self._zones.moving(visits, at, node)
         strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
-        first, node = self._homes.first(visits, at), self._zones.on_nodes(visits, at)
+        first = self._homes.first(visits, at)
         columns = {
             "share": share, "mean": np.maximum(mean, first), "size": size, "took": took,
             "strange": no_stranger(strange, first), "hurried": self._homes.hurried(visits, at, known),

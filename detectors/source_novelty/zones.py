@@ -174,15 +174,14 @@ class Zones:
             self._shares = visits, np.clip(share, _FLOOR, 1.0)
         return self._shares[1]
 
-    def moving(self, visits: Visits, rows: Ints) -> tuple[Floats, Floats]:
+    def moving(self, visits: Visits, rows: Ints, nodes: Bools) -> tuple[Floats, Floats]:
         """Mean and size of the number of new zones that the principals of these pairs have in a window.
 
-        A pod that comes new to a node of its own cluster does as pods do, with others or by themselves.
+        A pod that comes new to a node of its own cluster (`nodes`) does as pods do, with others or by themselves.
         """
         mean = self._rate(visits, rows, _NEW, _KIND)
         size = np.minimum(mean * (self._get(_ACTIVE, visits.principal[rows]) + _BORROWED), _BURSTY)
-        pods = self.on_nodes(visits, rows)
-        return np.where(pods, np.maximum(mean, self._rate(visits, rows, _NEAR, _KIND_NEAR)), mean), size
+        return np.where(nodes, np.maximum(mean, self._rate(visits, rows, _NEAR, _KIND_NEAR)), mean), size
 
     def strange(self, visits: Visits, rows: Ints, at_us: int) -> Floats:
         """Surprise of a wider network that is new to the principals of these pairs.

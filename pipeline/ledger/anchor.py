@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.ledger import checkpoint as checkpoints
 from pipeline.ledger import leaf, note, timestamp
 from pipeline.ledger.checkpoint import Checkpoint
 from pipeline.ledger.control import Body, Record
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.files import read_optional, replace_durable, sync_folder
+from pipeline.ledger.files import read_optional, replace_durable
 from pipeline.ledger.places import Places
 from pipeline.ledger.tiles import TileReader
 from pipeline.ledger.timestamp import Roots, Stamp, TokenError

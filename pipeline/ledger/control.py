@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import StoreError
 from pipeline.ledger import leaf
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.files import sync_folder
 
 FILE = "ctl.jsonl"
 STREAM_ID = leaf.stream_id(leaf.CONTROL_STREAM)

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core import faults
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ File = tuple[str, bytes]  # path below a folder, content
 
 _FEW: Final = 8
 _FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_durable(path: Path, data: bytes, *, mode: int = 0o644, exclusive: bool = False) -> None:

@@ -18,10 +18,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import ConfigError
 from pipeline.ledger import note, policy
 from pipeline.ledger.errors import LedgerError
-from pipeline.ledger.files import sync_folder, write_durable
+from pipeline.ledger.files import write_durable
 from pipeline.ledger.note import Signer
 
 DEFAULT_NAME = "keytrail"

@@ -47,11 +47,7 @@ class Book:
 
     def _goes_on(self, alert: Live, time_us: int) -> bool:
         begun, paused = time_us - alert.anchor_us, time_us - alert.last_us
-        return bool(alert.group) and 0 <= begun < _LONGEST_US and paused < self._pause_us
-
-    @property
-    def _pause_us(self) -> int:
-        return self._config.group_us * 3 // 2
+        return bool(alert.group) and 0 <= begun < _LONGEST_US and paused < self._config.pause_us
 
     def open_of(self, principal: str, *, but: str) -> Iterator[Live]:
         """The open alerts of a principal, in the order of their uids, without the one of uid `but`."""
@@ -89,7 +85,7 @@ class Book:
         """It is done, but the same incident may still come back to it."""
         alert.done = True
         self._closing.drop(alert.uid)
-        until_us = alert.last_us + self._pause_us if alert.group else alert.anchor_us + self._config.group_us
+        until_us = alert.last_us + self._config.pause_us if alert.group else alert.anchor_us + self._config.group_us
         self._leaving.set(alert.uid, until_us)
         for principal in alert.principals:
             open_of = self._open_of.get(principal, set())

@@ -101,6 +101,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return round(self.group_hours * 3_600_000_000)
 
     @property
+    def pause_us(self) -> int:
+        """How long may come between what a rule tells again and again, in µs."""
+        return self.group_us * 3 // 2
+
+    @property
     def quiet_us(self) -> int:
         """How long nothing must have come before an alert closes, in µs."""
         return round(self.quiet_minutes * 60_000_000)

@@ -85,17 +85,31 @@ def _row(wide: pl.DataFrame, sli: str, *, estimate: bool = False, **columns: pl.
     )
 
 
-def _m1(wide: pl.DataFrame) -> pl.DataFrame:
-    good, total = pl.col("read_good"), pl.col("read_good") + pl.col("read_failed")
+def _share(
+    wide: pl.DataFrame, sli: str, good: pl.Expr, total: pl.Expr, coverage: pl.Expr, *, estimate: bool = False
+) -> pl.DataFrame:
+    """One whose value is the good among all, met from its objective on; no row where there is none."""
     return _row(
         wide.filter(total > 0),
-        "M1",
+        sli,
+        estimate=estimate,
         good=good,
         total=total,
         value=good / total,
-        objective=pl.col("M1"),
-        met=good / total >= pl.col("M1"),
-        coverage=pl.format(
+        objective=pl.col(sli),
+        met=good / total >= pl.col(sli),
+        coverage=coverage,
+    )
+
+
+def _m1(wide: pl.DataFrame) -> pl.DataFrame:
+    good, total = pl.col("read_good"), pl.col("read_good") + pl.col("read_failed")
+    return _share(
+        wide,
+        "M1",
+        good,
+        total,
+        pl.format(
             "{} denied and {} not found stand apart; every retry counts; requests that never reached the store do not",
             "read_denied",
             "read_not_found",
@@ -131,15 +145,12 @@ def _m3(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
         "due_done",
         pl.col("due_done") + pl.col("due_missed"),
     )
-    return _row(
-        wide.filter(total > 0),
+    return _share(
+        wide,
         "M3",
-        good=good,
-        total=total,
-        value=good / total,
-        objective=pl.col("M3"),
-        met=good / total >= pl.col("M3"),
-        coverage=pl.format(
+        good,
+        total,
+        pl.format(
             "{} of {} asked for were done; {}; what a store rotates by itself counts as far as it logs it",
             "asked_done",
             pl.col("asked_done") + pl.col("asked_failed"),
@@ -187,16 +198,12 @@ def _m9(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
 
 
 def _m10(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
-    total = pl.col("needed") + pl.col("repeated")
-    return _row(
-        wide.filter(total > 0),
+    return _share(
+        wide,
         "M10",
+        pl.col("needed"),
+        pl.col("needed") + pl.col("repeated"),
         estimate=True,
-        good=pl.col("needed"),
-        total=total,
-        value=pl.col("needed") / total,
-        objective=pl.col("M10"),
-        met=pl.col("needed") / total >= pl.col("M10"),
         coverage=pl.format(
             "reads that no cache of {} s would have answered; what a cache did answer never came here;"
             " {} that came late or past max_cached left out",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import DamagedError, FencedError, NoInputError, ReplacedError, StoreError
 from pipeline.core.model import Hold, Owned, Position
-from pipeline.store.files import guarded, named_in_utf8, private_file, sync_folder
+from pipeline.store.files import guarded, named_in_utf8, private_file
 from pipeline.store.segment import Segment
 from pipeline.store.tables import PASSING
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import pyarrow as pa
 
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import ConfigError, DamagedError, StoreError
 
 if TYPE_CHECKING:
@@ -76,15 +77,6 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_folder(path: Path) -> None:
-    """Returns when the folder's entries are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def sync_folders(paths: Iterable[Path]) -> None:
     """`sync_folder` of each folder once."""
     for path in sorted(set(paths)):
@@ -140,6 +132,6 @@ class Lock:
 
 
 __all__ = [
-    "Lock", "StoreError", "guarded", "private_file", "private_folder", "remove", "sync_file", "sync_folder",
+    "Lock", "StoreError", "guarded", "private_file", "private_folder", "remove", "sync_file",
     "sync_folders", "worker_name",
 ]  # fmt: skip

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import StoreError
 from pipeline.store.catalogue import Catalogue
-from pipeline.store.files import Lock, guarded, remove, sync_file, sync_folder
+from pipeline.store.files import Lock, guarded, remove, sync_file
 from pipeline.store.views import statements, text
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.clock import Clock
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import DeliveryError
 from pipeline.core.model import Message
 
@@ -98,7 +99,7 @@ class JsonLines:
             fd = self._open_locked()
         self._fd = fd
         self._size, self._written_ns = self._recover(fd)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def _open_locked(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -159,16 +160,8 @@ class JsonLines:
                 break
             except FileExistsError:
                 number += 1
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         self._path.unlink()
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         self.close()
         self.rotated += 1
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

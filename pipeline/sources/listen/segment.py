@@ -8,6 +8,8 @@ import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from pipeline.core.disk import sync_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -146,9 +148,3 @@ def opened(path: Path, flags: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def sync_folder(path: Path) -> None:
-    """Returns when the folder's entries are on the disk."""
-    with opened(path, os.O_RDONLY | os.O_DIRECTORY) as fd:
-        os.fsync(fd)

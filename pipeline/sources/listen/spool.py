@@ -16,8 +16,9 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core import faults
+from pipeline.core.disk import sync_folder
 from pipeline.core.errors import SourceError
-from pipeline.sources.listen.segment import NAME, Segment, opened, sync_folder
+from pipeline.sources.listen.segment import NAME, Segment, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -74,7 +74,7 @@ def _fires() -> dict[str, Fires]:
         "slack_webhook": [at("https://hooks.slack.com/services/", webhook)],
         "stripe_key": [at("api_key: ", "sk_live_" + letters(24))],
         "stripe_test_key": [at("api_key: ", "rk_test_" + letters(24))],
-        "npm_token": [at("//registry.npmjs.org/:_authToken=", "npm_" + letters(36))],
+        "npm_token": [at("//npm.example.com/:_authToken=", "npm_" + letters(36))],
         "pypi_token": [at("password = ", "pypi-AgEIcHlwaS5vcmc" + letters(120, WEB))],
         "private_key": [
             (pem(), ""),
