@@ -65,11 +65,15 @@ class Inner:
             group.request_rejoin()
 
     def unpark(self) -> None:
-        """Let what was put by for a paused partition come back once the partition goes on.
+        """Let what was put by for a paused partition come back once the partition goes on; nothing stands in its way.
 
-        The client brings it back only while it holds nothing else, and takes what is used up for something: it then
-        neither hands the records out nor fetches the partition again.
+        The client brings it back only while it holds nothing else, and takes what is used up, or of a partition that is
+        paused, for something: it then hands nothing out, fetches nothing, and sleeps.
         """
         fetcher = self._consumer._fetcher
-        if not fetcher._next_partition_records:
-            fetcher._next_partition_records = None
+        current = fetcher._next_partition_records
+        if current and self._consumer._subscription.is_paused(current.topic_partition):
+            fetcher._paused_partition_records[current.topic_partition] = current
+        elif current:
+            return
+        fetcher._next_partition_records = None

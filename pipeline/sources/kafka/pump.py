@@ -156,9 +156,12 @@ class Pump:
         self._pace()
         self._inner.unpark()
         self._report()
-        got = self._consumer.poll(timeout_ms=_POLL_MS, max_records=1 if self._split else _RECORDS)
+        full = self._full()
+        got = self._consumer.poll(timeout_ms=0 if full else _POLL_MS, max_records=1 if self._split else _RECORDS)
         self._take(got)
-        if not got:
+        if full:
+            self._wait_for_room()
+        elif not got:
             self._look_around()
 
     def _take(self, got: Mapping[Any, Sequence[Any]]) -> None:
@@ -250,7 +253,7 @@ class Pump:
 
     def _pace(self) -> None:
         """Stop fetching a partition that the line is behind with."""
-        share = max(self._config.buffer_bytes // max(len(self.partitions), 1), 1)
+        share = self._per_partition
         with self.turn:
             for tp, partition in self.partitions.items():
                 if not partition.placed:
@@ -261,6 +264,22 @@ class Pump:
                 elif not partition.paused and partition.buffered > share:
                     self._consumer.pause(tp)
                     partition.paused = True
+
+    def _full(self) -> bool:
+        """Whether nothing may be fetched. The client would then sleep, whatever is taken meanwhile."""
+        with self.turn:
+            return bool(self.partitions) and all(partition.paused for partition in self.partitions.values())
+
+    def _wait_for_room(self) -> None:
+        share = self._per_partition
+        with self.turn:
+            self.turn.wait_for(
+                lambda: any(partition.buffered <= share // 2 for partition in self.partitions.values()), _POLL_MS / 1000
+            )
+
+    @property
+    def _per_partition(self) -> int:
+        return max(self._config.buffer_bytes // max(len(self.partitions), 1), 1)
 
     def _look_around(self) -> None:
         """Nothing came: see what was passed over, and whether topics are still the same."""

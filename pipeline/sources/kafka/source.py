@@ -66,7 +66,9 @@ class Kafka:
                 if (moved := self._moved()) is not None:
                     return moved
                 if ready := self._ready(progress):
-                    return take(ready)
+                    taken = take(ready)
+                    pump.turn.notify_all()  # there may be room for more
+                    return taken
                 rest = deadline - time.monotonic()
                 if rest <= 0:
                     return None

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from pipeline.core.model import Handover
 from pipeline.sources.kafka import Config, create
+from pipeline.sources.kafka.inner import Inner
+from pipeline.sources.kafka.splitter import CHUNK_BYTES, batches
 from tests.integration.kafka.broker import Broker
 from tests.integration.kafka.cluster import producing
 
@@ -40,6 +43,42 @@ def test_what_was_paused_is_read_to_its_end(broker: Broker, new_topic: Callable[
     finally:
         source.close()
     assert read == PARTITIONS * RECORDS
+
+
+def test_a_partition_that_is_paused_lets_the_others_pass(broker: Broker, new_topic: Callable[..., str]) -> None:
+    """What lies ready of a partition that goes on is handed out at once, though another, paused, was in the middle."""
+    topic = new_topic(2)
+    size = CHUNK_BYTES // 40
+    with producing(broker.address, batch_size=16 << 10, compression_type="gzip") as producer:
+        for _ in range(100):
+            for partition in (0, 1):
+                producer.send(topic, b"x" * size, partition=partition)
+    consumer = KafkaConsumer(
+        bootstrap_servers=broker.address, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=100
+    )
+    inner = Inner(consumer)
+    inner.split_by(batches(1 << 30))
+    consumer.assign([TopicPartition(topic, partition) for partition in (0, 1)])
+    try:
+        first = _next(consumer, SECONDS)
+        consumer.pause(first)
+        second = _next(consumer, SECONDS)
+        consumer.pause(second)
+        consumer.resume(first)
+        inner.unpark()
+        assert second != first
+        assert set(consumer.poll(timeout_ms=0, max_records=1)) == {first}
+    finally:
+        consumer.close()
+
+
+def _next(consumer: KafkaConsumer, seconds: float) -> TopicPartition:
+    """Whose chunk comes next."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for partition in consumer.poll(timeout_ms=200, max_records=1):
+            return partition
+    raise AssertionError("nothing came")
 
 
 def test_whoever_speaks_after_a_silence_gives_the_others_time(broker: Broker, new_topic: Callable[..., str]) -> None:
