@@ -18,6 +18,7 @@ from detectors._people import People
 from detectors._text import figure, show
 from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, first_of, seen_in, tell, ways
+from detectors.denials.logins import Tried, login
 from detectors.denials.unknown import Unknown
 from pipeline.core.model import DetectorInfo
 
@@ -44,7 +45,8 @@ _AFFECTED: Final = 0.5  # of a cohort's active members: then it is the cohort's 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`p` is the mid-p value below which refusals are told, `least` the smallest number worth telling.
 
-    Refused log-ins of `accounts` or more different accounts from one address are told as such. A cohort of `members`
+    Refused log-ins of `accounts` or more different accounts from one address are told as such, and `guesses` of nobody
+    named where one was let in after them. A cohort of `members`
     or more of which half is refused is told once, as a cohort. A principal seen in fewer than `windows` windows is a
     newcomer. Refusals without a valid token are told from `flood` of one address on. `keys` bounds the memory, for
     principals and twice for addresses.
@@ -54,6 +56,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: int = 8
     paths: int = 10
     accounts: int = 5
+    guesses: int = 20
     members: int = 4
     windows: int = 12
     flood: Annotated[int, msgspec.Meta(ge=1)] = 300
@@ -97,7 +100,8 @@ class Denials:
             common = self._cohorts(judged) if who == "principal" else []
             found += [self._common(judged, name, window) for name in common]
             odd = [i for i in np.flatnonzero(judged.odd).tolist() if counts["cohort"][i] not in common]
-            found += [(self._principal if who == "principal" else self._address)(judged, i, window) for i in odd]
+            word = self._principal if who == "principal" else self._address
+            found += [one for i in odd if (one := word(judged, i, window)) is not None]
             if window.closed:
                 shared = counts["cohort"].is_in(common).to_numpy() if common else False
                 self._learn(who, judged, np.where(shared, 0.0, judged.surprise), window.start_us)
@@ -113,7 +117,7 @@ class Denials:
         p = _tails.upper_where(denied >= _FEW, denied, mean, size)
         odd = (p <= self._config.p) & (denied >= self._config.least) & (denied > 1.5 * usual.peak)
         if who == "address":
-            odd &= counts["accounts"].to_numpy() >= self._config.accounts
+            odd &= (counts["accounts"].to_numpy() >= self._config.accounts) | (denied >= self._config.guesses)
         surprise = np.where(odd, _tails.surprise(p), 0.0)
         worth = self._conformal[who].worth(_kind(who, keys), surprise, at_us)
         return Judged(counts, keys, denied, total, mean, p, surprise, worth, odd)
@@ -179,28 +183,11 @@ class Denials:
             **seen_in(rows),
         )
 
-    def _address(self, judged: Judged, i: int, window: Window) -> Found:
+    def _address(self, judged: Judged, i: int, window: Window) -> Found | None:
         key, accounts = judged.counts["key"][i], int(judged.counts["accounts"][i])
-        tried = window.operations.filter((pl.col("client_ip") == key) & _refused_login())
-        let_in = window.operations.filter((pl.col("client_ip") == key) & _login() & (pl.col("outcome") == "success"))
-        hit = sorted(set(let_in["principal"].drop_nulls()) & set(tried["principal"].drop_nulls()) - {"anonymous"})
-        told = f" {', '.join(show(name) for name in hit[:3])} was let in from there." if hit else ""
-        return Found(
-            key=f"address:{key}",
-            cause="login_pressure",
-            title="Log-ins to many accounts refused",
-            severity="high" if hit else "medium",
-            confidence=0.85,
-            score=_tails.score(float(judged.worth[i])),
-            message=f"{figure(judged.denied[i])} log-ins to {accounts} accounts were refused from {show(key)}.{told}",
-            observed=f"{figure(judged.denied[i])} of {figure(judged.total[i])} log-ins refused, {accounts} accounts,"
-            f" first {first_of(tried)}",
-            expected=f"{figure(judged.mean[i])} of {figure(judged.total[i])}",
-            next_step="Block the address unless it is a shared gateway of your own. Reset the account that was let in;"
-            " warn the owners of the others.",
-            principal=hit[0] if len(hit) == 1 else None,
-            **seen_in(tried),
-        )
+        numbers = (float(judged.denied[i]), float(judged.total[i]), float(judged.mean[i]))
+        tried = Tried(key, *numbers, _tails.score(float(judged.worth[i])))
+        return tried.many(accounts, window) if accounts >= self._config.accounts else tried.guessed(window)
 
     def snapshot(self) -> Frames:
         """For principals and for addresses two tables and an age, and what surprises are worth; those of nobody."""
@@ -216,21 +203,11 @@ class Denials:
         self._unknown.restore(frames)
 
 
-@cache
-def _login() -> pl.Expr:
-    return (pl.col("operation") == "auth") & (pl.col("client_ip") != "")
-
-
-@cache
-def _refused_login() -> pl.Expr:
-    return _login() & (pl.col("outcome") == "denied")
-
-
 def counted(who: str, window: Window) -> tuple[pl.DataFrame, Keys]:
     """Columns key, n, denied, paths, accounts, cohort; one row per principal or address, in the order of names."""
     if who == "principal":
         return _of_principals(People.of(window))
-    rows = window.operations.filter(_login())
+    rows = window.operations.filter(login())
     if rows.is_empty():
         return rows, np.empty(0, np.uint64)
     numbers = _numbers() if "denied" in rows["outcome"] else _NO_NUMBERS
