@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOVED, _HELD, _KIND, _KIND_HELD, _TOKEN, _BOTH, _KIND_BOTH, _LIKE = range(8)
 _BORROWED: Final = 10.0  # tokens' worth of belief in the kind's habit
+_FEWER: Final = 3  # this part of the tokens is enough to know that somebody's do not go to and fro
 _KIND_BORROWED: Final = 50.0
 _EXACT: Final = np.uint64((1 << 52) - 1)  # of an address's hash what a float holds exactly
 _NOWHERE: Final = np.iinfo(np.uint32).max
@@ -97,13 +98,13 @@ def address_numbers(names: pl.Series) -> Floats:
 
 
 class Moved:
-    """Remembers where each token was last, and how often a principal's went elsewhere.
+    """Remembers where each token was last, and before that, and how often a principal's went elsewhere.
 
-    24 bytes a token and a tally, those not touched for longest go first.
+    32 bytes a token, 24 a tally, those not touched for longest go first.
     """
 
     def __init__(self, limit: int) -> None:
-        self._tokens = Table(1, limit)
+        self._tokens = Table(2, limit)  # the address it was at last, and the one it had come from there
         self._tally = Table(1, limit)
 
     def origin(self, held: Held) -> Floats:
@@ -116,29 +117,43 @@ class Moved:
         now: Bools = ~held.only | (self.origin(held) != held.first)
         return now
 
+    def both(self, held: Held) -> Bools:
+        """Tokens in use at two addresses: to and fro within the window, or at one they had left in an earlier one."""
+        left = self._tokens.get(held.token, 0)[:, 1]
+        back: Bools = (left > 0) & ((held.first == left) | (held.last == left)) & self.now(held)
+        return held.both | back
+
     def surprise(self, held: Held, rows: Ints, least: int) -> Floats:
         """-log10 of the chance that a token of this principal does; 0 where fewer than `least` of them are known.
 
-        To be at both addresses is rarer than to go from one to the other.
+        To be at both addresses is rarer than to go from one to the other, and needs fewer to be known for.
         """
-        principal, kind, both = held.principal[rows], held.kind[rows], held.both[rows]
+        principal, kind, both = held.principal[rows], held.kind[rows], self.both(held)[rows]
         seen, of_kind = self._get(_HELD, principal), self._get(_KIND_HELD, kind)
         mine = np.where(both, self._get(_BOTH, principal), self._get(_MOVED, principal))
         alike = np.where(both, self._get(_KIND_BOTH, kind), self._get(_KIND, kind))
         habit = (alike + 0.5) / (of_kind + _KIND_BORROWED)
         chance = (mine + habit * _BORROWED) / (seen + _BORROWED)
-        return np.where(seen >= least, _tails.surprise(np.minimum(chance, 1.0)), 0.0)
+        enough = seen >= np.where(both, least // _FEWER, least)
+        return np.where(enough, _tails.surprise(np.minimum(chance, 1.0)), 0.0)
 
     def learn(self, held: Held, now: Bools, at_us: int) -> None:
         """Add a closed window. Those that move `now` do so by themselves: what many do at once is no habit."""
         fresh = ~self._tokens.knows(held.token)
-        both = now & held.both
+        both = now & self.both(held)
         for rows, mine, all_of_kind in (
             (fresh, _HELD, _KIND_HELD), (now, _MOVED, _KIND), (both, _BOTH, _KIND_BOTH),
         ):  # fmt: skip
             keys = np.concatenate([joined(mine, held.principal[rows]), joined(all_of_kind, held.kind[rows])])
             self._tally.add(keys, np.ones((len(keys), 1)), at_us)
-        self._tokens.put(held.token, held.last[:, None], at_us)
+        self._tokens.put(held.token, np.column_stack([held.last, self._left(held)]), at_us)
+
+    def _left(self, held: Held) -> Floats:
+        """The address each token left when it went to where it is now; 0 if it never did."""
+        known = self._tokens.get(held.token, 0)
+        moved = (known[:, 0] > 0) & (known[:, 0] != held.last)
+        within = np.where(held.first != held.last, held.first, known[:, 1])
+        return np.where(moved, known[:, 0], within)
 
     def _get(self, tag: int, keys: Keys) -> Floats:
         return np.asarray(self._tally.get(joined(tag, keys), 0)[:, 0])
@@ -151,5 +166,6 @@ class Moved:
         """Continue from a snapshot, maybe one from before there was this memory."""
         if "tokens.held" not in frames:
             return
-        self._tokens.restore(frames["tokens.held"])
+        held = frames["tokens.held"]
+        self._tokens.restore(held if "v1" in held.columns else held.with_columns(v1=pl.lit(0.0)))
         self._tally.restore(frames["tokens.moved"])

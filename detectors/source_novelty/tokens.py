@@ -79,7 +79,7 @@ class Tokens:
         rows = np.flatnonzero(seen.now)
         surprise, crowd = self._judged(held, rows)
         each = held.named(rows).with_columns(
-            surprise=pl.Series(surprise + _SECOND), both=pl.Series(held.both[rows]),
+            surprise=pl.Series(surprise + _SECOND), both=pl.Series(self._moved.both(held)[rows]),
             origin=pl.Series(self._moved.origin(held)[rows]),
         )  # fmt: skip
         each = each.filter(~pl.Series(crowd) & ~pl.col("principal").is_in(known))
@@ -141,7 +141,7 @@ def _there(one: dict[str, Any], seen: Seen) -> pl.DataFrame:
 def _moved(one: dict[str, Any], seen: Seen) -> Found:
     principal, there = one["principal"], _there(one, seen)
     values = values_in(there)
-    how = ", while it is in use at the first one, too" if one["both"] else ""
+    how = ", while it is in use at the other one, too" if one["both"] else ""
     places = several(there["client_ip"].unique().sort().to_list())
     return Found(
         key=principal,

@@ -16,6 +16,7 @@ from detectors._memory import lot
 from detectors._people import People
 from detectors.auth_pressure.doors import Doors, Logins, logins_of
 from detectors.dormancy.rhythm import Present, Rhythm
+from detectors.program_novelty.passed import Passed
 from detectors.rotation_health.schedule import Schedule, Written
 from detectors.slow_evidence.trickle import Evidence, Trickle
 from detectors.source_novelty.moved import Held, Moved
@@ -150,6 +151,34 @@ def test_a_token_moves_from_where_it_was_last() -> None:
     assert Held.of(window(12, {"session": "t"}), ["10.0.0.0/24"]) is None
 
 
+def both(tokens: Moved, hour: int, *places: str) -> bool:
+    """Whether token t is in use at two addresses, which is learned."""
+    rows = [
+        {"session": "t", "client_ip": place, "time": START + hour * HOUR + minute * 60_000_000}
+        for minute, place in enumerate(places)
+    ]
+    held = Held.of(window(hour, *rows), [])
+    assert held is not None
+    found = bool(tokens.both(held)[0])
+    tokens.learn(held, tokens.now(held), START + hour * HOUR)
+    return found
+
+
+def test_a_token_goes_to_and_fro_over_several_windows() -> None:
+    """Back at the address it had left last, or left within a window; not at a third one, nor where it stayed."""
+    assert [both(one, hour, place) for one in [Moved(9)] for hour, place in enumerate("aabacca")] == [
+        False, False, False, True, False, False, True,
+    ]  # fmt: skip
+    tokens = Moved(9)
+    assert [both(tokens, 0, "a", "b"), both(tokens, 1, "b"), both(tokens, 2, "a")] == [False, False, True]
+    again = Moved(9)
+    again.restore(tokens.snapshot())
+    assert both(again, 3, "b")
+    older = {name: frame.drop("v1", strict=False) for name, frame in tokens.snapshot().items()}
+    again.restore(older)
+    assert not both(again, 3, "b")
+
+
 def test_tokens_are_met_anew_after_a_state_without_them() -> None:
     """A state of before there was this memory holds none; and past its bound the oldest are met anew."""
     tokens = Moved(4)
@@ -161,6 +190,19 @@ def test_tokens_are_met_anew_after_a_state_without_them() -> None:
         tokens.learn(held, tokens.now(held), START + hour * HOUR)
     assert max(len(frame) for frame in tokens.snapshot().values()) <= 4
     assert moves(tokens, 30, "b") == [False]
+
+
+def test_uses_of_tokens_go_on_from_an_earlier_version() -> None:
+    """It knew of no releases: the uses of the hour it was in are forgotten, what it knew of tokens is not."""
+    passed = Passed(3.0, 72, 3, 100)
+    uses = {"session": "t", "program": "curl", "principal": "approle/ci", "principal_type": "service"}
+    assert passed.inspect(pl.DataFrame([uses]), 5) == []
+    frames = passed.snapshot()
+    assert len(frames["passed.open"]) == 1
+    del frames["passed.late"]
+    passed.restore({**frames, "passed.open": frames["passed.open"].drop("release")})
+    assert passed.snapshot()["passed.open"].is_empty()
+    assert passed.inspect(pl.DataFrame([uses]), 6) == []
 
 
 def test_a_monthly_job_is_not_dormant() -> None:
