@@ -106,8 +106,10 @@ class Acquaintance:
         """
         principal, kind = actors.principal[at], actors.kind[at]
         habit = (self._get(_KIND, kind) + 0.5) / (self._get(_KIND_ACTIVE, kind) + _BORROWED)
-        shape = np.maximum(self._get(_STRANGE, principal) - recent, 0.0) + habit * _BORROWED
-        return shape / (self._get(_ACTIVE, principal) + _BORROWED), np.minimum(shape, _BURSTY)
+        own = np.maximum(self._get(_STRANGE, principal) - recent, 0.0)
+        borrowed = _BORROWED / (1.0 + own)  # who explores is no longer like those of its kind who do not
+        shape = own + habit * borrowed
+        return shape / (self._get(_ACTIVE, principal) + borrowed), np.minimum(shape, _BURSTY)
 
     def changing(self, actors: Actors, at: npt.NDArray[np.int64]) -> Floats:
         """For the principals of rows `at`: of their kind's strange pairs the share that was changed, not only read."""
@@ -123,6 +125,16 @@ class Acquaintance:
         used = (self._get(_READERS, cohort, secret), self._get(_ANYBODY, secret))
         near, far = (min(int(n[0]), most) for n, most in zip(used, others, strict=True))
         return near, others[0], far, others[1]
+
+    def homes(self, news: News) -> Keys:
+        """Of each new pair the widest folder around its secret that is others' home; 0 where there is none."""
+        others = self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)) - 1 + _SMALL
+        found = np.zeros(len(news.who), dtype=np.uint64)
+        for depth, folders in zip(DEPTHS, news.folders, strict=False):
+            users = self._get(_FOLDER + 2 * depth, folders)
+            home = (users > 0) & (users <= _HOME * others) & (found == 0) & ~news.unknown
+            found = np.where(home, folders, found)
+        return found
 
     def abroad(self, actors: Actors, news: News, rows: npt.NDArray[np.int64]) -> Bools:
         """Whether the new pairs `rows` lie in a deepest folder that their principal never used."""
@@ -140,10 +152,9 @@ class Acquaintance:
         fresh = ~self._tally.knows(joined(_MET, actors.principal))
         met = joined(_MET, actors.principal[fresh])
         self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)
-        settled = ~actors.probation
         grown = [
-            joined(_ACTIVE, actors.principal[settled]),
-            joined(_KIND_ACTIVE, actors.kind[settled]),
+            joined(_ACTIVE, actors.principal[self._practised(actors, at_us)]),
+            joined(_KIND_ACTIVE, actors.kind[~actors.probation]),
             joined(_EVERYBODY, np.zeros_like(actors.principal[fresh])),
             joined(_COHORT, actors.cohort[fresh]),
         ]
@@ -164,22 +175,27 @@ class Acquaintance:
             here = joined(tag + 1, principal[lives], folders)
             _, first = np.unique(here, return_index=True)
             grown += [joined(tag, folders[first[~self._tally.knows(here[first])]]), here]
-        settled = strange & ~actors.probation[news.who]
-        odd = news.who[settled]
+        odd = news.who[strange & self._practised(actors, at_us)[news.who]]
         who, count = np.unique(odd, return_counts=True)
         most = np.maximum(self.peak(actors, who), count)
         self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)
         odd = who if self._by_window else odd
+        settled = strange & ~actors.probation[news.who]
         grown += [
             moved,
             joined(_OWN, principal[lives]),
             joined(_ANYBODY, news.secret),
             joined(_READERS, actors.cohort[news.who], news.secret),
             joined(_STRANGE, actors.principal[odd]),
-            joined(_KIND, actors.kind[odd]),
+            joined(_KIND, actors.kind[odd[~actors.probation[odd]]]),
             joined(_CHANGED, actors.kind[news.who[settled & news.changed]]),
         ]
         return grown
+
+    def _practised(self, actors: Actors, at_us: int) -> Bools:
+        """Whose habit of exploring is learned: what somebody does on its first day is new to it, whatever it does."""
+        met = self._get(_MET, actors.principal)
+        return ~actors.probation | ((met > 0) & (met <= at_us - DAY_US))
 
     def snapshot(self) -> Frames:
         """The tallies, since when, and mounts by name."""

@@ -40,6 +40,7 @@ _NEXT: Final = (
 _SHOWN: Final = 3
 _MANY: Final = 10
 _ABOVE_PEAK: Final = 1.5
+_EACH_HOME: Final = 1.0  # of surprise: one new program in ten takes something out of a home of others, or another
 _HARM: Final = 1.0  # surprise added when a strange secret was changed, beyond how seldom that is
 
 
@@ -47,7 +48,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A window's new pairs are told when their surprise (-log10 of a probability) reaches `surprise`.
 
     A pair whose folder or peers make it at least `familiar` likely is no stranger. A principal known for less than
-    `probation_hours` is told only when it takes `bulk_secrets` at once out of `bulk_places` folders, half known.
+    `probation_hours` is told only when it takes `bulk_secrets` at once out of `bulk_places` folders, half known, or
+    some out of so many folders that others have to themselves.
     Where `together` principals come new to one folder in one window, the folder moved, not they. `per_day` is about
     how many are told a day. `keys` bounds the memory, 24 bytes each.
     """
@@ -165,22 +167,28 @@ class PairNovelty:
         )
 
     def _newcomers(self, actors: Actors, news: News, window: Window) -> list[Found]:
-        """Principals in probation that take known secrets out of many folders at once."""
-        fresh = news.frame.filter(pl.Series(actors.probation[news.who]))
-        if len(fresh) < self._config.bulk_secrets:
+        """Principals in probation that take known secrets out of many folders at once, or out of many others' homes."""
+        config = self._config
+        fresh = np.flatnonzero(actors.probation[news.who])
+        if len(fresh) < min(config.bulk_secrets, config.bulk_places):
             return []
+        # People begin with what their colleagues have, in many folders; a program has one task.
+        home = np.where((actors.frame["kind"] != "human").to_numpy()[news.who], self._known.homes(news), 0)
+        rows = news.frame[fresh].with_columns(home=pl.Series(home[fresh]))
         spread = pl.max_horizontal(*(place("secret", depth).n_unique() for depth in (1, 2)))
-        wide = fresh.group_by("principal").agg(pl.col("secret"), spread.alias("places"))
-        enough = (pl.col("secret").list.len() >= self._config.bulk_secrets) & (
-            pl.col("places") >= self._config.bulk_places
-        )
+        homes = pl.col("home").filter(pl.col("home") > 0).n_unique()
+        wide = rows.group_by("principal").agg("secret", spread.alias("places"), homes.alias("homes"))
+        bulk = (pl.col("secret").list.len() >= config.bulk_secrets) & (pl.col("places") >= config.bulk_places)
         return [
             one
-            for row in wide.filter(enough).sort("principal").iter_rows(named=True)
-            if (one := self._newcomer(row["principal"], sorted(row["secret"]), row["places"], window)) is not None
+            for row in wide.filter(bulk | (pl.col("homes") >= config.bulk_places))
+            .sort("principal")
+            .iter_rows(named=True)
+            if (one := self._newcomer(row, window)) is not None
         ]
 
-    def _newcomer(self, principal: str, secrets: list[str], places: int, window: Window) -> Found | None:
+    def _newcomer(self, one: dict[str, Any], window: Window) -> Found | None:
+        principal, secrets, places = one["principal"], sorted(one["secret"]), max(one["places"], one["homes"])
         asked = pl.DataFrame({"secret": secrets})
         before = window.profiles.lookup("secret", asked, window.start_us, ("known",))
         known = int(before["known"].sum())
@@ -193,10 +201,11 @@ class PairNovelty:
             title="Newcomer reads across folders",
             severity="medium",
             confidence=0.6,
-            score=_tails.score(float(self._config.surprise + np.log10(known))),
+            score=_tails.score(float(self._config.surprise + np.log10(known) + _EACH_HOME * one["homes"])),
             message=f"{show(principal)}, known for less than {self._config.probation_hours} hours, used {len(secrets)}"
             f" secrets, {known} of them others', out of {places} folders: {several(secrets, _SHOWN)}.",
-            observed=f"{len(secrets)} secrets, {known} known before, {places} folders",
+            observed=f"{len(secrets)} secrets, {known} known before, {places} folders, {one['homes']} of them"
+            " others' homes",
             expected=f"fewer than {self._config.bulk_secrets} secrets, in its own folder",
             next_step=_NEXT,
             principal=principal,
