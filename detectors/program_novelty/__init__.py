@@ -61,7 +61,7 @@ class ProgramNovelty:
 
     def __init__(self, config: Config) -> None:
         self._programs = Programs(config.surprise, config.days, config.settle_hours, config.together, config.keys)
-        self._passed = Passed(config.passed_on, config.settle_hours, config.keys)
+        self._passed = Passed(config.passed_on, config.settle_hours, config.together, config.keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of OPERATION rows."""
