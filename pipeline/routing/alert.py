@@ -37,6 +37,7 @@ class Live(msgspec.Struct, kw_only=True):
     count: int = 0
     heard: int = 0
     covered: int = 0  # how many a suppression matched, heard or not
+    usual: int = 0  # how many its principal, or its kind, does as a habit
     revision: int = 0
     state: str = ""
     done: bool = False  # quiet for long enough; kept so that the same incident finds it again

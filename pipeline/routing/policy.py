@@ -30,6 +30,13 @@ def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
     return ("principal", principal, cause) if principal else ("store", finding["store"] or "", cause)
 
 
+def is_habit(finding: Mapping[str, Any], standing: Standing) -> bool:
+    """Whether its principal or its kind breaks this rule as a habit, and it is not too grave for that to count."""
+    rank = RANKS.get(finding["severity"], 0)
+    scheduled = standing.scheduled and not standing.elsewhere and rank < RANKS["critical"]
+    return scheduled or (rank <= RANKS["medium"] and (standing.practised or bool(standing.custom)))
+
+
 def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[str, Any], float]:
     """A rule's finding as it counts for its principal, and how much news it is where it is too mild for a ticket.
 
@@ -38,8 +45,7 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
     """
     rank = RANKS.get(finding["severity"], 0)
     scheduled = standing.scheduled and not standing.elsewhere and rank < RANKS["critical"]
-    usual = rank <= RANKS["medium"] and (standing.practised or bool(standing.custom))
-    if rank > RANKS["low"] and (scheduled or usual):
+    if rank > RANKS["low"] and is_habit(finding, standing):
         habit = f"It did so on {standing.days} of the 28 days before{', at this hour' if scheduled else ''}."
         if not scheduled and not standing.practised:
             habit = f"So did {standing.custom} others of its kind in the 28 days before."

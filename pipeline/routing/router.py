@@ -26,7 +26,7 @@ from pipeline.routing.config import Config
 from pipeline.routing.habits import Habits
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
 from pipeline.routing.memory import Agreement, Seen, short
-from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, by_habit, key_of, route_of
+from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, by_habit, is_habit, key_of, route_of
 from pipeline.routing.result import Counts, RoutingResult
 
 PENDING_MAX: Final = 50_000
@@ -134,11 +134,12 @@ class Router:
         rule = covering(self._rules, finding, time_us)
         alert = self._book.find(key_of(self.config, finding), time_us)
         exempt = finding["family"] in self.config.exempt
-        news = 0.0
+        news, usual = 0.0, False
         if exempt and finding["principal"] and finding["principal"] not in self.config.unattributed:
             grave = RANKS.get(finding["severity"], 0) >= RANKS["medium"]
             cause, address = finding["cause"] or "", finding["client_ip"] or ""
             standing = self._habits.see(finding["principal"], cause, time_us, grave=grave, address=address)
+            usual = is_habit(finding, standing)
             finding, news = by_habit(finding, standing)
         worth = rule is not None or (exempt and not news) or self._worth(finding, news)
         if not worth and not exempt and alert is None:
@@ -149,6 +150,7 @@ class Router:
         before = self._standing(alert)
         alert.admitted |= worth and rule is None and (bool(news) or not exempt)
         alert.add(finding, time_us)
+        alert.usual += usual
         if rule is not None:
             alert.covered += 1
             alert.suppression = rule.text
@@ -254,7 +256,8 @@ class Router:
                 self._say(other, "updated")
 
     def _stands_alone(self, alert: Live) -> bool:
-        return any_glob(self.config.alone, alert.group)
+        """Whether it proves nothing that others agree with it: a habit goes on whatever else happens."""
+        return alert.usual == alert.count or any_glob(self.config.alone, alert.group)
 
     def _kinds(self, families: list[str]) -> int:
         """How many independent ones there are: families of one kin see the same thing."""

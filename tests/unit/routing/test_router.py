@@ -281,6 +281,20 @@ def test_what_an_emergency_account_does_is_new_to_it_and_proves_nothing() -> Non
         assert alert["route"] == route
 
 
+@pytest.mark.parametrize(("nights", "severity"), [(3, "critical"), (8, "high")])
+def test_a_habit_proves_nothing(nights: int, severity: str) -> None:
+    """What was done for a week is raised by no other detector's finding, and raises none; what is no habit yet does."""
+    router, night = Router(Config()), 24 * 60
+    for number in range(nights):
+        router.push(frame(hit(number * night, "policy", "medium", f"n{number}")), us(number * night + 300))
+    last = nights * night
+    rows = frame(hit(last, "policy", "medium", "now"), finding(last + 1, family="source", severity="high"))
+    alerts = router.push(rows, us(last + 9)).alerts
+    loud = alerts.filter(detectors=["breadth"])
+    assert one(loud)["severity"] == severity
+    assert set(alerts.filter(pl.col("detectors") != ["breadth"])["route"]) == ({"ticket"} if nights < 4 else {"log"})
+
+
 def test_what_the_day_has_no_room_for_stays_a_finding() -> None:
     """With one alert a day wanted, the weaker candidates of a busy week make none; a rule always does."""
     router = Router(Config(per_day=1))
