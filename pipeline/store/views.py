@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipeline.core.schema import BROKEN_VERDICTS
 from pipeline.store.tables import TABLES, VIEWS
 
 if TYPE_CHECKING:
@@ -58,6 +59,22 @@ SELECT secret, store,
 FROM used, edge GROUP BY namespace, secret, store
 """
 
+# M7, by store and hour: what speaks against the record. Completeness stands apart, in words and in `good`.
+_BREAKS: Final = "verdict IN (" + ", ".join(f"'{verdict}'" for verdict in sorted(BROKEN_VERDICTS)) + ")"
+_EXCEPTIONS: Final = f"""
+WITH told AS (
+  SELECT coalesce(known.store, '') AS store, epoch_us(coalesce(from_time, to_time)) // 3600000000 AS hour, verdict,
+    count(*) AS n, count(*) FILTER ({_BREAKS}) AS broken
+  FROM integrity LEFT JOIN (SELECT source, min(store) AS store FROM coverage GROUP BY source) AS known USING (source)
+  WHERE verdict <> 'ok' AND coalesce(from_time, to_time) IS NOT NULL GROUP BY ALL)
+SELECT 'M7' AS sli, store, 'store' AS scope, to_timestamp(hour * 3600) AS window_start,
+  3600::BIGINT AS window_seconds, sum(n - broken)::DOUBLE AS good, sum(n)::DOUBLE AS total,
+  sum(broken)::DOUBLE AS value, 0::DOUBLE AS objective, sum(broken) = 0 AS met, false AS estimate,
+  string_agg(verdict || ' ' || n, ', ' ORDER BY verdict) AS coverage, '' AS worker
+FROM told GROUP BY store, hour
+"""
+_RESTS_ON: Final = {"inventory": ("operations",), "slis": ("coverage", "integrity")}
+
 
 def statements(
     files: Sequence[LiveFile], lake: Path, names: Collection[str] = VIEWS, whole: Collection[str] = ()
@@ -66,14 +83,14 @@ def statements(
 
     Those of `whole` have every stored column, for our own questions.
     """
-    needed = {*names, "operations"} if "inventory" in names else set(names)
+    needed = {*names, *(base for name in names for base in _RESTS_ON.get(name, ()))}
     made = []
-    for name in sorted(needed, key=lambda view: (view == "inventory", view)):
-        body = (
-            INVENTORY
-            if name == "inventory"
-            else select(TABLES[name], [f for f in files if f.segment.table == name], lake, whole=name in whole)
-        )
+    for name in sorted(needed, key=lambda view: (view in _RESTS_ON, view)):
+        body = INVENTORY
+        if name != "inventory":
+            body = select(TABLES[name], [f for f in files if f.segment.table == name], lake, whole=name in whole)
+        if name == "slis":
+            body = f"SELECT * FROM ({body}) UNION ALL SELECT * FROM ({_EXCEPTIONS})"
         made.append(f"CREATE VIEW {name} AS {body}")
     return made
 

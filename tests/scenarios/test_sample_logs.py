@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from pipeline.core.schema import BROKEN_VERDICTS
 from tests.lakes import SAMPLES, run, view
 
 if TYPE_CHECKING:
@@ -40,6 +41,20 @@ def test_each_incident_is_found(story: tuple[dict[str, Any], Path]) -> None:
         near = pl.col("time").is_between(start - dt.timedelta(hours=1), end + dt.timedelta(hours=1))
         mine = findings.filter(near & pl.col("principal").fill_null("").is_in([incident["principal"], ""]))
         assert set(incident["detectors"]) & set(mine["detector"]), incident["attack"]
+
+
+def test_what_speaks_against_the_record_is_m7(story: tuple[dict[str, Any], Path]) -> None:
+    """By hour, every place of `integrity` once; its value counts those that break the record."""
+    _, lake = story
+    told, m7 = view(lake, "integrity").filter(pl.col("verdict") != "ok"), view(lake, "slis").filter(sli="M7")
+    broken = told["verdict"].is_in(BROKEN_VERDICTS)
+    assert (m7["total"].sum(), m7["value"].sum()) == (len(told), broken.sum())
+    assert (m7["good"] + m7["value"]).to_list() == m7["total"].to_list()
+    assert m7["met"].to_list() == (m7["value"] == 0).to_list()
+    assert set(m7["window_start"]) == set(told["from_time"].dt.truncate("1h"))
+    words = [word.rsplit(" ", 1) for row in m7["coverage"] for word in row.split(", ")]
+    assert {verdict for verdict, _ in words} == set(told["verdict"])
+    assert sum(int(count) for _, count in words) == len(told)
 
 
 def test_integrity_is_as_told(story: tuple[dict[str, Any], Path]) -> None:
