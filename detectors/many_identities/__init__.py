@@ -61,8 +61,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Used:
     """Addresses of a window by auth mount: row i of every array is one of each, in the order of their names."""
 
-    names: list[str]
-    who: list[Ints]  # numbers of People
+    addresses: pl.Series
+    who: Ints  # numbers of People, those of one after those of the one before
+    first: Ints  # where they begin
     n: Floats
     key: Keys
     sort: Keys
@@ -88,7 +89,7 @@ class ManyIdentities:
             return empty(FINDING)
         surprise = self._judge(used, window.start_us) if settled else np.zeros(len(used.n))
         odd = np.flatnonzero(surprise >= self._config.surprise).tolist()
-        if len({used.names[i] for i in odd}) >= self._config.together:
+        if used.addresses.gather(odd).n_unique() >= self._config.together:
             odd = []
         found = [self._found(used, i, float(surprise[i]), window) for i in odd]
         if window.closed:
@@ -106,8 +107,8 @@ class ManyIdentities:
         return surprise
 
     def _found(self, used: _Used, i: int, surprise: float, window: Window) -> Found:
-        address, n = used.names[i], int(used.n[i])
-        names = People.of(window).names.gather(used.who[i]).sort().to_list()
+        address, n = str(used.addresses[i]), int(used.n[i])
+        names = People.of(window).names.gather(used.who[used.first[i] :][:n]).sort().to_list()
         theirs = (pl.col("client_ip") == address) & pl.col("principal").is_in(names)
         rows = window.operations.filter(_GRANTED & theirs)
         own, most = self._crowds.most(used.key[i : i + 1], used.sort[i : i + 1], window.start_us)
@@ -146,11 +147,11 @@ def _used(window: Window) -> _Used | None:
     number, who = (part.astype(np.int64) for part in unpacked(pairs))
     order = np.lexsort((who, methods[who], number))
     number, who, method = number[order], who[order], methods[who][order]
-    at = np.flatnonzero(np.append(True, (number[1:] != number[:-1]) | (method[1:] != method[:-1])))
-    n = np.diff(at, append=len(who))
-    place = coded.order[number[at]]
-    key = joined(0, keys_of_texts(coded.texts)[place], method[at])
-    return _Used(coded.names.gather(place).to_list(), np.split(who, at[1:]), n.astype(np.float64), key, method[at])
+    first = np.flatnonzero(np.append(True, (number[1:] != number[:-1]) | (method[1:] != method[:-1])))
+    n = np.diff(first, append=len(who)).astype(np.float64)
+    place = coded.order[number[first]]
+    key = joined(0, keys_of_texts(coded.texts)[place], method[first])
+    return _Used(coded.names.gather(place), who, first, n, key, method[first])
 
 
 def create(config: Config) -> ManyIdentities:

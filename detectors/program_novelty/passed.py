@@ -37,7 +37,7 @@ class Passed:
     def __init__(self, surprise: float, settle_hours: int, together: int, limit: int) -> None:
         self._surprise, self._settle_us, self._together = surprise, settle_hours * HOUR_US, together
         self._uses = Table(1, limit)  # tokens, and programs of tokens
-        self._habits = Table(2, limit, _HALF_LIFE_US)  # of principals and kinds: tokens, of them used by a second one
+        self._habits = Table(2, limit, _HALF_LIFE_US)  # tokens, and those used by a second one; of such a one
         self._late = Table(1, limit, _LATE_US)  # of a kind and a program, whose tokens it was the second of
         self._since = Since()
         self._open = _NONE  # the uses of the current hour
@@ -64,7 +64,8 @@ class Passed:
             return []
         nth = self._open.select(pl.col("mixed").cum_sum().over("who")).to_series()[first:]
         others = self._others()[first:] + self._late.get(release, hour * HOUR_US)[:, 0]
-        uses = uses.with_columns(surprise=pl.Series(self._judged(who, kind)), nth=nth, others=pl.Series(others))
+        surprise = self._judged(who, kind, release)
+        uses = uses.with_columns(surprise=pl.Series(surprise), nth=nth, others=pl.Series(others))
         odd = (pl.col("surprise") >= self._surprise) & (pl.col("nth") <= _A_FEW)
         told = uses.filter("mixed", odd, pl.col("others") < self._together)
         return [self._found(row) for row in told.iter_rows(named=True)]
@@ -79,13 +80,15 @@ class Passed:
         )
         return before.to_series().to_numpy()
 
-    def _judged(self, who: Keys, kind: Keys) -> Floats:
-        """-log10 of the chance that a token of each of these is used by a second program."""
+    def _judged(self, who: Keys, kind: Keys, release: Keys) -> Floats:
+        """-log10 of the chance that a token of each of these is used by a second program, and by this one."""
         at_us = self._hour * HOUR_US
         tokens, mixed = self._habits.get(who, at_us).T
         every, ever = self._habits.get(kind, at_us).T
         usual = (ever + 0.5) / (every + _BEGUN)
-        surprise: Floats = -np.log10((mixed + _BORROWED * usual) / (tokens + _BORROWED))
+        this = self._habits.get(release, at_us)[:, 1]
+        share = np.minimum((this + 0.5) / (ever + 1.0), 1.0)  # who tries out a token by hand takes what others take
+        surprise: Floats = -np.log10((mixed + _BORROWED * usual) / (tokens + _BORROWED)) - np.log10(share)
         return surprise
 
     def _learn(self) -> None:
@@ -103,7 +106,8 @@ class Passed:
         seen = np.unique(np.concatenate([token, use, once[mixed]]))
         self._uses.put(seen, np.ones((len(seen), 1)), at_us)
         each = np.stack([first, mixed], axis=1).astype(np.float64)
-        self._habits.add(np.concatenate([who, kind]), np.concatenate([each, each]), at_us)
+        every = np.concatenate([each, each, np.tile([0.0, 1.0], (len(came), 1))])
+        self._habits.add(np.concatenate([who, kind, came]), every, at_us)
         self._since.begin(at_us)
         self._open = _NONE
 
@@ -119,7 +123,7 @@ class Passed:
             message=f"A token of {show(who)} that another program uses was used by {program}:"
             f" {row['operation']} of {show(row['secret'] or row['path'])}.",
             observed="two programs with one token",
-            expected=f"one; a second one is seen with one of {figure(10 ** row['surprise'])} tokens",
+            expected=f"one; such a second one is seen with one of {figure(10 ** row['surprise'])} tokens",
             next_step="Ask the owner whether both programs are theirs. If not: revoke the token and the credential it"
             " came from, and find out where it lies (a file, an environment, a shared machine).",
             principal=who,
