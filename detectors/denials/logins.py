@@ -62,7 +62,8 @@ class Tried:
         tried = tried.filter(_NAMELESS)
         if tried.is_empty():
             return None
-        after = let_in.filter((pl.col("mount") == tried["mount"][0]) & (pl.col("last_time") > tried["time"].min()))
+        there = pl.col("mount").is_in(tried["mount"].unique().implode(), nulls_equal=True)
+        after = let_in.filter(there & (pl.col("last_time") > tried["time"].min()))
         names = sorted(set(after["principal"].drop_nulls()) - {"anonymous"})
         if not names:
             return None
