@@ -46,6 +46,11 @@ class Inner:
         """Whether the group has taken this process in and is at rest."""
         return self._consumer._coordinator.generation_if_stable() is not None
 
+    @property
+    def calm(self) -> bool:
+        """Whether the group wants nothing of this process: if it does, the client needs its time."""
+        return self.joined and not self._consumer._coordinator.need_rejoin()
+
     def topic_id(self, topic: str) -> str:
         """As the newest metadata has it; "" where there is none."""
         return topic_id(self._consumer._cluster.topic_id(topic))

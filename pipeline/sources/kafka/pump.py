@@ -156,7 +156,7 @@ class Pump:
         self._pace()
         self._inner.unpark()
         self._report()
-        full = self._full()
+        full = self._full() and self._inner.calm
         got = self._consumer.poll(timeout_ms=0 if full else _POLL_MS, max_records=1 if self._split else _RECORDS)
         self._take(got)
         if full:
