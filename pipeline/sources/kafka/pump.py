@@ -24,6 +24,7 @@ from pipeline.sources.kafka.client import (
 from pipeline.sources.kafka.inner import Inner, connected
 from pipeline.sources.kafka.listener import Moves
 from pipeline.sources.kafka.mark import Identity, earlier
+from pipeline.sources.kafka.pace import Pace
 from pipeline.sources.kafka.partition import Bounds, Partition
 from pipeline.sources.kafka.places import Places
 from pipeline.sources.kafka.records import chunk_of_records
@@ -63,6 +64,7 @@ class Pump:
         self._stop = threading.Event()
         self._consumer = connected(options)
         self._inner = Inner(self._consumer)
+        self._pace = Pace(self._consumer, self.turn, self.partitions, config.buffer_bytes)
         self._split = config.split_batches and works()
         if self._split:
             self._inner.split_by(batches(config.max_batch_bytes))
@@ -153,14 +155,14 @@ class Pump:
     def _round(self) -> None:
         self._inner.rejoin()
         self._seek()
-        self._pace()
+        self._pace.hold()
         self._inner.unpark()
         self._report()
-        full = self._full() and self._inner.calm
+        full = self._pace.full and self._inner.calm
         got = self._consumer.poll(timeout_ms=0 if full else _POLL_MS, max_records=1 if self._split else _RECORDS)
         self._take(got)
         if full:
-            self._wait_for_room()
+            self._pace.wait_for_room(_POLL_MS / 1000)
         elif not got:
             self._look_around()
 
@@ -250,36 +252,6 @@ class Pump:
                     fresh = self.partitions[tp] = self._partition(tp)
                     self._move(tp, fresh.begin(None, old.reached, bounds[tp]))
             self.turn.notify_all()
-
-    def _pace(self) -> None:
-        """Stop fetching a partition that the line is behind with."""
-        share = self._per_partition
-        with self.turn:
-            for tp, partition in self.partitions.items():
-                if not partition.placed:
-                    continue
-                if partition.paused and partition.buffered <= share // 2:
-                    self._consumer.resume(tp)
-                    partition.paused = False
-                elif not partition.paused and partition.buffered > share:
-                    self._consumer.pause(tp)
-                    partition.paused = True
-
-    def _full(self) -> bool:
-        """Whether nothing may be fetched. The client would then sleep, whatever is taken meanwhile."""
-        with self.turn:
-            return bool(self.partitions) and all(partition.paused for partition in self.partitions.values())
-
-    def _wait_for_room(self) -> None:
-        share = self._per_partition
-        with self.turn:
-            self.turn.wait_for(
-                lambda: any(partition.buffered <= share // 2 for partition in self.partitions.values()), _POLL_MS / 1000
-            )
-
-    @property
-    def _per_partition(self) -> int:
-        return max(self._config.buffer_bytes // max(len(self.partitions), 1), 1)
 
     def _look_around(self) -> None:
         """Nothing came: see what was passed over, and whether topics are still the same."""

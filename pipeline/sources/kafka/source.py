@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BATCH_BYTES: Final = 20 << 20  # of one batch, about, over all partitions in it
+BATCH_BYTES: Final = 18 << 20  # of one batch, about, over all partitions in it
 _WITHOUT_PARTITIONS_SECONDS: Final = 10.0  # two rounds of a cooperative rebalance take less
 
 
