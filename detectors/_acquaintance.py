@@ -63,7 +63,7 @@ class Acquaintance:
     def likelihood(self, actors: Actors, news: News) -> Floats:
         """How likely each new pair is, by folder and by peers."""
         principal, group = actors.principal[news.who], actors.cohort[news.who]
-        others = self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)) - 1 + _SMALL
+        others = self._others()
         owned = np.maximum(self._get(_OWN, principal), 1.0)
         # One reader is the secret's owner and says nothing about the others.
         readers = np.maximum(self._get(_READERS, group, news.secret) - 1, 0.0)
@@ -83,6 +83,10 @@ class Acquaintance:
             best = np.maximum(best, mine * np.maximum(1 - crowd / _HOME, 0.0))
         best = np.where(news.made | news.own | self._moved(news), 1.0, best)
         return np.clip(best, np.where(news.unknown & ~news.bare, _UNKNOWN_FLOOR, _FLOOR), 1.0)
+
+    def _others(self) -> Floats:
+        """How many principals there are but for one, of a small estate some more."""
+        return self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)) - 1 + _SMALL
 
     def _moved(self, news: News) -> Bools:
         """Pairs in another mount under a name that is the principal's own: a mount was renamed or copied.
@@ -128,11 +132,11 @@ class Acquaintance:
 
     def homes(self, news: News) -> Keys:
         """Of each new pair the widest folder around its secret that is others' home; 0 where there is none."""
-        others = self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)) - 1 + _SMALL
+        most = _HOME * self._others()
         found = np.zeros(len(news.who), dtype=np.uint64)
         for depth, folders in zip(DEPTHS, news.folders, strict=False):
             users = self._get(_FOLDER + 2 * depth, folders)
-            home = (users > 0) & (users <= _HOME * others) & (found == 0) & ~news.unknown
+            home = (users > 0) & (users <= most) & (found == 0) & ~news.unknown
             found = np.where(home, folders, found)
         return found
 
@@ -152,18 +156,19 @@ class Acquaintance:
         fresh = ~self._tally.knows(joined(_MET, actors.principal))
         met = joined(_MET, actors.principal[fresh])
         self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)
+        practised = self._practised(actors, at_us)
         grown = [
-            joined(_ACTIVE, actors.principal[self._practised(actors, at_us)]),
+            joined(_ACTIVE, actors.principal[practised]),
             joined(_KIND_ACTIVE, actors.kind[~actors.probation]),
             joined(_EVERYBODY, np.zeros_like(actors.principal[fresh])),
             joined(_COHORT, actors.cohort[fresh]),
         ]
         if len(news.who):
-            grown += self._learn_new(actors, news, strange, at_us)
+            grown += self._learn_new(actors, news, strange, practised, at_us)
         keys = np.concatenate(grown)  # at once: a table is searched as often for one key as for many
         self._tally.add(keys, np.ones((len(keys), 1)), at_us)
 
-    def _learn_new(self, actors: Actors, news: News, strange: Bools, at_us: int) -> list[Keys]:
+    def _learn_new(self, actors: Actors, news: News, strange: Bools, practised: Bools, at_us: int) -> list[Keys]:
         """What the new pairs add one to. Nobody is at home by making secrets: that is how to make oneself at home."""
         principal, lives = actors.principal[news.who], ~news.made if news.made.any() else slice(None)
         moved = joined(_MOVED, news.secret[self._moved(news)])
@@ -175,7 +180,7 @@ class Acquaintance:
             here = joined(tag + 1, principal[lives], folders)
             _, first = np.unique(here, return_index=True)
             grown += [joined(tag, folders[first[~self._tally.knows(here[first])]]), here]
-        odd = news.who[strange & self._practised(actors, at_us)[news.who]]
+        odd = news.who[strange & practised[news.who]]
         who, count = np.unique(odd, return_counts=True)
         most = np.maximum(self.peak(actors, who), count)
         self._tally.put(joined(_PEAK, actors.principal[who]), most[:, None], at_us)

@@ -46,10 +46,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`p` is the mid-p value below which refusals are told, `least` the smallest number worth telling.
 
     Refused log-ins of `accounts` or more different accounts from one address are told as such, and `guesses` of nobody
-    named where one was let in after them. A cohort of `members`
-    or more of which half is refused is told once, as a cohort. A principal seen in fewer than `windows` windows is a
-    newcomer. Refusals without a valid token are told from `flood` of one address on. `keys` bounds the memory, for
-    principals and twice for addresses.
+    named where one was let in after them. A cohort of `members` or more of which half is refused is told once, as a
+    cohort. A principal seen in fewer than `windows` windows is a newcomer. Refusals without a valid token are told from
+    `flood` of one address on. `keys` bounds the memory, for principals and twice for addresses.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6

@@ -32,9 +32,13 @@ def key_of(config: Config, finding: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def is_habit(finding: Mapping[str, Any], standing: Standing) -> bool:
     """Whether its principal or its kind breaks this rule as a habit, and it is not too grave for that to count."""
-    rank = RANKS.get(finding["severity"], 0)
-    scheduled = standing.scheduled and not standing.elsewhere and rank < RANKS["critical"]
-    return scheduled or (rank <= RANKS["medium"] and (standing.practised or bool(standing.custom)))
+    usual = RANKS.get(finding["severity"], 0) <= RANKS["medium"] and (standing.practised or bool(standing.custom))
+    return usual or _on_schedule(finding, standing)
+
+
+def _on_schedule(finding: Mapping[str, Any], standing: Standing) -> bool:
+    grave = RANKS.get(finding["severity"], 0) >= RANKS["critical"]
+    return standing.scheduled and not standing.elsewhere and not grave
 
 
 def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[str, Any], float]:
@@ -44,7 +48,7 @@ def by_habit(finding: Mapping[str, Any], standing: Standing) -> tuple[Mapping[st
     critical one. It is told all the same, and says why.
     """
     rank = RANKS.get(finding["severity"], 0)
-    scheduled = standing.scheduled and not standing.elsewhere and rank < RANKS["critical"]
+    scheduled = _on_schedule(finding, standing)
     if rank > RANKS["low"] and is_habit(finding, standing):
         habit = f"It did so on {standing.days} of the 28 days before{', at this hour' if scheduled else ''}."
         if not scheduled and not standing.practised:

@@ -14,6 +14,7 @@ from pipeline.sources.kafka.client import codecs
 
 _PIECE: Final = 1 << 20
 _ZSTD_PIECE: Final = 128 << 10  # more room is given back at a price
+_own = threading.local()
 _XERIAL: Final = b"\x82SNAPPY\x00"  # the Java library's blocks, each behind its length
 _XERIAL_HEADER: Final = 16
 
@@ -103,5 +104,4 @@ def _zstd_of_thread() -> Any:
 
 
 _WAYS: Final[Mapping[int, Callable[[bytes, int], Iterator[bytes]]]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}
-_own = threading.local()
 NAMES: Final = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}

@@ -126,14 +126,20 @@ def test_of_several_sessions_the_widest_is_told_of() -> None:
     assert told(*back, *once, *moved) == ("s4", 2, True)
 
 
-def moves(tokens: Moved, hour: int, *places: str) -> list[bool]:
-    """Whether token t moves, seen at these addresses in turn in one window, which is learned."""
+def held_at(hour: int, *places: str) -> Held:
+    """Token t, seen at these addresses in turn in one window."""
     rows = [
         {"session": "t", "client_ip": place, "time": START + hour * HOUR + minute * 60_000_000}
         for minute, place in enumerate(places)
     ]
     held = Held.of(window(hour, *rows), [])
     assert held is not None
+    return held
+
+
+def moves(tokens: Moved, hour: int, *places: str) -> list[bool]:
+    """Whether token t moves, seen at these addresses in turn in one window, which is learned."""
+    held = held_at(hour, *places)
     now = tokens.now(held)
     tokens.learn(held, now, START + hour * HOUR)
     return now.tolist()
@@ -153,12 +159,7 @@ def test_a_token_moves_from_where_it_was_last() -> None:
 
 def both(tokens: Moved, hour: int, *places: str) -> bool:
     """Whether token t is in use at two addresses, which is learned."""
-    rows = [
-        {"session": "t", "client_ip": place, "time": START + hour * HOUR + minute * 60_000_000}
-        for minute, place in enumerate(places)
-    ]
-    held = Held.of(window(hour, *rows), [])
-    assert held is not None
+    held = held_at(hour, *places)
     found = bool(tokens.both(held)[0])
     tokens.learn(held, tokens.now(held), START + hour * HOUR)
     return found
