@@ -65,6 +65,11 @@ class Seen:
     def __getitem__(self, rows: slice) -> Seen:
         return Seen(*(getattr(self, name)[rows] for name in _COLUMNS))
 
+    def telling(self) -> Seen:
+        """A row of its own memory: a refusal, if there is one."""
+        row = int((self.how == REFUSED).argmax())
+        return Seen(*(getattr(self, name)[[row]] for name in _COLUMNS))
+
     @classmethod
     def of(cls, operations: pl.DataFrame) -> Seen:
         """From OPERATION rows."""

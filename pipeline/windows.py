@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.core.model import Window
+from pipeline.core.owned import OWN_ROWS, owned
 from pipeline.core.schema import INTEGRITY, NOTABLE, PROBES, WINDOW, WINDOW_KEYS, conform, empty
 from pipeline.looks import Looks
 from pipeline.seen import Seen
@@ -37,6 +38,7 @@ class _Open:
     counted: pl.DataFrame = field(default_factory=lambda: empty(WINDOW))
     loose: list[pl.DataFrame] = field(default_factory=list)  # WINDOW rows
     loose_rows: int = 0
+    leaning: int = 0  # operations whose texts `loose` keeps alive
     raw: list[pl.DataFrame] = field(default_factory=list)  # OPERATION rows of this push
     unseen: list[Seen] = field(default_factory=list)  # what looks have not counted
     fresh: list[Seen] = field(default_factory=list)  # of it what came since the last moment to look
@@ -112,11 +114,15 @@ class Windows:
         if current.raw:
             current.loose.append(count(pl.concat(current.raw)))
             current.loose_rows += len(current.loose[-1])
+            current.leaning += sum(map(len, current.raw))
             current.raw = []
         if current.loose_rows > FOLD_ROWS:
             self._fold(current)
+        if current.leaning >= OWN_ROWS:
+            current.loose, current.leaning = [owned(pl.concat(current.loose))], 0
         if sum(map(len, current.unseen)) > FOLD_ROWS:
             self._hand_on(current)
+            current.fresh = [Seen.all(current.fresh).telling()]  # all that a look still asks of it
 
     def _hand_on(self, current: _Open) -> None:
         self._looks.count(current.unseen)
@@ -125,8 +131,8 @@ class Windows:
     def _fold(self, current: _Open) -> None:
         parts = [part for part in (current.counted, *current.loose) if len(part)]
         if current.loose and parts:
-            current.counted = recount(pl.concat(parts)) if len(parts) > 1 else parts[0]
-        current.loose, current.loose_rows = [], 0
+            current.counted = owned(recount(pl.concat(parts)) if len(parts) > 1 else parts[0])
+        current.loose, current.loose_rows, current.leaning = [], 0, 0
 
     def _close(self) -> Window:
         assert self._open is not None  # noqa: S101  callers have just looked

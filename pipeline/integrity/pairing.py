@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.core.clock import ALWAYS, NEVER
+from pipeline.core.owned import OWN_ROWS, owned
 from pipeline.core.schema import EVENT, OPERATION, TIME, conform, empty
 from pipeline.integrity.halves import correct, halves_told, merge, says_more
 
@@ -83,6 +84,7 @@ class Pairing:
         self.hold_us = hold_us
         self.lake_until_us = lake_until_us
         self._pool = empty(_POOL)
+        self._leaning = 0  # entries whose texts the pool may keep alive
         self._memory = empty(_MEMORY)
         self._forgotten_us = NEVER  # operations handed on up to this time are not all in the memory
         self._strangers = 0  # entries in a row from before that time which the lake did not know
@@ -95,6 +97,9 @@ class Pairing:
         parts: list[Paired] = []
         while (entries := self._due(watermark_us)) is not None:
             parts.append(self._handed_on(entries, parts))
+        self._leaning += len(fresh)
+        if self._leaning >= OWN_ROWS:
+            self._pool, self._leaning = owned(self._pool), 0
         settled = min(watermark_us, int(self._pool["order_time"].to_physical().to_numpy().min(initial=ALWAYS)))
         if len(parts) == 1:
             return replace(parts[0], settled_us=settled)

@@ -1,0 +1,20 @@
+"""Rows that are kept for longer than the batch they came with.
+
+Polars takes texts out of a frame as views, and a column that came over Arrow keeps all of its batch: one row that is
+kept would keep everything that was read with it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+OWN_ROWS: Final = 16_384  # that came since: so many at most are kept alive by rows that wait
+
+
+def owned(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, their texts in memory of their own."""
+    copied = pl.from_arrow(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), schema=frame.schema)
+    assert isinstance(copied, pl.DataFrame)  # noqa: S101  a table gives a frame
+    return copied
