@@ -16,6 +16,7 @@ from detectors._text import figure, show
 from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.clock import DAY_US, HOUR_US
+from pipeline.core.owned import few_pieces
 from pipeline.core.schema import TIME, conform
 
 if TYPE_CHECKING:
@@ -82,9 +83,10 @@ class Wrapping:
         wraps = rows.filter((pl.col("kind") == "wrap") & pl.col("login_session").is_not_null())
         made = wraps.select("login_session", pl.col("principal").alias("maker"), "complete_time")
         since = pl.lit(self._hour * HOUR_US - DAY_US).cast(TIME)
-        self._wraps = pl.concat([self._wraps.filter(pl.col("complete_time") > since), made]).tail(_WRAPS)
+        kept = self._wraps.filter(pl.col("complete_time") > since)
+        self._wraps = few_pieces(pl.concat([kept, made]).tail(_WRAPS))
         looks = rows.filter(pl.col("kind") == "lookup").select(_LOOKS.names())
-        self._looks = pl.concat([self._looks, looks]).tail(_WRAPS)
+        self._looks = few_pieces(pl.concat([self._looks, looks]).tail(_WRAPS))
 
     def _opened(self, opened: pl.DataFrame) -> tuple[list[Found], Bools]:
         """What is told of those opened in a network that is new to this, and of which of them."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from pipeline.core.owned import few_pieces
 from pipeline.core.schema import INTEGRITY, TIME, empty
 from pipeline.integrity.memory import ENTRY, packed, unpacked
 from pipeline.integrity.places import Row, first_and_last, frame, moment, place
@@ -76,7 +77,7 @@ class Canaries:
         orders = waiting["order_time"].to_physical().to_numpy()
         heads = in_file_order(waiting)
         ripe = orders[heads] + self.disorder_us < watermark_us
-        self._waiting = waiting.filter(~pl.Series(ripe))
+        self._waiting = few_pieces(waiting.filter(~pl.Series(ripe)))
         positions = waiting["position"].to_numpy()
         chosen = np.flatnonzero(ripe)
         chosen = chosen[np.lexsort((positions[chosen], heads[chosen]))]
@@ -97,7 +98,7 @@ class Canaries:
         issued = pl.col("login_session").is_not_null() & (pl.col("operation") != "revoke")
         made = events.lazy().filter(issued).select(_ISSUED.names()).collect()
         if len(made):
-            self._issued = pl.concat([self._issued, made]).tail(_ISSUED_ROWS)
+            self._issued = few_pieces(pl.concat([self._issued, made]).tail(_ISSUED_ROWS))
 
     def _take(self, entry: Row, now: int) -> Iterator[Row]:
         source: str = entry["source"]

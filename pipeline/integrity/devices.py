@@ -18,6 +18,7 @@ import polars as pl
 
 from pipeline.core.clock import NEVER
 from pipeline.core.findings import uid_of
+from pipeline.core.owned import few_pieces
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.integrity import holes
 from pipeline.integrity.holes import STARTED, SWITCHED, Device, Hole
@@ -102,7 +103,7 @@ class Devices:
             self._reached_us = max(self._reached_us, int(told["complete_time"].to_physical().to_numpy().max()))
         if len(self._waiting) or len(told) < len(paired.entries):
             items = pl.concat([self._waiting, self._items(paired)])
-            self._waiting = items.filter(items["order"] >= paired.settled_us)
+            self._waiting = few_pieces(items.filter(items["order"] >= paired.settled_us))
         return empty(INTEGRITY)
 
     def _items(self, paired: Paired) -> pl.DataFrame:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.core.clock import ALWAYS, NEVER
+from pipeline.core.owned import few_pieces
 from pipeline.core.schema import EVENT, TIME, conform, empty
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Sequencer:
             frame = pl.concat(state.frames) if len(state.frames) > 1 else state.frames[0]
             due = frame["order_time"].to_physical() < watermark
             self._out.append(frame.filter(due))
-            rest = frame.filter(~due)
+            rest = few_pieces(frame.filter(~due))
             state.frames = [rest] if len(rest) else []
         return self._drain()
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.core.clock import ALWAYS, NEVER
-from pipeline.core.owned import OWN_ROWS, owned
+from pipeline.core.owned import OWN_ROWS, few_pieces, owned
 from pipeline.core.schema import EVENT, OPERATION, TIME, conform, empty
 from pipeline.integrity.halves import correct, halves_told, merge, says_more
 
@@ -218,7 +218,7 @@ class Pairing:
         memory = pl.concat([self._memory, operations.select(_MEMORY.names())])
         newest = int(operations["complete_time"].to_physical().to_numpy().max())
         recent = memory.filter(pl.col("complete_time").to_physical() > newest - REMEMBER_US)
-        self._memory = recent.tail(REMEMBER_ROWS)
+        self._memory = few_pieces(recent.tail(REMEMBER_ROWS))
         dropped = recent.head(len(recent) - len(self._memory))["complete_time"].to_physical().to_numpy()
         self._forgotten_us = max(self._forgotten_us, newest - REMEMBER_US, int(dropped.max(initial=NEVER)))
 

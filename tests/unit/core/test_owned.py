@@ -15,6 +15,7 @@ import pytest
 from pipeline.core.clock import NEVER
 from pipeline.core.owned import OWN_ROWS, owned
 from pipeline.core.schema import EVENT, OPERATION, TIME, WINDOW, conform
+from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import REMEMBER_ROWS, Pairing
 from pipeline.seen import DONE, REFUSED, Seen
 from pipeline.windows import FOLD_ROWS, Windows
@@ -124,3 +125,17 @@ def test_a_request_that_waits_does_not_keep_its_batch() -> None:
         held.append(pa.total_allocated_bytes())
     assert turns * ROWS > REMEMBER_ROWS  # what else is kept had come to its bound by half of it
     assert held[-1] - held[turns - 1] < 2 * turns * LONG
+
+
+def test_what_waits_for_its_order_lies_in_few_pieces() -> None:
+    """A stream of which something always waits: its pieces do not add up from batch to batch."""
+    sequencer = Sequencer(disorder_us=1_000_000)
+    for turn in range(200):
+        rows = frame([entry("a", f"r{turn}", "request", turn + i / 10) for i in range(10)])
+        assert sequencer.push("a", rows).is_empty()
+        released = sequencer.release(sequencer.watermark({"a": True}))
+        assert 9 <= len(released) <= 10 or not turn
+        assert released.n_chunks() <= 20
+    waiting = sequencer.snapshot()["waiting"]
+    assert 10 <= len(waiting) <= 11
+    assert waiting.n_chunks() <= 20
