@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pipeline.core.model import DetectorInfo, Window
 
 EVIDENCE: Final = 5  # operations named as evidence
+READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
+APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # a batch is apart, too, and nothing old
+OLD_VERSION: Final = READ & APART
 
 
 def hours(window: Window) -> float:

@@ -12,6 +12,7 @@ from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of_few
 from detectors._people import Each, People
 from detectors._usual import Bools, Floats
+from detectors._window import APART, OLD_VERSION, READ
 from pipeline.core.clock import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
@@ -37,20 +38,18 @@ _IN_DATA: Final = pl.col("path").str.contains("/data/", literal=True)  # of KV 2
 _DESCRIBED: Final = (
     (pl.col("operation") == "write") & pl.col("path").str.contains("/metadata/", literal=True) & ~_IN_DATA
 )
-_READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
-_APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # a batch is apart, too, and nothing old
-_DECRYPT: Final = _READ & pl.col("path").str.contains("/decrypt/", literal=True) & ~_IN_DATA
-_WRAPPED: Final = _READ & ~pl.col("discloses_value") & _IN_DATA
-_ASKED: Final = (pl.col("operation").is_in(tuple(ACTS)) | (_READ & _APART) | _DECRYPT | _WRAPPED) & (
+_DECRYPT: Final = READ & pl.col("path").str.contains("/decrypt/", literal=True) & ~_IN_DATA
+_WRAPPED: Final = READ & ~pl.col("discloses_value") & _IN_DATA
+_ASKED: Final = (pl.col("operation").is_in(tuple(ACTS)) | OLD_VERSION | _DECRYPT | _WRAPPED) & (
     pl.col("outcome") == "success"
 )
 
 
 def _word() -> pl.Expr:
     """What of ACTS it was."""
-    gone = _APART & (pl.col("operation") == "write")
+    gone = APART & (pl.col("operation") == "write")
     return (
-        pl.when(_READ & _APART).then(pl.lit("old version")).when(gone).then(pl.lit("undelete"))
+        pl.when(OLD_VERSION).then(pl.lit("old version")).when(gone).then(pl.lit("undelete"))
         .when(_DECRYPT).then(pl.lit("decrypt")).when(_DESCRIBED).then(pl.lit("describe"))
         .when(_WRAPPED).then(pl.lit("wrap")).otherwise("operation")
     )  # fmt: skip

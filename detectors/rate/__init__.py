@@ -18,7 +18,7 @@ from detectors._memory import lot
 from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats, Habits
 from detectors._window import Found, hours, seen_in, tell, ways
-from detectors.rate import batches, issues, removals, roles
+from detectors.rate import batches, issues, removals, roles, versions
 from detectors.rate.hoard import Hoard
 from detectors.rate.mounts import CHANGED, Mounts
 from detectors.rate.scopes import SCOPES, Keyed, counted, shared
@@ -56,7 +56,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
     for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
     credentials or more that one token took, or of `roles` roles beyond the first, below `issued_p`, `hoarded` of late
-    beyond one a token below `hoarded_p`, `batched` values or more in batches below `batched_p`.
+    beyond one a token below `hoarded_p`, `batched` values or more in batches below `batched_p`, `versions` reads of old
+    versions or more below `versions_p`.
     `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
     """
 
@@ -71,6 +72,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hoarded_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     batched: int = 100
     batched_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    versions: int = 10
+    versions_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     days: int = 3
     above_peak: float = 1.5
     cold_mean: float = 20.0
@@ -123,6 +126,7 @@ class Rate:
                 prior=roles.PRIOR,
             ),
             Acts("batches", Enough(config.batched, config.batched_p, *alike), keys, batches.counted, batches.told),
+            Acts("versions", Enough(config.versions, config.versions_p, *alike), keys, versions.counted, versions.told),
         )
 
         self._hoard = Hoard(_leaky.Enough(config.hoarded, config.hoarded_p, *alike), keys)
