@@ -9,6 +9,7 @@ import polars as pl
 from detectors._operation import said_of
 from detectors._text import several, show
 from detectors._window import Found
+from pipeline.core.owned import added
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -53,7 +54,7 @@ class OnePassword:
         nth = new.join(before, on="name", how="left", maintain_order="left").with_columns(
             nth=pl.col("before").fill_null(0) + pl.int_range(1, pl.len() + 1).over("name")
         )
-        self._tried = pl.concat([self._tried, new.select(_NONE.columns)]).tail(_MOST)
+        self._tried = added(self._tried, new.select(_NONE.columns)).tail(_MOST)
         return [self._found(row) for row in nth.iter_rows(named=True) if self._tells(row["nth"])]
 
     def _tells(self, nth: int) -> bool:

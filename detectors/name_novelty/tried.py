@@ -12,6 +12,7 @@ from detectors._operation import said_of
 from detectors._text import figure, show
 from detectors._window import Found
 from pipeline.core.clock import HOUR_US
+from pipeline.core.owned import added
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -42,7 +43,7 @@ class Tried:
         asked = asked.filter(pl.col("name").str.contains(_ROLES) & pl.col("client_ip").is_not_null())
         asked = asked.with_columns(pl.col("zone", "mount").fill_null(""))
         entered = asked.filter(pl.col("outcome") == "success").select(_HOME.columns)
-        self._entered = pl.concat([self._entered, entered]).unique(maintain_order=True).head(_MOST)
+        self._entered = added(self._entered, entered).unique(maintain_order=True).head(_MOST)
         asked = asked.filter(pl.col("outcome") == "denied")
         asked = asked.filter(pl.Series(~self._home.knows(_keys(asked)), dtype=pl.Boolean))
         asked = asked.unique(_BY, keep="first", maintain_order=True)
@@ -55,7 +56,7 @@ class Tried:
             nth=pl.col("before").fill_null(0) + pl.int_range(1, pl.len() + 1).over(by)
         )
         nth = nth.filter(pl.col("nth") <= self._roles)  # what comes after that changes nothing
-        self._refused = pl.concat([self._refused, nth.select(_BY)]).head(_MOST)
+        self._refused = added(self._refused, nth.select(_BY)).head(_MOST)
         return [self._found(row) for row in nth.filter(pl.col("nth") == self._roles).iter_rows(named=True)]
 
     def _learn(self) -> None:

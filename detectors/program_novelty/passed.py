@@ -15,6 +15,7 @@ from detectors._text import figure, show
 from detectors._window import Found
 from detectors.program_novelty.agents import shown
 from pipeline.core.clock import DAY_US, HOUR_US
+from pipeline.core.owned import added
 
 if TYPE_CHECKING:
     from detectors._usual import Bools, Floats
@@ -59,7 +60,7 @@ class Passed:
         mixed = second & ~self._uses.knows(use)
         uses = uses.with_columns(mixed=pl.Series(mixed))
         first = len(self._open)
-        self._open = pl.concat([self._open, uses.select(_NONE.columns)])
+        self._open = added(self._open, uses.select(_NONE.columns))
         if not mixed.any() or self._since.age_us(hour * HOUR_US) < self._settle_us:
             return []
         nth = self._open.select(pl.col("mixed").cum_sum().over("who")).to_series()[first:]

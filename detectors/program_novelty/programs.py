@@ -15,6 +15,7 @@ from detectors._text import figure, show
 from detectors._window import Found
 from detectors.program_novelty.agents import shown
 from pipeline.core.clock import DAY_US, HOUR_US
+from pipeline.core.owned import added
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Programs:
         if len(pairs):
             own, who = (pairs[name].to_numpy() for name in ("own", "who"))
             pairs = pairs.with_columns(fresh=pl.Series(~self._tally.knows(own) & self._settled(who)))
-            self._open = pl.concat([self._open, pairs.select(_NONE.columns)])
-            self._fresh = pl.concat([self._fresh, pairs.filter("fresh").select(_FRESH.columns)])
+            self._open = added(self._open, pairs.select(_NONE.columns))
+            self._fresh = added(self._fresh, pairs.filter("fresh").select(_FRESH.columns))
         return found
 
     def _told(self, ready: datetime) -> list[Found]:

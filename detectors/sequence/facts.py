@@ -15,6 +15,7 @@ from detectors._people import People, somebody
 from detectors._runs import begins
 from detectors._since import Since
 from pipeline.core.clock import DAY_US, HOUR_US
+from pipeline.core.owned import owned
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Facts:
     def learn(self, window: Window, facts: pl.DataFrame) -> None:
         """Add a closed window, with the facts it left."""
         self._since.begin(window.start_us)
-        self.frame = facts.sort("time", "uid", "what").tail(self.limit) if len(facts) else facts
+        self.frame = owned(facts.sort("time", "uid", "what").tail(self.limit)) if len(facts) else facts
         seen = _Seen.of(window)
         if len(seen.where):
             self.places.put(seen.where, np.ones((len(seen.where), 1)), window.start_us)

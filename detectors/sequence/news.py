@@ -10,6 +10,7 @@ import polars as pl
 
 from detectors._news import seen
 from pipeline.core.clock import HOUR_US
+from pipeline.core.owned import owned
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class News:
 
     def learn(self, news: pl.DataFrame) -> None:
         """Add a closed window."""
-        self.frame = news.drop("now").sort("time", "uid").tail(self.limit) if len(news) else _NOTHING
+        self.frame = owned(news.drop("now").sort("time", "uid").tail(self.limit)) if len(news) else _NOTHING
 
     def snapshot(self) -> Frames:
         """Frame news."""

@@ -12,6 +12,7 @@ import polars as pl
 from detectors._memory import Keys, Table
 from detectors._usual import Floats
 from pipeline.core.clock import DAY_US
+from pipeline.core.owned import added
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Trickle:
         if len(hits.who):
             self._sums.add(hits.keys, np.stack([hits.weight, np.zeros(len(hits.keys))], axis=1), at_us)
             oldest = pl.lit(at_us - self._span_us).cast(TIME)
-            self._line = pl.concat([self._line.filter(pl.col("time") > oldest), hits.line]).tail(self._lines)
+            self._line = added(self._line.filter(pl.col("time") > oldest), hits.line).tail(self._lines)
 
     def timeline(self, principal: str, hits: Evidence) -> pl.DataFrame:
         """The accesses of a principal that are remembered, and those of this window, by time."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline.core.owned import few_pieces
+from pipeline.core.owned import added
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Reads:
 
     def _alone(self, operations: pl.DataFrame) -> None:
         recent = pl.col("complete_time") >= pl.col("complete_time").max() - _KEPT
-        self._rows = few_pieces(pl.concat([self._rows, _of(operations.filter(recent))]).tail(_ALONE))
+        self._rows = added(self._rows, _of(operations.filter(recent))).tail(_ALONE)
 
     def shared(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of `rows` (in order) whose address has a second store, in them or in memory."""
@@ -133,7 +133,7 @@ class Reads:
 
     def remember(self, rows: pl.DataFrame) -> None:
         """Keep `rows` (in order) in mind."""
-        self._rows = few_pieces(pl.concat([self._rows, rows]))
+        self._rows = added(self._rows, rows)
         if len(self._rows) > self._tidy_at:
             self._tidy()
 

@@ -16,6 +16,7 @@ from detectors._usual import Floats, Habits
 from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.clock import HOUR_US
+from pipeline.core.owned import added
 from pipeline.core.schema import conform
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Farm:
         made = rows.filter((pl.col("kind") == self._deed.kind) & (pl.col("outcome") == "success"))
         if made.is_empty():
             return []
-        self._last = pl.concat([self._last, made]).tail(_LONGEST)
+        self._last = added(self._last, made).tail(_LONGEST)
         who = self._last.filter(pl.col("principal").is_in(made["principal"].unique().to_list()))
         hours = who.sort("complete_time", "uid").rolling("complete_time", period="1h", group_by="principal")
         counted = hours.agg(

@@ -16,7 +16,7 @@ from detectors._text import figure, show
 from detectors._window import Found
 from detectors.token_lifecycle.issued import ROWS
 from pipeline.core.clock import DAY_US, HOUR_US
-from pipeline.core.owned import few_pieces
+from pipeline.core.owned import added
 from pipeline.core.schema import TIME, conform
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Wrapping:
             found += more
             opened = opened.with_columns(told=pl.Series(told))
             gone = opened.filter(pl.col("wrapped").is_not_null()).select(_GONE.names())
-            self._gone = pl.concat([self._gone, gone]).tail(_WRAPS)
-            self._open = pl.concat([self._open, opened.select(self._open.columns)])
+            self._gone = added(self._gone, gone).tail(_WRAPS)
+            self._open = added(self._open, opened.select(self._open.columns))
         refused = rows.filter((pl.col("kind") == "unwrap") & (pl.col("outcome") != "success"))
         return found + self._too_late(refused)
 
@@ -84,9 +84,9 @@ class Wrapping:
         made = wraps.select("login_session", pl.col("principal").alias("maker"), "complete_time")
         since = pl.lit(self._hour * HOUR_US - DAY_US).cast(TIME)
         kept = self._wraps.filter(pl.col("complete_time") > since)
-        self._wraps = few_pieces(pl.concat([kept, made]).tail(_WRAPS))
+        self._wraps = added(kept, made).tail(_WRAPS)
         looks = rows.filter(pl.col("kind") == "lookup").select(_LOOKS.names())
-        self._looks = few_pieces(pl.concat([self._looks, looks]).tail(_WRAPS))
+        self._looks = added(self._looks, looks).tail(_WRAPS)
 
     def _opened(self, opened: pl.DataFrame) -> tuple[list[Found], Bools]:
         """What is told of those opened in a network that is new to this, and of which of them."""
@@ -101,7 +101,7 @@ class Wrapping:
         surprise: Floats = np.where(strange, rare + _LOOKED * looked + _MORE * np.log2(nth), 0.0)
         odd = opened.filter(pl.Series(strange)).select("complete_time", "client_ip", "uid", "maker")
         if count >= _SETTLED:
-            self._strange = pl.concat([self._strange, odd]).tail(_WRAPS)
+            self._strange = added(self._strange, odd).tail(_WRAPS)
         loud = self._first(opened, (surprise >= self._surprise) & (count >= _SETTLED))
         rows = opened.with_columns(looked=pl.Series(looked), surprise=pl.Series(surprise), nth=pl.Series(nth))
         return [self._found(row, int(count)) for row in rows.filter(pl.Series(loud)).iter_rows(named=True)], loud

@@ -23,5 +23,10 @@ def owned(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def few_pieces(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, put together when they have come to lie in many pieces."""
-    return frame.rechunk() if frame.n_chunks() > _PIECES else frame
+    """The same rows, owned and in one piece when they have come to lie in many."""
+    return owned(frame) if frame.n_chunks() > _PIECES else frame
+
+
+def added(kept: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """Rows that are kept, and behind them new ones, owned, in few pieces."""
+    return few_pieces(pl.concat([kept, owned(new)]))

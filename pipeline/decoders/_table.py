@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import polars as pl
 
+from pipeline.core.owned import owned
 from pipeline.decoders._fields import raw_schema
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Table:
         table = self._connection.sql(self._query).to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table gives a frame
-        return frame.select(self._flat)
+        return owned(frame.select(self._flat))  # or one value that is kept would keep all columns of its rows
 
 
 def _anonymous() -> tuple[int, str]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipeline.core.owned import few_pieces
+from pipeline.core.owned import added, few_pieces
 from pipeline.core.schema import INTEGRITY, TIME, empty
 from pipeline.integrity.memory import ENTRY, packed, unpacked
 from pipeline.integrity.places import Row, first_and_last, frame, moment, place
@@ -98,7 +98,7 @@ class Canaries:
         issued = pl.col("login_session").is_not_null() & (pl.col("operation") != "revoke")
         made = events.lazy().filter(issued).select(_ISSUED.names()).collect()
         if len(made):
-            self._issued = few_pieces(pl.concat([self._issued, made]).tail(_ISSUED_ROWS))
+            self._issued = added(self._issued, made).tail(_ISSUED_ROWS)
 
     def _take(self, entry: Row, now: int) -> Iterator[Row]:
         source: str = entry["source"]

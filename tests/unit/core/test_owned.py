@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.core.clock import NEVER
-from pipeline.core.owned import OWN_ROWS, owned
+from pipeline.core.owned import OWN_ROWS, added, owned
 from pipeline.core.schema import EVENT, OPERATION, TIME, WINDOW, conform
 from pipeline.integrity.order import Sequencer
 from pipeline.integrity.pairing import REMEMBER_ROWS, Pairing
@@ -55,6 +55,18 @@ def test_one_row_does_not_keep_its_batch() -> None:
     kept, taken = owned(taken), taken.clear()
     assert pa.total_allocated_bytes() - before < LONG
     assert kept["path"].to_list() == ["kv/7/".ljust(LONG, "x")]
+
+
+def test_rows_that_are_added_keep_no_batch_and_lie_in_few_pieces() -> None:
+    """One row of each of many batches, of which the oldest go."""
+    kept, before = texts(0).to_frame("path").cast(pl.String), pa.total_allocated_bytes()
+    for _ in range(100):
+        kept = added(
+            kept, over_arrow(texts(ROWS).to_frame("path")).filter(pl.col("path").str.starts_with("kv/7/"))
+        ).tail(50)
+        assert kept.n_chunks() <= 17
+    assert pa.total_allocated_bytes() - before < LONG
+    assert kept["path"].to_list() == ["kv/7/".ljust(LONG, "x")] * 50
 
 
 @pytest.mark.parametrize("schema", [EVENT, OPERATION, WINDOW], ids=["event", "operation", "window"])
