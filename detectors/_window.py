@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EVIDENCE: Final = 5  # operations named as evidence
 READ: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
-APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # a batch is apart, too, and nothing old
+APART: Final = pl.col("act").is_not_null() & (pl.col("items") == 0)  # but no batch: that is apart, too
 OLD_VERSION: Final = READ & APART
 
 

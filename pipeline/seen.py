@@ -66,7 +66,7 @@ class Seen:
         return Seen(*(getattr(self, name)[rows] for name in _COLUMNS))
 
     def telling(self) -> Seen:
-        """A row of its own memory: a refusal, if there is one."""
+        """One row, copied: the first refusal, else the first row; there has to be one."""
         row = int((self.how == REFUSED).argmax())
         return Seen(*(getattr(self, name)[[row]] for name in _COLUMNS))
 

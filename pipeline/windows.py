@@ -22,7 +22,7 @@ from pipeline.looks import Looks
 from pipeline.seen import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipeline.core.model import Frames
 
@@ -122,7 +122,7 @@ class Windows:
             current.loose, current.leaning = [owned(pl.concat(current.loose))], 0
         if sum(map(len, current.unseen)) > FOLD_ROWS:
             self._hand_on(current)
-            current.fresh = [Seen.all(current.fresh).telling()]  # all that a look still asks of it
+            current.fresh = _told_shortly(current.fresh)
 
     def _hand_on(self, current: _Open) -> None:
         self._looks.count(current.unseen)
@@ -157,6 +157,7 @@ class Windows:
             "start": pl.DataFrame({"start_us": [current.start_us], "look_us": [current.look_us]}, schema=_START),
             "counted": self._window(current, closed=False).operations,
             "unseen": Seen.all(current.unseen).frame(),
+            "fresh": Seen.all(_told_shortly(current.fresh)).frame(),
             **looks,
         }
 
@@ -168,10 +169,16 @@ class Windows:
             self._open = _Open(row["start_us"], look_us, conform(frames["counted"], WINDOW))
             if "what" in frames.get("unseen", ()):
                 self._open.unseen = [Seen.restored(frames["unseen"])]
-                self._open.fresh = list(self._open.unseen)
+                told = [Seen.restored(frames["fresh"])] if "fresh" in frames else []
+                self._open.fresh = [part for part in (*self._open.unseen, *told) if len(part)]
         self._looks = Looks(self.width_us)
         mine = {name.removeprefix("looks."): frame for name, frame in frames.items() if name.startswith("looks.")}
         self._looks.restore(mine)
+
+
+def _told_shortly(fresh: Sequence[Seen]) -> list[Seen]:
+    """Of what is counted by now: the next look asks only whether anything came, and whether any of it was refused."""
+    return [Seen.all(fresh).telling()] if any(map(len, fresh)) else []
 
 
 def count(operations: pl.DataFrame) -> pl.DataFrame:

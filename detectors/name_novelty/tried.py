@@ -12,7 +12,7 @@ from detectors._operation import said_of
 from detectors._text import figure, show
 from detectors._window import Found
 from pipeline.core.clock import HOUR_US
-from pipeline.core.owned import added
+from pipeline.core.owned import added, owned
 
 if TYPE_CHECKING:
     from pipeline.core.model import Frames
@@ -43,7 +43,7 @@ class Tried:
         asked = asked.filter(pl.col("name").str.contains(_ROLES) & pl.col("client_ip").is_not_null())
         asked = asked.with_columns(pl.col("zone", "mount").fill_null(""))
         entered = asked.filter(pl.col("outcome") == "success").select(_HOME.columns)
-        self._entered = added(self._entered, entered).unique(maintain_order=True).head(_MOST)
+        self._entered = owned(pl.concat([self._entered, entered]).unique(maintain_order=True).head(_MOST))
         asked = asked.filter(pl.col("outcome") == "denied")
         asked = asked.filter(pl.Series(~self._home.knows(_keys(asked)), dtype=pl.Boolean))
         asked = asked.unique(_BY, keep="first", maintain_order=True)

@@ -33,7 +33,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Far more operations than usual",
     family="rate",
-    summary="operations per principal and secret against their own hour of the week; changes, issues, batches",
+    summary="operations of a principal or secret against their hour of the week; changes, issues, batches, versions",
     techniques=("T1555.006", "T1499", "T1485"),
     measures=("F5", "F3", "M9"),
     early=("operations",),
@@ -56,8 +56,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
     for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
     credentials or more that one token took, or of `roles` roles beyond the first, below `issued_p`, `hoarded` of late
-    beyond one a token below `hoarded_p`, `batched` values or more in batches below `batched_p`, `versions` reads of old
-    versions or more below `versions_p`.
+    beyond one a token below `hoarded_p`, `batched` values or more in batches below `batched_p`, `versions` reads
+    by version or more below `versions_p`.
     `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
     """
 

@@ -1,4 +1,4 @@
-"""Old versions of secrets read by one principal: a few are a rollback, many are somebody collecting a history."""
+"""Secrets read by version by one principal: a few are a rollback, many are somebody collecting a history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEXT: Final = (
 
 
 def counted(rows: pl.DataFrame) -> pl.DataFrame:
-    """How many reads of old versions each principal made: who, type, n, out_of."""
+    """How many reads by version each principal made: who, type, n, out_of."""
     if (old := rows.filter(_READ)).is_empty():
         return old
     return old.group_by("who", maintain_order=True).agg(pl.col("type").max(), pl.col("n").sum(), out_of=pl.lit(1))
@@ -36,13 +36,13 @@ def told(act: Act, window: Window) -> Found:
     return Found(
         key=f"versions:{act.principal}",
         cause="rate_versions",
-        title="Many old versions read",
+        title="Versions of secrets read one after another",
         severity="high" if act.n >= _MANY else "medium",
         confidence=0.7,
         score=_tails.score(act.surprise),
-        message=f"{show(act.principal)} read old versions {figure(act.n)} times in an hour, of {figure(secrets)}"
-        f" secret{'s' if secrets > 1 else ''}: {ways(mine, 'secret')}.",
-        observed=f"{figure(act.n)} reads of old versions of {figure(secrets)} secret{'s' if secrets > 1 else ''}",
+        message=f"{show(act.principal)} asked for versions of {figure(secrets)} secret{'s' if secrets > 1 else ''},"
+        f" {figure(act.n)} times in an hour: {ways(mine, 'secret')}.",
+        observed=f"{figure(act.n)} reads by version of {figure(secrets)} secret{'s' if secrets > 1 else ''}",
         expected=f"{figure(act.mean)} in an hour in which it reads any",
         next_step=_NEXT,
         techniques=("T1555.006",),

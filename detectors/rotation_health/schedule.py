@@ -11,6 +11,7 @@ import polars as pl
 from detectors._memory import Keys, Table, keys_of
 from detectors._usual import Bools, Floats
 from pipeline.core.clock import DAY_US
+from pipeline.core.owned import owned
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Schedule:
 
     def learn(self, written: Written, lately: pl.DataFrame, at_us: int) -> None:
         """Add a closed window, and what `lately` gave for it."""
-        self._lately = lately[-_LATELY_MOST:]
+        self._lately = owned(lately[-_LATELY_MOST:])
         if not len(written.keys):
             return
         own = self._secrets.get(written.keys, at_us)

@@ -16,6 +16,7 @@ import polars as pl
 
 from detectors.sigma import amounts
 from detectors.sigma.judged import ROW, Counted, Distinct, InOrder
+from pipeline.core.owned import owned
 from pipeline.core.schema import conform
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Sliding:
         kept = rows.with_columns(fresh=pl.lit(value=False)).filter(pl.col("at") > now - self.correlation.span_us)
         if len(kept) > self._limit:
             kept = kept.sort("at", "uid", "member").tail(self._limit)
-        return kept.sort(_ORDER).rechunk()
+        return owned(kept.sort(_ORDER))
 
     def restore(self, kept: pl.DataFrame) -> None:
         """Continue from what was `kept`, perhaps before there were amounts."""

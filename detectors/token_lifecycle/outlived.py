@@ -10,6 +10,7 @@ from detectors._operation import said_of
 from detectors._text import show
 from detectors._window import Found
 from pipeline.core.clock import DAY_US
+from pipeline.core.owned import added
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ class Outlived:
         if operations.is_empty():
             return []
         first = operations["complete_time"].min()
-        self._ended = pl.concat(
-            [self._ended.filter(pl.col("end_complete") + _WATCHED >= first), _ends(operations)]
-        ).tail(_REVOKED)
+        watched = self._ended.filter(pl.col("end_complete") + _WATCHED >= first)
+        self._ended = added(watched, _ends(operations)).tail(_REVOKED)
         waiting = self._ended.filter(~pl.col("told"))
         if waiting.is_empty():
             return []

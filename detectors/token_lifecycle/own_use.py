@@ -14,6 +14,7 @@ from detectors._since import Since
 from detectors._text import show
 from detectors._window import Found
 from pipeline.core.clock import HOUR_US
+from pipeline.core.owned import added
 from pipeline.core.schema import TIME
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class OwnUse:
         if given.is_empty() and self._made.is_empty():
             return []
         live = self._made.filter(pl.col("made") + _SPAN >= first)
-        self._made = pl.concat([live, _makings(given)]).tail(_KEPT)
+        self._made = added(live, _makings(given)).tail(_KEPT)
         used = self._used(operations)
         if used.is_empty():
             return []

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from pipeline.core.owned import owned
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -61,7 +63,7 @@ class PerDistinct:
             self._answers = made if self._answers is None else self._answers.vstack(made)
         assert self._answers is not None  # noqa: S101  there was at least one row
         if self._answers.n_chunks() > _CHUNKS:
-            self._answers = self._answers.rechunk()
+            self._answers = owned(self._answers)
         return places, self._answers
 
 

@@ -11,13 +11,14 @@ from typing import Final
 
 import polars as pl
 
-OWN_ROWS: Final = 16_384  # that came since: so many at most are kept alive by rows that wait
+OWN_ROWS: Final = 16_384  # rows that came since the last copy; after so many, what waits is copied
 _PIECES: Final = 16
 
 
 def owned(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, their texts in memory of their own."""
-    copied = pl.from_arrow(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), schema=frame.schema)
+    """The same rows in one piece, their texts in memory of their own. Numbers of a slice stay where they are."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    copied = pl.from_arrow(table, schema=frame.schema, rechunk=True)
     assert isinstance(copied, pl.DataFrame)  # noqa: S101  a table gives a frame
     return copied
 

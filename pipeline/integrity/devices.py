@@ -18,7 +18,7 @@ import polars as pl
 
 from pipeline.core.clock import NEVER
 from pipeline.core.findings import uid_of
-from pipeline.core.owned import few_pieces
+from pipeline.core.owned import few_pieces, owned
 from pipeline.core.schema import INTEGRITY, empty
 from pipeline.integrity import holes
 from pipeline.integrity.holes import STARTED, SWITCHED, Device, Hole
@@ -68,7 +68,7 @@ class Devices:
         fresh = [self._items(paired), self._starts(probes)]
         items = pl.concat([self._waiting, *fresh]).sort("order", "kind", "operation_uid", "phase", maintain_order=True)
         due = items["order"] < paired.settled_us
-        self._waiting = items.filter(~due)
+        self._waiting = owned(items.filter(~due))
         rows = [row for part in self._sequences(items.filter(due)) for row in self._compare(part)]
         return pl.DataFrame(rows, schema=INTEGRITY) if rows else empty(INTEGRITY)
 

@@ -100,6 +100,7 @@ class Pairing:
         self._leaning += len(fresh)
         if self._leaning >= OWN_ROWS:
             self._pool, self._leaning = owned(self._pool), 0
+        self._pool = few_pieces(self._pool)
         settled = min(watermark_us, int(self._pool["order_time"].to_physical().to_numpy().min(initial=ALWAYS)))
         if len(parts) == 1:
             return replace(parts[0], settled_us=settled)
