@@ -122,11 +122,10 @@ class Windows:
             current.loose, current.leaning = [owned(pl.concat(current.loose))], 0
         if sum(map(len, current.unseen)) > FOLD_ROWS:
             self._hand_on(current)
-            current.fresh = _told_shortly(current.fresh)
 
     def _hand_on(self, current: _Open) -> None:
         self._looks.count(current.unseen)
-        current.unseen = []
+        current.unseen, current.fresh = [], _told_shortly(current.fresh)
 
     def _fold(self, current: _Open) -> None:
         parts = [part for part in (current.counted, *current.loose) if len(part)]

@@ -33,6 +33,7 @@ def told(act: Act, window: Window) -> Found:
     """The finding about one of them."""
     mine = window.operations.filter((pl.col("principal") == act.principal) & _READ)
     secrets = mine.select(pl.struct("namespace", "secret").n_unique()).item()
+    of = f"{figure(secrets)} secret{'s' if secrets > 1 else ''}"
     return Found(
         key=f"versions:{act.principal}",
         cause="rate_versions",
@@ -40,9 +41,9 @@ def told(act: Act, window: Window) -> Found:
         severity="high" if act.n >= _MANY else "medium",
         confidence=0.7,
         score=_tails.score(act.surprise),
-        message=f"{show(act.principal)} asked for versions of {figure(secrets)} secret{'s' if secrets > 1 else ''},"
-        f" {figure(act.n)} times in an hour: {ways(mine, 'secret')}.",
-        observed=f"{figure(act.n)} reads by version of {figure(secrets)} secret{'s' if secrets > 1 else ''}",
+        message=f"{show(act.principal)} asked for versions of {of}, {figure(act.n)} times in an hour:"
+        f" {ways(mine, 'secret')}.",
+        observed=f"{figure(act.n)} reads by version of {of}",
         expected=f"{figure(act.mean)} in an hour in which it reads any",
         next_step=_NEXT,
         techniques=("T1555.006",),

@@ -13,7 +13,7 @@ from detectors._groups import cohorts
 from detectors._memory import Keys, Table, joined, keys_of
 from detectors._people import People
 from detectors._usual import Bools, Floats
-from detectors._window import hours
+from detectors._window import READ, hours
 from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _SHARE: Final = (1.0, 400.0)  # refused of so many reads of one's own secrets, h
 _SIZE: Final = 1.0  # of the law of refusals
 _READ_SIZE: Final = 1.5  # of the law of reads: what a consumer does after a restart is no news
 _MUCH: Final = 2.0  # times the usual: fewer reads than that without a refusal give no reason
-_READS: Final = (pl.col("operation") == "read") & (pl.col("secret") != "")
 _TOTAL: Final = np.zeros(1, dtype=np.uint64)
 _PROFILE: Final = ("known", "succeeded", "expected_per_hour")
 
@@ -63,7 +62,7 @@ class Trouble:
     def of(self, window: Window, written: pl.Series, least: int) -> Pairs | None:
         """Pairs that are refused, or read a lately `written` secret more than a few times; None when there is none."""
         people = People.of(window)
-        mine = people.rows.filter(_READS)
+        mine = people.rows.filter(READ)
         if mine.is_empty():
             return None
         reason = (pl.col("outcome") == "denied") | pl.col("secret").is_in(written.implode())

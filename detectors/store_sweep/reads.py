@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from detectors._window import READ
 from pipeline.core.owned import added
 from pipeline.core.schema import TIME
 
@@ -40,7 +41,7 @@ _SAME: Final = ("address", "store", "principal", "secret", "granted", "listed")
 _STEP: Final = ("address", "store", "principal", "granted", "minute")
 
 _GRANTED: Final = pl.col("discloses_value") & pl.col("operation").is_in(("read", "list"))
-_NAMED: Final = (pl.col("operation") == "read") & (pl.col("secret") != "") & (pl.col("store") != "kubernetes")
+_NAMED: Final = READ & (pl.col("store") != "kubernetes")
 _OF_CLUSTER: Final = (
     (pl.col("store") == "kubernetes") & pl.col("operation").is_in(("read", "list")) & (pl.col("mount") == "secrets/")
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipeline.core.owned import owned
+from pipeline.core.owned import few_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,8 +62,7 @@ class PerDistinct:
             self._places.update((names[index], int(places[index])) for index in new.tolist())
             self._answers = made if self._answers is None else self._answers.vstack(made)
         assert self._answers is not None  # noqa: S101  there was at least one row
-        if self._answers.n_chunks() > _CHUNKS:
-            self._answers = owned(self._answers)
+        self._answers = few_pieces(self._answers, _CHUNKS)
         return places, self._answers
 
 

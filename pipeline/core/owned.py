@@ -23,9 +23,9 @@ def owned(frame: pl.DataFrame) -> pl.DataFrame:
     return copied
 
 
-def few_pieces(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, owned and in one piece when they have come to lie in many."""
-    return owned(frame) if frame.n_chunks() > _PIECES else frame
+def few_pieces(frame: pl.DataFrame, most: int = _PIECES) -> pl.DataFrame:
+    """The same rows, owned and in one piece when they have come to lie in more than `most`."""
+    return owned(frame) if frame.n_chunks() > most else frame
 
 
 def added(kept: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
