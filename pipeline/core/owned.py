@@ -30,4 +30,4 @@ def few_pieces(frame: pl.DataFrame, most: int = _PIECES) -> pl.DataFrame:
 
 def added(kept: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     """Rows that are kept, and behind them new ones, owned, in few pieces."""
-    return few_pieces(pl.concat([kept, owned(new)]))
+    return few_pieces(kept if new.is_empty() else pl.concat([kept, owned(new)]))
