@@ -147,6 +147,8 @@ class App:
             raise ConfigError("--kafka needs --topic and --group")
         module = plugins.load("pipeline.sources", "kafka")
         config = self.settings.table(module.Config, "sources", "kafka")
+        if options.max_memory:
+            config = module.within(config, options.max_memory)
         source: Source = module.create(
             config, options.kafka, options.topics, options.group, follow=options.follow, clock=self.clock
         )

@@ -1,9 +1,10 @@
 """What workers passed on, handed out in one order: whose turn it is, and who has to be waited for.
 
 Workers are read side by side: the commit whose streams are furthest behind comes first, and a partition that has more
-to bring is waited for. A partition whose worker has died, or that nobody has taken, is waited for `wait_seconds`. Nor
-is a commit judged before every other living worker has committed later, or has said later that it has nothing: what
-came to several partitions at one moment is in their commits by then.
+to bring is waited for. A partition whose worker has died, or that nobody has taken, is waited for `wait_seconds`; a
+living worker that has not said yet what it has may bring anything. Nor is a commit judged before every other living
+worker has committed later, or has said later that it has nothing: what came to several partitions at one moment is in
+their commits by then.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _NEVER: Final = -(1 << 62)
 
 class PassedPort(Protocol):
     """What is asked of the lake."""
+
+    worker: str
 
     def passed(self) -> list[Passed]: ...
 
@@ -85,7 +88,9 @@ class Desk:
         self._taken: set[tuple[int, str]] = set()
         self._names: dict[tuple[int, str], frozenset[str]] = {}  # the streams of each unread commit
         self._streams: dict[str, _Stream] = {}
+        self._spoken: dict[str, int] = {}  # the epoch of each worker in which it last said what it has
         self._alive: dict[str, tuple[float, int]] = {}
+        self._reading: tuple[float, Sequence[str]] = (-_ALIVE_SECONDS, ())
         self._sequence = ""
         self._last: dict[str, int] = {}  # the number of each worker's newest commit that passed something on
         self._seen: dict[tuple[int, str], tuple[float, float]] = {}  # when it was written, by the disk; seen, monotonic
@@ -113,7 +118,11 @@ class Desk:
         if self._follow:
             return False
         self._look()
-        return not self._unread and all(self._ended(stream) for stream in self._streams.values())
+        return (
+            not self._unread
+            and all(self._ended(stream) for stream in self._streams.values())
+            and all(self._spoken.get(worker) == self._living(worker) for worker in self._readers())
+        )
 
     def lag_entries(self) -> Mapping[str, int]:
         """Per worker, the entries that wait here."""
@@ -147,6 +156,8 @@ class Desk:
                 report = self._lake.states(worker, REPORT).get(REPORT, {}).get("streams")
             except StoreError:  # it commits at this moment; the next look finds what it said
                 continue
+            if report is not None and len(report):
+                self._spoken[worker] = int(report["epoch"][0])
             for name, mine, ended, final, at, epoch in () if report is None else _dated(report).iter_rows():
                 known = self._streams.setdefault(name, _Stream(since=now))
                 said = _Stream(worker, epoch, ended, final, at, known.since)
@@ -217,9 +228,17 @@ class Desk:
         living = bool(stream.owner) and self._living(stream.owner) == stream.epoch
         if living and stream.ended:
             return True
-        if not (living or self._follow):
+        if not (living or self._follow or self._readers()):
             return True
         return time.monotonic() - stream.since > self._wait_seconds
+
+    def _readers(self) -> Sequence[str]:
+        """The living workers that read: one of them will take what nobody has."""
+        now = time.monotonic()
+        if now - self._reading[0] >= _ALIVE_SECONDS:
+            names = [worker for worker in self._lake.workers() if worker != self._lake.worker and self._living(worker)]
+            self._reading = now, names
+        return self._reading[1]
 
     def _living(self, worker: str) -> int:
         """The epoch of the living process of that name, 0 where there is none. What an earlier one said is over."""

@@ -142,9 +142,10 @@ def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
         started = [pinned(line_words(broker.address, work, lake, f"w{core}"), core) for core in cores]
         while not waiting(lake):
             time.sleep(0.02)
-        judge = ["judge", "--lake", str(lake), "--format", "json"]
-        for process in (*started, pinned(judge, ",".join(cores))):
-            process.wait()
+        judge = pinned(["judge", "--lake", str(lake), "--format", "json"], ",".join(cores))
+        told = [json.loads(process.communicate()[0]) for process in (*started, judge)]
+        if [sum(one["entries"] for one in told[:-1]), told[-1]["entries"]] != [options.entries] * 2:
+            raise SystemExit("not all was read and judged: no figure")
         seconds = time.perf_counter() - begun
         rates[count] = options.entries / seconds
         share = ((live.cpu_seconds(broker.process.pid) if broker.process else 0.0) - before) / seconds / 2
@@ -155,9 +156,10 @@ def workers(broker: Broker, work: Path, options: argparse.Namespace) -> None:
 
 def pinned(words: list[str], cores: str) -> subprocess.Popen[bytes]:
     """A keytrail command on some cores."""
-    quiet = subprocess.DEVNULL
     program = [sys.executable, "-m", "pipeline.cli"]
-    return subprocess.Popen(["taskset", "-c", cores, *program, *words], stdout=quiet, stderr=quiet, cwd=ROOT)
+    return subprocess.Popen(
+        ["taskset", "-c", cores, *program, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
+    )
 
 
 def waiting(lake: Path) -> bool:

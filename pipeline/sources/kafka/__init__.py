@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from pipeline.core.errors import ConfigError
 from pipeline.sources.kafka.client import fast_checksums
 from pipeline.sources.kafka.facts import ask
-from pipeline.sources.kafka.options import Config, admin_options, client_options
+from pipeline.sources.kafka.options import Config, admin_options, client_options, within
 from pipeline.sources.kafka.pump import Pump
 from pipeline.sources.kafka.source import Kafka
 
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock
 
-__all__ = ["Config", "Kafka", "create"]
+__all__ = ["Config", "Kafka", "create", "within"]
 
 
 def create(

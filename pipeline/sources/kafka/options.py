@@ -41,6 +41,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "reconnect_backoff_max_ms": 2_000, "metrics_enabled": False,
 }  # fmt: skip
 
+_LEAST: Final = 1 << 20  # bytes
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _Int32 = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # as the protocol has it
 
@@ -52,8 +53,9 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     stall_seconds: _Seconds = 30.0  # the partition furthest behind is waited for this long when it brings nothing
     handover_seconds: _Seconds = 30.0  # a partition that leaves waits this long for the commit of what was read of it
     check_records: Annotated[int, msgspec.Meta(ge=0)] = 64  # before the position: compared with what was read there
-    buffer_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 64 << 20  # read ahead of the line, over all partitions
-    max_batch_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = MAX_BATCH_BYTES  # unpacked; more is told as oversize
+    buffer_bytes: Annotated[int, msgspec.Meta(ge=_LEAST)] = 64 << 20  # read ahead of the line, over all partitions
+    batch_bytes: Annotated[int, msgspec.Meta(ge=_LEAST)] = 40 << 20  # taken at once, about, over all partitions
+    max_batch_bytes: Annotated[int, msgspec.Meta(ge=_LEAST)] = MAX_BATCH_BYTES  # unpacked; more is told as oversize
     split_batches: bool = True  # false: by the client's own records, slower, for comparison
     sasl_oauth_token: SecretRef | None = None  # read anew for every connection
 
@@ -84,6 +86,15 @@ if TYPE_CHECKING:
 else:
     Config = msgspec.defstruct(
         "Config", _fields(), bases=(Own,), frozen=True, kw_only=True, forbid_unknown_fields=True, module=__name__
+    )
+
+
+def within(config: Config, max_memory: int) -> Config:
+    """The same with less read ahead and taken at once, where the process is to stay below `max_memory` bytes."""
+    return msgspec.structs.replace(
+        config,
+        buffer_bytes=max(_LEAST, min(config.buffer_bytes, max_memory // 32)),
+        batch_bytes=max(_LEAST, min(config.batch_bytes, max_memory // 48)),
     )
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BATCH_BYTES: Final = 18 << 20  # of one batch, about, over all partitions in it
 _WITHOUT_PARTITIONS_SECONDS: Final = 10.0  # two rounds of a cooperative rebalance take less
 
 
@@ -30,7 +29,7 @@ class Kafka:
         self._handed: dict[Any, Partition] | None = None  # what came, of the move that the line is being told of
         self._waits: tuple[str, float] = ("", 0.0)  # the partition that is waited for, since when
         self._empty_since = time.monotonic()
-        self._share = Share(BATCH_BYTES)
+        self._share = Share(config.batch_bytes)
 
     def poll(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> RawBatch | Handover | None:
         """See ports.Source. A Handover wants `handed_over` once it is acted on."""

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import config as conf
 from pipeline.core.errors import ConfigError
-from pipeline.sources.kafka import Config
+from pipeline.sources.kafka import Config, within
 from pipeline.sources.kafka.client import KafkaAdminClient, KafkaConsumer
 from pipeline.sources.kafka.options import admin_options, client_options
 
@@ -50,6 +50,16 @@ def test_values_that_cannot_be_used(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"\[sources\.kafka\] {key}") as caught:
         table(**{key: value})
     assert "in clear" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "memory_mib", "buffer_mib", "batch_mib"),
+    [({}, 256, 8, 5), ({}, 8_192, 64, 40), ({"buffer_bytes": 2 << 20, "batch_bytes": 1 << 20}, 256, 2, 1)],
+)
+def test_less_memory_holds_less(keys: dict[str, int], memory_mib: int, buffer_mib: int, batch_mib: int) -> None:
+    """A bound on memory lessens what is read ahead and taken at once, and never adds to what the table says."""
+    made = within(table(**keys), memory_mib << 20)
+    assert (made.buffer_bytes >> 20, made.batch_bytes >> 20) == (buffer_mib, batch_mib)
 
 
 def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
