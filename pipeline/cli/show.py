@@ -202,13 +202,16 @@ _SLIS: Final = {
     "M8": "{minutes:,.0f} minutes until what leaked was of no more use, {note}",
     "M9": "{value:,.1f} operations a minute",
     "M10": "{value:.2%} of {total:,.0f} reads needed, no cache had them (estimate)",
+    "M10 told": "{value:.2%} of {total:,.0f} lookups answered by a cache",
 }
 
 
 def _sli(name: str, sli: Mapping[str, Any]) -> Text:
     if sli["value"] is None:
         return _entry(name, "nothing to measure")
-    told = _SLIS[name].format_map({**sli, "minutes": sli["value"] / 60})
+    told = _SLIS["M10 told" if name == "M10" and not sli["estimate"] else name].format_map(
+        {**sli, "minutes": sli["value"] / 60}
+    )
     if sli["met"] is None:
         return _entry(name, told)
     objective = {"M2": "95%", "M5": f"{sli['objective']:g}", "M8": f"{sli['objective'] / 60:g} min"}.get(

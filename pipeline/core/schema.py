@@ -17,6 +17,8 @@ TEXTS: Final = pl.List(pl.String)
 OPERATIONS_VOCABULARY: Final = (
     "read", "list", "write", "delete", "rotate", "revoke", "auth", "policy", "audit_control", "seal", "other",
 )  # fmt: skip
+CACHE: Final = "vault_agent"  # the store that is none: a cache before one, and what it does with a request
+CACHE_HIT, CACHE_MISS = "cache_hit", "cache_miss"
 OUTCOMES: Final = ("success", "denied", "not_found", "failure")
 SEVERITIES: Final = ("informational", "low", "medium", "high", "critical")
 VERDICTS: Final = (
@@ -33,7 +35,7 @@ DECODED: Final = pl.Schema(
     {
         "piece": pl.UInt32(),
         "time": TIME,
-        "store": pl.String(),  # vault, aws, gcp, azure, kubernetes
+        "store": pl.String(),  # vault, aws, gcp, azure, kubernetes, vault_agent
         "cluster": pl.String(),
         "phase": pl.String(),  # request, response, single
         "operation": pl.String(),  # OPERATIONS_VOCABULARY

@@ -1,4 +1,4 @@
-"""Reads that a cache would have answered (M10, where nothing but the audit log tells): an estimate.
+"""What caches answered (M10): told by their own logs, or, where there is but an audit log, an estimate.
 
 A cache's hits never reach the store, so no audit log has them. What it has are the misses, and of these the ones that
 were not needed: a session that reads the same version of a secret again within `cache_seconds`. Event time is cut into
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from pipeline.core.schema import CACHE, CACHE_HIT, CACHE_MISS
 from pipeline.sli.tally import LEFT_OUT, NEEDED, NO_LOOKUP, REPEATED, SECOND
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ _WORKED_OUT: Final = r"(?i)crypt|sign|verif|unwrap|decapsulate|datakey|random|ma
 _SAME: Final = ~pl.col("api_operation").str.contains(_WORKED_OUT)
 _LOOKUP: Final = _READ & _ASKED
 _LOOKUP_IN_ANY: Final = _READ & pl.when(pl.col("store") == "vault").then(_ASKED).otherwise(_SAME)
+
+# A cache's own log: what it answered was needed by nobody else, what it forwarded was a miss.
+_OWN: Final = pl.col("store") == CACHE
+_TOLD: Final = (
+    pl.when(_OWN & (pl.col("api_operation") == CACHE_HIT)).then(pl.lit(NEEDED, pl.UInt8))
+    .when(_OWN & (pl.col("api_operation") == CACHE_MISS)).then(pl.lit(REPEATED, pl.UInt8))
+    .otherwise(pl.lit(NO_LOOKUP, pl.UInt8))
+)  # fmt: skip
 
 # Who read which version of what; where the store tells no session: who, from where. These hashes may differ between
 # versions of Polars. They are remembered for minutes: what an upgrade costs is that a read counts as needed twice.
@@ -73,6 +82,9 @@ class Cached:
         only_vault = bool((operations["store"] == "vault").all())
         asked = _LOOKUP if only_vault else _LOOKUP_IN_ANY
         found = operations.select(_KEY, asked=asked.fill_null(value=False))
+        if not only_vault:
+            told_so = operations.select(_TOLD.alias("kind"))["kind"].to_numpy()
+            kinds = np.where(told_so == NO_LOOKUP, kinds, told_so)
         rows = np.flatnonzero(found["asked"].to_numpy())
         keys = found["key"].to_numpy()[rows]
         slots = at[rows] // self._size * self._size

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline.core.schema import SLI, TIME, conform
+from pipeline.core.schema import CACHE, SLI, TIME, conform
 from pipeline.sli.bins import quantiles
 from pipeline.sli.config import objective, thresholds
 from pipeline.sli.tally import OTHER, under
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCOPE: Final = ["window", "store", "scope"]
 OBJECTIVES: Final = ("M1", "M2", "M3", "M5", "M10")
+_TOLD: Final = pl.lit(value=False)  # the log tells the thing itself
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -43,8 +44,8 @@ def rows(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
 
     M1: successful reads of those that succeeded or failed. M2: good is faster than the objective, value the p95 in
     ms. M3: rotations done, of those asked for and those due. M4: good is what was not denied, value the denials.
-    M5: reads of secrets with a lifetime, value those past it. M9: value is operations a minute. M10: reads that no
-    cache would have answered, of those a cache could have.
+    M5: reads of secrets with a lifetime, value those past it. M9: value is operations a minute. M10: lookups
+    that a cache answered, by its own log; else reads that no cache would have answered, of those one could have.
     """
     places = wide.select("store", "scope").unique()
     goals = places.with_columns(
@@ -74,19 +75,19 @@ def _links(places: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(places.filter(there).select("window", "place", "store", scope=scope) for scope, there in scopes)
 
 
-def _row(wide: pl.DataFrame, sli: str, *, estimate: bool = False, **columns: pl.Expr) -> pl.DataFrame:
+def _row(wide: pl.DataFrame, sli: str, *, estimate: pl.Expr = _TOLD, **columns: pl.Expr) -> pl.DataFrame:
     return wide.select(
         "store",
         "scope",
         pl.col("window").cast(TIME).alias("window_start"),
         sli=pl.lit(sli),
-        estimate=pl.lit(value=estimate),
+        estimate=estimate,
         **columns,
     )
 
 
 def _share(
-    wide: pl.DataFrame, sli: str, good: pl.Expr, total: pl.Expr, coverage: pl.Expr, *, estimate: bool = False
+    wide: pl.DataFrame, sli: str, good: pl.Expr, total: pl.Expr, coverage: pl.Expr, *, estimate: pl.Expr = _TOLD
 ) -> pl.DataFrame:
     """One whose value is the good among all, met from its objective on; no row where there is none."""
     return _row(
@@ -198,16 +199,19 @@ def _m9(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
 
 
 def _m10(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
+    estimated = pl.format(
+        "reads that no cache of {} s would have answered; what a cache did answer never came here;"
+        " {} that came late or past max_cached left out",
+        pl.lit(config.cache_seconds),
+        "left_out",
+    )
     return _share(
         wide,
         "M10",
         pl.col("needed"),
         pl.col("needed") + pl.col("repeated"),
-        estimate=True,
-        coverage=pl.format(
-            "reads that no cache of {} s would have answered; what a cache did answer never came here;"
-            " {} that came late or past max_cached left out",
-            pl.lit(config.cache_seconds),
-            "left_out",
-        ),
+        estimate=pl.col("store") != CACHE,
+        coverage=pl.when(pl.col("store") == CACHE)
+        .then(pl.lit("what went through the cache, by its own log; what cannot be cached counts as a miss"))
+        .otherwise(estimated),
     )

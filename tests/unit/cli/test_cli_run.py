@@ -274,7 +274,7 @@ def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "M5": {"good": 7, "total": 7, "value": 0, "objective": 0.0, "met": True},
         "M8": {"value": 4_980.0, "total": 1, "objective": 1800.0, "met": False, "note": "1 of 1 still running"},
         "M9": {"good": 0, "total": 7, "value": 1400.0, "objective": None, "met": None},
-        "M10": {"good": 9, "total": 10, "value": 0.9, "objective": 0.95, "met": False},
+        "M10": {"good": 9, "total": 10, "value": 0.9, "objective": 0.95, "estimate": True, "met": False},
     }
     text = summarised({**WHOLE, "slis": slis})
     assert "M1          90.000% of 10 reads succeeded; objective 99.9%: NOT met\n" in text
@@ -288,6 +288,9 @@ def test_objectives_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told in text
     assert "M9          1,400.0 operations a minute\n" in text
     assert "M10         90.00% of 10 reads needed, no cache had them (estimate); objective 95%: NOT met\n" in text
+    slis["M10"]["estimate"] = False
+    told = "M10         90.00% of 10 lookups answered by a cache; objective 95%: NOT met\n"
+    assert told in summarised({**WHOLE, "slis": slis})
 
 
 def test_the_default_lake_is_not_named_in_hints() -> None:
