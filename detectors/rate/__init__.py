@@ -69,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issued_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
     roles: int = 3
     hoarded: float = 8.0
-    hoarded_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    hoarded_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-6
     batched: int = 100
     batched_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     versions: int = 10

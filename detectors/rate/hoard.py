@@ -1,4 +1,4 @@
-"""Credentials beyond one for each token, an hour's few after another's: who needs one takes one and lets it go.
+"""Credentials beyond one of a role for each token, a few an hour: who needs one takes one and lets it go.
 
 A deployment, or a pod that crashes again and again, is many tokens that take one each.
 """
@@ -12,7 +12,7 @@ import polars as pl
 
 from detectors import _tails
 from detectors._leaky import Leaky
-from detectors._people import People
+from detectors._people import People, number_of
 from detectors._text import figure, show
 from detectors._window import Found, seen_in, ways
 from detectors.rate.issues import NEXT, TOKEN, issued
@@ -26,7 +26,7 @@ _MANY: Final = 60.0
 
 
 class Hoard:
-    """Per principal the credentials that its tokens took beyond the first."""
+    """Per principal the credentials that its tokens took beyond the first of each role."""
 
     def __init__(self, enough: Enough, keys: int) -> None:
         self._beyond = Leaky("hoard", enough, keys)
@@ -35,7 +35,9 @@ class Hoard:
         """Judge a window."""
         people = People.of(window)
         self._beyond.begin(window)
-        tokens = issued(people.rows).group_by("who", TOKEN.alias("token")).agg(pl.col("type").max(), pl.col("n").sum())
+        # A token that takes one of each engine it uses has one of each.
+        each_role = ("who", TOKEN.alias("token"), number_of("secret"))
+        tokens = issued(people.rows).group_by(each_role).agg(pl.col("type").max(), pl.col("n").sum())
         counted = (
             tokens.group_by("who").agg(pl.col("type").max(), n=pl.col("n").sum() - pl.len()).filter(pl.col("n") > 0)
         )
@@ -70,7 +72,8 @@ def _told(principal: str, judged: tuple[float, float, float], window: Window) ->
         score=_tails.score(surprise),
         message=f"{show(principal)} goes on taking credentials with tokens that have some, about {figure(late)} of"
         f" late; in this hour: {ways(rows, 'secret')}.",
-        observed=f"{figure(late)} credentials beyond one for each token, those of twelve hours ago counted half",
+        observed=f"{figure(late)} credentials beyond one of a role for each token, those of twelve hours ago counted"
+        " half",
         expected=f"{figure(mean)} by its own past",
         next_step=NEXT,
         techniques=("T1555.006", "T1078"),

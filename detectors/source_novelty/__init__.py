@@ -13,9 +13,10 @@ from detectors._budget import Budget
 from detectors._text import figure, several, show
 from detectors._usual import Bools
 from detectors._window import Found, known_since, seen_in, tell, values_in
+from detectors.source_novelty.arrivals import Arrivals, arrived
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.homes import Homes, no_stranger
-from detectors.source_novelty.hosts import Hosts, Stays
+from detectors.source_novelty.hosts import Hosts, Stays, machine
 from detectors.source_novelty.tokens import Tokens
 from detectors.source_novelty.zones import COMMON, NODE, Visits, Zones
 from pipeline.core.clock import DAY_US, HOUR_US
@@ -75,6 +76,7 @@ class SourceNovelty:
         self._config = config
         self._zones = Zones(config.keys, config.hours * HOUR_US, config.settle_hours * HOUR_US)
         self._homes = Homes(config.keys)
+        self._arrivals = Arrivals(config.keys, config.movers)
         self._tokens = Tokens(config.keys, config.windows, config.movers)
         self._hosts = Hosts(config.keys, config.windows, config.movers)
         self._fronts = Fronts(Limits(config.front_share, config.front_principals, config.front_windows))
@@ -99,6 +101,9 @@ class SourceNovelty:
             visits, alone, window
         )
         found, surprises = self._newly(visits, odd, known, window)
+        came = self._came(visits, window)
+        more, others = self._arrived(visits, came, hidden, window)
+        found, surprises = found + more, surprises + others
         tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
         if tokens is not None and not young:
             told = {one.principal for one in found}
@@ -110,6 +115,7 @@ class SourceNovelty:
             found, surprises = found + more, surprises + others
         if window.closed:
             idle = judged & ~_taking(visits, judged, window)
+            self._arrivals.learn(visits, came, self._zones, window.start_us)
             self._homes.learn(visits, self._zones, known, ((~met | looked) & ~idle, alone), window.start_us)
             self._zones.learn(visits, (moved, alone), idle, window.start_us)
             self._budget.note(window.start_us, surprises)
@@ -220,6 +226,28 @@ class SourceNovelty:
         among = f" ({several(named)}{' among them' if len(named) < used else ''})" if named else ""
         return f"{zones}{among}, {addresses} {'addresses' if addresses != 1 else 'address'} so far"
 
+    def _came(self, visits: Visits, window: Window) -> Ints:
+        """The pairs of newcomers from afar that read a value."""
+        came = self._arrivals.seen(visits, self._zones, window.start_us)
+        asked = np.zeros(len(visits.zone), dtype=np.bool_)
+        asked[came] = True
+        return came[_taking(visits, asked, window)[came]]
+
+    def _arrived(
+        self, visits: Visits, came: Ints, hidden: list[str], window: Window
+    ) -> tuple[list[Found], list[float]]:
+        """Newcomers from afar, and every surprise."""
+        came = came[~visits.frame["zone"].gather(came).is_in(hidden).to_numpy()]
+        surprise = self._arrivals.judged(visits, came, self._zones)
+        pairs = visits.frame[came].with_columns(surprise=pl.Series(surprise)).filter(pl.col("surprise") > 0)
+        each = pairs.unique("principal", keep="first", maintain_order=True)
+        loud = each.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
+        found = []
+        for one in loud.iter_rows(named=True):
+            rows = window.operations.filter(principal=one["principal"], zone=one["zone"])
+            found.append(arrived(one, one["surprise"], rows))
+        return found, each["surprise"].to_list()
+
     def _machines(
         self, stays: Stays, new: Bools, known: set[str | None], window: Window
     ) -> tuple[list[Found], list[float]]:
@@ -234,18 +262,21 @@ class SourceNovelty:
         idle = _NOTHING_TAKEN * ~pl.col("principal").is_in(took.implode())
         each = pairs.select("principal", pl.col("surprise") - idle).unique("principal").sort("principal")
         loud = each.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
-        found = [_machine(one, rows.filter(principal=one["principal"])) for one in loud.iter_rows(named=True)]
+        found = [machine(one, rows.filter(principal=one["principal"])) for one in loud.iter_rows(named=True)]
         return found, each["surprise"].to_list()
 
     def snapshot(self) -> Frames:
         """Tallies, people's own networks, tokens, machines, the adoptions of the last day; proxies; the budget."""
-        parts = (self._zones, self._homes, self._tokens, self._hosts, self._fronts, self._budget)
+        parts = (
+            self._zones, self._homes, self._arrivals, self._tokens, self._hosts, self._fronts, self._budget,
+        )  # fmt: skip
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot."""
         self._zones.restore(frames)
         self._homes.restore(frames)
+        self._arrivals.restore(frames)
         self._tokens.restore(frames)
         self._hosts.restore(frames)
         self._fronts.restore(frames)
@@ -273,28 +304,6 @@ def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
     there = pl.col("there").fill_null(value=False)
     both = told.group_by("principal", "session").agg(both=there.any() & ~there.all())
     return both.filter("both")["principal"].unique()
-
-
-def _machine(one: dict[str, Any], rows: pl.DataFrame) -> Found:
-    principal, surprise = one["principal"], one["surprise"]
-    values = values_in(rows)
-    places = several(rows["client_ip"].unique().sort().to_list())
-    return Found(
-        key=principal,
-        cause="machine_new",
-        title="Comes from a machine new to it",
-        severity="medium" if values else "low",
-        confidence=0.6,
-        score=_tails.score(surprise),
-        message=f"{show(principal)} came from {places} for the first time, reading {values} values. It knows that"
-        " network, and stays on its machines.",
-        observed="a new address in a network that it uses",
-        expected="the addresses it had, as with its kind",
-        next_step="Ask the owner whether the workload moved, or got another machine. If not: revoke its tokens and"
-        " its log-in credential (secret-id, key), then look at what was read from there (view operations).",
-        principal=principal,
-        **seen_in(rows),
-    )
 
 
 def create(config: Config) -> SourceNovelty:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,9 @@ from detectors import _tails
 from detectors._memory import Keys, Table, joined, keys_of_texts
 from detectors._people import People, methods_of, number_of
 from detectors._runs import begins, packed, unpacked
+from detectors._text import several, show
 from detectors._usual import Bools, Floats
+from detectors._window import Found, seen_in, values_in
 from detectors.source_novelty.crowd import crowded
 
 if TYPE_CHECKING:
@@ -138,3 +140,26 @@ class Hosts:
         """Continue from a snapshot, maybe one from before there was this memory."""
         if "hosts" in frames:
             self._tally.restore(frames["hosts"])
+
+
+def machine(one: dict[str, Any], rows: pl.DataFrame) -> Found:
+    """The finding; `rows` are the program's WINDOW rows from there."""
+    principal, surprise = one["principal"], one["surprise"]
+    values = values_in(rows)
+    places = several(rows["client_ip"].unique().sort().to_list())
+    return Found(
+        key=principal,
+        cause="machine_new",
+        title="Comes from a machine new to it",
+        severity="medium" if values else "low",
+        confidence=0.6,
+        score=_tails.score(surprise),
+        message=f"{show(principal)} came from {places} for the first time, reading {values} values. It knows that"
+        " network, and stays on its machines.",
+        observed="a new address in a network that it uses",
+        expected="the addresses it had, as with its kind",
+        next_step="Ask the owner whether the workload moved, or got another machine. If not: revoke its tokens and"
+        " its log-in credential (secret-id, key), then look at what was read from there (view operations).",
+        principal=principal,
+        **seen_in(rows),
+    )

@@ -113,6 +113,10 @@ class Zones:
         """In how many windows the principals of these pairs were seen."""
         return self._get(_ACTIVE, visits.principal[rows])
 
+    def windows_of_kind(self, visits: Visits, rows: Ints) -> Floats:
+        """The windows of all principals of the kinds of these pairs together."""
+        return self._get(_KIND_ACTIVE, visits.kind[rows])
+
     def movers(self, visits: Visits, new: Ints, at_us: int) -> Floats:
         """How many other known principals came to the zone of each of the pairs `new`, lately or in this window.
 

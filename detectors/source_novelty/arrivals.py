@@ -1,0 +1,101 @@
+"""Programs that nobody has met, from a network where none of their kind ever was: a door that somebody made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from detectors import _tails
+from detectors._memory import Table, joined, unique
+from detectors._text import several, show
+from detectors._window import Found, seen_in, values_in
+from detectors.source_novelty.zones import SECOND
+
+if TYPE_CHECKING:
+    from detectors._usual import Bools, Floats
+    from detectors.source_novelty.zones import Visits, Zones
+    from pipeline.core.model import Frames, Ints
+
+_SITE, _KIND, _OUT = range(3)
+# Addresses of RFC 1918, 6598, 3927, 4193 and 4291 that are no one's on the internet.
+_INSIDE: Final = (
+    r"(?i)^(?:10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|"
+    r"::1|fe[89ab][0-9a-f]:|f[cd][0-9a-f]{2}:)"
+)
+_OUTSIDE: Final = 1.5  # on the surprise of an address of the internet where none of the kind ever had one
+_YOUNG: Final = 1  # windows in which somebody may have been seen and still be a newcomer: a log-in alone takes nothing
+_BORROWED: Final = 50.0  # windows' worth of belief that somebody new may come from anywhere
+
+
+class Arrivals:
+    """Where newcomers read first, by wider network, and how often such a place was new to their kind."""
+
+    def __init__(self, limit: int, movers: int) -> None:
+        self._tally = Table(1, limit)
+        self._movers = movers
+
+    def seen(self, visits: Visits, zones: Zones, at_us: int) -> Ints:
+        """The pairs of newcomers where neither their kind was nor an earlier newcomer read."""
+        if not zones.sites_known(at_us):
+            return np.empty(0, np.int64)
+        rows = np.flatnonzero((visits.frame["kind"] != "human").to_numpy())
+        rows = rows[zones.windows(visits, rows) <= _YOUNG]
+        rows = rows[zones.foreign(visits, rows)]
+        return rows[~self._tally.knows(joined(_SITE, visits.wide[rows]))]
+
+    def judged(self, visits: Visits, rows: Ints, zones: Zones) -> Floats:
+        """The surprise of each pair that was `seen` and read; 0 where several come together, which is a new site."""
+        _, at, count = np.unique(visits.wide[rows], return_inverse=True, return_counts=True)
+        before = self._tally.get(joined(_KIND, visits.kind[rows]), 0)[:, 0]
+        outside = ~inside(visits, rows) & ~self._tally.knows(joined(_OUT, visits.kind[rows]))
+        chance = (before + 0.5) / (zones.windows_of_kind(visits, rows) + _BORROWED)
+        surprise = SECOND - np.log10(np.minimum(chance, 1.0)) + _OUTSIDE * outside
+        return np.where(count[at] < self._movers, surprise, 0.0)
+
+    def learn(self, visits: Visits, rows: Ints, zones: Zones, at_us: int) -> None:
+        """Add those that read in a closed window, and which kinds have addresses of the internet."""
+        met = np.flatnonzero(zones.windows(visits, np.arange(len(visits.zone))) > _YOUNG)
+        kinds = unique(joined(_OUT, visits.kind[met[~inside(visits, met)]]))
+        self._tally.put(kinds, np.ones((len(kinds), 1)), at_us)
+        _, first = np.unique(visits.wide[rows], return_index=True)
+        for tag, keys in ((_SITE, visits.wide), (_KIND, visits.kind)):
+            self._tally.add(joined(tag, keys[rows[first]]), np.ones((len(first), 1)), at_us)
+
+    def snapshot(self) -> Frames:
+        """The tally."""
+        return {"arrivals": self._tally.snapshot()}
+
+    def restore(self, frames: Frames) -> None:
+        """Continue from a snapshot, maybe one from before newcomers were remembered."""
+        if "arrivals" in frames:
+            self._tally.restore(frames["arrivals"])
+
+
+def inside(visits: Visits, rows: Ints) -> Bools:
+    """Which of these pairs have an address that is not of the internet."""
+    return np.asarray(visits.frame["zone"].gather(rows).str.contains(_INSIDE).to_numpy())
+
+
+def arrived(one: dict[str, Any], surprise: float, rows: pl.DataFrame) -> Found:
+    """The finding; `one` is the pair, `rows` are the newcomer's WINDOW rows from there."""
+    who, values = one["principal"], values_in(rows)
+    places = several(rows["client_ip"].drop_nulls().unique().sort().to_list())
+    read = "a value" if values == 1 else f"{values} values"
+    return Found(
+        key=who,
+        cause="newcomer_from_afar",
+        title="Never met before, and from where none of its kind was",
+        severity="medium",
+        confidence=0.6,
+        score=_tails.score(surprise),
+        message=f"{show(who)} was never met before and read {read} from {places}, a network where no program that logs"
+        " in as it does ever was.",
+        observed=f"its first hours, from {show(one['zone'])}",
+        expected="newcomers where others of their kind are",
+        next_step="See who made its role or account (view operations, operation policy) and ask for the ticket. If"
+        " there is none: delete it, revoke its tokens and its maker's, and rotate what it read.",
+        principal=who,
+        **seen_in(rows),
+    )
