@@ -2,7 +2,7 @@
 
 Workers are read side by side: the commit whose streams are furthest behind comes first, and a partition that has more
 to bring is waited for. A partition whose worker has died, or that nobody has taken, is waited for `wait_seconds`; a
-living worker that has not said yet what it has may bring anything. Nor is a commit judged before every other living
+living worker that has not said yet what it has is waited for as long. Nor is a commit judged before every other living
 worker has committed later, or has said later that it has nothing: what came to several partitions at one moment is in
 their commits by then.
 """
@@ -89,6 +89,7 @@ class Desk:
         self._names: dict[tuple[int, str], frozenset[str]] = {}  # the streams of each unread commit
         self._streams: dict[str, _Stream] = {}
         self._spoken: dict[str, int] = {}  # the epoch of each worker in which it last said what it has
+        self._unspoken: dict[tuple[str, int], float] = {}  # since when a worker is known in that epoch, monotonic s
         self._alive: dict[str, tuple[float, int]] = {}
         self._reading: tuple[float, Sequence[str]] = (-_ALIVE_SECONDS, ())
         self._sequence = ""
@@ -118,11 +119,9 @@ class Desk:
         if self._follow:
             return False
         self._look()
-        return (
-            not self._unread
-            and all(self._ended(stream) for stream in self._streams.values())
-            and all(self._spoken.get(worker) == self._living(worker) for worker in self._readers())
-        )
+        over = all(map(self._ended, self._streams.values())) and all(map(self._heard_of, self._readers()))
+        self._look()  # who died meanwhile may have committed before
+        return over and not self._unread
 
     def lag_entries(self) -> Mapping[str, int]:
         """Per worker, the entries that wait here."""
@@ -239,6 +238,12 @@ class Desk:
             names = [worker for worker in self._lake.workers() if worker != self._lake.worker and self._living(worker)]
             self._reading = now, names
         return self._reading[1]
+
+    def _heard_of(self, worker: str) -> bool:
+        """Whether a living worker has said what it has, or been waited for: one that reads no topic never says so."""
+        living, now = self._living(worker), time.monotonic()
+        since = self._unspoken.setdefault((worker, living), now)
+        return self._spoken.get(worker) == living or now - since > self._wait_seconds
 
     def _living(self, worker: str) -> int:
         """The epoch of the living process of that name, 0 where there is none. What an earlier one said is over."""

@@ -27,8 +27,8 @@ from pipeline.core import faults
 from pipeline.core.clock import ALWAYS, NEVER
 from pipeline.core.inline import inline
 from pipeline.core.model import Commit, Position, Window
-from pipeline.core.schema import INTEGRITY, OPERATION, empty
-from pipeline.integrity.pairing import of_store
+from pipeline.core.schema import CACHE, INTEGRITY, OPERATION, empty
+from pipeline.integrity.pairing import of_others, of_store
 from pipeline.integrity.topics import by_topic, told_by_topics
 from pipeline.shares import Shares
 from pipeline.told import Told
@@ -166,8 +166,9 @@ class Line:
         told = paired.operations if parts.whole else told_by_topics(paired.operations)
         self._replace("coverage", parts.coverage.push(told, seen if parts.whole else by_topic(seen), vouched))
         reached = self._last_us if watermark >= ALWAYS else watermark
-        findings = [self._inspect(self._chunk(paired.operations, seen), "operation")]
-        findings += [self._watch(window) for window in parts.windows.push(paired.operations, reached)]
+        asked = of_others(paired.operations, CACHE)  # what a cache is asked is no access to a store
+        findings = [self._inspect(self._chunk(asked, seen), "operation")]
+        findings += [self._watch(window) for window in parts.windows.push(asked, reached)]
         if final and (current := parts.windows.current()) is not None:
             findings.append(self._watch(current))
         findings.append(self._slis(parts.slis.push(paired.operations, reached)))

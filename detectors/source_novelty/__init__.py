@@ -102,8 +102,9 @@ class SourceNovelty:
         )
         found, surprises = self._newly(visits, odd, known, window)
         came = self._came(visits, window)
-        more, others = self._arrived(visits, came, hidden, window)
-        found, surprises = found + more, surprises + others
+        if window.looked_us is None:  # who else comes shows when the hour is over
+            more, others = self._arrived(visits, came, hidden, window)
+            found, surprises = found + more, surprises + others
         tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
         if tokens is not None and not young:
             told = {one.principal for one in found}
@@ -228,7 +229,7 @@ class SourceNovelty:
 
     def _came(self, visits: Visits, window: Window) -> Ints:
         """The pairs of newcomers from afar that read a value."""
-        came = self._arrivals.seen(visits, self._zones, window.start_us)
+        came = self._arrivals.seen(visits, self._zones, window)
         asked = np.zeros(len(visits.zone), dtype=np.bool_)
         asked[came] = True
         return came[_taking(visits, asked, window)[came]]
@@ -240,7 +241,8 @@ class SourceNovelty:
         came = came[~visits.frame["zone"].gather(came).is_in(hidden).to_numpy()]
         surprise = self._arrivals.judged(visits, came, self._zones)
         pairs = visits.frame[came].with_columns(surprise=pl.Series(surprise)).filter(pl.col("surprise") > 0)
-        each = pairs.unique("principal", keep="first", maintain_order=True)
+        each = pairs.sort("principal", "surprise", "zone", descending=[False, True, False])
+        each = each.unique("principal", keep="first", maintain_order=True)
         loud = each.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
         found = []
         for one in loud.iter_rows(named=True):

@@ -10,21 +10,24 @@ import polars as pl
 from detectors import _tails
 from detectors._memory import Table, joined, unique
 from detectors._text import several, show
-from detectors._window import Found, seen_in, values_in
+from detectors._window import Found, known_since, seen_in, values_in
 from detectors.source_novelty.zones import SECOND
+from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
     from detectors._usual import Bools, Floats
     from detectors.source_novelty.zones import Visits, Zones
-    from pipeline.core.model import Frames, Ints
+    from pipeline.core.model import Frames, Ints, Window
 
 _SITE, _KIND, _OUT = range(3)
 # Addresses of RFC 1918, 6598, 3927, 4193 and 4291 that are no one's on the internet.
 _INSIDE: Final = (
     r"(?i)^(?:10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|"
-    r"::1|fe[89ab][0-9a-f]:|f[cd][0-9a-f]{2}:)"
+    r"::1?(?:/|$)|fe[89ab][0-9a-f]:|f[cd][0-9a-f]{2}:)"
 )
+_ADDRESS: Final = r"^(?:\d+\.\d+\.|[0-9A-Fa-f]*:)"
 _OUTSIDE: Final = 1.5  # on the surprise of an address of the internet where none of the kind ever had one
+_NEW_US: Final = 2 * HOUR_US  # met before that, it is no newcomer
 _YOUNG: Final = 1  # windows in which somebody may have been seen and still be a newcomer: a log-in alone takes nothing
 _BORROWED: Final = 50.0  # windows' worth of belief that somebody new may come from anywhere
 
@@ -36,20 +39,23 @@ class Arrivals:
         self._tally = Table(1, limit)
         self._movers = movers
 
-    def seen(self, visits: Visits, zones: Zones, at_us: int) -> Ints:
+    def seen(self, visits: Visits, zones: Zones, window: Window) -> Ints:
         """The pairs of newcomers where neither their kind was nor an earlier newcomer read."""
-        if not zones.sites_known(at_us):
+        if not zones.sites_known(window.start_us):
             return np.empty(0, np.int64)
         rows = np.flatnonzero((visits.frame["kind"] != "human").to_numpy())
         rows = rows[zones.windows(visits, rows) <= _YOUNG]
         rows = rows[zones.foreign(visits, rows)]
-        return rows[~self._tally.knows(joined(_SITE, visits.wide[rows]))]
+        rows = rows[~self._tally.knows(joined(_SITE, visits.wide[rows]))]
+        return rows[~known_since(window, visits.frame[rows].select("principal"), window.start_us - _NEW_US)]
 
     def judged(self, visits: Visits, rows: Ints, zones: Zones) -> Floats:
         """The surprise of each pair that was `seen` and read; 0 where several come together, which is a new site."""
-        _, at, count = np.unique(visits.wide[rows], return_inverse=True, return_counts=True)
+        each = np.unique(joined(0, visits.principal[rows], visits.wide[rows]), return_index=True)[1]
+        places, count = np.unique(visits.wide[rows][each], return_counts=True)
+        at = np.searchsorted(places, visits.wide[rows])
         before = self._tally.get(joined(_KIND, visits.kind[rows]), 0)[:, 0]
-        outside = ~inside(visits, rows) & ~self._tally.knows(joined(_OUT, visits.kind[rows]))
+        outside = abroad(visits, rows) & ~self._tally.knows(joined(_OUT, visits.kind[rows]))
         chance = (before + 0.5) / (zones.windows_of_kind(visits, rows) + _BORROWED)
         surprise = SECOND - np.log10(np.minimum(chance, 1.0)) + _OUTSIDE * outside
         return np.where(count[at] < self._movers, surprise, 0.0)
@@ -57,7 +63,7 @@ class Arrivals:
     def learn(self, visits: Visits, rows: Ints, zones: Zones, at_us: int) -> None:
         """Add those that read in a closed window, and which kinds have addresses of the internet."""
         met = np.flatnonzero(zones.windows(visits, np.arange(len(visits.zone))) > _YOUNG)
-        kinds = unique(joined(_OUT, visits.kind[met[~inside(visits, met)]]))
+        kinds = unique(joined(_OUT, visits.kind[met[abroad(visits, met)]]))
         self._tally.put(kinds, np.ones((len(kinds), 1)), at_us)
         _, first = np.unique(visits.wide[rows], return_index=True)
         for tag, keys in ((_SITE, visits.wide), (_KIND, visits.kind)):
@@ -73,9 +79,10 @@ class Arrivals:
             self._tally.restore(frames["arrivals"])
 
 
-def inside(visits: Visits, rows: Ints) -> Bools:
-    """Which of these pairs have an address that is not of the internet."""
-    return np.asarray(visits.frame["zone"].gather(rows).str.contains(_INSIDE).to_numpy())
+def abroad(visits: Visits, rows: Ints) -> Bools:
+    """Which of these pairs have an address of the internet; a network that has a name is the operator's own."""
+    zones = visits.frame["zone"].gather(rows)
+    return np.asarray((zones.str.contains(_ADDRESS) & ~zones.str.contains(_INSIDE)).to_numpy())
 
 
 def arrived(one: dict[str, Any], surprise: float, rows: pl.DataFrame) -> Found:

@@ -49,10 +49,11 @@ What came last (`program_novelty`, `token_passed_on`, `rate_batched`, rare acts 
 once, objectives never met, what one request sets off told once) found the same 55 on the same two, with 81 false
 alerts, 5 about those whom `reorg` touched, and 85 in the twins.
 What is younger still (`store_sweep`, `password_sprayed`, `rate_roles`, `rate_hoarded`, `many_identities`,
-`login_guessed`, `rate_versions`, new programs in four others' homes, tokens that go to and fro; what a rule tells
-daily is one alert, several rules broken in a row are one, what several do in a log's first days is custom, a habit
-proves nothing, a rollout is one move, who explores is held to that sooner, a program renewed under its tokens is a
-release) was held against estates of other generators alone, and not against these.
+`login_guessed`, `rate_versions`, `newcomer_from_afar`, new programs in four others' homes, tokens that go to and fro;
+what a rule tells daily is one alert, several rules broken in a row are one, what several do in a log's first days is
+custom, a habit proves nothing, a rollout is one move, who explores is held to that sooner, a program renewed under its
+tokens is a release) found 55 of 56 on the same two, with 91 false alerts, 5 about those whom `reorg` touched, and 95 in
+the twins.
 """
 
 TIMES = """\

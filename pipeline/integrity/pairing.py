@@ -76,6 +76,11 @@ def of_store(rows: pl.DataFrame, store: str) -> pl.DataFrame:
     return rows if (rows["store"] == store).all() else rows.filter(store=store)
 
 
+def of_others(rows: pl.DataFrame, store: str) -> pl.DataFrame:
+    """The rows of all other stores."""
+    return rows.filter(pl.col("store") != store) if (rows["store"] == store).any() else rows
+
+
 class Pairing:
     """Holds the entries whose operation is not complete, and a bounded memory of those handed on."""
 
@@ -124,17 +129,19 @@ class Pairing:
         keyed = events.select(key.alias("key"), pl.all()).select(_POOL.names())
         if keyed["key"].null_count() == 0:
             return keyed
+        alone = pl.when(pl.col("phase") == "single").then(pl.concat_str(pl.lit("~"), "uid"))
+        keyed = keyed.with_columns(pl.coalesce("key", alone))
+        if keyed["key"].null_count() == 0:
+            return keyed
         named = keyed["key"].to_list()
-        rows = keyed.select("source", "path", "phase", "uid").rows()
-        for i, (source, path, phase, uid) in enumerate(rows):
+        rows = keyed.select("source", "path", "phase").rows()
+        for i, (source, path, phase) in enumerate(rows):
             if named[i] is None:
-                named[i] = self._name(source, path, phase, uid)
+                named[i] = self._name(source, path, phase)
         return keyed.with_columns(pl.Series("key", named, dtype=pl.String))
 
-    def _name(self, source: str, path: str | None, phase: str, uid: str) -> str:
+    def _name(self, source: str, path: str | None, phase: str) -> str:
         """Requests and responses without id count up apart, per stream and path: the n-th answers the n-th."""
-        if phase == "single":
-            return f"~{uid}"
         place = f"{source}\x00{path}\x00{phase}"
         count = self._nameless.get(place, 0) + 1
         if len(self._nameless) >= 10_000 and place not in self._nameless:

@@ -52,9 +52,10 @@ def rows(wide: pl.DataFrame, config: Config) -> pl.DataFrame:
         pl.Series(sli, [objective(config, sli, *row) for row in places.rows()], pl.Float64) for sli in OBJECTIVES
     )
     whole = wide.join(goals, on=["store", "scope"])
+    asked = whole.filter(pl.col("store") != CACHE)  # what a cache forwards stands in the store's own log as well
     parts = (
-        *(_m1(whole), _m2(whole, config), _m3(whole, config), _m4(whole), _m5(whole, config)),
-        *(_m9(whole, config), _m10(whole, config)),
+        *(_m1(asked), _m2(asked, config), _m3(asked, config), _m4(asked), _m5(asked, config)),
+        *(_m9(asked, config), _m10(whole, config)),
     )
     return (
         pl.concat([conform(part, SLI) for part in parts])

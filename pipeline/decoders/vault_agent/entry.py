@@ -24,8 +24,9 @@ FIELDS: Final[dict[str, Field]] = {
 MARKS: Final = ("@module",)
 SIGNS: Final = Signs(("@level", "@caller"), ("@level", "@caller"), r'"@(?:module|message)":')
 HINT: Final = r'"@module"'
-# Up to 1.8 the cache had a logger of its own; the server's has no such name.
-_MODULE: Final = r"^(?:agent|proxy|cache)(?:\.|$)"
+# The cache once had a logger of its own; servers and other products have other parts.
+_PARTS: Final = r"(?:apiproxy|auth|cache|exec|sink|template)(?:\..*)?"
+_MODULE: Final = rf"^(?:(?:agent|proxy)(?:\.{_PARTS})?|cache(?:\..*)?)$"
 PLAIN: Final = pl.col("message").is_not_null() & pl.col("module").str.contains(_MODULE)
 
 

@@ -76,3 +76,23 @@ def test_the_hit_rate_is_measured(tmp_path: Path) -> None:
     assert "by its own log" in rows.filter(store="vault_agent")["coverage"][0]
     assert view(tmp_path / "lake", "operations").filter(store="vault_agent").height == 5
     assert view(tmp_path / "lake", "findings").filter(store="vault_agent").is_empty()
+
+
+def test_looks_into_a_cache_are_no_access(tmp_path: Path) -> None:
+    """Neither a pause in such a log nor what was looked up concerns a detector or another indicator."""
+    hours = (*range(72), 75)
+    log = tmp_path / "agent.log"
+    log.write_bytes(
+        b"".join(
+            line(**{"@timestamp": f"2026-03-{2 + hour // 24:02}T{hour % 24:02}:{minute:02}:00.000001Z", "path": path})
+            + b"\n"
+            for hour in hours
+            for minute in range(60)
+            for path in ("/v1/kv/data/shop/db", "/v1/sys/wrapping/unwrap")
+        )
+    )
+    run(tmp_path / "lake", log)
+    assert view(tmp_path / "lake", "operations").height == 2 * 60 * len(hours)
+    assert view(tmp_path / "lake", "findings").is_empty()
+    assert view(tmp_path / "lake", "baselines").is_empty()
+    assert view(tmp_path / "lake", "slis")["sli"].unique().to_list() == ["M10"]

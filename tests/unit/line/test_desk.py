@@ -50,3 +50,12 @@ def test_a_worker_that_died_before_it_said_anything_is_not_waited_for(tmp_path: 
         with opened(tmp_path, "a"):
             pass
         assert Desk(lake, follow=False, wait_seconds=60).exhausted
+
+
+def test_one_that_reads_no_topic_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    """A run over files under a worker's name lives on, and never says what it has."""
+    with opened(tmp_path, "main") as lake, opened(tmp_path, "files"):
+        desk = Desk(lake, follow=False, wait_seconds=0.2)
+        assert not desk.exhausted
+        time.sleep(0.3)
+        assert desk.exhausted
