@@ -25,7 +25,7 @@ WITH used AS (
         count(*) FILTER (principal_type = 'root')                         AS root_uses,
         count(DISTINCT epoch_us(time) // 86400000000)                     AS days
     FROM operations
-    WHERE time >= $from AND time < $to
+    WHERE time >= $from AND time < $to AND store <> 'vault_agent'  -- looks into a cache
 ),
 entered AS (
     SELECT

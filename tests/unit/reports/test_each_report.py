@@ -243,6 +243,13 @@ def shown(rows: Mapping[str, Rows], control: str, out: Path) -> str:
     return str(by(ask("controls", rows, out), "control", control)["shown"])
 
 
+def test_looks_into_a_cache_are_no_operations_to_controls() -> None:
+    """The log of a cache says nothing of access to the store, and makes no control better or worse."""
+    look = op(at(3, 2), "anonymous", "", "other", store="vault_agent", api_operation="cache_hit", path="kv/data/a")
+    more = {**CONTROLS, "operations": [*CONTROLS["operations"], look]}
+    assert find("controls", more).rows == find("controls", CONTROLS).rows
+
+
 def test_controls_claim_no_more_than_there_is(tmp_path: Path) -> None:
     """One operation of nobody known, one week without entries, or one loss, and the control is shown in part only."""
     weeks = [op(at(14 - 7 * n), "approle/app", "kv/a") for n in range(52)]
