@@ -65,6 +65,12 @@ class _Pattern:
 
 
 _SITE: Final = r"^(\d+\.\d+\.)\d+\.\d+/24$"
+# RFC 1918, 6598, 3927, 4193 and 4291: addresses that are no one's on the internet.
+_INSIDE: Final = (
+    r"(?i)^(?:10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|"
+    r"::1?(?:/|$)|fe[89ab][0-9a-f]:|f[cd][0-9a-f]{2}:)"
+)
+_ADDRESS: Final = r"^(?:\d+\.\d+\.|[0-9A-Fa-f]*:)"
 _COHORTS: Final = _Pattern(cohort("name"), Texts.above)
 
 
@@ -91,3 +97,8 @@ def places(secrets: pl.Series, depth: int = 2) -> pl.Series:
 def networks(zones: pl.Series) -> pl.Series:
     """The network of a cluster or a site around each zone, the /16 of an IPv4 address; others are their own."""
     return zones.to_frame("zone").select(pl.coalesce(pl.col("zone").str.extract(_SITE, 1), "zone")).to_series()
+
+
+def of_the_internet(zones: pl.Series) -> pl.Series:
+    """Which zones are of addresses of the internet; a network that has a name is the operator's own."""
+    return zones.str.contains(_ADDRESS) & ~zones.str.contains(_INSIDE)

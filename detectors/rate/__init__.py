@@ -56,9 +56,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the most that the key ever had in one window. In the first `settle_hours` every key is new, and none is told
     for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
     credentials or more that one token took, or of `roles` roles beyond the first, below `issued_p`, `hoarded` of late
-    beyond one a token below `hoarded_p`, `batched` values or more in batches below `batched_p`, `versions` reads
-    by version or more below `versions_p`.
-    `per_day` is about how many are told a day. `keys` bounds the memory, per scope.
+    beyond one of a role for each token below `hoarded_p`, `batched` values or more in batches below `batched_p`,
+    `versions` reads by version or more below `versions_p`. `per_day` is about how many are told a day.
+    `keys` bounds the memory, per scope.
     """
 
     p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-7

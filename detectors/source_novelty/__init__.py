@@ -13,7 +13,7 @@ from detectors._budget import Budget
 from detectors._text import figure, several, show
 from detectors._usual import Bools
 from detectors._window import Found, known_since, seen_in, tell, values_in
-from detectors.source_novelty.arrivals import Arrivals, arrived
+from detectors.source_novelty.arrivals import Arrivals
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.homes import Homes, no_stranger
 from detectors.source_novelty.hosts import Hosts, Stays, machine
@@ -102,13 +102,14 @@ class SourceNovelty:
         )
         found, surprises = self._newly(visits, odd, known, window)
         came = self._came(visits, window)
-        if window.looked_us is None:  # who else comes shows when the hour is over
-            more, others = self._arrived(visits, came, hidden, window)
-            found, surprises = found + more, surprises + others
+        visible = came[~visits.frame["zone"].gather(came).is_in(hidden).to_numpy()]
+        threshold = self._budget.threshold(window.start_us)
+        more, others = self._arrivals.inspect(visits, visible, self._zones, window, threshold)
+        found, surprises = found + more, surprises + others
         tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
         if tokens is not None and not young:
             told = {one.principal for one in found}
-            more, others = self._tokens.inspect(tokens, told, self._budget.threshold(window.start_us))
+            more, others = self._tokens.inspect(tokens, told, threshold)
             found, surprises = found + more, surprises + others
         if stays is not None and not young:
             told = {*(one.principal for one in found), *visits.frame["principal"].filter(pl.Series(~known))}
@@ -233,22 +234,6 @@ class SourceNovelty:
         asked = np.zeros(len(visits.zone), dtype=np.bool_)
         asked[came] = True
         return came[_taking(visits, asked, window)[came]]
-
-    def _arrived(
-        self, visits: Visits, came: Ints, hidden: list[str], window: Window
-    ) -> tuple[list[Found], list[float]]:
-        """Newcomers from afar, and every surprise."""
-        came = came[~visits.frame["zone"].gather(came).is_in(hidden).to_numpy()]
-        surprise = self._arrivals.judged(visits, came, self._zones)
-        pairs = visits.frame[came].with_columns(surprise=pl.Series(surprise)).filter(pl.col("surprise") > 0)
-        each = pairs.sort("principal", "surprise", "zone", descending=[False, True, False])
-        each = each.unique("principal", keep="first", maintain_order=True)
-        loud = each.filter(pl.col("surprise") >= self._budget.threshold(window.start_us))
-        found = []
-        for one in loud.iter_rows(named=True):
-            rows = window.operations.filter(principal=one["principal"], zone=one["zone"])
-            found.append(arrived(one, one["surprise"], rows))
-        return found, each["surprise"].to_list()
 
     def _machines(
         self, stays: Stays, new: Bools, known: set[str | None], window: Window

@@ -15,17 +15,11 @@ from detectors.source_novelty.zones import SECOND
 from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
-    from detectors._usual import Bools, Floats
+    from detectors._usual import Floats
     from detectors.source_novelty.zones import Visits, Zones
     from pipeline.core.model import Frames, Ints, Window
 
 _SITE, _KIND, _OUT = range(3)
-# Addresses of RFC 1918, 6598, 3927, 4193 and 4291 that are no one's on the internet.
-_INSIDE: Final = (
-    r"(?i)^(?:10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|"
-    r"::1?(?:/|$)|fe[89ab][0-9a-f]:|f[cd][0-9a-f]{2}:)"
-)
-_ADDRESS: Final = r"^(?:\d+\.\d+\.|[0-9A-Fa-f]*:)"
 _OUTSIDE: Final = 1.5  # on the surprise of an address of the internet where none of the kind ever had one
 _NEW_US: Final = 2 * HOUR_US  # met before that, it is no newcomer
 _YOUNG: Final = 1  # windows in which somebody may have been seen and still be a newcomer: a log-in alone takes nothing
@@ -40,8 +34,11 @@ class Arrivals:
         self._movers = movers
 
     def seen(self, visits: Visits, zones: Zones, window: Window) -> Ints:
-        """The pairs of newcomers where neither their kind was nor an earlier newcomer read."""
-        if not zones.sites_known(window.start_us):
+        """The pairs of newcomers where neither their kind was nor an earlier newcomer read.
+
+        None in a look: who else comes shows when the hour is over.
+        """
+        if window.looked_us is not None or not zones.sites_known(window.start_us):
             return np.empty(0, np.int64)
         rows = np.flatnonzero((visits.frame["kind"] != "human").to_numpy())
         rows = rows[zones.windows(visits, rows) <= _YOUNG]
@@ -49,25 +46,40 @@ class Arrivals:
         rows = rows[~self._tally.knows(joined(_SITE, visits.wide[rows]))]
         return rows[~known_since(window, visits.frame[rows].select("principal"), window.start_us - _NEW_US)]
 
-    def judged(self, visits: Visits, rows: Ints, zones: Zones) -> Floats:
-        """The surprise of each pair that was `seen` and read; 0 where several come together, which is a new site."""
+    def inspect(
+        self, visits: Visits, came: Ints, zones: Zones, window: Window, threshold: float
+    ) -> tuple[list[Found], list[float]]:
+        """What is told of pairs that were `seen` and read, and every surprise, each principal's largest."""
+        pairs = visits.frame[came].with_columns(surprise=pl.Series(self._surprise(visits, came, zones)))
+        each = pairs.filter(pl.col("surprise") > 0).sort(
+            "principal", "surprise", "zone", descending=[False, True, False]
+        )
+        each = each.unique("principal", keep="first", maintain_order=True)
+        found = [
+            _found(one, window.operations.filter(principal=one["principal"], zone=one["zone"]))
+            for one in each.filter(pl.col("surprise") >= threshold).iter_rows(named=True)
+        ]
+        return found, each["surprise"].to_list()
+
+    def _surprise(self, visits: Visits, rows: Ints, zones: Zones) -> Floats:
+        """Of each of these pairs; 0 where several come together, which is a new site."""
         each = np.unique(joined(0, visits.principal[rows], visits.wide[rows]), return_index=True)[1]
         places, count = np.unique(visits.wide[rows][each], return_counts=True)
         at = np.searchsorted(places, visits.wide[rows])
         before = self._tally.get(joined(_KIND, visits.kind[rows]), 0)[:, 0]
-        outside = abroad(visits, rows) & ~self._tally.knows(joined(_OUT, visits.kind[rows]))
+        outside = visits.outside[rows] & ~self._tally.knows(joined(_OUT, visits.kind[rows]))
         chance = (before + 0.5) / (zones.windows_of_kind(visits, rows) + _BORROWED)
         surprise = SECOND - np.log10(np.minimum(chance, 1.0)) + _OUTSIDE * outside
         return np.where(count[at] < self._movers, surprise, 0.0)
 
-    def learn(self, visits: Visits, rows: Ints, zones: Zones, at_us: int) -> None:
+    def learn(self, visits: Visits, came: Ints, zones: Zones, at_us: int) -> None:
         """Add those that read in a closed window, and which kinds have addresses of the internet."""
-        met = np.flatnonzero(zones.windows(visits, np.arange(len(visits.zone))) > _YOUNG)
-        kinds = unique(joined(_OUT, visits.kind[met[abroad(visits, met)]]))
+        out = np.flatnonzero(visits.outside)
+        kinds = unique(joined(_OUT, visits.kind[out[zones.windows(visits, out) > _YOUNG]]))
         self._tally.put(kinds, np.ones((len(kinds), 1)), at_us)
-        _, first = np.unique(visits.wide[rows], return_index=True)
+        first = came[np.unique(visits.wide[came], return_index=True)[1]]
         for tag, keys in ((_SITE, visits.wide), (_KIND, visits.kind)):
-            self._tally.add(joined(tag, keys[rows[first]]), np.ones((len(first), 1)), at_us)
+            self._tally.add(joined(tag, keys[first]), np.ones((len(first), 1)), at_us)
 
     def snapshot(self) -> Frames:
         """The tally."""
@@ -79,14 +91,7 @@ class Arrivals:
             self._tally.restore(frames["arrivals"])
 
 
-def abroad(visits: Visits, rows: Ints) -> Bools:
-    """Which of these pairs have an address of the internet; a network that has a name is the operator's own."""
-    zones = visits.frame["zone"].gather(rows)
-    return np.asarray((zones.str.contains(_ADDRESS) & ~zones.str.contains(_INSIDE)).to_numpy())
-
-
-def arrived(one: dict[str, Any], surprise: float, rows: pl.DataFrame) -> Found:
-    """The finding; `one` is the pair, `rows` are the newcomer's WINDOW rows from there."""
+def _found(one: dict[str, Any], rows: pl.DataFrame) -> Found:
     who, values = one["principal"], values_in(rows)
     places = several(rows["client_ip"].drop_nulls().unique().sort().to_list())
     read = "a value" if values == 1 else f"{values} values"
@@ -96,7 +101,7 @@ def arrived(one: dict[str, Any], surprise: float, rows: pl.DataFrame) -> Found:
         title="Never met before, and from where none of its kind was",
         severity="medium",
         confidence=0.6,
-        score=_tails.score(surprise),
+        score=_tails.score(one["surprise"]),
         message=f"{show(who)} was never met before and read {read} from {places}, a network where no program that logs"
         " in as it does ever was.",
         observed=f"its first hours, from {show(one['zone'])}",

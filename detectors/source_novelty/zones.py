@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._groups import networks
+from detectors._groups import networks, of_the_internet
 from detectors._memory import Keys, Table, joined, keys_of, unique
 from detectors._people import People
 from detectors._runs import begins
@@ -46,6 +46,7 @@ class Visits:
     zone: Keys
     kind: Keys
     wide: Keys  # the wider network that the zone lies in
+    outside: Bools  # from an address of the internet
     first: Ints  # the first row of each principal
 
     @classmethod
@@ -58,10 +59,11 @@ class Visits:
         pairs, zones, at = people.pairs(rows, "zone")
         wide = networks(zones)
         zone, wider = (keys_of(names)[at] for names in (zones, wide))
+        outside = of_the_internet(zones).to_numpy()[at]
         who = pairs.keys
         first = begins(who)
         wider = joined(0, pairs.kinds, wider)
-        return cls(pairs.frame, joined(_PAIR, who, zone), who, zone, pairs.kinds, wider, first)
+        return cls(pairs.frame, joined(_PAIR, who, zone), who, zone, pairs.kinds, wider, outside, first)
 
 
 class Zones:

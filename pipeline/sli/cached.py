@@ -83,8 +83,7 @@ class Cached:
         asked = _LOOKUP if only_vault else _LOOKUP_IN_ANY
         found = operations.select(_KEY, asked=asked.fill_null(value=False))
         if not only_vault:
-            told_so = operations.select(_TOLD.alias("kind"))["kind"].to_numpy()
-            kinds = np.where(told_so == NO_LOOKUP, kinds, told_so)
+            kinds[:] = operations.select(_TOLD.alias("kind"))["kind"].to_numpy()
         rows = np.flatnonzero(found["asked"].to_numpy())
         keys = found["key"].to_numpy()[rows]
         slots = at[rows] // self._size * self._size

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
-from pipeline.core.schema import DECODED, TEXTS
+from pipeline.core.schema import DECODED, TEXTS, conform
 from pipeline.decoders._expressions import first, moment
 from pipeline.decoders.kubernetes.vocabulary import KEY, SECRETS, operation
 
@@ -43,10 +43,7 @@ class Columns:
         frame = frame.with_columns(phase=_PHASE, mount=_mount())
         frame = frame.with_columns(outcome=_outcome()).with_columns(good=_DONE & (pl.col("outcome") == "success"))
         frame = frame.with_columns(flags=_flags(frame))
-        return frame.select(
-            pl.lit(None, dtype=DECODED[name]).alias(name) if name not in _COLUMNS else _COLUMNS[name].alias(name)
-            for name in DECODED
-        )
+        return conform(frame.select(**_COLUMNS), DECODED)
 
 
 def _person(keys: pl.DataFrame) -> pl.DataFrame:

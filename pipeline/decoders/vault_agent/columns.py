@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.core.schema import CACHE, CACHE_HIT, CACHE_MISS, DECODED
+from pipeline.core.schema import CACHE, CACHE_HIT, CACHE_MISS, DECODED, conform
 from pipeline.decoders._expressions import first
 
 _HIT: Final = pl.col("message") == "returning cached response"
@@ -37,7 +37,4 @@ _COLUMNS: Final[dict[str, pl.Expr]] = {
 
 def columns(raw: pl.DataFrame) -> pl.DataFrame:
     """DECODED rows in the order of `raw`, `piece` left null. `raw` has columns `moment` and `shown` more."""
-    return raw.select(
-        pl.lit(None, dtype=DECODED[name]).alias(name) if name not in _COLUMNS else _COLUMNS[name].alias(name)
-        for name in DECODED
-    )
+    return conform(raw.select(**_COLUMNS), DECODED)
