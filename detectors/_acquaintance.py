@@ -63,7 +63,7 @@ class Acquaintance:
     def likelihood(self, actors: Actors, news: News) -> Floats:
         """How likely each new pair is, by folder and by peers."""
         principal, group = actors.principal[news.who], actors.cohort[news.who]
-        others = self._others()
+        others = self._others(news)
         owned = np.maximum(self._get(_OWN, principal), 1.0)
         # One reader is the secret's owner and says nothing about the others.
         readers = np.maximum(self._get(_READERS, group, news.secret) - 1, 0.0)
@@ -84,9 +84,11 @@ class Acquaintance:
         best = np.where(news.made | news.own | self._moved(news), 1.0, best)
         return np.clip(best, np.where(news.unknown & ~news.bare, _UNKNOWN_FLOOR, _FLOOR), 1.0)
 
-    def _others(self) -> Floats:
-        """How many principals there are but for one, of a small estate some more."""
-        return self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64)) - 1 + _SMALL
+    def _others(self, news: News) -> Floats:
+        """How many principals there are but for one, or that use the pair's mount; of a small estate some more."""
+        everybody = self._get(_EVERYBODY, np.zeros(1, dtype=np.uint64))
+        users = self._get(_FOLDER + 2 * HOMES[0], news.folders[0]) if news.among.any() else everybody
+        return np.asarray(np.maximum(np.where(news.among, users, everybody) - 1, 0.0) + _SMALL)
 
     def _moved(self, news: News) -> Bools:
         """Pairs in another mount under a name that is the principal's own: a mount was renamed or copied.
@@ -132,7 +134,7 @@ class Acquaintance:
 
     def homes(self, news: News) -> Keys:
         """Of each new pair the widest folder around its secret that is others' home; 0 where there is none."""
-        most = _HOME * self._others()
+        most = _HOME * self._others(news)
         found = np.zeros(len(news.who), dtype=np.uint64)
         for depth, folders in zip(DEPTHS, news.folders, strict=False):
             users = self._get(_FOLDER + 2 * depth, folders)

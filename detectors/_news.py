@@ -62,7 +62,8 @@ class News:
     unknown: Bools  # the secret was never used by anybody
     made: Bools  # nor is it now, but for being written
     changed: Bools  # it was written, removed or rotated
-    own: Bools  # nobody ever used it, and it is named after the principal, who keeps it since its last start
+    own: Bools  # nobody used it and it is named after the principal, who keeps it since its last start; or see `_node`
+    among: Bools  # of a store where most have nothing to do with this mount: its users are the estate
     mounts: pl.Series  # distinct names, in order
     profiles: Profiles
     start_us: int
@@ -94,7 +95,8 @@ class News:
             unknown,
             unknown & ~_used(frame, unknown, rows),
             np.isin(pairs[new], _pairs(rows.filter(pl.col("operation").is_in(_CHANGES)))),
-            _named_after(frame, unknown),
+            _named_after(frame, unknown) | frame.select(_node()).to_series().to_numpy(),
+            _among(rows, secret),
             folders[0].unique().sort(),
             window.profiles,
             window.start_us,
@@ -155,6 +157,19 @@ def _named_after(pairs: pl.DataFrame, asked: Bools) -> Bools:
     named = pl.any_horizontal(each.fill_null(value=False) for each in given)  # short: no name
     found[some] = pairs[some].select(named).to_series().to_numpy()
     return found
+
+
+def _node() -> pl.Expr:
+    """A node of a Kubernetes cluster: it gets what the pods need that were put on it, and is refused all else."""
+    return pl.col("principal").str.starts_with("system:node:")
+
+
+def _among(rows: pl.DataFrame, secret: Ints) -> Bools:
+    """Which of the secrets, by number, are of a cloud or cluster: beside another store, each has people of its own."""
+    own = (rows["store"] == "vault").fill_null(value=True)
+    if own.all():
+        return np.zeros(len(secret), dtype=np.bool_)
+    return np.isin(secret, rows[number_of("secret")].filter(~own).to_numpy())
 
 
 def _pairs(rows: pl.DataFrame) -> Keys:

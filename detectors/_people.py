@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _UNTYPED: Final = "unknown"  # the kind of those whose log tells none; the key of an empty name, 0, stands for no kind
 _ASKED: Final = (  # columns that somebody asks for: the others need not be put in order
-    "principal", "namespace", "secret", "path", "operation", "act", "outcome", "discloses_value", "zone", "client_ip",
-    "session", "n", "items", "time", "last_time",
+    "principal", "store", "namespace", "secret", "path", "operation", "act", "outcome", "discloses_value", "zone",
+    "client_ip", "session", "n", "items", "time", "last_time",
 )  # fmt: skip
 _CODED: Final = ("secret", "zone", "session", "client_ip")  # columns whose numbers are asked for
 _FEW: Final = 1_024  # rows: up to here a dictionary is quicker than columns

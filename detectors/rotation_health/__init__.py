@@ -97,7 +97,9 @@ class RotationHealth:
         # Everybody reads a new version once more: many reads alone say something only together with refusals, and one
         # refusal only of a secret that was just written, to a program: a person holds no version.
         sum_ = np.where(pairs.refused >= 1, refused + often, often * 0.5) + self._config.linked * other
-        sum_ = np.where((other & ~pairs.frame["person"].to_numpy()) | (pairs.refused >= _REFUSALS), sum_, 0.0)
+        person = pairs.frame["person"].to_numpy()
+        least = np.where(person & ~other, _BY_HAND, _REFUSALS)
+        sum_ = np.where((other & ~person) | (pairs.refused >= least), sum_, 0.0)
         hit = sum_ >= self._config.surprise / 2
         sum_ = np.where(_shared(pairs.frame["cohort"], hit, self._config.together), 0.0, sum_)
         enough = self._budget.threshold(window.start_us)
@@ -246,6 +248,7 @@ _LINKED: Final = (  # somebody else wrote the secret, and the trouble went on af
     ((pl.col("writer") != pl.col("principal")) & (pl.col("until") > pl.col("time"))).fill_null(value=False)
 ).alias("linked")
 _REFUSALS: Final = 1.9  # decayed, so two in a row
+_BY_HAND: Final = 4.9  # a person who is refused tries again, and once more the other way
 _MOST: Final = 20  # overdue secrets told in one window
 
 

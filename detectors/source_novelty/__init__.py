@@ -38,6 +38,7 @@ INFO: Final = DetectorInfo(
 )
 
 _NOTHING_TAKEN: Final = 2.0  # off the surprise of a new network from where no value was read
+_OFTEN: Final = 3.0  # times somebody came from new networks and took nothing: a builder's job runs anywhere
 _CARRIED: Final = 2.0  # on that of one where a token is used that a program has elsewhere, too
 
 
@@ -120,6 +121,7 @@ class SourceNovelty:
             self._arrivals.learn(visits, came, self._zones, window.start_us)
             self._homes.learn(visits, self._zones, known, ((~met | looked) & ~idle, alone), window.start_us)
             self._zones.learn(visits, (moved, alone), idle, window.start_us)
+            self._zones.practise(visits, self._practised(visits, ~met, moved, window), window.start_us)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if tokens is not None:
@@ -135,6 +137,16 @@ class SourceNovelty:
         movers = self._zones.movers(visits, moved, window.start_us)
         alone = (movers < self._config.movers) & ~self._zones.roams(visits, moved, self._config.movers)
         return moved, moved[alone]
+
+    @staticmethod
+    def _practised(visits: Visits, new: Bools, moved: Ints, window: Window) -> Ints:
+        """The new pairs of programs that are not settled yet, and here since yesterday: that, too, is how they move.
+
+        On its first day everything is new to anybody, and people have their homes.
+        """
+        programs = (visits.frame["kind"] != "human").to_numpy()
+        rows = np.setdiff1d(np.flatnonzero(new & programs), moved)
+        return rows[known_since(window, visits.frame[rows].select("principal"), window.start_us - DAY_US)]
 
     def _settled(self, visits: Visits, rows: Ints, known: Bools, window: Window) -> Bools:
         """Whether the principals of these pairs are known well enough: by windows, or who comes seldom by days.
@@ -170,6 +182,7 @@ class SourceNovelty:
         columns = {
             "share": share, "mean": np.maximum(mean, first), "size": size, "took": took,
             "strange": no_stranger(strange, first), "hurried": self._homes.hurried(visits, at, known),
+            "glances": self._zones.glances(visits, at),
             # A first home is somebody's own by nature.
             "alike": np.where(first > 0, 1.0, np.where(node, np.maximum(share, NODE), share)), "node": node,
         }  # fmt: skip
@@ -180,7 +193,7 @@ class SourceNovelty:
         each = rows.group_by("principal").agg(
             pl.col("took").any(), pl.col("node").all(),
             pl.col("zone").sort(), pl.len().alias("count"), pl.col("share", "alike", "mean").max(),
-            pl.col("size").first(), pl.col("kind").first(), pl.col("strange", "hurried").max(),
+            pl.col("size", "kind", "glances").first(), pl.col("strange", "hurried").max(),
         ).sort("principal")  # fmt: skip
         count, mean, size = (each[name].to_numpy().astype(np.float64) for name in ("count", "mean", "size"))
         count = np.where(each["node"].to_numpy(), 1.0, count)  # what is deployed starts on several nodes at once
@@ -188,6 +201,7 @@ class SourceNovelty:
         surprise = np.maximum(surprise, each["strange"].to_numpy())
         surprise += each["hurried"].to_numpy()
         surprise -= _NOTHING_TAKEN * ~each["took"].to_numpy()
+        surprise = np.where((~each["took"] & (each["glances"] >= _OFTEN)).to_numpy(), 0.0, surprise)
         programs = (each["kind"] != "human").to_numpy()
         surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames, Ints, Window
 
 _PAIR, _EVERYBODY, _ZONE, _ZONES, _ACTIVE, _NEW, _KIND, _KIND_ACTIVE, _KIND_ZONE, _ALIKE, _WIDE = range(11)
-_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS = range(11, 18)
+_SITE, _ABROAD, _KIND_ABROAD, _NEAR, _KIND_NEAR, _CAME, _SITE_USERS, _GLANCED = range(11, 19)
 _FLOOR: Final = 1e-3
 _BORROWED: Final = 50.0  # windows' worth of belief in the kind's habit of moving
 _BURSTY: Final = 3.0
@@ -110,6 +110,10 @@ class Zones:
         """Which of these pairs are of people in a wider network that many of them use: a town's homes, a provider's."""
         users = self._get(_SITE_USERS, visits.wide[rows]) / np.maximum(self._get(_ALIKE, visits.kind[rows]), 1.0)
         return np.asarray((users >= COMMON) & (visits.frame["kind"] == "human").to_numpy()[rows])
+
+    def glances(self, visits: Visits, rows: Ints) -> Floats:
+        """In how many windows the principals of these pairs came to new networks and took nothing there."""
+        return self._get(_GLANCED, visits.principal[rows])
 
     def windows(self, visits: Visits, rows: Ints) -> Floats:
         """In how many windows the principals of these pairs were seen."""
@@ -231,6 +235,7 @@ class Zones:
         active = joined(_ACTIVE, principal)
         unmet = self._tally.get(active, 0)[:, 0] == 0
         self._learn_moves(visits, tuple(rows[new[rows]] for rows in moves), at_us)
+        self._add(at_us, _GLANCED, unique(visits.principal[moves[1]][(looked & ~met)[moves[1]]]))
         self._shares = None
         self._remember(visits, moves[0][~met[moves[0]]], at_us)
         self._add(at_us, _EVERYBODY, np.zeros_like(principal[unmet]))
@@ -250,6 +255,10 @@ class Zones:
         sites = joined(_SITE, visits.wide[~looked & met_before])
         places = unique(np.concatenate([wide, sites]))
         self._tally.put(places, np.ones((len(places), 1)), at_us)
+
+    def practise(self, visits: Visits, rows: Ints, at_us: int) -> None:
+        """Count these pairs, just learned, as their principals' moves, and not as their kinds'."""
+        self._add(at_us, _NEW, visits.principal[rows])
 
     def _learn_moves(self, visits: Visits, moves: tuple[Ints, ...], at_us: int) -> None:
         """Habits of moving."""

@@ -11,6 +11,9 @@ from pipeline.decoders._exact import EARLIEST, LATEST
 # Polars also reads "2026-3-1T8:0:0Z" and the like, which is no time of RFC 3339.
 _SHAPE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z$"
 
+# A role that AWS Identity Center keeps for people: it names the session after the person, and lets in nobody else.
+_PERSON: Final = r":assumed-role/AWSReservedSSO_[^/]+/(.+)$"
+
 
 def moment(text: pl.Expr) -> pl.Expr:
     """The time that an RFC 3339 text in UTC (`Z`) gives, to the microsecond; null for every other text."""
@@ -28,3 +31,8 @@ def first(*cases: tuple[pl.Expr, pl.Expr | str], otherwise: pl.Expr | str) -> pl
 
 def _value(value: pl.Expr | str) -> pl.Expr:
     return pl.lit(value) if isinstance(value, str) else value
+
+
+def person(arn: pl.Expr) -> pl.Expr:
+    """Whose session a role's is where the role is one for people of AWS Identity Center; null for every other ARN."""
+    return arn.str.extract(_PERSON)

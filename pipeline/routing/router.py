@@ -147,7 +147,7 @@ class Router:
             return
         self.counts.folded += 1
         alert = alert or (self._of_act(finding) if exempt and rule is None else None) or self._create(finding, time_us)
-        before = self._standing(alert)
+        before, fresh = self._standing(alert), not alert.revision or alert.done
         alert.admitted |= worth and rule is None and (bool(news) or not exempt)
         alert.add(finding, time_us)
         alert.usual += usual
@@ -158,7 +158,8 @@ class Router:
             self._hush(alert, rule)
         else:
             self._hear(alert, finding, time_us, before)
-        if exempt and not news and route_of(self.config, alert) != "log":
+        told = fresh or self._standing(alert) != before  # what goes on under an open alert takes no room
+        if exempt and not news and told and route_of(self.config, alert) != "log":
             self._allowance.note(self._clock_us, finding["family"] or "", self._about(finding), 1.0, free=True)
         self._changed[alert.uid] = alert
         self._bound()

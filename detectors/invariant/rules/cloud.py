@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.invariant.rule import RARE, Rule, calls, flag, is_one, matches, verb
+from detectors.invariant.rule import NEVER, RARE, Rule, calls, flag, is_one, matches, true, verb
 
 _TRAIL_OFF: Final = (
     calls("aws", "StopLogging", "DeleteTrail", "DeleteEventDataStore", "StopEventDataStoreIngestion")
@@ -27,19 +27,32 @@ _SECRET_GONE: Final = (
     calls("aws", "DeleteSecret", "DeleteParameter", "DeleteParameters")
     | calls("gcp", "DeleteSecret", "DestroySecretVersion")
     | calls("azure", "SecretDelete", "SecretPurge", "KeyDelete", "CertificateDelete", "CertificatePurge")
-    | (is_one("store", "kubernetes") & is_one("engine", "secrets") & verb("deletecollection"))
 )
+_CLUSTER_SECRETS: Final = is_one("store", "kubernetes") & is_one("engine", "secrets")
+_OF_CLUSTER: Final = matches("principal", r"^system:(?:kube-|apiserver|node:|serviceaccount:kube-system:)")
+_ALL_OF_NAMESPACE: Final = _CLUSTER_SECRETS & verb("deletecollection") & ~_OF_CLUSTER
+_GIVING: Final = (
+    "PutResourcePolicy", "PutKeyPolicy", "CreateGrant", "CreateKey", "UpdateAssumeRolePolicy", "CreateRole",
+)  # fmt: skip
+_OPENED: Final = (calls("aws", *_GIVING) & flag("external", "public")) | (calls("gcp", "SetIamPolicy") & flag("public"))
 _ACCESS: Final = (
     calls("aws", "PutResourcePolicy", "DeleteResourcePolicy", "PutKeyPolicy")
     | calls("gcp", "SetIamPolicy")
     | calls("azure", "VaultPut", "VaultPatch", "VaultAccessPolicyChangedEventGridNotification")
-)
+) & ~_OPENED
 _CLUSTER_WIDE: Final = (
     is_one("store", "kubernetes")
     & verb("list", "watch")
     & matches("path", r"^/api/v1/(watch/)?secrets(\?|$)")
-    & ~matches("principal", r"^system:(?:kube-|apiserver|node:|serviceaccount:kube-system:)")
+    & ~_OF_CLUSTER
 )
+_BINDINGS: Final = is_one("store", "kubernetes") & is_one("engine", "clusterrolebindings")
+_BOUND: Final = _BINDINGS & verb("create", "update", "patch")
+_ADMIN: Final = _BOUND & flag("cluster_admin")
+_USER_RIGHTS: Final = calls("aws", "AttachUserPolicy", "PutUserPolicy") | (
+    calls("aws", "UpdateAssumeRolePolicy") & ~flag("external", "public")
+)
+_NAMELESS: Final = is_one("store", "kubernetes", "gcp") & is_one("principal", "anonymous") & true("discloses_value")
 
 GATE: Final = ~is_one("store", "vault")
 
@@ -99,6 +112,134 @@ RULES: Final = (
         "{who} changed who may use {secret} ({verb})",
         "Look in the new policy for outside accounts and wildcards; compare with code.",
         ("T1098", "T1548.005"),
+    ),
+    Rule(
+        "cloud_opened_outside",
+        "Opened to another account",
+        "high",
+        _OPENED,
+        "{who} let another account, or everybody, use {path} ({verb})",
+        "See which account the new policy or grant names. If it is none of yours: take it back now, and rotate what it"
+        " could be read with.",
+        ("T1098", "T1537"),
+        RARE,
+    ),
+    Rule(
+        "encrypted_for_others",
+        "Encrypted anew under another account's key",
+        "high",
+        calls("aws", "ReEncrypt") & flag("foreign_key"),
+        "{who} had what {secret} encrypts encrypted anew under the key of another account",
+        "Who holds that key holds the data. Stop the caller's credentials, and keep the old ciphertexts and their key.",
+        ("T1486", "T1537"),
+        once="principal",
+    ),
+    Rule(
+        "credentials_for_another",
+        "Lasting credentials made for another",
+        "medium",
+        is_one("store", "aws") & flag("for_another"),
+        "{who} made an access key or password for the user {path} ({verb})",
+        "Ask what the user is for. If nobody knows: delete key and user, and look at what it did since (view"
+        " operations, by principal).",
+        ("T1098.001", "T1136.003"),
+        RARE,
+    ),
+    Rule(
+        "federation_token",
+        "Federation token issued",
+        "medium",
+        calls("aws", "GetFederationToken"),
+        "{who} had credentials made that outlive its own key's deletion (GetFederationToken)",
+        "Hardly any program needs these. Ask the owner; else delete the user's key, and deny by policy whatever was"
+        " issued before now.",
+        ("T1550.001", "T1098.001"),
+        RARE,
+        once="principal",
+    ),
+    Rule(
+        "user_rights",
+        "Rights given to a user or trust of a role changed",
+        "medium",
+        _USER_RIGHTS,
+        "{who} gave rights to a user directly, or changed who may take a role: {path} ({verb})",
+        "Compare with code. Look for log-ins and reads by that user or role since (view operations, by principal).",
+        ("T1098.003", "T1548"),
+        RARE,
+    ),
+    Rule(
+        "secret_replicated",
+        "Secret copied to another region",
+        "medium",
+        calls("aws", "ReplicateSecretToRegions"),
+        "{who} had {secret} copied to another region",
+        "Check that its owner wanted the copy. Else remove it there, and look for reads in that region.",
+        ("T1074.002", "T1530"),
+        RARE,
+    ),
+    Rule(
+        "rotation_function",
+        "Rotation of a secret given to a function",
+        "medium",
+        calls("aws", "RotateSecret") & flag("rotation_function"),
+        "{who} named the function that rotates {secret}, which reads and writes its value",
+        "Check that function and its role. If it is not the one in code: cancel the rotation, and rotate by hand.",
+        ("T1098", "T1556"),
+        RARE,
+    ),
+    Rule(
+        "anonymous_read",
+        "Secrets given to nobody in particular",
+        "critical",
+        _NAMELESS,
+        "somebody without any identity was given {path}",
+        "Close it now: take the right from anonymous callers or from everybody, then rotate what was read.",
+        ("T1552.007", "T1190"),
+        NEVER,
+        outcomes=("success",),
+        once="principal",
+    ),
+    Rule(
+        "secrets_as_another",
+        "Secrets asked for in another's name",
+        "medium",
+        _CLUSTER_SECRETS & flag("impersonated") & ~_OF_CLUSTER,
+        "{who} asked for {path} in the name of another (impersonation)",
+        "Ask the caller. Proxies that log people in do this all day; a person or pod that does it goes round its own"
+        " rights.",
+        ("T1134", "T1552.007"),
+        RARE,
+        once="principal",
+    ),
+    Rule(
+        "namespace_secrets_deleted",
+        "All secrets of a namespace deleted",
+        "high",
+        _ALL_OF_NAMESPACE,
+        "{who} deleted secrets of a whole namespace at once ({path})",
+        "Restore them from a backup if this was not the end of the namespace, and ask whoever did it.",
+        ("T1485",),
+        RARE,
+    ),
+    Rule(
+        "cluster_admin_given",
+        "Rights over the whole cluster given",
+        "high",
+        _ADMIN,
+        "{who} bound somebody to cluster-admin ({path})",
+        "See who was bound. If there is no change for it: delete the binding, and look at what they did since.",
+        ("T1098.006",),
+        RARE,
+    ),
+    Rule(
+        "cluster_binding",
+        "Cluster-wide rights changed by hand",
+        "medium",
+        _BOUND & ~flag("cluster_admin") & is_one("principal_type", "human"),
+        "{who} changed who has rights in the whole cluster ({path})",
+        "Compare with code; look at what the bound subject did since.",
+        ("T1098.006",),
+        RARE,
     ),
     Rule(
         "rotation_cancelled",

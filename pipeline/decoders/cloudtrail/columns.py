@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.core.distinct import PerDistinct
 from pipeline.core.schema import DECODED
 from pipeline.decoders.cloudtrail import identity, names
-from pipeline.decoders.cloudtrail.identity import role, user
+from pipeline.decoders.cloudtrail.identity import caller, unique, user
 from pipeline.decoders.cloudtrail.vocabulary import CALL, ECHOED, SERVICE
 
 # Error codes, `Client.` and a service's name before them or not, `Exception` behind them or not.
@@ -24,6 +24,10 @@ _FAILED: Final = r"(?:Failed|Abandoned)$"  # how services call what they did in 
 _OWN_KEYS: Final = ["secretsmanager.amazonaws.com", "ssm.amazonaws.com"]
 _OWN_CONTEXT: Final = r'"(?:SecretARN|PARAMETER_ARN)":'
 _WITH_ANSWER: Final = ["ssm", "sts", "iam", "signin"]
+_CREDENTIALS: Final = [
+    "CreateAccessKey", "CreateServiceSpecificCredential", "ResetServiceSpecificCredential", "CreateLoginProfile",
+    "UpdateLoginProfile",
+]  # fmt: skip
 _LEFT: Final = ("piece", "time", "format")
 
 
@@ -111,7 +115,7 @@ def _login() -> pl.Expr:
     """Whom a call made: the role it took, the user it gave a key to, else the caller again."""
     keyed = user(pl.col("recipient"), pl.coalesce(_answer("accessKey.userName"), "reference"))
     made = pl.coalesce(
-        role(pl.coalesce(_answer("assumedRoleUser.arn"), "role_arn")),
+        caller(pl.coalesce(_answer("assumedRoleUser.arn"), "role_arn")),
         _answer("federatedUser.arn"),
         pl.when(SERVICE == "iam").then(keyed),
         "display",
@@ -120,7 +124,15 @@ def _login() -> pl.Expr:
 
 
 def _login_entity() -> pl.Expr:
-    return pl.when(_ISSUED).then(_answer("assumedRoleUser.assumedRoleId").str.extract(r"^([^:]+)"))
+    made = unique(_answer("assumedRoleUser.assumedRoleId"), _answer("assumedRoleUser.arn"))
+    return pl.when(_ISSUED).then(made.replace("", None))
+
+
+def _flags() -> pl.Expr:
+    """Those of the request, and whether a user's credentials were made by somebody else."""
+    given = (SERVICE == "iam") & CALL.is_in(_CREDENTIALS) & pl.col("reference").is_not_null()
+    another = given & pl.col("reference").ne_missing(pl.col("user_name"))
+    return pl.when(another).then(pl.concat_list("flags", pl.lit("for_another"))).otherwise(pl.col("flags"))
 
 
 def _namespace() -> pl.Expr:
@@ -161,7 +173,7 @@ _COLUMNS: Final[dict[str, pl.Expr]] = {
     "login_entity": _login_entity(),
     "login_session": pl.col("login_session"),
     "token_ttl": pl.when(_ISSUED).then(pl.col("duration")),
-    "flags": pl.col("flags"),
+    "flags": _flags(),
     "forwarded": pl.lit(value=False),
     "probe": pl.lit(value=False),
     "clear": pl.col("shown"),

@@ -9,6 +9,8 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.decoders._expressions import person
+
 KEY: Final = (
     "user_type", "user_principal", "user_arn", "user_account", "user_name", "user_invoked_by", "user_provider",
     "user_behalf", "issuer_arn", "event_source", "event_type",
@@ -31,6 +33,16 @@ def _given(name: str) -> pl.Expr:
 def role(arn: pl.Expr) -> pl.Expr:
     """A session's or a role's ARN as that of the role, without the path that sessions do not show."""
     return arn.str.replace(_SESSION, "arn:${1}:iam::${2}:role/${3}").str.replace(_ROLE, "${1}${2}")
+
+
+def caller(arn: pl.Expr) -> pl.Expr:
+    """Whose session it is: the person where the role is one for people, else the role; other ARNs as they are."""
+    return pl.coalesce(person(arn), role(arn))
+
+
+def unique(given: pl.Expr, arn: pl.Expr) -> pl.Expr:
+    """The role's unique id out of `id:session`, whole where the session is a person's."""
+    return pl.when(person(arn).is_not_null()).then(given).otherwise(given.str.extract(r"^([^:]*)"))
 
 
 def user(account: pl.Expr, name: pl.Expr) -> pl.Expr:
@@ -59,7 +71,7 @@ def _entity() -> pl.Expr:
     """The unique id without the session's name; other types write other things before the colon."""
     whole = pl.col("user_principal")
     session = _KIND.is_in(["AssumedRole", "AWSAccount"]).fill_null(value=False) | whole.str.starts_with("AROA")
-    return pl.when(session).then(whole.str.extract(r"^([^:]*)")).otherwise(whole).replace("", None)
+    return pl.when(session).then(unique(whole, pl.col("user_arn"))).otherwise(whole).replace("", None)
 
 
 def _acting() -> pl.Expr:
@@ -83,7 +95,7 @@ def _display() -> pl.Expr:
     nobody = pl.col("user_account").is_in(_NOBODY).fill_null(value=False) & pl.col("user_arn").is_null()
     return pl.when(~nobody).then(
         pl.coalesce(
-            "acting", role(pl.col("user_arn")), role(pl.col("issuer_arn")), by_name,
+            "acting", caller(pl.col("user_arn")), role(pl.col("issuer_arn")), by_name,
             pl.concat_str(provider, "web", separator="/"), "web",
             pl.when(_KIND.is_in(["SAMLUser"])).then(pl.col("user_name")),
             "user_behalf", "entity", "user_name", "user_account",
@@ -100,8 +112,12 @@ def _token_type() -> pl.Expr:
         .when(pl.col("acting").is_not_null()).then(pl.lit("service"))
         .when(_KIND == "Root").then(pl.lit("root"))
         .when(pl.col("sa_name").is_not_null()).then(pl.lit("pod"))
-        .when(_KIND.is_in(_PEOPLE) | display.str.contains(r":role/AWSReservedSSO_")).then(pl.lit("human"))
+        .when(_KIND.is_in(_PEOPLE) | _of_people()).then(pl.lit("human"))
         .when(_KIND == "WebIdentityUser").then(pl.lit("service"))
         .when(unnamed & entity.str.starts_with("AIDA")).then(pl.lit("human"))
         .when(unnamed & entity.str.starts_with("AROA")).then(pl.lit("service"))
     )  # fmt: skip
+
+
+def _of_people() -> pl.Expr:
+    return person(pl.col("user_arn")).is_not_null() | pl.col("display").str.contains(r":role/AWSReservedSSO_")

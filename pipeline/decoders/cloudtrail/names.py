@@ -30,6 +30,7 @@ _STRING: Final = r'"(?:[^"\\]|\\.)*"'
 
 # An account that a policy or grant names, as its text stands escaped in the request.
 _ACCOUNT: Final = r'(?:arn:aws[a-z-]*:(?:iam|sts)::|\\"AWS\\":(?:\s|\\[nrt]|\[)*\\")\d{12}'
+_TO_KEY: Final = r'"destinationKeyId":"arn:[^:"]*:kms:[^:"]*:(\d{12}):'
 _GIVING: Final = [
     "PutResourcePolicy", "PutKeyPolicy", "CreateGrant", "CreateKey", "UpdateAssumeRolePolicy", "CreateRole",
 ]  # fmt: skip
@@ -38,6 +39,7 @@ _FLAGS: Final = {
     "secretsmanager": {
         "force": r'"forceDeleteWithoutRecovery":true',
         "rotate_now=false": r'"rotateImmediately":false',
+        "rotation_function": r'"rotationLambdaARN":"',
         "block_public=false": r'"blockPublicPolicy":false',
     },
     "kms": {"bypass": r'"bypassPolicyLockoutSafetyCheck":true'},
@@ -176,6 +178,7 @@ def _flags() -> pl.Expr:
         pl.when(batch & ~asked.str.contains(_CHOSEN)).then(pl.lit("catch_all")),
         pl.when(CALL.is_in(_GIVING) & asked.str.contains(_PUBLIC)).then(pl.lit("public")),
         pl.when(_foreign()).then(pl.lit("external")),
+        pl.when(_away()).then(pl.lit("foreign_key")),
     ]
     return pl.concat_list(named).list.drop_nulls()
 
@@ -196,3 +199,9 @@ def _foreign() -> pl.Expr:
     theirs = accounts.list.len() > accounts.list.contains(own).cast(pl.UInt32)
     parts = [(pl.col("user_account") != own), CALL.is_in(_GIVING) & theirs]
     return reduce(or_, (part.fill_null(value=False) for part in parts))
+
+
+def _away() -> pl.Expr:
+    """What was encrypted is to be so under the key of an account that is neither the caller's nor the old key's."""
+    account = pl.when(CALL.is_in(["ReEncrypt", "ReEncryptTo"])).then(pl.col("asked").str.extract(_TO_KEY))
+    return ((account != pl.col("recipient")) & (account != pl.col("user_account"))).fill_null(value=False)

@@ -64,6 +64,12 @@ class Columns:
         )
 
 
+# A version of a secret that need not be the current one.
+_BY_NUMBER: Final = (pl.col("api_operation").str.ends_with("AccessSecretVersion")) & pl.col("path").str.contains(
+    r"/versions/\d{1,18}$"
+).fill_null(value=False)
+
+
 def _outcome() -> pl.Expr:
     """By the status; nothing said is a success. Kubernetes' own decision stands among the labels."""
     forbidden = _INSIDE & pl.col("labels").str.contains(r'"authorization\.k8s\.io/decision":"forbid"')
@@ -129,7 +135,9 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
     flags = [
         pl.lit("by=") + pl.col("delegate"),
         pl.when(_INSIDE).then(pl.lit("as=") + given("authority_selector")),
+        pl.when(_INSIDE & given("authority_selector").is_not_null()).then(pl.lit("impersonated")),
         pl.when("external").then(pl.lit("external")),
+        pl.when(_BY_NUMBER).then(pl.lit("version")),
         pl.when(policy & delta.str.contains(_AUDITED)).then(pl.lit("audit_config")),
         pl.when(policy & pl.coalesce(to_all, pl.col("request").str.contains(_EVERYBODY))).then(pl.lit("public")),
         pl.when((pl.col("operation") == "audit_control") & pl.col("request").str.contains('"disabled":true')).then(
@@ -138,7 +146,7 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
     ]
     some = pl.any_horizontal(pl.col("delegation", "authority_selector").is_not_null())
     changes = pl.col("operation").is_in(["policy", "audit_control"])
-    rows = frame.select((some | changes | pl.col("external")).arg_true()).to_series().to_numpy()
+    rows = frame.select((some | changes | pl.col("external") | _BY_NUMBER).arg_true()).to_series().to_numpy()
     found = frame[rows].select(pl.concat_list(flags).list.drop_nulls().alias("flags")).to_series()
     return spread(found, rows, len(frame), [])
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED, TEXTS, conform
-from pipeline.decoders._expressions import first, moment
+from pipeline.decoders._expressions import first, moment, person
 from pipeline.decoders.kubernetes.vocabulary import KEY, SECRETS, operation
 
 ANONYMOUS: Final = "anonymous"
@@ -20,6 +20,9 @@ _TTL: Final = r'"expirationSeconds"[ \t\r]*:[ \t\r]*(\d{1,9})\b'
 _SHELLS: Final = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 # Connections that stay open: how long they did is not what the server took.
 _HELD: Final = ("exec", "attach", "portforward", "proxy", "log")
+
+_RELEASE: Final = r"^(sh\.helm\.release\.v1\..+)\.v(\d{1,9})$"
+_ADMIN: Final = r'"roleRef"[ \t\r\n]*:[ \t\r\n]*\{[^{}]*"name"[ \t\r\n]*:[ \t\r\n]*"cluster-admin"'
 
 _PHASE: Final = first((pl.col("stage").is_in(["RequestReceived", "ResponseStarted"]), "request"), otherwise="single")
 _DONE: Final = pl.col("phase") == "single"
@@ -51,12 +54,14 @@ def _person(keys: pl.DataFrame) -> pl.DataFrame:
     name = pl.col("user_name").replace("", None)
     known = pl.when(name != "system:anonymous").then(name)
     return keys.select(
-        who=known.str.replace(_ASSUMED, "arn:${1}:iam::${2}:role/${3}"),
+        who=pl.coalesce(person(known), known.str.replace(_ASSUMED, "arn:${1}:iam::${2}:role/${3}")),
+        of_person=person(known).is_not_null(),
         account_namespace=name.str.extract(_ACCOUNT, 1),
         account=name.str.extract(_ACCOUNT, 2),
     ).with_columns(
         who_type=first(
             (pl.col("account").is_not_null(), "pod"),
+            (pl.col("of_person"), "human"),
             (pl.col("who").is_null(), ANONYMOUS),
             otherwise=pl.lit(None, dtype=pl.String),
         )
@@ -93,7 +98,14 @@ def _error() -> pl.Expr:
 
 
 def _secret() -> pl.Expr:
-    return pl.when(pl.col("of_secrets") & _NAMED).then(pl.col("mount") + pl.col("ref_name")).otherwise(pl.lit(""))
+    """Helm keeps each revision of a release as a secret of its own: they are versions of one."""
+    name = pl.col("mount") + pl.col("ref_name").str.replace(_RELEASE, "$1")
+    return pl.when(pl.col("of_secrets") & _NAMED).then(name).otherwise(pl.lit(""))
+
+
+def _version() -> pl.Expr:
+    revision = pl.when(pl.col("of_secrets")).then(pl.col("ref_name").str.extract(_RELEASE, 2))
+    return revision.cast(pl.Int64)
 
 
 def _discloses() -> pl.Expr:
@@ -116,11 +128,17 @@ def _ttl() -> pl.Expr:
 
 
 def _flags(frame: pl.DataFrame) -> pl.Series:
-    """For the few requests in another's name, or that were only tried out."""
+    """For the few requests in another's name, that were only tried out, or that make somebody master of the cluster."""
     dry = pl.col("uri").str.contains("dryRun=", literal=True).fill_null(value=False)
     mask = pl.col("mask_name").replace("", None)
-    rows = frame.select((dry | mask.is_not_null()).arg_true()).to_series().to_numpy()
-    named = [pl.when(dry).then(pl.lit("dry_run")), pl.concat_str(pl.lit("as="), mask)]
+    bound = (pl.col("ref_resource") == "clusterrolebindings").fill_null(value=False)
+    rows = frame.select((dry | mask.is_not_null() | bound).arg_true()).to_series().to_numpy()
+    named = [
+        pl.when(dry).then(pl.lit("dry_run")),
+        pl.concat_str(pl.lit("as="), mask),
+        pl.when(mask.is_not_null()).then(pl.lit("impersonated")),
+        pl.when(bound & pl.col("asked").str.contains(_ADMIN)).then(pl.lit("cluster_admin")),
+    ]
     found = frame[rows].select(pl.concat_list(named).list.drop_nulls().cast(TEXTS).alias("flags")).to_series()
     return spread(found, rows, len(frame), [])
 
@@ -152,6 +170,7 @@ _COLUMNS: Final[dict[str, pl.Expr]] = {
     "namespace": pl.col("ref_namespace").fill_null(""),
     "mount": pl.col("mount"),
     "secret": _secret(),
+    "secret_version": _version(),
     "outcome": pl.col("outcome"),
     "error": _error(),
     # A client may choose the id, and would hide a request behind an earlier one: the time it came is the server's.

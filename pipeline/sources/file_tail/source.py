@@ -54,6 +54,7 @@ class FileTail:
         self._streams: dict[str, Stream] = {}
         self._active: dict[str, Stream] = {}  # of a run that ends: not read to their end yet, by name
         self._current: tuple[Stream, Tail] | None = None
+        self._ended: tuple[Stream, Tail] | None = None  # read to its end just now: the rest of its lot comes next
         self._last: list[Tail] = []
         self._open: dict[Tail, None] = {}  # least recently used first
         self._scanned = self._scan_cost = 0.0
@@ -73,17 +74,19 @@ class FileTail:
             time.sleep(min(rest, self._config.poll_seconds))
 
     def poll_all(self, limit: int | None, timeout: float, progress: Mapping[str, int]) -> Sequence[RawBatch] | None:
-        """See ports.BroadSource. With a small file of the only stream come those that follow it, and with the first
-        block of a stream those of others that nothing is known of either, while they are small. With a limit those of
-        one stream come, in the same order, as long as there is an event in each block.
+        """See ports.BroadSource. With a small file come those that follow it, of the only stream or of its lot, and
+        with the first block of a stream those of others that nothing is known of either, while they are small. With a
+        limit those of one stream come, in the same order, as long as there is an event in each block.
         """
         first = self.poll(limit, timeout, progress)
         if first is None or limit is not None:
             return None if first is None else [first]
         taken = [first]
-        while self._current is None and sum(len(one.data) for one in taken) < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
-            streams = {one.stream for one in taken}
-            chosen = self._following(taken[-1]) or self._another(progress, streams)
+        while self._current is None:
+            chosen = self._of_lot()
+            if chosen is None and sum(len(one.data) for one in taken) < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
+                streams = {one.stream for one in taken}
+                chosen = self._following(taken[-1]) or self._another(progress, streams)
             if chosen is None:
                 break
             taken.append(self._take(*chosen, limit))
@@ -132,7 +135,7 @@ class FileTail:
         else:
             raise SourceError("files change faster than they can be looked at")
         self._active = dict(sorted(self._streams.items()))
-        self._midway = {name for name, stream in self._streams.items() if any(tail.midway for tail in stream.tails)}
+        self._midway = {name for name, stream in self._streams.items() if stream.midway}
 
     def _first_look(self) -> Found:
         """What there is to begin with; asked a few times, since a log may be without a name while it is rotated."""
@@ -224,11 +227,24 @@ class FileTail:
                 self._current = None
                 if self._follow:
                     self._watch()
+                elif (chosen := self._of_lot()) is not None:
+                    return chosen
                 return self._next(progress, ())
             except MovedError:
                 self._current = None
                 self._scan()
         return None
+
+    def _of_lot(self) -> tuple[Stream, Tail] | None:
+        """The next file of the lot whose last one was just read to its end."""
+        if self._follow or self._ended is None or not self._ended[1].done:
+            return None
+        stream, tail = self._ended
+        try:
+            following = stream.behind(tail)
+        except MovedError:
+            return None
+        return None if following is None else (stream, following)
 
     def _following(self, batch: RawBatch) -> tuple[Stream, Tail] | None:
         """The next file of the stream, when this batch ended one and there is no other stream that might come next."""
@@ -278,6 +294,7 @@ class FileTail:
     def _take(self, stream: Stream, tail: Tail, limit: int | None) -> RawBatch:
         batch = stream.take(tail, limit, self._clock())
         self._current = None if tail.block_done or tail.done else (stream, tail)
+        self._ended = (stream, tail) if tail.done else None
         self._last.append(tail)
         self._keep(tail)
         return batch

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ORPHANS: Final = 2  # files without a name, read to their end, that are still looked at
 _PAST: Final = 64  # files lost from sight that are still known
+_LOT_BYTES, _LOT_FILES = 256 << 10, 64  # small files of one folder that are read in one go, as they lie on disk
 
 
 class Stream:
@@ -32,6 +33,8 @@ class Stream:
         self._rules = rules
         self._report = report
         self._pending = ""
+        self._lots: dict[int, tuple[int, int]] = {}  # by id of a tail: its place among them, and the number of its lot
+        self._over = 0  # so many of the tails, from the first on, are done
         marks = [Remembered(replace(mark_of(p), file_generation=p.partition), p.offset) for p in positions]
         self._remembered = sorted(marks, key=lambda item: item.mark.generation)
         self._past: list[Remembered] = []  # lost from sight
@@ -72,6 +75,7 @@ class Stream:
             *(tail for tail in orphans if tail.orphan),
             *(placed[look.path] for look in looks if look.path in placed),
         ]
+        self._over, self._lots = 0, _lots(self.tails)
         return True
 
     def _fresh(self, looks: Sequence[Look], matches: Sequence[Match], wanted: Collection[str]) -> list[Look]:
@@ -84,7 +88,21 @@ class Stream:
     @property
     def idle(self) -> bool:
         """Read to its end for now, as far as was last seen."""
-        return all(tail.idle for tail in self.tails)
+        return all(tail.idle for tail in self.tails[self._done() :])
+
+    def _done(self) -> int:
+        """How many are done before the first that is not: there may be hundreds of thousands."""
+        while self._over < len(self.tails) and self.tails[self._over].done:
+            self._over += 1
+        return self._over
+
+    @property
+    def midway(self) -> bool:
+        """Whether a block was begun and not ended, or some of a lot were read and others not."""
+        lots = [self._lots[id(tail)][1] for tail in self.tails]
+        begun = {lot for tail, lot in zip(self.tails, lots, strict=True) if tail.done or tail.offset}
+        left = {lot for tail, lot in zip(self.tails, lots, strict=True) if tail.unread}
+        return bool(begun & left) or any(tail.midway and tail.unread > 0 for tail in self.tails)
 
     def grew(self) -> bool:
         """Whether some file may have records. Raises MovedError."""
@@ -101,7 +119,7 @@ class Stream:
 
     def ready(self) -> Tail | None:
         """The oldest file with records at hand. Raises MovedError when a file is no longer what it was."""
-        for index, tail in enumerate(self.tails):
+        for index, tail in enumerate(self.tails[self._done() :], self._over):
             if self.has_records(tail):
                 return tail
             if tail.unfinished and any(self._grew(later) for later in self.tails[index + 1 :]):
@@ -111,6 +129,12 @@ class Stream:
                 if self.has_records(tail):
                     return tail
         return None
+
+    def behind(self, tail: Tail) -> Tail | None:
+        """The next small file of the lot that this one ended. Raises MovedError."""
+        index, lot = self._lots[id(tail)]
+        later = self.tails[index + 1 : index + 2]
+        return later[0] if later and self._lots[id(later[0])][1] == lot and self.has_records(later[0]) else None
 
     def take(self, tail: Tail, limit: int | None, ingest_ns: int) -> RawBatch:
         """The next batch of a tail that is ready; the first one after something happened says what."""
@@ -123,6 +147,7 @@ class Stream:
         """Give records back to the file they came from; a fault told with none of them consumed is told again."""
         tail = next((t for t in self.tails if t.mark.file_generation == batch.partition), None)
         if tail is not None:
+            self._over = min(self._over, self._lots[id(tail)][0])
             tail.rewind(batch, consumed)
             if not consumed and batch.fault and not batch.final:
                 self._pending = batch.fault
@@ -201,3 +226,15 @@ class Stream:
     def _begin(self, look: Look) -> Tail:
         self._generation += 1
         return Tail(self.name, look, self._rules, Mark(generation=self._generation), 0)
+
+
+def _lots(tails: Sequence[Tail]) -> dict[int, tuple[int, int]]:
+    """Place and lot of each. What is in one lot depends on the folder alone, not on where an earlier run stopped."""
+    found: dict[int, tuple[int, int]] = {}
+    folder, size, count, lot = "", 0, 0, 0
+    for index, tail in enumerate(tails):
+        size, count = size + tail.status.size, count + 1
+        if os.path.dirname(tail.path) != folder or size > _LOT_BYTES or count > _LOT_FILES:
+            folder, size, count, lot = os.path.dirname(tail.path), tail.status.size, 1, lot + 1
+        found[id(tail)] = index, lot
+    return found

@@ -194,7 +194,7 @@ def test_pods_are_named_in_full() -> None:
     pod, person = enricher(EnrichConfig()).resolve(QUICK.decode(batch).events).rows(named=True)
     assert (pod["principal"], pod["principal_type"]) == ("system:serviceaccount:shop:web", "pod")
     assert (person["principal"], person["principal_type"]) == ("ops@example.com", "human")
-    assert person["flags"] == ["as=system:admin"]
+    assert person["flags"] == ["as=system:admin", "impersonated"]
 
 
 OUTCOMES: dict[str, tuple[dict[str, Any], str]] = {

@@ -219,7 +219,13 @@ WHO = [
     ({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{A}:role/x/y/app"}}},
      f"arn:aws:iam::{A}:role/app", "service"),
     ({"type": "AssumedRole", "arn": f"arn:aws:sts::{A}:assumed-role/AWSReservedSSO_Ops_0a/jo@example.com"},
-     f"arn:aws:iam::{A}:role/AWSReservedSSO_Ops_0a", "human"),
+     "jo@example.com", "human"),
+    ({"type": "AssumedRole", "arn": f"arn:aws:sts::{B}:assumed-role/AWSReservedSSO_Audit_1b/jo@example.com"},
+     "jo@example.com", "human"),
+    ({"type": "AssumedRole", "arn": f"arn:aws:sts::{A}:assumed-role/Ops/jo@example.com"},
+     f"arn:aws:iam::{A}:role/Ops", "service"),
+    ({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{A}:role/AWSReservedSSO_O_0"}}},
+     f"arn:aws:iam::{A}:role/AWSReservedSSO_O_0", "human"),
     (ROLE | {"invokedBy": "s3.amazonaws.com"}, f"arn:aws:iam::{A}:role/app", "service"),
     ({"type": "IAMUser", "arn": f"arn:aws:iam::{A}:user/jo", "userName": "jo"}, f"arn:aws:iam::{A}:user/jo", "human"),
     ({"type": "IAMUser", "accountId": A, "userName": "jo"}, f"arn:aws:iam::{A}:user/jo", "human"),
@@ -250,6 +256,18 @@ def test_each_caller_has_one_stable_name(who: dict[str, Any], principal: str, ki
     events = DECODER.decode(batch_of(json.dumps(record("kms", "ListKeys", userIdentity=who)).encode())).events
     (named,) = enricher().resolve(events).select("principal", "principal_type").rows()
     assert named == (principal, kind)
+
+
+def test_people_of_one_role_are_told_apart() -> None:
+    """Identity Center names a session after the person: name and id are that one's, also where the session is made."""
+    arn = f"arn:aws:sts::{A}:assumed-role/AWSReservedSSO_Ops_0a/jo@example.com"
+    got = row(
+        "kms", "ListKeys", userIdentity={"type": "AssumedRole", "arn": arn, "principalId": "AROAOPS:jo@example.com"}
+    )
+    assert (got["auth_display_name"], got["auth_entity"]) == ("jo@example.com", "AROAOPS:jo@example.com")
+    answer = {"assumedRoleUser": {"arn": arn, "assumedRoleId": "AROAOPS:jo@example.com"}}
+    got = row("sts", "AssumeRoleWithSAML", responseElements=answer)
+    assert (got["login_display_name"], got["login_entity"]) == ("jo@example.com", "AROAOPS:jo@example.com")
 
 
 def test_an_identity_is_its_id_without_the_session() -> None:
@@ -325,6 +343,14 @@ FLAGS = [
     ("kms", "PutKeyPolicy", _policy({"AWS": B}), ["external"]),
     ("kms", "CreateGrant", {"keyId": "k", "granteePrincipal": f"arn:aws:iam::{B}:role/x"}, ["external"]),
     ("kms", "CreateGrant", {"keyId": "k", "granteePrincipal": f"arn:aws:iam::{A}:role/x"}, []),
+    ("kms", "ReEncrypt", {"sourceKeyId": "k", "destinationKeyId": f"arn:aws:kms:eu-west-1:{B}:key/x"}, ["foreign_key"]),
+    ("kms", "ReEncrypt", {"sourceKeyId": "k", "destinationKeyId": f"arn:aws:kms:eu-west-1:{A}:key/x"}, []),
+    ("secretsmanager", "RotateSecret", {"secretId": "a", "rotationLambdaARN": "arn:x"}, ["rotation_function"]),
+    ("secretsmanager", "RotateSecret", {"secretId": "a"}, []),
+    ("iam", "CreateAccessKey", {"userName": "jo"}, ["for_another"]),
+    ("iam", "CreateLoginProfile", {"userName": "jo"}, ["for_another"]),
+    ("iam", "CreateAccessKey", {}, []),
+    ("iam", "AttachUserPolicy", {"userName": "jo"}, []),
     ("secretsmanager", "GetSecretValue", {"secretId": "a", "versionStage": "AWSCURRENT"}, []),
     ("secretsmanager", "GetSecretValue", {"secretId": "a", "versionStage": "AWSPREVIOUS"}, ["version"]),
     ("secretsmanager", "GetSecretValue", {"secretId": "a", "versionId": "v"}, ["version"]),
@@ -340,6 +366,15 @@ FLAGS = [
 def test_options_that_matter_are_flags(service: str, call: str, asked: dict[str, Any], flags: list[str]) -> None:
     """Options that a rule may ask for, and nothing else."""
     assert row(service, call, requestParameters=asked)["flags"] == flags
+
+
+def test_a_key_that_a_user_makes_for_itself_is_for_nobody_else() -> None:
+    """By name, whether the request names it or not."""
+    me = {"type": "IAMUser", "arn": f"arn:aws:iam::{A}:user/jo", "userName": "jo"}
+    asked = {"requestParameters": {"userName": "jo"}, "userIdentity": me}
+    assert row("iam", "CreateAccessKey", **asked)["flags"] == []
+    asked["requestParameters"] = {"userName": "ann"}
+    assert row("iam", "CreateAccessKey", **asked)["flags"] == ["for_another"]
 
 
 def test_a_caller_of_another_account_is_external() -> None:

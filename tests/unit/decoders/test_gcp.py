@@ -352,6 +352,13 @@ def _delta(**delta: Any) -> dict[str, Any]:
     return {"serviceData": {"policyDelta": delta}}
 
 
+@pytest.mark.parametrize(("version", "flags"), [("7", ["version"]), ("latest", [])])
+def test_a_version_by_number_need_not_be_the_current_one(version: str, flags: list[str]) -> None:
+    """Reading `latest` is no question for an old one."""
+    got = event("AccessSecretVersion", f"projects/shop-prod/secrets/db/versions/{version}", "secretmanager")
+    assert got["flags"] == flags
+
+
 def test_policies_say_what_matters_of_them() -> None:
     """What is opened to everybody, and what takes entries out of this very log."""
     member = {"role": "roles/viewer", "member": "allUsers"}
@@ -427,7 +434,7 @@ def test_a_cluster_knows_its_own_names() -> None:
     assert (got["auth_display_name"], got["auth_token_type"]) == (None, "anonymous")
     info = {"principalEmail": "alice@example.com", "authoritySelector": "carol@example.com"}
     got = cluster("core.v1.secrets.get", "core/v1/namespaces/a/secrets/b", authenticationInfo=info)
-    assert (got["auth_display_name"], got["flags"]) == ("alice@example.com", ["as=carol@example.com"])
+    assert (got["auth_display_name"], got["flags"]) == ("alice@example.com", ["as=carol@example.com", "impersonated"])
 
 
 def test_a_token_of_a_cluster_is_made_for_its_account() -> None:

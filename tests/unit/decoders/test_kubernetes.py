@@ -183,6 +183,10 @@ PEOPLE: dict[str, tuple[dict[str, Any], str, str]] = {
     "a role's session on EKS": (
         {"username": "arn:aws:sts::111122223333:assumed-role/ops/ana"}, "arn:aws:iam::111122223333:role/ops", "service",
     ),
+    "a person of Identity Center on EKS": (
+        {"username": "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Ops_0a/ana@example.com"},
+        "ana@example.com", "human",
+    ),
     "a user on EKS": (
         {"username": "arn:aws:iam::111122223333:user/ana"}, "arn:aws:iam::111122223333:user/ana", "human",
     ),
@@ -202,7 +206,22 @@ def test_who_acts_in_anothers_name_stays_the_actor() -> None:
     """The mask is told in the flags."""
     mask = {"username": "system:admin", "uid": "7", "groups": ["system:masters"], "extra": {"scopes": ["x"]}}
     row = columns("get", "secrets", "db", user={"username": "bob"}, impersonatedUser=mask)
-    assert (row["auth_display_name"], row["flags"]) == ("bob", ["as=system:admin"])
+    assert (row["auth_display_name"], row["flags"]) == ("bob", ["as=system:admin", "impersonated"])
+
+
+def test_revisions_of_a_release_are_versions_of_one_secret() -> None:
+    """Helm numbers the secrets it keeps releases in; a name that only looks like one is left alone."""
+    row = columns("get", "secrets", "sh.helm.release.v1.shop-api.v12")
+    assert (row["secret"], row["secret_version"]) == ("secrets/sh.helm.release.v1.shop-api", 12)
+    row = columns("get", "secrets", "api.v12")
+    assert (row["secret"], row["secret_version"]) == ("secrets/api.v12", None)
+
+
+@pytest.mark.parametrize(("role", "flags"), [("cluster-admin", ["cluster_admin"]), ("view", [])])
+def test_who_is_made_master_of_the_cluster_is_a_flag(role: str, flags: list[str]) -> None:
+    """By the role that the binding refers to."""
+    asked = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}}
+    assert columns("create", "clusterrolebindings", "mine", requestObject=asked)["flags"] == flags
 
 
 def test_a_token_made_for_an_account_names_it() -> None:
@@ -399,7 +418,7 @@ def test_recording_of_2017() -> None:
     assert decoded.rejected.is_empty()
     assert {row["auth_display_name"] for row in found} == {"system:admin"}
     assert {flag for row in found for flag in row["flags"]} == {
-        "as=alice", "as=bob", "as=system:serviceaccount:ns1:sa1",
+        "as=alice", "as=bob", "as=system:serviceaccount:ns1:sa1", "impersonated",
     }  # fmt: skip
     assert [row["operation"] for row in found if row["operation"] != "other"] == ["list"]
     assert found[-1]["path"] == "/api/v1/namespaces/ns1/secrets"

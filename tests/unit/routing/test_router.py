@@ -310,6 +310,18 @@ def test_what_the_day_has_no_room_for_stays_a_finding() -> None:
     assert len(kept.alerts.filter(principal="approle/weak")) == 1
 
 
+def test_what_goes_on_under_an_open_alert_takes_no_room() -> None:
+    """Eight who break a rule every hour of a week are eight alerts, and leave the week's room to others."""
+    router, week = Router(Config(per_day=5)), 24 * 7
+    rule = {"family": "invariant", "cause": "listed", "severity": "high"}
+    rows = [finding(60 * i, principal=f"pod/{who}", **rule) for i in range(week) for who in range(8)]
+    rows += [finding(60 * i, principal=f"approle/{i}", score=0.6 + i % 7 / 100) for i in range(0, week, 6)]
+    alerts = router.push(frame(*rows), us(60 * week)).alerts
+    assert alerts.filter(pl.col("principal").str.starts_with("pod/"))["uid"].n_unique() == 8
+    weak = finding(60 * week + 1, principal="approle/weak", score=0.55)
+    assert len(router.push(frame(weak), us(60 * week + 2)).alerts.filter(principal="approle/weak")) == 1
+
+
 def test_rights_changed_and_used_are_told_however_full_the_day_is() -> None:
     """A grave chain in which nothing is weighed needs no room; the same chain as medium does, and so does another."""
     router = Router(Config(per_day=1))
