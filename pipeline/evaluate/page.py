@@ -31,29 +31,13 @@ rare in the log (deleted versions, orphaned tokens, audit devices changed) is do
 told which secrets are bait, as an operator would; the emergency account is known by its name, `break-glass`.
 `audit_cut` shows in the bytes of the log alone and is tested there, not here (see integrity.md).
 `dead_token`, `forged_certificate`, `kept_token`, `spilled_password` and `unhashed` are younger than these figures: they
-are staged where they are named (`--attack`), and not counted here. The figures are of the version that measured them.
-What detectors have come to tell since (`act_novelty`, `interruption`, `login_made_and_used`, `machine_new`,
-`rate_issued`, `rate_mount`, `rate_removed`, `refused_flood`, `rights_probed`, `role_then_use`, `slow_walk`,
-`round_the_clock`, `sources_hidden`, `token_moved`, foreign secrets changed, forgotten accounts, networks of those who
-come seldom or where nobody was, rules that hardly anybody triggers) and to be quiet about (all but the first of those
-who come to a folder or a network together; secrets named after their reader; jobs of several times a day; pods on
-another node) was held against it on one estate each of two seeds for tuning: 54 of 56 incidents as before, 40 false
-alerts in fourteen days each in place of 52. Before the last of these (`machine_new`, `token_moved`, `round_the_clock`,
-forgotten accounts, several times a day, another node, where nobody was, hardly anybody) it found 83 of 84 as before on
-three of the estates below (901 to 903), which nothing was tuned on, with 114 false alerts in place of 135, and 7 about
-those whom `reorg` and `scale_out` touched in place of 29.
-What came then (`strange_name`, `roles_tried`, what a team does is custom, homes where many live, rules that leave room
-for what is weighed) found 55 of 56 on two more of them (904 and 905), with 74 false alerts, 5 about those whom `reorg`
-touched, and 77 in the twins without attacks.
-What came last (`program_novelty`, `token_passed_on`, `rate_batched`, rare acts of newcomers, first homes, two places at
-once, objectives never met, what one request sets off told once) found the same 55 on the same two, with 81 false
-alerts, 5 about those whom `reorg` touched, and 85 in the twins.
-What is younger still (`store_sweep`, `password_sprayed`, `rate_roles`, `rate_hoarded`, `many_identities`,
-`login_guessed`, `rate_versions`, `newcomer_from_afar`, new programs in four others' homes, tokens that go to and fro;
-what a rule tells daily is one alert, several rules broken in a row are one, what several do in a log's first days is
-custom, a habit proves nothing, a rollout is one move, who explores is held to that sooner, a program renewed under its
-tokens is a release) found 55 of 56 on the same two, with 91 false alerts, 5 about those whom `reorg` touched, and 95 in
-the twins.
+are staged where they are named (`--attack`), and not counted here.
+All estates are of Vault: what detectors tell of clouds and clusters alone is held to its cases, and not measured here.
+False alerts of two of the estates (904 and 905) were looked at while detectors were written; the other twenty, where 557
+of 560 were found, were only measured.
+The figures are of the version that measured them. Since then what goes on under an open alert takes no room of the day,
+who looks from anywhere and takes nothing is told three times, a program's first days count as its way to move, and a
+person who tries again is no loop: on two of the estates (904 and 905) that left every figure as it was.
 """
 
 TIMES = """\
@@ -133,6 +117,9 @@ def _promised(result: dict[str, Any]) -> str:
             "pages, false")  # fmt: skip
     return f"""\
 ## Promised and delivered
+
+Where fewer are delivered than promised, detectors had no more to say that is above their families' floors: room that is
+left over is not filled.
 
 {table(head, [_allowance(row) for row in result["suite"]])}"""
 
