@@ -33,8 +33,8 @@ told which secrets are bait, as an operator would; the emergency account is know
 `dead_token`, `forged_certificate`, `kept_token`, `spilled_password` and `unhashed` are younger than these figures: they
 are staged where they are named (`--attack`), and not counted here.
 All estates are of Vault: what detectors tell of clouds and clusters alone is held to its cases, and not measured here.
-False alerts of two of the estates (904 and 905) were looked at while detectors were written; the other twenty, where 557
-of 560 were found, were only measured.
+False alerts of two of the estates (904 and 905) were looked at while detectors were written; the other twenty, where
+557 of 560 were found, were only measured.
 The figures are of the version that measured them. Since then what goes on under an open alert takes no room of the day,
 who looks from anywhere and takes nothing is told three times, a program's first days count as its way to move, and a
 person who tries again is no loop: on two of the estates (904 and 905) that left every figure as it was.
