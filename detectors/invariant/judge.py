@@ -153,5 +153,9 @@ def _key(rule: Rule) -> pl.Expr:
             pl.col("devices").list.join(",").fill_null(""), "store", day, separator="|", ignore_nulls=True
         )
     if rule.once == "principal":
-        return pl.concat_str("principal", "at", "outcome", day, separator="|", ignore_nulls=True)
+        query = pl.col("store") != "vault"  # what a client asked besides: a cluster lists page by page
+        place = pl.when(query).then(pl.col("at").str.replace(r"\?.*$", "")).otherwise("at")
+        return pl.concat_str("principal", place, "outcome", day, separator="|", ignore_nulls=True)
+    if rule.once == "actor":
+        return pl.concat_str("principal", "outcome", day, separator="|", ignore_nulls=True)
     return pl.col("uid")

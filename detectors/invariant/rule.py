@@ -53,7 +53,8 @@ class Rule:
     """One row of the table.
 
     `message` may use {who}, {path}, {secret}, {name} (the path's last part), {login}, {ttl} and {device}. `once` folds
-    repeated hits of one UTC day: "" keeps every hit, "device" and "principal" keep the first one of each (and path).
+    repeated hits of one UTC day: "" keeps every hit, "device", "principal" and "actor" keep the first one
+    of each device, of each principal and path, and of each principal.
     An attempt that was refused or failed is a finding one level lower; `outcomes` narrows what counts at all.
     """
 

@@ -201,7 +201,8 @@ class SourceNovelty:
         surprise = np.maximum(surprise, each["strange"].to_numpy())
         surprise += each["hurried"].to_numpy()
         surprise -= _NOTHING_TAKEN * ~each["took"].to_numpy()
-        surprise = np.where((~each["took"] & (each["glances"] >= _OFTEN)).to_numpy(), 0.0, surprise)
+        idle = ~each["took"] & (each["glances"] >= _OFTEN) & ~each["principal"].is_in(_changers(window).implode())
+        surprise = np.where(idle.to_numpy(), 0.0, surprise)
         programs = (each["kind"] != "human").to_numpy()
         surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
@@ -295,6 +296,12 @@ def _taking(visits: Visits, asked: Bools, window: Window) -> Bools:
         told = pairs.join(took, on=["principal", "zone"], how="left", maintain_order="left")["took"]
         found[some] = told.fill_null(value=False).to_numpy()
     return found
+
+
+def _changers(window: Window) -> pl.Series:
+    """Principals that did more in the window than ask and log in."""
+    asked = pl.col("operation").is_in(("read", "list", "auth", "other"))
+    return window.operations.filter(~asked)["principal"].unique().drop_nulls()
 
 
 def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:

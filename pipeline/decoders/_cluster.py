@@ -9,6 +9,10 @@ import polars as pl
 
 from pipeline.decoders._expressions import first
 
+# Helm's name for what it keeps of a release, and of which revision; a binding to the role that may do everything.
+RELEASE: Final = r"^(sh\.helm\.release\.v1\..+)\.v(\d{1,9})$"
+ADMIN: Final = r'"roleRef"[ \t\r\n]*:[ \t\r\n]*\{[^{}]*"name"[ \t\r\n]*:[ \t\r\n]*"cluster-admin"'
+
 _SEVERAL: Final = ("list", "watch", "watchlist")
 # Who may do what: rights, accounts, and what stands between a request and its being done.
 _RIGHTS: Final = (

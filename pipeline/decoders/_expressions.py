@@ -12,7 +12,7 @@ from pipeline.decoders._exact import EARLIEST, LATEST
 _SHAPE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z$"
 
 # A role that AWS Identity Center keeps for people: it names the session after the person, and lets in nobody else.
-_PERSON: Final = r":assumed-role/AWSReservedSSO_[^/]+/(.+)$"
+_PERSON: Final = r"^arn:[^:]*:sts::\d*:assumed-role/AWSReservedSSO_[^/]+/(.+)$"
 
 
 def moment(text: pl.Expr) -> pl.Expr:

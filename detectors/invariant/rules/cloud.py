@@ -34,7 +34,9 @@ _ALL_OF_NAMESPACE: Final = _CLUSTER_SECRETS & verb("deletecollection") & ~_OF_CL
 _GIVING: Final = (
     "PutResourcePolicy", "PutKeyPolicy", "CreateGrant", "CreateKey", "UpdateAssumeRolePolicy", "CreateRole",
 )  # fmt: skip
-_OPENED: Final = (calls("aws", *_GIVING) & flag("external", "public")) | (calls("gcp", "SetIamPolicy") & flag("public"))
+_OPENED: Final = (calls("aws", *_GIVING) & flag("opened_outside", "public")) | (
+    calls("gcp", "SetIamPolicy") & flag("public")
+)
 _ACCESS: Final = (
     calls("aws", "PutResourcePolicy", "DeleteResourcePolicy", "PutKeyPolicy")
     | calls("gcp", "SetIamPolicy")
@@ -47,10 +49,10 @@ _CLUSTER_WIDE: Final = (
     & ~_OF_CLUSTER
 )
 _BINDINGS: Final = is_one("store", "kubernetes") & is_one("engine", "clusterrolebindings")
-_BOUND: Final = _BINDINGS & verb("create", "update", "patch")
+_BOUND: Final = _BINDINGS & verb("create", "update", "patch") & ~flag("dry_run") & ~_OF_CLUSTER
 _ADMIN: Final = _BOUND & flag("cluster_admin")
 _USER_RIGHTS: Final = calls("aws", "AttachUserPolicy", "PutUserPolicy") | (
-    calls("aws", "UpdateAssumeRolePolicy") & ~flag("external", "public")
+    calls("aws", "UpdateAssumeRolePolicy") & ~flag("opened_outside", "public")
 )
 _NAMELESS: Final = is_one("store", "kubernetes", "gcp") & is_one("principal", "anonymous") & true("discloses_value")
 
@@ -123,6 +125,7 @@ RULES: Final = (
         " could be read with.",
         ("T1098", "T1537"),
         RARE,
+        once="principal",
     ),
     Rule(
         "encrypted_for_others",
@@ -144,6 +147,7 @@ RULES: Final = (
         " operations, by principal).",
         ("T1098.001", "T1136.003"),
         RARE,
+        once="actor",
     ),
     Rule(
         "federation_token",
@@ -155,7 +159,7 @@ RULES: Final = (
         " issued before now.",
         ("T1550.001", "T1098.001"),
         RARE,
-        once="principal",
+        once="actor",
     ),
     Rule(
         "user_rights",
@@ -166,6 +170,7 @@ RULES: Final = (
         "Compare with code. Look for log-ins and reads by that user or role since (view operations, by principal).",
         ("T1098.003", "T1548"),
         RARE,
+        once="actor",
     ),
     Rule(
         "secret_replicated",
@@ -197,7 +202,7 @@ RULES: Final = (
         ("T1552.007", "T1190"),
         NEVER,
         outcomes=("success",),
-        once="principal",
+        once="actor",
     ),
     Rule(
         "secrets_as_another",
@@ -209,7 +214,7 @@ RULES: Final = (
         " rights.",
         ("T1134", "T1552.007"),
         RARE,
-        once="principal",
+        once="actor",
     ),
     Rule(
         "namespace_secrets_deleted",
@@ -230,6 +235,7 @@ RULES: Final = (
         "See who was bound. If there is no change for it: delete the binding, and look at what they did since.",
         ("T1098.006",),
         RARE,
+        once="principal",
     ),
     Rule(
         "cluster_binding",

@@ -13,10 +13,11 @@ from pipeline.decoders._expressions import person
 
 KEY: Final = (
     "user_type", "user_principal", "user_arn", "user_account", "user_name", "user_invoked_by", "user_provider",
-    "user_behalf", "issuer_arn", "event_source", "event_type",
+    "user_behalf", "issuer_arn", "event_source", "event_type", "recipient",
 )  # fmt: skip
 
 _SESSION: Final = r"^arn:([^:]*):sts::(\d*):assumed-role/([^/]+)(?:/.*)?$"
+_KEPT_FOR_PEOPLE: Final = ":role/aws-reserved/sso.amazonaws.com/"  # where nobody but Identity Center makes roles
 _ROLE: Final = r"^(arn:[^:]*:iam::\d*:role/)(?:.*/)?([^/]+)$"
 _POD: Final = r"system:serviceaccount:([^:]+):([^:]+)$"
 _INTERNAL: Final = "AWS Internal"
@@ -71,7 +72,12 @@ def _entity() -> pl.Expr:
     """The unique id without the session's name; other types write other things before the colon."""
     whole = pl.col("user_principal")
     session = _KIND.is_in(["AssumedRole", "AWSAccount"]).fill_null(value=False) | whole.str.starts_with("AROA")
-    return pl.when(session).then(unique(whole, pl.col("user_arn"))).otherwise(whole).replace("", None)
+    return (
+        pl.when(session)
+        .then(pl.when(_somebody().is_not_null()).then(whole).otherwise(whole.str.extract(r"^([^:]*)")))
+        .otherwise(whole)
+        .replace("", None)
+    )
 
 
 def _acting() -> pl.Expr:
@@ -95,7 +101,7 @@ def _display() -> pl.Expr:
     nobody = pl.col("user_account").is_in(_NOBODY).fill_null(value=False) & pl.col("user_arn").is_null()
     return pl.when(~nobody).then(
         pl.coalesce(
-            "acting", caller(pl.col("user_arn")), role(pl.col("issuer_arn")), by_name,
+            "acting", _somebody(), role(pl.col("user_arn")), role(pl.col("issuer_arn")), by_name,
             pl.concat_str(provider, "web", separator="/"), "web",
             pl.when(_KIND.is_in(["SAMLUser"])).then(pl.col("user_name")),
             "user_behalf", "entity", "user_name", "user_account",
@@ -119,5 +125,16 @@ def _token_type() -> pl.Expr:
     )  # fmt: skip
 
 
+def _somebody() -> pl.Expr:
+    """The person of Identity Center, of the log's own account: in another one, anybody may choose the names."""
+    own = (
+        pl.col("user_account").is_null()
+        | pl.col("recipient").is_null()
+        | (pl.col("user_account") == pl.col("recipient"))
+    )
+    kept = pl.col("issuer_arn").is_null() | pl.col("issuer_arn").str.contains(_KEPT_FOR_PEOPLE, literal=True)
+    return pl.when(own & kept).then(person(pl.col("user_arn")))
+
+
 def _of_people() -> pl.Expr:
-    return person(pl.col("user_arn")).is_not_null() | pl.col("display").str.contains(r":role/AWSReservedSSO_")
+    return _somebody().is_not_null() | pl.col("display").str.contains(r":role/AWSReservedSSO_")

@@ -5,8 +5,6 @@ Worked out per distinct row of KEY columns, of which a log has few once what dif
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
 from typing import Final
 
 import polars as pl
@@ -177,7 +175,8 @@ def _flags() -> pl.Expr:
         pl.when(_old()).then(pl.lit("version")),
         pl.when(batch & ~asked.str.contains(_CHOSEN)).then(pl.lit("catch_all")),
         pl.when(CALL.is_in(_GIVING) & asked.str.contains(_PUBLIC)).then(pl.lit("public")),
-        pl.when(_foreign()).then(pl.lit("external")),
+        pl.when(_from_outside() | _to_outside()).then(pl.lit("external")),
+        pl.when(_to_outside() & ~_from_outside()).then(pl.lit("opened_outside")),
         pl.when(_away()).then(pl.lit("foreign_key")),
     ]
     return pl.concat_list(named).list.drop_nulls()
@@ -191,17 +190,20 @@ def _old() -> pl.Expr:
     return secret.fill_null(value=False) | parameter
 
 
-def _foreign() -> pl.Expr:
-    """The caller is of another account, or a policy or grant names one."""
-    own = pl.col("recipient")
+def _from_outside() -> pl.Expr:
+    """The caller is of another account."""
+    return (pl.col("user_account") != pl.col("recipient")).fill_null(value=False)
+
+
+def _to_outside() -> pl.Expr:
+    """A policy or grant names another account."""
     named = pl.col("asked").str.extract_all(_ACCOUNT)
     accounts = named.list.eval(pl.element().str.slice(-12)).list.unique().list.drop_nulls()
-    theirs = accounts.list.len() > accounts.list.contains(own).cast(pl.UInt32)
-    parts = [(pl.col("user_account") != own), CALL.is_in(_GIVING) & theirs]
-    return reduce(or_, (part.fill_null(value=False) for part in parts))
+    theirs = accounts.list.len() > accounts.list.contains(pl.col("recipient")).cast(pl.UInt32)
+    return (CALL.is_in(_GIVING) & theirs).fill_null(value=False)
 
 
 def _away() -> pl.Expr:
-    """What was encrypted is to be so under the key of an account that is neither the caller's nor the old key's."""
+    """What was encrypted is to be so under the key of another account than the old key's."""
     account = pl.when(CALL.is_in(["ReEncrypt", "ReEncryptTo"])).then(pl.col("asked").str.extract(_TO_KEY))
-    return ((account != pl.col("recipient")) & (account != pl.col("user_account"))).fill_null(value=False)
+    return (account != pl.col("recipient")).fill_null(value=False)

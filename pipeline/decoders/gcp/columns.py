@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED
+from pipeline.decoders._cluster import ADMIN
 from pipeline.decoders._expressions import first
 from pipeline.decoders.gcp.asked import asked
 from pipeline.decoders.gcp.fields import TIMES
@@ -136,6 +137,7 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
         pl.lit("by=") + pl.col("delegate"),
         pl.when(_INSIDE).then(pl.lit("as=") + given("authority_selector")),
         pl.when(_INSIDE & given("authority_selector").is_not_null()).then(pl.lit("impersonated")),
+        pl.when(_INSIDE & pl.col("request").str.contains(ADMIN)).then(pl.lit("cluster_admin")),
         pl.when("external").then(pl.lit("external")),
         pl.when(_BY_NUMBER).then(pl.lit("version")),
         pl.when(policy & delta.str.contains(_AUDITED)).then(pl.lit("audit_config")),

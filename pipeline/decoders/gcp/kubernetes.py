@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.decoders._cluster import Asked
+from pipeline.decoders._cluster import RELEASE, Asked
 from pipeline.decoders._expressions import first
 from pipeline.decoders.gcp.places import METHOD, RESOURCE, SERVICE, WORD
 
@@ -30,8 +30,8 @@ def in_cluster(known: pl.DataFrame) -> pl.DataFrame:
         namespace="space",
         cluster="label_cluster",
         mount=first((_KIND == "", ""), otherwise=_KIND + "/"),
-        secret=first((_SECRETS & (_OBJECT != ""), "secrets/" + _OBJECT), otherwise=""),
-        version=pl.lit(None, pl.String),
+        secret=first((_SECRETS & (_OBJECT != ""), "secrets/" + _OBJECT.str.replace(RELEASE, "$1")), otherwise=""),
+        version=pl.when(_SECRETS).then(_OBJECT.str.extract(RELEASE, 2)),
         path="uri",
         operation=_operation(),
         api_operation=first((WORD == "", pl.lit(None, pl.String)), otherwise=WORD),

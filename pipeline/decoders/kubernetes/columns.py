@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct, spread
 from pipeline.core.schema import DECODED, TEXTS, conform
+from pipeline.decoders._cluster import ADMIN, RELEASE
 from pipeline.decoders._expressions import first, moment, person
 from pipeline.decoders.kubernetes.vocabulary import KEY, SECRETS, operation
 
@@ -21,8 +22,6 @@ _SHELLS: Final = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 # Connections that stay open: how long they did is not what the server took.
 _HELD: Final = ("exec", "attach", "portforward", "proxy", "log")
 
-_RELEASE: Final = r"^(sh\.helm\.release\.v1\..+)\.v(\d{1,9})$"
-_ADMIN: Final = r'"roleRef"[ \t\r\n]*:[ \t\r\n]*\{[^{}]*"name"[ \t\r\n]*:[ \t\r\n]*"cluster-admin"'
 
 _PHASE: Final = first((pl.col("stage").is_in(["RequestReceived", "ResponseStarted"]), "request"), otherwise="single")
 _DONE: Final = pl.col("phase") == "single"
@@ -99,12 +98,12 @@ def _error() -> pl.Expr:
 
 def _secret() -> pl.Expr:
     """Helm keeps each revision of a release as a secret of its own: they are versions of one."""
-    name = pl.col("mount") + pl.col("ref_name").str.replace(_RELEASE, "$1")
+    name = pl.col("mount") + pl.col("ref_name").str.replace(RELEASE, "$1")
     return pl.when(pl.col("of_secrets") & _NAMED).then(name).otherwise(pl.lit(""))
 
 
 def _version() -> pl.Expr:
-    revision = pl.when(pl.col("of_secrets")).then(pl.col("ref_name").str.extract(_RELEASE, 2))
+    revision = pl.when(pl.col("of_secrets")).then(pl.col("ref_name").str.extract(RELEASE, 2))
     return revision.cast(pl.Int64)
 
 
@@ -137,7 +136,7 @@ def _flags(frame: pl.DataFrame) -> pl.Series:
         pl.when(dry).then(pl.lit("dry_run")),
         pl.concat_str(pl.lit("as="), mask),
         pl.when(mask.is_not_null()).then(pl.lit("impersonated")),
-        pl.when(bound & pl.col("asked").str.contains(_ADMIN)).then(pl.lit("cluster_admin")),
+        pl.when(bound & pl.col("asked").str.contains(ADMIN)).then(pl.lit("cluster_admin")),
     ]
     found = frame[rows].select(pl.concat_list(named).list.drop_nulls().cast(TEXTS).alias("flags")).to_series()
     return spread(found, rows, len(frame), [])

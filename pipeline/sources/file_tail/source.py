@@ -82,11 +82,9 @@ class FileTail:
         if first is None or limit is not None:
             return None if first is None else [first]
         taken = [first]
-        while self._current is None:
-            chosen = self._of_lot()
-            if chosen is None and sum(len(one.data) for one in taken) < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
-                streams = {one.stream for one in taken}
-                chosen = self._following(taken[-1]) or self._another(progress, streams)
+        while self._current is None and sum(len(one.data) for one in taken) < _TOGETHER and len(taken) < _SIDE_BY_SIDE:
+            streams = {one.stream for one in taken}
+            chosen = self._of_lot() or self._following(taken[-1]) or self._another(progress, streams)
             if chosen is None:
                 break
             taken.append(self._take(*chosen, limit))

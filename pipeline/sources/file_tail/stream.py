@@ -33,7 +33,7 @@ class Stream:
         self._rules = rules
         self._report = report
         self._pending = ""
-        self._lots: dict[int, tuple[int, int]] = {}  # by id of a tail: its place among them, and the number of its lot
+        self._lots: dict[Tail, tuple[int, int]] = {}  # its place among them, and the number of its lot
         self._over = 0  # so many of the tails, from the first on, are done
         marks = [Remembered(replace(mark_of(p), file_generation=p.partition), p.offset) for p in positions]
         self._remembered = sorted(marks, key=lambda item: item.mark.generation)
@@ -88,7 +88,7 @@ class Stream:
     @property
     def idle(self) -> bool:
         """Read to its end for now, as far as was last seen."""
-        return all(tail.idle for tail in self.tails[self._done() :])
+        return all(self.tails[index].idle for index in range(self._done(), len(self.tails)))
 
     def _done(self) -> int:
         """How many are done before the first that is not: there may be hundreds of thousands."""
@@ -99,10 +99,9 @@ class Stream:
     @property
     def midway(self) -> bool:
         """Whether a block was begun and not ended, or some of a lot were read and others not."""
-        lots = [self._lots[id(tail)][1] for tail in self.tails]
-        begun = {lot for tail, lot in zip(self.tails, lots, strict=True) if tail.done or tail.offset}
-        left = {lot for tail, lot in zip(self.tails, lots, strict=True) if tail.unread}
-        return bool(begun & left) or any(tail.midway and tail.unread > 0 for tail in self.tails)
+        read = {self._lots[tail][1] for tail in self.tails if not tail.unread and (tail.done or tail.offset)}
+        left = {self._lots[tail][1] for tail in self.tails if tail.unread}
+        return bool(read & left) or any(tail.midway and tail.unread > 0 for tail in self.tails)
 
     def grew(self) -> bool:
         """Whether some file may have records. Raises MovedError."""
@@ -119,7 +118,8 @@ class Stream:
 
     def ready(self) -> Tail | None:
         """The oldest file with records at hand. Raises MovedError when a file is no longer what it was."""
-        for index, tail in enumerate(self.tails[self._done() :], self._over):
+        for index in range(self._done(), len(self.tails)):
+            tail = self.tails[index]
             if self.has_records(tail):
                 return tail
             if tail.unfinished and any(self._grew(later) for later in self.tails[index + 1 :]):
@@ -131,10 +131,14 @@ class Stream:
         return None
 
     def behind(self, tail: Tail) -> Tail | None:
-        """The next small file of the lot that this one ended. Raises MovedError."""
-        index, lot = self._lots[id(tail)]
-        later = self.tails[index + 1 : index + 2]
-        return later[0] if later and self._lots[id(later[0])][1] == lot and self.has_records(later[0]) else None
+        """The next file with records of the lot of one that was read to its end. Raises MovedError."""
+        index, lot = self._lots.get(tail, (len(self.tails), 0))  # it may be gone
+        for later in range(index + 1, len(self.tails)):
+            if self._lots[self.tails[later]][1] != lot:
+                return None
+            if self.has_records(self.tails[later]):
+                return self.tails[later]
+        return None
 
     def take(self, tail: Tail, limit: int | None, ingest_ns: int) -> RawBatch:
         """The next batch of a tail that is ready; the first one after something happened says what."""
@@ -147,7 +151,7 @@ class Stream:
         """Give records back to the file they came from; a fault told with none of them consumed is told again."""
         tail = next((t for t in self.tails if t.mark.file_generation == batch.partition), None)
         if tail is not None:
-            self._over = min(self._over, self._lots[id(tail)][0])
+            self._over = min(self._over, self._lots[tail][0])
             tail.rewind(batch, consumed)
             if not consumed and batch.fault and not batch.final:
                 self._pending = batch.fault
@@ -228,13 +232,13 @@ class Stream:
         return Tail(self.name, look, self._rules, Mark(generation=self._generation), 0)
 
 
-def _lots(tails: Sequence[Tail]) -> dict[int, tuple[int, int]]:
-    """Place and lot of each. What is in one lot depends on the folder alone, not on where an earlier run stopped."""
-    found: dict[int, tuple[int, int]] = {}
+def _lots(tails: Sequence[Tail]) -> dict[Tail, tuple[int, int]]:
+    """Place and lot of each. What is in one lot depends on the files that are there, not on where a run stopped."""
+    found: dict[Tail, tuple[int, int]] = {}
     folder, size, count, lot = "", 0, 0, 0
     for index, tail in enumerate(tails):
         size, count = size + tail.status.size, count + 1
         if os.path.dirname(tail.path) != folder or size > _LOT_BYTES or count > _LOT_FILES:
             folder, size, count, lot = os.path.dirname(tail.path), tail.status.size, 1, lot + 1
-        found[id(tail)] = index, lot
+        found[tail] = index, lot
     return found

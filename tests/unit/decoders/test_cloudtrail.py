@@ -220,8 +220,14 @@ WHO = [
      f"arn:aws:iam::{A}:role/app", "service"),
     ({"type": "AssumedRole", "arn": f"arn:aws:sts::{A}:assumed-role/AWSReservedSSO_Ops_0a/jo@example.com"},
      "jo@example.com", "human"),
-    ({"type": "AssumedRole", "arn": f"arn:aws:sts::{B}:assumed-role/AWSReservedSSO_Audit_1b/jo@example.com"},
+    ({"type": "AssumedRole", "arn": f"arn:aws:sts::{A}:assumed-role/AWSReservedSSO_Audit_1b/jo@example.com"},
      "jo@example.com", "human"),
+    ({"type": "AssumedRole", "accountId": B,
+      "arn": f"arn:aws:sts::{B}:assumed-role/AWSReservedSSO_Ops_0a/jo@example.com"},
+     f"arn:aws:iam::{B}:role/AWSReservedSSO_Ops_0a", "human"),
+    ({"type": "AssumedRole", "arn": f"arn:aws:sts::{A}:assumed-role/AWSReservedSSO_Mine/jo@example.com",
+      "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{A}:role/AWSReservedSSO_Mine"}}},
+     f"arn:aws:iam::{A}:role/AWSReservedSSO_Mine", "human"),
     ({"type": "AssumedRole", "arn": f"arn:aws:sts::{A}:assumed-role/Ops/jo@example.com"},
      f"arn:aws:iam::{A}:role/Ops", "service"),
     ({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{A}:role/AWSReservedSSO_O_0"}}},
@@ -339,9 +345,11 @@ FLAGS = [
     ("kms", "PutKeyPolicy", _policy("*"), ["public"]),
     ("kms", "PutKeyPolicy", _policy({"AWS": ["*"]}), ["public"]),
     ("kms", "PutKeyPolicy", _policy({"AWS": f"arn:aws:iam::{A}:root"}), []),
-    ("kms", "PutKeyPolicy", _policy({"AWS": [f"arn:aws:iam::{A}:root", f"arn:aws:iam::{B}:root"]}), ["external"]),
-    ("kms", "PutKeyPolicy", _policy({"AWS": B}), ["external"]),
-    ("kms", "CreateGrant", {"keyId": "k", "granteePrincipal": f"arn:aws:iam::{B}:role/x"}, ["external"]),
+    ("kms", "PutKeyPolicy", _policy({"AWS": [f"arn:aws:iam::{A}:root", f"arn:aws:iam::{B}:root"]}),
+     ["external", "opened_outside"]),
+    ("kms", "PutKeyPolicy", _policy({"AWS": B}), ["external", "opened_outside"]),
+    ("kms", "CreateGrant", {"keyId": "k", "granteePrincipal": f"arn:aws:iam::{B}:role/x"},
+     ["external", "opened_outside"]),
     ("kms", "CreateGrant", {"keyId": "k", "granteePrincipal": f"arn:aws:iam::{A}:role/x"}, []),
     ("kms", "ReEncrypt", {"sourceKeyId": "k", "destinationKeyId": f"arn:aws:kms:eu-west-1:{B}:key/x"}, ["foreign_key"]),
     ("kms", "ReEncrypt", {"sourceKeyId": "k", "destinationKeyId": f"arn:aws:kms:eu-west-1:{A}:key/x"}, []),
@@ -381,6 +389,10 @@ def test_a_caller_of_another_account_is_external() -> None:
     """The record of a key's owner tells of callers from outside."""
     other = {"type": "AWSAccount", "principalId": "AROAOTHER:s", "accountId": B}
     assert row("kms", "Decrypt", userIdentity=other)["flags"] == ["external"]
+    asked = {"keyId": "k", "granteePrincipal": f"arn:aws:iam::{B}:role/x"}
+    assert row("kms", "CreateGrant", userIdentity=other, requestParameters=asked)["flags"] == ["external"]
+    asked = {"sourceKeyId": "k", "destinationKeyId": f"arn:aws:kms:eu-west-1:{B}:key/x"}
+    assert row("kms", "ReEncrypt", userIdentity=other, requestParameters=asked)["flags"] == ["external", "foreign_key"]
 
 
 def test_every_column_is_there_and_those_never_null_are_not() -> None:

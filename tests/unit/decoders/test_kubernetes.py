@@ -187,6 +187,10 @@ PEOPLE: dict[str, tuple[dict[str, Any], str, str]] = {
         {"username": "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Ops_0a/ana@example.com"},
         "ana@example.com", "human",
     ),
+    "who only looks like one": (
+        {"username": "oidc:x:assumed-role/AWSReservedSSO_Ops_0a/ana@example.com"},
+        "oidc:x:assumed-role/AWSReservedSSO_Ops_0a/ana@example.com", "service",
+    ),
     "a user on EKS": (
         {"username": "arn:aws:iam::111122223333:user/ana"}, "arn:aws:iam::111122223333:user/ana", "human",
     ),

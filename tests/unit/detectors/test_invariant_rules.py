@@ -49,6 +49,17 @@ def test_every_rule_has_a_firing_case_and_a_section() -> None:
     assert [rule.id for rule in RULES if f"`{rule.id}`" not in readme] == []
 
 
+def test_pages_of_one_list_are_told_once() -> None:
+    """What a client asks besides is no other place; nor are the namespaces that a proxy asks in others' names."""
+    listed = {"store": "kubernetes", "operation": "list", "api_operation": "list", "mount_type": "secrets"}
+    pages = [f"/api/v1/secrets?limit=500&continue={n}" for n in range(4)]
+    rows = [{**listed, "uid": f"u{n}", "path": path} for n, path in enumerate(pages)]
+    masked = {**listed, "flags": ["as=ann", "impersonated"]}
+    rows += [{**masked, "uid": f"v{n}", "path": f"/api/v1/namespaces/n{n}/secrets"} for n in range(4)]
+    found = invariant.create(invariant.Config()).inspect(window(rows))
+    assert sorted(found["cause"]) == ["cluster_secrets_listed", "secrets_as_another"]
+
+
 def test_a_rule_can_be_switched_off() -> None:
     """`off` silences a rule; a name that is no rule's is refused."""
     config = msgspec.convert({"off": ["audit_disabled"]}, invariant.Config)

@@ -97,7 +97,7 @@ def test_a_lot_is_small(tmp_path: Path, start: Start, monkeypatch: pytest.Monkey
 def test_what_is_given_back_comes_before_the_rest_of_the_lot(tmp_path: Path, start: Start) -> None:
     """A decoder that did not finish a file's last record gets it again, and all that follows once."""
     every = trails(tmp_path)
-    run, got = start(tmp_path, block_bytes=64), list[bytes]()
+    run, got = start(tmp_path, block_bytes=64), {account: list[bytes]() for account in ACCOUNTS}
     for turn in range(500):
         taken = run.source.poll_all(None, 0.0, {}) or ()
         if not taken:
@@ -106,6 +106,47 @@ def test_what_is_given_back_comes_before_the_rest_of_the_lot(tmp_path: Path, sta
             consumed = len(batch) if batch.final or turn % 2 else len(batch) - 1
             if consumed < len(batch):
                 run.source.rewind(batch, consumed)
-            got += records(batch)[:consumed]
+            got[next(account for account in ACCOUNTS if account in batch.stream)] += records(batch)[:consumed]
     assert run.source.exhausted
-    assert sorted(got) == sorted(line for each in every.values() for line in each)
+    for account in ACCOUNTS:
+        assert got[account] == [line for path, each in every.items() if account in path for line in each]
+
+
+def test_a_file_without_records_ends_no_lot(tmp_path: Path, start: Start) -> None:
+    """An empty file among them changes nothing of the order, wherever a run ends."""
+    every = trails(tmp_path)
+    Path([*every][2]).write_bytes(b"")
+    whole = order(start(tmp_path))
+    for most in range(1, len(whole)):
+        run = start(tmp_path)
+        begun = order(run, most=most)
+        run.source.close()
+        assert told(begun) + told(order(start(tmp_path, positions=run.positions), before=begun)) == told(whole)
+
+
+def test_logs_of_several_blocks_take_turns_wherever_a_run_ends(tmp_path: Path, start: Start) -> None:
+    """A log that rests between two blocks was not broken off."""
+    for n, name in enumerate(("a", "b", "c")):
+        (tmp_path / f"{name}.log").write_bytes(text(lines(1000 * n, 60)))
+    whole = order(start(tmp_path, block_bytes=256))
+    assert len(whole) > 10
+    for most in range(1, len(whole)):
+        run = start(tmp_path, block_bytes=256)
+        begun = order(run, most=most)
+        run.source.close()
+        rest = order(start(tmp_path, positions=run.positions, block_bytes=256), before=begun)
+        assert told(begun) + told(rest) == told(whole)
+
+
+def test_a_file_that_is_gone_when_its_lot_goes_on_is_no_error(tmp_path: Path, start: Start) -> None:
+    """The file just read and the next one are deleted: the rest is read, and what is missing is told."""
+    every = trails(tmp_path)
+    paths = [*every]
+    run = start(tmp_path)
+    first = run.source.poll(None, 0.0, {})
+    assert first is not None
+    for path in paths[:2]:
+        Path(path).unlink()
+    run.source._scan()
+    got = records(first) + told(order(run, before=[first]))
+    assert sorted(got) == sorted(line for path in (paths[0], *paths[2:]) for line in every[path])
