@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.core.distinct import PerDistinct
 from pipeline.core.schema import DECODED
+from pipeline.decoders._expressions import person
 from pipeline.decoders.cloudtrail import identity, names
 from pipeline.decoders.cloudtrail.identity import caller, unique, user
 from pipeline.decoders.cloudtrail.vocabulary import CALL, ECHOED, SERVICE
@@ -124,7 +125,7 @@ def _login() -> pl.Expr:
 
 
 def _login_entity() -> pl.Expr:
-    made = unique(_answer("assumedRoleUser.assumedRoleId"), _answer("assumedRoleUser.arn"))
+    made = unique(_answer("assumedRoleUser.assumedRoleId"), person(_answer("assumedRoleUser.arn")))
     return pl.when(_ISSUED).then(made.replace("", None))
 
 

@@ -41,9 +41,14 @@ def caller(arn: pl.Expr) -> pl.Expr:
     return pl.coalesce(person(arn), role(arn))
 
 
-def unique(given: pl.Expr, arn: pl.Expr) -> pl.Expr:
+def unique(given: pl.Expr, somebody: pl.Expr) -> pl.Expr:
     """The role's unique id out of `id:session`, whole where the session is a person's."""
-    return pl.when(person(arn).is_not_null()).then(given).otherwise(given.str.extract(r"^([^:]*)"))
+    return pl.when(somebody.is_not_null()).then(given).otherwise(given.str.extract(r"^([^:]*)"))
+
+
+def from_outside() -> pl.Expr:
+    """The caller is of another account than the log."""
+    return (pl.col("user_account") != pl.col("recipient")).fill_null(value=False)
 
 
 def user(account: pl.Expr, name: pl.Expr) -> pl.Expr:
@@ -72,12 +77,7 @@ def _entity() -> pl.Expr:
     """The unique id without the session's name; other types write other things before the colon."""
     whole = pl.col("user_principal")
     session = _KIND.is_in(["AssumedRole", "AWSAccount"]).fill_null(value=False) | whole.str.starts_with("AROA")
-    return (
-        pl.when(session)
-        .then(pl.when(_somebody().is_not_null()).then(whole).otherwise(whole.str.extract(r"^([^:]*)")))
-        .otherwise(whole)
-        .replace("", None)
-    )
+    return pl.when(session).then(unique(whole, _somebody())).otherwise(whole).replace("", None)
 
 
 def _acting() -> pl.Expr:
@@ -127,13 +127,8 @@ def _token_type() -> pl.Expr:
 
 def _somebody() -> pl.Expr:
     """The person of Identity Center, of the log's own account: in another one, anybody may choose the names."""
-    own = (
-        pl.col("user_account").is_null()
-        | pl.col("recipient").is_null()
-        | (pl.col("user_account") == pl.col("recipient"))
-    )
     kept = pl.col("issuer_arn").is_null() | pl.col("issuer_arn").str.contains(_KEPT_FOR_PEOPLE, literal=True)
-    return pl.when(own & kept).then(person(pl.col("user_arn")))
+    return pl.when(kept & ~from_outside()).then(person(pl.col("user_arn")))
 
 
 def _of_people() -> pl.Expr:

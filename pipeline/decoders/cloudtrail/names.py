@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.decoders.cloudtrail.identity import from_outside
 from pipeline.decoders.cloudtrail.vocabulary import CALL, DISCLOSING, NAMED_IN_REQUEST, SERVICE, operation
 
 KEY: Final = ("service", "event_name", "read_only", "asked", "held", "held_arn", "refused", "recipient", "user_account")
@@ -175,8 +176,8 @@ def _flags() -> pl.Expr:
         pl.when(_old()).then(pl.lit("version")),
         pl.when(batch & ~asked.str.contains(_CHOSEN)).then(pl.lit("catch_all")),
         pl.when(CALL.is_in(_GIVING) & asked.str.contains(_PUBLIC)).then(pl.lit("public")),
-        pl.when(_from_outside() | _to_outside()).then(pl.lit("external")),
-        pl.when(_to_outside() & ~_from_outside()).then(pl.lit("opened_outside")),
+        pl.when(from_outside() | _to_outside()).then(pl.lit("external")),
+        pl.when(_to_outside() & ~from_outside()).then(pl.lit("opened_outside")),
         pl.when(_away()).then(pl.lit("foreign_key")),
     ]
     return pl.concat_list(named).list.drop_nulls()
@@ -188,11 +189,6 @@ def _old() -> pl.Expr:
     secret = (CALL == "GetSecretValue") & (_param("versionId").is_not_null() | (stage != "AWSCURRENT"))
     parameter = (CALL == "GetParameter") & pl.col("selector").is_not_null()
     return secret.fill_null(value=False) | parameter
-
-
-def _from_outside() -> pl.Expr:
-    """The caller is of another account."""
-    return (pl.col("user_account") != pl.col("recipient")).fill_null(value=False)
 
 
 def _to_outside() -> pl.Expr:

@@ -28,7 +28,7 @@ _PATIENCE: Final = 50  # times as many at the start, where every stream must be 
 _PAUSE: Final = 0.0025  # seconds after the first of them, doubled each time
 _OPEN_FILES: Final = 256
 _TOGETHER: Final = 4 << 20  # bytes of records; what is decoded together is no more than this and a block
-_SIDE_BY_SIDE: Final = 64  # streams at most: each keeps a buffer until the next poll
+_SIDE_BY_SIDE: Final = 64  # files at most: each keeps a buffer until the next poll
 _ATTEMPTS: Final = 5  # looks within one poll while files move about
 
 
