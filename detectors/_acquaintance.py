@@ -22,6 +22,8 @@ HOMES: Final = (*DEPTHS, 4)  # the last: a deepest folder of that name, in whate
 _EVERYBODY, _COHORT, _READERS, _OWN, _STRANGE, _ACTIVE, _KIND, _KIND_ACTIVE, _MET, _ANYBODY, _PEAK, _FOLDER = range(12)
 _MOVED: Final = _FOLDER + 2 * max(HOMES) + 2
 _CHANGED: Final = _MOVED + 1
+_JOINED: Final = _CHANGED + 1
+_TAKEOVER_US: Final = 3 * DAY_US  # who came with others may look around for so long
 _MOUNTS: Final = 64  # remembered by name, those met first: a mount that is renamed was there before
 _FLOOR: Final = 1e-3  # no pair is less likely than this, or one new colleague would weigh like a break-in
 # Nobody is at home at a secret that nobody has used yet: secrets are made every day. What lies in no folder but the
@@ -103,6 +105,11 @@ class Acquaintance:
         self._moves = news, moved
         return moved
 
+    def came_along(self, actors: Actors, news: News) -> Bools:
+        """Pairs in folders of a name that their principal came new to, of late, together with others."""
+        here = self._get(_JOINED, actors.principal[news.who], news.folders[len(DEPTHS)])
+        return np.asarray(here > news.start_us - _TAKEOVER_US) & ~news.bare
+
     def exploration(
         self, actors: Actors, at: npt.NDArray[np.int64], recent: Floats | float = 0.0
     ) -> tuple[Floats, Floats]:
@@ -152,9 +159,12 @@ class Acquaintance:
         """The most strange pairs that the principals of rows `at` had in one window."""
         return self._get(_PEAK, actors.principal[at])
 
-    def learn(self, actors: Actors, news: News, strange: Bools, at_us: int) -> None:
-        """Add a closed window."""
+    def learn(self, actors: Actors, news: News, strange: Bools, crowd: Bools, at_us: int) -> None:
+        """Add a closed window. `crowd` are pairs that were no surprise because of all who came with them."""
         self._since.begin(at_us)
+        if crowd.any():
+            here = np.unique(joined(_JOINED, actors.principal[news.who[crowd]], news.folders[len(DEPTHS)][crowd]))
+            self._tally.put(here, np.full((len(here), 1), float(at_us)), at_us)
         fresh = ~self._tally.knows(joined(_MET, actors.principal))
         met = joined(_MET, actors.principal[fresh])
         self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)

@@ -5,7 +5,8 @@ So a look tells hardly anything that would not be told, only sooner; what it cos
 is what is far above the most that somebody ever had in one window (operations, different secrets, refusals, names asked
 for in vain), a network or folder that is not theirs, who was long away, log-ins refused to many accounts, and refusals
 of a secret that was just written. Each is looked at again whenever it has grown by half, operations when they have
-doubled, the last by a quarter: a flood costs a few looks.
+doubled, the last two by a quarter: a flood costs a few looks. Log-ins are judged by what a night has left of them, as
+their detector does, not by the window alone: who tries slowly passes its threshold in any window.
 """
 
 from __future__ import annotations
@@ -34,29 +35,34 @@ if TYPE_CHECKING:
 KINDS: Final = ("operations", "secrets", "refused", "walked", "own", "places", "networks", "return", "logins", "stale")
 _N, _SECRETS, _REFUSED, _WALKED, _OWN, _PLACES, _NETWORKS, _RETURN, _LOGINS, _STALE = range(len(KINDS))
 _LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0, 1.0])
-_RISING: Final = (_N, _SECRETS, _REFUSED, _WALKED, _OWN, _LOGINS)  # judged by the most there was before
+_RISING: Final = (_N, _SECRETS, _REFUSED, _WALKED, _OWN)  # judged by the most there was before
 _ALWAYS: Final = (_REFUSED, _LOGINS)  # also while everything is new
 _ABOVE: Final = 1.5  # times the most that somebody had in one window
 # Times: each is looked at again when it has grown so much.
-_STEP: Final = np.array([2.0] + [1.5] * (len(KINDS) - 2) + [1.25])
+_STEP: Final = np.array([2.0] + [1.5] * (len(KINDS) - 3) + [1.25, 1.25])
 _EXPLORES: Final = 10.0  # new places at once, from which on new places are looked at as counts are
 _SETTLED_HOURS: Final = 48  # before, nearly everything is new
 _KNOWN_HOURS: Final = 72  # and for so long, all that somebody new does
 _AWAY_HOURS: Final = 7 * 24
 _STILL_HOURS: Final = 7 * 24  # who has not moved for so long does not roam
 _WRITTEN_HOURS: Final = 12  # for so long after a write refusals are watched for
-# Of a peak, by the window: a month halves it, that of log-ins a night.
-_FADE: Final = np.where(np.arange(len(KINDS)) == _LOGINS, 0.9, 0.999)
+_FADE: Final = 0.999  # of a peak, by the window: a month halves it
+_NIGHT_HOURS: Final = 12.0  # halve what there was of log-ins refused
 _KEPT: Final = 100_000  # principals; past it those not seen for longest go
 _PLACES_KEPT: Final = 500_000  # folders and networks of principals, likewise
 _WRITTEN_KEPT: Final = 100_000  # secrets
 
 
 class Looks:
-    """Peaks of closed windows, what is at home where, counts of the open one, and what was looked at in it."""
+    """Peaks of closed windows, what is at home where, counts of the open one, and what was looked at in it.
+
+    Of refused log-ins the place of the peak holds what is left of all there were.
+    """
 
     def __init__(self, width_us: int) -> None:
         self._hour = 3_600_000_000 / width_us  # windows an hour
+        self._fade = np.full(len(KINDS), _FADE)
+        self._fade[_LOGINS] = 0.5 ** (1 / (_NIGHT_HOURS * self._hour))
         self._past, self._peaks = np.empty(0, np.uint64), np.empty((0, len(KINDS)))  # keys ascend, here and below
         self._first: Ints = np.empty(0, np.int64)  # the windows each was seen in first and last
         self._last: Ints = np.empty(0, np.int64)
@@ -172,9 +178,10 @@ class Looks:
         if self._closed < _SETTLED_HOURS * self._hour:
             counts[:, [kind for kind in range(len(KINDS)) if kind not in _ALWAYS]] = 0
         high = self._high(self._who)
-        times = counts / high
-        level = np.where(times >= 1, np.floor(np.log(np.maximum(times, 1)) / np.log(_STEP)), -1).astype(np.int64)
-        risen = (level > self._levels).any(axis=0)
+        times, left = counts / high, np.zeros_like(high)
+        left[:, _LOGINS] = self._of_past(self._peaks, self._who, 0.0)[:, _LOGINS] / _LEAST[_LOGINS]
+        level = _grown(times + left)
+        risen = (level > np.maximum(self._levels, _grown(left))).any(axis=0)
         self._levels = np.maximum(level, self._levels)
         room = high * _STEP ** (self._levels + 1.0) - counts
         self._slack = int(min(room[:, (_N, _SECRETS)].min(initial=_LEAST[_SECRETS]), _LEAST[_SECRETS])) - 1
@@ -199,9 +206,11 @@ class Looks:
     def close(self) -> None:
         """The window is over: what it had counts for the next ones."""
         self._closed += 1
-        self._peaks *= _FADE
-        there = self._counts[:, _RETURN] > 0
-        now = np.maximum(self._of_past(self._peaks, self._who, 0.0), self._counts)
+        self._peaks *= self._fade
+        there = (self._counts[:, (_RETURN, _LOGINS)] > 0).any(axis=1)
+        before = self._of_past(self._peaks, self._who, 0.0)
+        now = np.maximum(before, self._counts)
+        now[:, _LOGINS] = before[:, _LOGINS] + self._counts[:, _LOGINS]
         first = self._of_past(self._first, self._who, self._closed)
         last = np.where(there, self._closed, self._of_past(self._last, self._who, self._closed))
         moved = np.where(self._adopted, self._closed, self._of_past(self._moved, self._who, 0))
@@ -262,6 +271,12 @@ class Looks:
         if (written := frames.get("written")) is not None:
             self._written, self._written_last = written["key"].to_numpy(), written["last"].to_numpy()
         self._closed = frames["closed"]["closed"][0]
+
+
+def _grown(times: Floats) -> Ints:
+    """How often each has grown by its _STEP from where it is worth a look; -1: it is not yet."""
+    steps: Ints = np.where(times >= 1, np.floor(np.log(np.maximum(times, 1)) / np.log(_STEP)), -1).astype(np.int64)
+    return steps
 
 
 def _stacked(frame: pl.DataFrame, names: Sequence[str], without: float) -> npt.NDArray[Any]:

@@ -41,6 +41,7 @@ _SHOWN: Final = 3
 _MANY: Final = 10
 _ABOVE_PEAK: Final = 1.5
 _EACH_HOME: Final = 1.0  # of surprise: one new program in ten takes something out of a home of others, or another
+_NEWCOMER: Final = 4.9  # a newcomer's surprise to begin with, where it is told at all
 _HARM: Final = 1.0  # surprise added when a strange secret was changed, beyond how seldom that is
 
 
@@ -54,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     how many are told a day. `keys` bounds the memory, 24 bytes each.
     """
 
-    surprise: float = 4.9
+    surprise: float = 4.0
     familiar: float = 0.05
     probation_hours: int = 72
     bulk_secrets: int = 12
@@ -84,17 +85,19 @@ class PairNovelty:
         actors, news = both
         found: list[Found] = []
         surprises: list[float] = []
-        strange = np.zeros(0, dtype=np.bool_)
+        strange = crowd = np.zeros(0, dtype=np.bool_)
         if len(news.who):
             likely = known.likelihood(actors, news)
-            strange = (likely < config.familiar) & ~news.crowded(config.together)
+            odd = likely < config.familiar
+            crowd = odd & news.crowded(config.together)
+            strange = odd & ~crowd & ~known.came_along(actors, news)
             asked = strange & ~actors.probation[news.who]
             asked &= ~news.followers(asked, window)
             found, surprises = self._strangers(actors, news, asked, likely, window)
             if known.age_us(window.start_us) >= config.probation_hours * HOUR_US:
                 found += self._newcomers(actors, news, window)
         if window.closed:
-            known.learn(actors, news, strange, window.start_us)
+            known.learn(actors, news, strange, crowd, window.start_us)
             self._budget.note(window.start_us, surprises)
         return tell(self.info, window, found)
 
@@ -201,7 +204,7 @@ class PairNovelty:
             title="Newcomer reads across folders",
             severity="medium",
             confidence=0.6,
-            score=_tails.score(float(self._config.surprise + np.log10(known) + _EACH_HOME * one["homes"])),
+            score=_tails.score(float(_NEWCOMER + np.log10(known) + _EACH_HOME * one["homes"])),
             message=f"{show(principal)}, known for less than {self._config.probation_hours} hours, used {len(secrets)}"
             f" secrets, {known} of them others', out of {places} folders: {several(secrets, _SHOWN)}.",
             observed=f"{len(secrets)} secrets, {known} known before, {places} folders, {one['homes']} of them"

@@ -81,7 +81,7 @@ class SlowEvidence:
         if both is None:
             return empty(FINDING)
         actors, news = both
-        strange = np.zeros(0, dtype=np.bool_)
+        strange = crowd = np.zeros(0, dtype=np.bool_)
         hits = Evidence.none()
         found: list[Found] = []
         count, surprise = np.zeros(0), np.zeros(0)
@@ -90,7 +90,8 @@ class SlowEvidence:
             likely = known.likelihood(actors, news)
             people = (actors.frame["kind"] == "human").to_numpy()[news.who]
             familiar = np.where(people, config.familiar, config.familiar_programs)
-            strange = (likely < familiar) & ~news.crowded(config.together)
+            crowd = (likely < familiar) & news.crowded(config.together)
+            strange = (likely < familiar) & ~crowd & ~known.came_along(actors, news)
             hits = Evidence.of(actors, news, likely, strange & ~actors.probation[news.who], window)
         if len(hits.who):
             count, windows = self._trickle.sums(hits, at_us)
@@ -110,7 +111,7 @@ class SlowEvidence:
         if window.closed:
             anew = told & ~goes_on
             self._trickle.tell(hits.keys[anew], count[anew], at_us)
-            known.learn(actors, news, strange, at_us)
+            known.learn(actors, news, strange, crowd, at_us)
             self._trickle.learn(actors.principal[~actors.probation], hits, at_us)
             self._budget.note(at_us, surprise[~known_of].tolist())
         return tell(self.info, window, found)

@@ -87,12 +87,15 @@ class Allowance:
         unit = (key ^ (at_us // DAY_US * 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
         self._hour.append((at_us, family, unit, score, free))
 
-    def threshold(self, at_us: int, family: str) -> float:
-        """What a score must reach at `at_us`; it depends on what was noted before that hour alone."""
+    def threshold(self, at_us: int, family: str, *, spare: bool = False) -> float:
+        """What a score must reach at `at_us`; it depends on what was noted before that hour alone.
+
+        A family that said nothing of late may speak, unless all it wants is room to spare and there is none.
+        """
         self._turn(at_us)
         if self._thresholds is None:
             self._thresholds = self._set(at_us // HOUR_US * HOUR_US)
-        return self._thresholds.get(family, 0.0)
+        return self._thresholds.get(family, 2.0 if spare and self._thresholds else 0.0)
 
     def _turn(self, at_us: int) -> None:
         """Another hour: the one before it counts."""

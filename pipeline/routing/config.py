@@ -44,10 +44,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     `per_day` is how many alerts a day the whole lake is to deliver, as page or ticket. Families in `exempt` are always
     told; the others have `shares` of the day (`other_share` each, where they are not named), and only their findings
     that are worth it become alerts. A score below its family's floor is not worth it however much room the day has
-    (one half is a chance of one in a million, 0.45 of one in 80,000). The rest are kept as findings. Families of one
-    of the `kindred` groups see the same act from several sides (how much, how many, which, in what order), so that
-    their agreement proves nothing; where from, when and how it got in are other questions. Shares, floors and kin were
-    chosen on simulated estates, seeds 11 to 13, 101 to 112 and 403 to 405.
+    (one half is a chance of one in a million, 0.4 of one in 10,000); one that is not `strong` for its family gets room
+    that nobody else wants (`spare_share`). The rest are kept as findings. Families of one of the `kindred` groups see
+    the same act from several sides (how much, how many, which, in what order), so that their agreement proves nothing;
+    where from, when and how it got in are other questions. Shares, floors and kin were chosen on simulated estates,
+    seeds 11 to 13, 101 to 112 and 403 to 405.
 
     `certain` are causes in which nothing is weighed (somebody changed who may do what, or what is recorded, and made
     use of it; a token outlived its revocation): from high on they are told however full the day is.
@@ -64,8 +65,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     )
     other_share: float = 1.0
     floors: dict[str, float] = msgspec.field(
-        default_factory=lambda: {"pair": 0.45, "source": 0.45, "multivariate": 0.8}
+        default_factory=lambda: {"pair": 0.4, "source": 0.45, "multivariate": 0.745}
     )
+    strong: dict[str, float] = msgspec.field(default_factory=lambda: {"pair": 0.45, "multivariate": 0.8})
+    spare_share: float = 0.01
     group_hours: float = 24
     quiet_minutes: float = 120
     page_severity: Severity = "critical"
@@ -84,11 +87,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if not 0 < self.quiet_minutes <= self.group_hours * 60 <= MINUTES_MAX:
             raise ValueError("quiet_minutes must be above 0 and at most group_hours, these at most a century")
-        if not all(0 <= share <= 1 for share in (self.page_confidence, *self.floors.values())):
-            raise ValueError("page_confidence and floors must lie in 0..1")
+        if not all(0 <= share <= 1 for share in (self.page_confidence, *self.floors.values(), *self.strong.values())):
+            raise ValueError("page_confidence, floors and strong must lie in 0..1")
         if (
             not 0 < self.per_day <= PER_DAY_MAX
-            or not self.other_share > 0
+            or not min(self.other_share, self.spare_share) > 0
             or any(not share > 0 for share in self.shares.values())
         ):
             raise ValueError("per_day and shares must be above 0, per_day at most a million")

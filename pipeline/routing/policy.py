@@ -12,6 +12,7 @@ from pipeline.routing.match import any_glob
 
 ROUTES: Final = ("log", "ticket", "page")
 NEWS: Final = "news"  # the family of mild rules that are news of their principal
+SPARE: Final = "spare:"  # before the family of a score that is not strong: it gets what room nobody else wants
 NEWS_HALF: Final = 4.0  # so much news scores one half
 NEWS_LEAST: Final = 2.5  # less is no news
 RARE: Final = 2.0  # on the news of what hardly anybody does

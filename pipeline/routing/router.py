@@ -26,7 +26,7 @@ from pipeline.routing.config import Config
 from pipeline.routing.habits import Habits
 from pipeline.routing.match import Rule, any_glob, compile_rules, covering, micros
 from pipeline.routing.memory import Agreement, Seen, short
-from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, by_habit, is_habit, key_of, route_of
+from pipeline.routing.policy import NEWS, NEWS_HALF, ROUTES, SPARE, by_habit, is_habit, key_of, route_of
 from pipeline.routing.result import Counts, RoutingResult
 
 PENDING_MAX: Final = 50_000
@@ -43,7 +43,8 @@ class Router:
         self._pending = empty(FINDING)
         self._seen = Seen(config.seen_max)
         self._agreement = Agreement(config.group_us, config.principals_max)
-        self._allowance = Allowance(config.per_day, config.shares, config.other_share)
+        spare = {f"{SPARE}{family}": config.spare_share for family in config.strong}
+        self._allowance = Allowance(config.per_day, {**config.shares, **spare}, config.other_share)
         self._habits = Habits(config.principals_max)
         self._kin = {family: kin[0] for kin in config.kindred for family in kin}
         self._book = Book(config)
@@ -183,11 +184,13 @@ class Router:
         family, score = finding["family"] or "", finding["score"] or 0.0
         if news:
             family, score = NEWS, news / (news + NEWS_HALF)
-        if not news and finding["score"] is not None and score < self.config.floors.get(family, 0.0):
+        elif finding["score"] is not None and score < self.config.floors.get(family, 0.0):
             return False
+        spare = not news and finding["score"] is not None and score < self.config.strong.get(family, 0.0)
+        family = f"{SPARE}{family}" if spare else family
         grave = RANKS.get(finding["severity"], 0) >= RANKS["high"]
         certain = grave and any_glob(self.config.certain, finding["cause"] or "")
-        enough = self._allowance.threshold(self._clock_us, family)
+        enough = self._allowance.threshold(self._clock_us, family, spare=spare)
         self._allowance.note(self._clock_us, family, self._about(finding), score, free=certain)
         return certain or score >= enough
 

@@ -196,6 +196,27 @@ def test_guessing_is_shown_though_nobody_is_refused_twice() -> None:
     assert shown(*apart) == [(10, 12), (None, 12)]
 
 
+def test_guessing_that_takes_its_time_is_shown_in_the_hour_in_which_it_is_enough() -> None:
+    """Four accounts an hour are below what is worth a look; what the hours before have left of theirs counts."""
+    slow = log_ins((LAST * HOUR + np.arange(8) * 15 * MINUTE).astype(np.int64), "198.51.100.7")
+    assert told(after_quiet(), slow, (LAST + 2) * HOUR) == [
+        (LAST, None, 4), (LAST + 1, 5, 1), (LAST + 1, 35, 3), (LAST + 1, 50, 4), (LAST + 1, None, 4)
+    ]  # fmt: skip
+
+
+def test_guessing_that_never_ends_is_not_looked_at_again_and_again() -> None:
+    """Three an hour for three days stay about as many; twice as many in an hour are shown."""
+    noise = np.concatenate([spread(LAST + hour, 60, 3) for hour in range(72)])
+    windows = after_quiet()
+    told(windows, log_ins(noise, "198.51.100.7"), (LAST + 72) * HOUR)
+    assert told(windows, log_ins(spread(LAST + 72, 60, 3), "198.51.100.7"), (LAST + 73) * HOUR) == [
+        (LAST + 72, None, 3)
+    ]
+    more = told(windows, log_ins(spread(LAST + 73, 60, 24), "198.51.100.7"), (LAST + 74) * HOUR)
+    assert more[0][1] is not None
+    assert len(more) <= 3
+
+
 def test_log_ins_refused_where_the_accounts_are_at_home_are_not_shown() -> None:
     """A dozen typing errors are no attack."""
     homes = [operations(spread(hour, 60, 1), f"userpass/u{hour}", zone="198.51.100.0/24") for hour in range(12)]

@@ -573,6 +573,8 @@ def test_odd_findings_are_taken_as_they_are() -> None:
         {"group_hours": 1, "quiet_minutes": 61},
         {"page_confidence": 2},
         {"floors": {"pair": 2}},
+        {"strong": {"pair": 2}},
+        {"spare_share": 0},
         {"open_max": 0},
         {"group_hours": float("inf")},
     ],
@@ -604,13 +606,49 @@ def test_a_restored_router_continues_exactly() -> None:
 
 def test_a_score_below_its_family_s_floor_is_no_alert_however_quiet_the_day() -> None:
     """It stays a finding, takes nothing of the day's room, and what has no score or no floor is told as ever."""
-    low = frame(*(finding(i, family="pair", score=0.44, principal=f"approle/{i}") for i in range(3)))
+    low = frame(*(finding(i, family="pair", score=0.39, principal=f"approle/{i}") for i in range(3)))
     router = Router(Config())
     assert router.push(low, us(5)).alerts.is_empty()
     assert router.counts.held == 3
     assert len(router.snapshot()["allowance"]) == 0
-    told = frame(finding(6, family="pair", score=0.45), finding(6, family="token", score=0.3, principal="approle/b"))
+    told = frame(finding(6, family="pair", score=0.4), finding(6, family="token", score=0.3, principal="approle/b"))
     assert len(router.push(told, us(7)).alerts) == 2
+
+
+def _days(config: Config, *, weak: int, strong: int) -> list[tuple[str, float]]:
+    """Who is told, with which score, in the last of nine days of so many weak and strong findings a day."""
+    router, told = Router(config), []
+    for day in range(9):
+        scores = [0.41 + 0.03 * i / weak for i in range(weak)] + [0.5 + 0.4 * i / strong for i in range(strong)]
+        rows = [
+            finding(day * 1440 + 100 * i, family="pair", score=score, principal=f"approle/{day}.{i}")
+            for i, score in enumerate(scores)
+        ]
+        told = router.push(frame(*rows), us(day * 1440 + 1400)).alerts.rows(named=True)
+    return [(one["principal"], one["score"]) for one in told if one["principal"].startswith("approle/8.")]
+
+
+def test_what_is_not_strong_gets_room_that_is_left_and_takes_none() -> None:
+    """Three strong ones a day leave room for two more; twelve for none, and lose nothing to the weak."""
+    config = Config(per_day=5, shares={"pair": 1.0})
+    assert sum(score < 0.45 for _, score in _days(config, weak=6, strong=3)) in {1, 2, 3}
+    crowded = _days(config, weak=6, strong=12)
+    assert min(score for _, score in crowded) > 0.5
+    assert [score for _, score in crowded] == [score for _, score in _days(config, weak=0, strong=12)]
+    assert 3 <= len(crowded) <= 7
+
+
+def test_what_is_not_strong_is_not_told_by_surprise_on_a_full_day() -> None:
+    """The first weak one in days finds no room, where a family that was silent may speak."""
+    rows = [finding(10 * i, family="pair", score=0.5, principal=f"approle/{i}") for i in range(130)]
+    router = Router(Config(per_day=5))
+    router.push(frame(*rows), us(1300))
+    late = (
+        finding(1380, family="multivariate", score=0.76, principal="approle/a"),
+        finding(1381, family="source", score=0.46, principal="approle/b"),
+    )
+    told = router.push(frame(*late), us(1390)).alerts
+    assert told["principal"].to_list() == ["approle/b"]
 
 
 def test_sequences_prove_nothing_about_the_acts_they_are_made_of() -> None:
