@@ -35,9 +35,6 @@ are staged where they are named (`--attack`), and not counted here.
 All estates are of Vault: what detectors tell of clouds and clusters alone is held to its cases, and not measured here.
 False alerts of two of the estates (904 and 905) were looked at while detectors were written; the other twenty, where
 557 of 560 were found, were only measured.
-The figures are of the version that measured them. Since then what goes on under an open alert takes no room of the day,
-who looks from anywhere and takes nothing is told three times, a program's first days count as its way to move, and a
-person who tries again is no loop: on two of the estates (904 and 905) that left every figure as it was.
 """
 
 TIMES = """\
@@ -118,8 +115,8 @@ def _promised(result: dict[str, Any]) -> str:
     return f"""\
 ## Promised and delivered
 
-Where fewer are delivered than promised, detectors had no more to say that is above their families' floors: room that is
-left over is not filled.
+Room that is left over is filled with what is not strong for its family (`[alerts] strong`); where fewer are delivered
+than promised all the same, detectors had no more to say that is above their families' floors.
 
 {table(head, [_allowance(row) for row in result["suite"]])}"""
 
