@@ -105,10 +105,18 @@ class Acquaintance:
         self._moves = news, moved
         return moved
 
-    def came_along(self, actors: Actors, news: News) -> Bools:
-        """Pairs in folders of a name that their principal came new to, of late, together with others."""
-        here = self._get(_JOINED, actors.principal[news.who], news.folders[len(DEPTHS)])
-        return np.asarray(here > news.start_us - _TAKEOVER_US) & ~news.bare
+    def strange(self, actors: Actors, news: News, odd: Bools, together: int) -> tuple[Bools, Bools]:
+        """Of the `odd` pairs those that are foreign, and those that are not because `together` principals came at once.
+
+        Who came so may use folders of that name, in any environment, for three days: a team takes another's work over.
+        """
+        crowd = odd & news.crowded(together)
+        foreign = odd & ~crowd
+        some = np.flatnonzero(foreign & ~news.bare)
+        if len(some):
+            came = self._get(_JOINED, actors.principal[news.who[some]], news.folders[len(DEPTHS)][some])
+            foreign[some] = came <= news.start_us - _TAKEOVER_US
+        return foreign, crowd
 
     def exploration(
         self, actors: Actors, at: npt.NDArray[np.int64], recent: Floats | float = 0.0
@@ -160,14 +168,13 @@ class Acquaintance:
         return self._get(_PEAK, actors.principal[at])
 
     def learn(self, actors: Actors, news: News, strange: Bools, crowd: Bools, at_us: int) -> None:
-        """Add a closed window. `crowd` are pairs that were no surprise because of all who came with them."""
+        """Add a closed window. `strange` and `crowd` are what `strange` said of its pairs."""
         self._since.begin(at_us)
-        if crowd.any():
-            here = np.unique(joined(_JOINED, actors.principal[news.who[crowd]], news.folders[len(DEPTHS)][crowd]))
-            self._tally.put(here, np.full((len(here), 1), float(at_us)), at_us)
         fresh = ~self._tally.knows(joined(_MET, actors.principal))
         met = joined(_MET, actors.principal[fresh])
-        self._tally.put(met, np.full((len(met), 1), float(at_us)), at_us)
+        came = joined(_JOINED, actors.principal[news.who[crowd]], news.folders[len(DEPTHS)][crowd])
+        now = np.concatenate([met, np.unique(came)])
+        self._tally.put(now, np.full((len(now), 1), float(at_us)), at_us)
         practised = self._practised(actors, at_us)
         grown = [
             joined(_ACTIVE, actors.principal[practised]),

@@ -36,6 +36,7 @@ KINDS: Final = ("operations", "secrets", "refused", "walked", "own", "places", "
 _N, _SECRETS, _REFUSED, _WALKED, _OWN, _PLACES, _NETWORKS, _RETURN, _LOGINS, _STALE = range(len(KINDS))
 _LEAST: Final = np.array([40.0, 12.0, 8.0, 8.0, 2.0, 1.0, 1.0, 1.0, 5.0, 1.0])
 _RISING: Final = (_N, _SECRETS, _REFUSED, _WALKED, _OWN)  # judged by the most there was before
+_SUMMED: Final = np.arange(len(KINDS)) == _LOGINS  # judged by what is left of all there were
 _ALWAYS: Final = (_REFUSED, _LOGINS)  # also while everything is new
 _ABOVE: Final = 1.5  # times the most that somebody had in one window
 # Times: each is looked at again when it has grown so much.
@@ -61,8 +62,7 @@ class Looks:
 
     def __init__(self, width_us: int) -> None:
         self._hour = 3_600_000_000 / width_us  # windows an hour
-        self._fade = np.full(len(KINDS), _FADE)
-        self._fade[_LOGINS] = 0.5 ** (1 / (_NIGHT_HOURS * self._hour))
+        self._fade = np.where(_SUMMED, 0.5 ** (1 / (_NIGHT_HOURS * self._hour)), _FADE)
         self._past, self._peaks = np.empty(0, np.uint64), np.empty((0, len(KINDS)))  # keys ascend, here and below
         self._first: Ints = np.empty(0, np.int64)  # the windows each was seen in first and last
         self._last: Ints = np.empty(0, np.int64)
@@ -177,24 +177,14 @@ class Looks:
         counts[:, (_PLACES, _NETWORKS)] *= ~young[:, None]
         if self._closed < _SETTLED_HOURS * self._hour:
             counts[:, [kind for kind in range(len(KINDS)) if kind not in _ALWAYS]] = 0
-        high = self._high(self._who)
-        times, left = counts / high, np.zeros_like(high)
-        left[:, _LOGINS] = self._of_past(self._peaks, self._who, 0.0)[:, _LOGINS] / _LEAST[_LOGINS]
-        level = _grown(times + left)
+        past = self._of_past(self._peaks, self._who, 0.0)
+        high, left = _worth(past), past * _SUMMED / _LEAST
+        level = _grown(counts / high + left)
         risen = (level > np.maximum(self._levels, _grown(left))).any(axis=0)
         self._levels = np.maximum(level, self._levels)
         room = high * _STEP ** (self._levels + 1.0) - counts
         self._slack = int(min(room[:, (_N, _SECRETS)].min(initial=_LEAST[_SECRETS]), _LEAST[_SECRETS])) - 1
         return frozenset(KINDS[kind] for kind in np.flatnonzero(risen).tolist())
-
-    def _high(self, who: U64) -> Floats:
-        """What is worth a look for each of `who`."""
-        peaks = self._of_past(self._peaks, who, 0.0)
-        high = np.zeros_like(peaks)
-        high[:, _RISING] = peaks[:, _RISING]
-        high[:, _PLACES] = np.where(peaks[:, _PLACES] >= _EXPLORES, peaks[:, _PLACES], 0.0)
-        worth: Floats = np.maximum(_ABOVE * high, _LEAST)
-        return worth
 
     def _of_past(self, values: npt.NDArray[Any], who: U64, without: float) -> npt.NDArray[Any]:
         """What `values` (row i is of `_past[i]`) has of each of `who`."""
@@ -209,8 +199,7 @@ class Looks:
         self._peaks *= self._fade
         there = (self._counts[:, (_RETURN, _LOGINS)] > 0).any(axis=1)
         before = self._of_past(self._peaks, self._who, 0.0)
-        now = np.maximum(before, self._counts)
-        now[:, _LOGINS] = before[:, _LOGINS] + self._counts[:, _LOGINS]
+        now = np.where(_SUMMED, before + self._counts, np.maximum(before, self._counts))
         first = self._of_past(self._first, self._who, self._closed)
         last = np.where(there, self._closed, self._of_past(self._last, self._who, self._closed))
         moved = np.where(self._adopted, self._closed, self._of_past(self._moved, self._who, 0))
@@ -271,6 +260,15 @@ class Looks:
         if (written := frames.get("written")) is not None:
             self._written, self._written_last = written["key"].to_numpy(), written["last"].to_numpy()
         self._closed = frames["closed"]["closed"][0]
+
+
+def _worth(peaks: Floats) -> Floats:
+    """What is worth a look for somebody with such peaks."""
+    high = np.zeros_like(peaks)
+    high[:, _RISING] = peaks[:, _RISING]
+    high[:, _PLACES] = np.where(peaks[:, _PLACES] >= _EXPLORES, peaks[:, _PLACES], 0.0)
+    worth: Floats = np.maximum(_ABOVE * high, _LEAST)
+    return worth
 
 
 def _grown(times: Floats) -> Ints:

@@ -51,7 +51,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A pair whose folder or peers make it at least `familiar` likely is no stranger. A principal known for less than
     `probation_hours` is told only when it takes `bulk_secrets` at once out of `bulk_places` folders, half known, or
     some out of so many folders that others have to themselves.
-    Where `together` principals come new to one folder in one window, the folder moved, not they. `per_day` is about
+    Where `together` principals come new to one folder in one window, the folder moved, not they, and what they use in
+    folders of that name in the three days after is no stranger either. `per_day` is about
     how many are told a day. `keys` bounds the memory, 24 bytes each.
     """
 
@@ -88,9 +89,7 @@ class PairNovelty:
         strange = crowd = np.zeros(0, dtype=np.bool_)
         if len(news.who):
             likely = known.likelihood(actors, news)
-            odd = likely < config.familiar
-            crowd = odd & news.crowded(config.together)
-            strange = odd & ~crowd & ~known.came_along(actors, news)
+            strange, crowd = known.strange(actors, news, likely < config.familiar, config.together)
             asked = strange & ~actors.probation[news.who]
             asked &= ~news.followers(asked, window)
             found, surprises = self._strangers(actors, news, asked, likely, window)

@@ -90,8 +90,7 @@ class SlowEvidence:
             likely = known.likelihood(actors, news)
             people = (actors.frame["kind"] == "human").to_numpy()[news.who]
             familiar = np.where(people, config.familiar, config.familiar_programs)
-            crowd = (likely < familiar) & news.crowded(config.together)
-            strange = (likely < familiar) & ~crowd & ~known.came_along(actors, news)
+            strange, crowd = known.strange(actors, news, likely < familiar, config.together)
             hits = Evidence.of(actors, news, likely, strange & ~actors.probation[news.who], window)
         if len(hits.who):
             count, windows = self._trickle.sums(hits, at_us)

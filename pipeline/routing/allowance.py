@@ -30,6 +30,7 @@ SCHEMA: Final = pl.Schema(
         "kind": pl.String(),  # first, day, hour
     }
 )
+_CLOSED: Final = 2.0  # no score reaches it
 _ALL: Final = 1.25  # times what is wanted may be told with all that is free
 _STEPS: Final = 16  # halvings of the scale of all shares
 
@@ -95,7 +96,7 @@ class Allowance:
         self._turn(at_us)
         if self._thresholds is None:
             self._thresholds = self._set(at_us // HOUR_US * HOUR_US)
-        return self._thresholds.get(family, 2.0 if spare and self._thresholds else 0.0)
+        return self._thresholds.get(family, _CLOSED if spare and self._thresholds else 0.0)
 
     def _turn(self, at_us: int) -> None:
         """Another hour: the one before it counts."""
@@ -167,7 +168,7 @@ def _levels(
         low, high = (middle, high) if told(middle) <= allowed else (low, middle)
     counts = {family: int(low * weights[family]) for family in ranked}
     return {
-        family: float(np.nextafter(scores[counts[family]], 2.0))
+        family: float(np.nextafter(scores[counts[family]], _CLOSED))
         for family, (scores, _) in ranked.items()
         if counts[family] < len(scores)
     }

@@ -181,12 +181,13 @@ class Router:
 
     def _worth(self, finding: Mapping[str, Any], news: float) -> bool:
         """Whether a finding is one of those the day has room for. Noted either way, from its family's floor on."""
-        family, score = finding["family"] or "", finding["score"] or 0.0
+        family, score, spare = finding["family"] or "", finding["score"] or 0.0, False
         if news:
             family, score = NEWS, news / (news + NEWS_HALF)
-        elif finding["score"] is not None and score < self.config.floors.get(family, 0.0):
-            return False
-        spare = not news and finding["score"] is not None and score < self.config.strong.get(family, 0.0)
+        elif finding["score"] is not None:
+            if score < self.config.floors.get(family, 0.0):
+                return False
+            spare = score < self.config.strong.get(family, 0.0)
         family = f"{SPARE}{family}" if spare else family
         grave = RANKS.get(finding["severity"], 0) >= RANKS["high"]
         certain = grave and any_glob(self.config.certain, finding["cause"] or "")
