@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.model import Frames
 
 PART: Final = "edition"
-EDITION: Final = 20  # one more whenever a frame or a column of any state is added, changed or dropped
+EDITION: Final = 21  # one more whenever a frame or a column of any state is added, changed or dropped
 _FRAME: Final = "written"
 
 

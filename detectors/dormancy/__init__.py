@@ -16,6 +16,7 @@ from detectors._text import figure, hour_of, show
 from detectors._usual import Bools, Floats
 from detectors._window import Found, seen_in, tell, ways
 from detectors.dormancy.news import News
+from detectors.dormancy.places import Places
 from detectors.dormancy.rhythm import Present, Rhythm, Told
 from detectors.dormancy.unrest import Unrest
 from pipeline.core.model import DetectorInfo
@@ -29,7 +30,7 @@ INFO: Final = DetectorInfo(
     version="1",
     title="Account awakens after a long absence",
     family="time",
-    summary="time since last seen and hour of day per principal against its own and its kind's rhythm",
+    summary="absence, hour of day and network per principal against its own and its kind's habits",
     techniques=("T1078",),
     measures=("F3",),
     early=("return",),
@@ -42,14 +43,14 @@ _NEXT: Final = (
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An account away for `idle_days` is told when absence, hour and reads together reach `surprise` (-log10 of p).
+    """An account away for `idle_days` is told when absence, hour, reads and place sum up to `surprise` (-log10 of p).
 
     One known in `windows` windows or more is told for the hour alone (cause off_hours) from `hour_surprise` on. Where
     `together` of a cohort come at an hour that is not theirs, the cohort's clock moved. What an account does within
     `awake_hours` of its return still counts as its return. `per_day` is about how many are told a day. `emergency` are
     globs of accounts that are never there by nature, as `principals` of break_glass, which tells of their use. A person
     who is there in `round_hours` of the last 24 hours is told (cause round_the_clock) where hardly anybody ever was.
-    `keys` bounds the memory, 160 bytes each and 32 for people.
+    `keys` bounds the memory, 184 bytes each and 32 for people.
     """
 
     idle_days: float = 7.0
@@ -72,6 +73,7 @@ class Judged:
     woke: Bools
     surprise: Floats
     fresh: Floats  # secrets never read before
+    strange: Bools  # in no network it was ever in
 
 
 class Dormancy:
@@ -82,7 +84,8 @@ class Dormancy:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rhythm = Rhythm(config.keys, config.awake_hours, any_of(config.emergency))
-        self._news = News()
+        self._news = News("news")
+        self._places = Places(config.keys)
         self._unrest = Unrest(config.keys, config.round_hours)
         self._budget = Budget(min(config.surprise, config.hour_surprise), config.per_day)
 
@@ -101,6 +104,7 @@ class Dormancy:
             self._budget.note(window.start_us, judged.surprise[judged.surprise >= least].tolist())
             if self._news.asks(window):
                 self._learn_news(present, judged, window)
+            self._places.learn(present, judged.told.away_h >= self._config.idle_days * 24, window)
             self._rhythm.learn(present, judged.told, odd, self._config.idle_days * 24, window.start_us)
         return tell(self.info, window, found)
 
@@ -114,13 +118,15 @@ class Dormancy:
         late &= ~_shared(present, (told.hour >= config.hour_surprise / 2), config.together)
         surprise = np.zeros(len(values))
         fresh = np.zeros(len(values))
+        strange = np.zeros(len(values), dtype=np.bool_)
         surprise[late] = told.hour[late]
         if woke.any():
             fresh[woke] = _never_read(present, woke, window)
-            news = self._news.weight(present.kinds[woke], window.start_us)
-            more = news * (fresh[woke] > 0) + _READS * np.log2(values[woke])
+            strange = woke & self._places.strange(present, window.start_us)
+            news, moves = (one.weight(present.kinds[woke], window.start_us) for one in (self._news, self._places))
+            more = news * (fresh[woke] > 0) + moves * strange[woke] + _READS * np.log2(values[woke])
             surprise[woke] = told.gap[woke] + told.hour[woke] + more
-        return Judged(told, woke, surprise, fresh)
+        return Judged(told, woke, surprise, fresh, strange)
 
     def _learn_news(self, present: Present, judged: Judged, window: Window) -> None:
         """How usual it is to read something new; those that have just come back do not say."""
@@ -140,7 +146,8 @@ class Dormancy:
             since = f"not seen for {days:.0f} days"
             if told.never[i]:
                 since = f"never there in the {days:.0f} days that are remembered"
-            message = f"{show(principal)}, {since}, read {one['values']} values{news}: {what}."
+            where = ", in a network it never was in" if judged.strange[i] else ""
+            message = f"{show(principal)}, {since}, read {one['values']} values{news}{where}: {what}."
         else:
             message = f"{show(principal)} read {one['values']} values at an hour that is not its own: {what}."
         return Found(
@@ -188,8 +195,8 @@ class Dormancy:
         )
 
     def snapshot(self) -> Frames:
-        """Rhythms; people's hours; how much is news; the budget."""
-        parts = (self._rhythm, self._unrest, self._news, self._budget)
+        """Rhythms; people's hours; how much is news; networks; the budget."""
+        parts = (self._rhythm, self._unrest, self._news, self._places, self._budget)
         return {name: frame for part in parts for name, frame in part.snapshot().items()}
 
     def restore(self, frames: Frames) -> None:
@@ -197,6 +204,7 @@ class Dormancy:
         self._rhythm.restore(frames)
         self._unrest.restore(frames)
         self._news.restore(frames)
+        self._places.restore(frames)
         self._budget.restore(frames)
 
 

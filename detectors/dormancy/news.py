@@ -1,4 +1,4 @@
-"""How often those of a kind read what they never read, in an hour in which they read at all."""
+"""How often something is new to those of a kind: what they read in an hour, or where they come from."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _FIRST: Final = 20.0  # added, so that a memory of a few hours does not call eve
 
 
 class News:
-    """Two numbers a kind: principals that read in an hour, and those of them that read something new."""
+    """Two numbers a kind: principals that were there in an hour, and those of them to whom something was new."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._kinds = Table(2, _KINDS, _HALF_LIFE_US)
 
     @staticmethod
@@ -32,20 +33,20 @@ class News:
         return window.closed and lot(window.start_us, _EVERY) == 0
 
     def weight(self, kinds: Keys, at_us: int) -> Floats:
-        """Surprise (-log10) of reading something new, for one of each kind."""
-        read, new = self._kinds.get(kinds, at_us).T
-        surprise: Floats = np.minimum(-np.log10((new + 0.5) / (read + _FIRST)), _MOST)
+        """Surprise (-log10) of something new, for one of each kind."""
+        there, new = self._kinds.get(kinds, at_us).T
+        surprise: Floats = np.minimum(-np.log10((new + 0.5) / (there + _FIRST)), _MOST)
         return surprise
 
     def learn(self, kinds: Keys, new: Bools, at_us: int) -> None:
-        """Add principals that read, and whether something was new to each."""
+        """Add principals that were there, and whether something was new to each."""
         self._kinds.add(kinds, np.stack([np.ones(len(new)), new], axis=1).astype(np.float64), at_us)
 
     def snapshot(self) -> Frames:
-        """One table."""
-        return {"news": self._kinds.snapshot()}
+        """One table, under the name."""
+        return {self._name: self._kinds.snapshot()}
 
     def restore(self, frames: Frames) -> None:
         """Continue from a snapshot; from one of an earlier version, with nothing known."""
-        if "news" in frames:
-            self._kinds.restore(frames["news"])
+        if self._name in frames:
+            self._kinds.restore(frames[self._name])

@@ -14,6 +14,7 @@ from detectors._memory import Keys, Table, distinct_of, keys_of, unique
 from detectors._people import People
 from detectors._since import Since
 from detectors._usual import Bools, Floats
+from detectors.dormancy.places import marks
 from pipeline.core.clock import HOUR_US
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Present:
     keys: Keys
     kinds: Keys
     cohorts: Keys
+    marks: Keys  # of the networks each came from
     made: Keys  # accounts that were written in the window, whoever was there
 
     @classmethod
@@ -54,8 +56,11 @@ class Present:
         if rows.is_empty():
             return None
         values = np.where(rows["discloses_value"].fill_null(value=False).to_numpy(), rows["n"].to_numpy(), 0)
-        each = people.each(rows, values=lambda each: each.sum(values))
-        return cls(each.frame, each.keys, each.kinds, each.cohorts, _made(window))
+        each = people.each(
+            rows, values=lambda each: each.sum(values), marks=lambda each: marks(people, each)
+        )  # fmt: skip
+        frame, came_from = each.frame.drop("marks"), each.frame["marks"].to_numpy()
+        return cls(frame, each.keys, each.kinds, each.cohorts, came_from, _made(window))
 
 
 @dataclass(frozen=True, slots=True)
