@@ -22,6 +22,7 @@ from detectors.rate import batches, issues, removals, roles, versions
 from detectors.rate.hoard import Hoard
 from detectors.rate.mounts import CHANGED, Mounts
 from detectors.rate.scopes import SCOPES, Keyed, counted, shared
+from detectors.rate.trawl import Trawl
 from pipeline.core.model import DetectorInfo
 from pipeline.core.schema import FINDING, empty
 
@@ -57,7 +58,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for it. `removed` secrets or more that one principal removed in a window are told below `removed_p`, `issued`
     credentials or more that one token took, or of `roles` roles beyond the first, below `issued_p`, `hoarded` of late
     beyond one of a role for each token below `hoarded_p`, `batched` values or more in batches below `batched_p`,
-    `versions` reads by version or more below `versions_p`. `per_day` is about how many are told a day.
+    `versions` reads by version or more below `versions_p`, a person's `trawled` secrets of late or more below
+    `trawled_p`. `per_day` is about how many are told a day.
     `keys` bounds the memory, per scope.
     """
 
@@ -74,6 +76,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batched_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
     versions: int = 10
     versions_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    trawled: float = 3.0
+    trawled_p: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-3
     days: int = 3
     above_peak: float = 1.5
     cold_mean: float = 20.0
@@ -130,6 +134,7 @@ class Rate:
         )
 
         self._hoard = Hoard(_leaky.Enough(config.hoarded, config.hoarded_p, *alike), keys)
+        self._trawl = Trawl(_leaky.Enough(config.trawled, config.trawled_p, *alike), keys)
 
     def inspect(self, window: Window) -> pl.DataFrame:
         """FINDING rows of WINDOW rows."""
@@ -166,6 +171,7 @@ class Rate:
             found += self._mounts.inspect(changes, window)
         found += [one for acts in self._acts for one in acts.inspect(window)]
         found += self._hoard.inspect(window)
+        found += self._trawl.inspect(window)
         return tell(self.info, window, found)
 
     def _loud(self, scope: str, keyed: Keyed, at_us: int) -> Bools:
@@ -230,7 +236,7 @@ class Rate:
     def snapshot(self) -> Frames:
         """Per scope two tables and an age, and what surprises are worth; the budget; mounts; acts."""
         parts = [part[scope].snapshot(scope) for part in (self._habits, self._conformal) for scope in SCOPES]
-        parts += [part.snapshot() for part in (self._budget, self._mounts, *self._acts, self._hoard)]
+        parts += [part.snapshot() for part in (self._budget, self._mounts, *self._acts, self._hoard, self._trawl)]
         return {name: frame for frames in parts for name, frame in frames.items()}
 
     def restore(self, frames: Frames) -> None:
@@ -243,6 +249,7 @@ class Rate:
         for acts in self._acts:
             acts.restore(frames)
         self._hoard.restore(frames)
+        self._trawl.restore(frames)
 
 
 def _driven(operations: pl.DataFrame, secrets: pl.Series) -> Bools:

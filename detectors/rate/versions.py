@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _READ: Final = OLD_VERSION & (pl.col("outcome") == "success")
 _MANY: Final = 100
-_NEXT: Final = (
+NEXT: Final = (
     "Ask whoever did it what was looked for. If nobody knows: revoke the tokens, and take the values that were replaced"
     " as known to others; where one of them is still accepted somewhere, rotate it there."
 )
@@ -45,7 +45,7 @@ def told(act: Act, window: Window) -> Found:
         f" {ways(mine, 'secret')}.",
         observed=f"{figure(act.n)} reads by version of {of}",
         expected=f"{figure(act.mean)} in an hour in which it reads any",
-        next_step=_NEXT,
+        next_step=NEXT,
         techniques=("T1555.006",),
         principal=act.principal,
         **seen_in(mine),
