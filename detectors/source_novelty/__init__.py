@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from detectors._text import figure, several, show
 from detectors._usual import Bools
 from detectors._window import Found, known_since, seen_in, tell, values_in
 from detectors.source_novelty.arrivals import Arrivals
+from detectors.source_novelty.deeds import carriers, changers, taking
 from detectors.source_novelty.front import Fronts, Limits
 from detectors.source_novelty.homes import Homes, no_stranger
 from detectors.source_novelty.hosts import Hosts, Stays, machine
@@ -67,6 +69,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     front_windows: int = 24
 
 
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Row i of Bools is row i of Visits; Ints are rows of it."""
+
+    met: Bools
+    looked: Bools  # judged before, and took nothing so far
+    known: Bools  # met, and no news now
+    moved: Ints  # new to a settled principal
+    alone: Ints  # of these, its own doing
+    judged: Bools
+    odd: Bools
+
+
 class SourceNovelty:
     """Remembers which zones and machines a principal used, how many use a zone, who came new where in the last day,
     and where each token was."""
@@ -88,40 +103,24 @@ class SourceNovelty:
         visits = Visits.of(window)
         if visits is None:
             return empty(FINDING)
-        met, looked = self._zones.seen(visits)
-        known = met & ~_taking(visits, looked, window)
-        moved, alone = self._moved(visits, known, window)
-        young = self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
-        hidden = self._fronts.zones()
-        odd = np.zeros(len(known), dtype=np.bool_)
-        odd[alone] = not young
-        judged = looked | odd
-        some = np.flatnonzero(judged)
-        judged[some] = ~self._zones.frequented(visits, some)
-        odd[alone] &= ~visits.frame["zone"].gather(alone).is_in(hidden).to_numpy() & ~self._zones.followers(
-            visits, alone, window
-        )
-        found, surprises = self._newly(visits, odd, known, window)
+        pairs, hidden = self._pairs(visits, window), self._fronts.zones()
+        threshold = self._budget.threshold(window.start_us)
+        found, surprises = self._newly(visits, pairs.odd, pairs.known, window)
         came = self._came(visits, window)
         visible = came[~visits.frame["zone"].gather(came).is_in(hidden).to_numpy()]
-        threshold = self._budget.threshold(window.start_us)
         more, others = self._arrivals.inspect(visits, visible, self._zones, window, threshold)
         found, surprises = found + more, surprises + others
         tokens, stays = self._tokens.seen(window, hidden), self._hosts.seen(window, hidden)
-        if tokens is not None and not young:
+        if tokens is not None and not self._young(window):
             told = {one.principal for one in found}
             more, others = self._tokens.inspect(tokens, told, threshold)
             found, surprises = found + more, surprises + others
-        if stays is not None and not young:
-            told = {*(one.principal for one in found), *visits.frame["principal"].filter(pl.Series(~known))}
+        if stays is not None and not self._young(window):
+            told = {*(one.principal for one in found), *visits.frame["principal"].filter(pl.Series(~pairs.known))}
             more, others = self._machines(*stays, told, window)
             found, surprises = found + more, surprises + others
         if window.closed:
-            idle = judged & ~_taking(visits, judged, window)
-            self._arrivals.learn(visits, came, self._zones, window.start_us)
-            self._homes.learn(visits, self._zones, known, ((~met | looked) & ~idle, alone), window.start_us)
-            self._zones.learn(visits, (moved, alone), idle, window.start_us)
-            self._zones.practise(visits, self._practised(visits, ~met, moved, window), window.start_us)
+            self._learn(visits, pairs, came, window)
             self._budget.note(window.start_us, surprises)
             found += self._fronts.learn(window)
             if tokens is not None:
@@ -129,6 +128,34 @@ class SourceNovelty:
             if stays is not None:
                 self._hosts.learn(*stays, window.start_us)
         return tell(self.info, window, found)
+
+    def _young(self, window: Window) -> bool:
+        """Whether every zone is new, since the memory is."""
+        return self._zones.age_us(window.start_us) < self._config.settle_hours * HOUR_US
+
+    def _pairs(self, visits: Visits, window: Window) -> Pairs:
+        """What is new of those of a window, and what of it is odd."""
+        met, looked = self._zones.seen(visits)
+        known = met & ~taking(visits, looked, window)
+        moved, alone = self._moved(visits, known, window)
+        odd = np.zeros(len(known), dtype=np.bool_)
+        odd[alone] = not self._young(window)
+        judged = looked | odd
+        some = np.flatnonzero(judged)
+        judged[some] = ~self._zones.frequented(visits, some)
+        hidden = visits.frame["zone"].gather(alone).is_in(self._fronts.zones()).to_numpy()
+        odd[alone] &= ~hidden & ~self._zones.followers(visits, alone, window)
+        return Pairs(met, looked, known, moved, alone, judged, odd)
+
+    def _learn(self, visits: Visits, pairs: Pairs, came: Ints, window: Window) -> None:
+        """Add a closed window to what is known of zones."""
+        at_us, moved, alone = window.start_us, pairs.moved, pairs.alone
+        idle = pairs.judged & ~taking(visits, pairs.judged, window)
+        self._arrivals.learn(visits, came, self._zones, at_us)
+        fresh = (~pairs.met | pairs.looked) & ~idle
+        self._homes.learn(visits, self._zones, pairs.known, (fresh, alone), at_us)
+        self._zones.learn(visits, (moved, alone), idle, at_us)
+        self._zones.practise(visits, self._practised(visits, ~pairs.met, moved, window), at_us)
 
     def _moved(self, visits: Visits, known: Bools, window: Window) -> tuple[Ints, Ints]:
         """The pairs that are new to a settled principal, and those of them that are its own doing."""
@@ -177,7 +204,7 @@ class SourceNovelty:
         at = np.flatnonzero(odd)
         share, node = self._zones.shares(visits)[at], self._zones.on_nodes(visits, at)
         mean, size = self._zones.moving(visits, at, node)
-        strange, took = self._zones.strange(visits, at, window.start_us), _taking(visits, odd, window)[at]
+        strange, took = self._zones.strange(visits, at, window.start_us), taking(visits, odd, window)[at]
         first = self._homes.first(visits, at)
         columns = {
             "share": share, "mean": np.maximum(mean, first), "size": size, "took": took,
@@ -201,10 +228,10 @@ class SourceNovelty:
         surprise = np.maximum(surprise, each["strange"].to_numpy())
         surprise += each["hurried"].to_numpy()
         surprise -= _NOTHING_TAKEN * ~each["took"].to_numpy()
-        idle = ~each["took"] & (each["glances"] >= _OFTEN) & ~each["principal"].is_in(_changers(window).implode())
+        idle = ~each["took"] & (each["glances"] >= _OFTEN) & ~each["principal"].is_in(changers(window).implode())
         surprise = np.where(idle.to_numpy(), 0.0, surprise)
         programs = (each["kind"] != "human").to_numpy()
-        surprise += _CARRIED * (programs & each["principal"].is_in(_carriers(rows, window).implode()).to_numpy())
+        surprise += _CARRIED * (programs & each["principal"].is_in(carriers(rows, window).implode()).to_numpy())
         loud = np.flatnonzero(surprise >= self._budget.threshold(window.start_us)).tolist()
         return [
             self._found(each.row(i, named=True), float(surprise[i]), visits, window) for i in loud
@@ -248,7 +275,7 @@ class SourceNovelty:
         came = self._arrivals.seen(visits, self._zones, window)
         asked = np.zeros(len(visits.zone), dtype=np.bool_)
         asked[came] = True
-        return came[_taking(visits, asked, window)[came]]
+        return came[taking(visits, asked, window)[came]]
 
     def _machines(
         self, stays: Stays, new: Bools, known: set[str | None], window: Window
@@ -283,35 +310,6 @@ class SourceNovelty:
         self._hosts.restore(frames)
         self._fronts.restore(frames)
         self._budget.restore(frames)
-
-
-def _taking(visits: Visits, asked: Bools, window: Window) -> Bools:
-    """Which of the pairs `asked` read a value."""
-    found = np.zeros(len(asked), dtype=np.bool_)
-    some = np.flatnonzero(asked)
-    if len(some):
-        pairs = visits.frame[some].select("principal", "zone")
-        mine = pl.col("discloses_value") & pl.col("principal").is_in(pairs["principal"].unique().implode())
-        took = window.operations.filter(mine).select("principal", "zone").unique().with_columns(took=True)
-        told = pairs.join(took, on=["principal", "zone"], how="left", maintain_order="left")["took"]
-        found[some] = told.fill_null(value=False).to_numpy()
-    return found
-
-
-def _changers(window: Window) -> pl.Series:
-    """Principals that did more in the window than ask and log in."""
-    asked = pl.col("operation").is_in(("read", "list", "auth", "other"))
-    return window.operations.filter(~asked)["principal"].unique().drop_nulls()
-
-
-def _carriers(new: pl.DataFrame, window: Window) -> pl.Series:
-    """Of rows of principal, zone those principals with a session there and in another network as well."""
-    placed = (pl.col("session") != "") & (pl.col("zone") != "")
-    mine = window.operations.filter(pl.col("principal").is_in(new["principal"].implode()) & placed)
-    told = mine.join(new.select("principal", "zone", there=True), on=["principal", "zone"], how="left")
-    there = pl.col("there").fill_null(value=False)
-    both = told.group_by("principal", "session").agg(both=there.any() & ~there.all())
-    return both.filter("both")["principal"].unique()
 
 
 def create(config: Config) -> SourceNovelty:
