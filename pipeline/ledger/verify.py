@@ -81,6 +81,30 @@ class _Parts:
         return lambda done, _size: progress(before + min(done, self._sizes[nth]), whole)
 
 
+@dataclass(slots=True)
+class _Said:
+    """What the control records say, the last one of a kind where only that counts."""
+
+    declared: redaction.Declared = field(default_factory=redaction.Declared)
+    sealed: seal.Sealed = field(default_factory=seal.Sealed)
+    standing: Standing = field(default_factory=Standing)
+    stamps: list[Record] = field(default_factory=list)
+    configured: Record | None = None
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> _Said:
+        """Of all of them, in order."""
+        said = cls()
+        for record in records:
+            for part in (said.declared, said.sealed, said.standing):
+                part.take(record)
+            if anchor.is_anchor(record):
+                said.stamps.append(record)
+            if statements.is_configuration(record):
+                said.configured = record
+        return said
+
+
 @inline
 def verify(
     lake_dir: Path,
@@ -120,45 +144,42 @@ def verify(
     tree = TreeCheck(reader, run.places, folder, parts.of(0))
     tree.run(head.root)
     run.whole = tree.whole
-    declared, standing, stood, stamps = redaction.Declared(), seal.Sealed(), Standing(), []
-    configured = None
-    for record in _records(run, reader, tree):
-        declared.take(record)
-        standing.take(record)
-        stood.take(record)
-        if anchor.is_anchor(record):
-            stamps.append(record)
-        if statements.is_configuration(record):
-            configured = record
+    said = _Said.of(_records(run, reader, tree))
     rows = RowCheck(
         reader,
         run.places,
         suspect=tree.suspect,
-        erased=declared.erased,
-        expired=declared.expired,
+        erased=said.declared.erased,
+        expired=said.declared.expired,
         rule=rule,
     )
-    counted = parts.of(1)
-    for item in lake.rows:
+    _take_rows(rows, lake.rows, run, parts.of(1), head.size)
+    rows.finish(tree.control)
+    records = f"{folder}/{control.FILE}"
+    if lake.holds is not None:
+        redaction.check_holds(said.declared.holds, lake.holds, run.places, records)
+    statements.check_configuration(said.configured, lake.head, run.places, records)
+    seal.check(run.lake, said.sealed.files, lake.files, run.places, required=sealed)
+    seal.check_merged(said.sealed.merged, run.places, records)
+    if alone:
+        seal.check_found(said.sealed.found, run.places, records)
+    told = anchor.check(run.lake, folder, said.stamps, run.places, reader=reader if tree.whole else None, roots=roots)
+    run.notes += told.notes()
+    hold_against_kept(run, reader, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
+    return _report(run, head, rows.rows, said.standing)
+
+
+def _take_rows(
+    check: RowCheck, lake: Iterable[pl.DataFrame | Unreadable], run: Course, progress: Progress | None, size: int
+) -> None:
+    for item in lake:
         if isinstance(item, Unreadable):
             run.places.add(item.file, "altered", "file", f"the file cannot be read: {item.reason}")
         else:
-            rows.take(item)
-            if counted is not None:
-                counted(rows.rows, head.size)
+            check.take(item)
+            if progress is not None:
+                progress(check.rows, size)
         del item  # or it would be kept while the next is read
-    rows.finish(tree.control)
-    if lake.holds is not None:
-        redaction.check_holds(declared.holds, lake.holds, run.places, f"{folder}/{control.FILE}")
-    statements.check_configuration(configured, lake.head, run.places, f"{folder}/{control.FILE}")
-    seal.check(run.lake, standing.files, lake.files, run.places, required=sealed)
-    seal.check_merged(standing.merged, run.places, f"{folder}/{control.FILE}")
-    if alone:
-        seal.check_found(standing.found, run.places, f"{folder}/{control.FILE}")
-    told = anchor.check(run.lake, folder, stamps, run.places, reader=reader if tree.whole else None, roots=roots)
-    run.notes += told.notes()
-    hold_against_kept(run, reader, since_heads=since_heads, guard=guard, origin=key.name, progress=parts.of(2))
-    return _report(run, head, rows.rows, stood)
 
 
 def _report(run: Course, head: Checkpoint, rows: int, stood: Standing) -> Report:
