@@ -32,7 +32,7 @@ _PROFILE: Final = ("known", "succeeded", "expected_per_hour")
 class Pairs:
     """Reads of secrets by those who succeeded at them before; row i of every array is row i of `frame`."""
 
-    frame: pl.DataFrame  # principal, secret, cohort, n, denied, until (the last refusal, or else read), person
+    frame: pl.DataFrame  # principal, secret, cohort, n, denied, sessions, until (the last refusal, else read), person
     keys: Keys
     count: Floats
     refused: Floats  # this and the above over the last hours, decayed
@@ -40,14 +40,20 @@ class Pairs:
 
 
 def _busier(known: pl.DataFrame, own: Floats, window: Window) -> Floats:
-    """How many times its usual each pair's principal does beside the pair; at least 1. A deployment does all of it."""
+    """How many times its usual each pair's principal does beside the pair; at least 1. A deployment does all of it.
+
+    A use of a key for each read belongs to the read, where a session reads again and again: in a cloud the store asks
+    the key's in its reader's name.
+    """
     names = known.select(pl.col("principal").unique(maintain_order=True))
-    total = window.operations.join(names, on="principal", how="semi").group_by("principal").agg(pl.col("n").sum())
+    mine = window.operations.join(names, on="principal", how="semi").group_by("principal")
+    total = mine.agg(pl.col("n").sum(), uses=pl.col("n").filter(operation="other").sum())
     profile = window.profiles.lookup("principal", names, window.start_us, ("expected_per_hour",))
     usual = profile["expected_per_hour"] * hours(window)
     each = names.with_columns(usual=usual).join(total.rename({"n": "total"}), on="principal", how="left")
-    told = known.select("principal", "n").join(each, on="principal", how="left", maintain_order="left")
-    beside = (told["total"] - told["n"]).to_numpy().astype(np.float64)
+    told = known.select("principal", "n", "sessions").join(each, on="principal", how="left", maintain_order="left")
+    uses = pl.min_horizontal("uses", pl.max_horizontal(pl.col("n").cast(pl.Int64) - pl.col("sessions"), 0))
+    beside = told.select(pl.col("total") - pl.col("n") - uses).to_series().to_numpy().astype(np.float64)
     rest = np.maximum(told["usual"].to_numpy() - own, 0.0)
     return np.asarray(np.maximum((beside + 1) / (rest + 1), 1.0))
 
@@ -74,6 +80,7 @@ class Trouble:
         until = pl.coalesce(pl.col("last_time").filter(refused).max(), pl.col("last_time").max())
         frame = rows.group_by("principal", "secret").agg(
             pl.col("n").sum(), pl.col("n").filter(refused).sum().alias("denied"), until.alias("until"),
+            pl.col("session").n_unique().alias("sessions"),
             pl.col("type").first().is_in(np.flatnonzero((people.kinds == "human").to_numpy())).alias("person"),
         )  # fmt: skip
         known = frame.filter((pl.col("denied") > 0) | (pl.col("n") >= least)).sort("principal", "secret")
