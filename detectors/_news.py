@@ -115,9 +115,10 @@ class News:
     def crowded(self, together: int) -> Bools:
         """Pairs in a deepest folder to which at least `together` principals come new in this window.
 
-        Of secrets in no folder but the mount, the secret: in a flat store everybody would be company to everybody.
+        Of secrets of a cloud or cluster in no folder, to the secret: everybody would be company to everybody.
         """
-        return self._coming(np.where(self.bare, self.secret, self.folders[len(DEPTHS) - 1])) >= together
+        flat = self.bare & self.among
+        return self._coming(np.where(flat, self.secret, self.folders[len(DEPTHS) - 1])) >= together
 
     def followers(self, asked: Bools, window: Window) -> Bools:
         """Those of the pairs `asked` that are behind another one, in this window, in folders of one name: the

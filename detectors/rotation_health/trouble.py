@@ -47,7 +47,8 @@ def _busier(known: pl.DataFrame, own: Floats, window: Window) -> Floats:
     """
     names = known.select(pl.col("principal").unique(maintain_order=True))
     mine = window.operations.join(names, on="principal", how="semi").group_by("principal")
-    total = mine.agg(pl.col("n").sum(), uses=pl.col("n").filter(operation="other").sum())
+    use = (pl.col("operation") == "other") & (pl.col("store") != "vault")
+    total = mine.agg(pl.col("n").sum(), uses=pl.col("n").filter(use).sum())
     profile = window.profiles.lookup("principal", names, window.start_us, ("expected_per_hour",))
     usual = profile["expected_per_hour"] * hours(window)
     each = names.with_columns(usual=usual).join(total.rename({"n": "total"}), on="principal", how="left")
